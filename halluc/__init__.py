@@ -1,0 +1,43 @@
+"""halluc: find out, honestly, which inference-time methods stop LVLMs from hallucinating."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from halluc.errors import UserError
+from halluc.interventions import Method, MethodCard, MethodParams, Prompted, Site, method
+from halluc.samples import Answer, Sample
+from halluc.scoring.benchmark import Benchmark, BenchmarkCard, Metric, benchmark
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Answer",
+    "Benchmark",
+    "BenchmarkCard",
+    "Method",
+    "MethodCard",
+    "MethodParams",
+    "Metric",
+    "Prompted",
+    "Sample",
+    "Site",
+    "UserError",
+    "benchmark",
+    "evaluate",
+    "load_model",
+    "method",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what needs torch only when it is asked for."""
+    if name == "load_model":
+        from halluc.models import load_model
+
+        return load_model
+    if name == "evaluate":
+        from halluc.run import evaluate
+
+        return evaluate
+    raise AttributeError(f"module 'halluc' has no attribute {name!r}")

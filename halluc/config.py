@@ -1,0 +1,73 @@
+"""What a user can ask for, checked before anything heavy is loaded."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class _Config(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelConfig(_Config):
+    """Which model, and how it is loaded."""
+
+    name: str = "glyph"
+    revision: str | None = None
+    dtype: str = "auto"
+    device: str = "auto"
+
+
+class MethodConfig(_Config):
+    """Which method; `params` are those given, `resolved` those it ran with."""
+
+    name: str = "greedy"
+    params: dict[str, Any] = {}
+    resolved: dict[str, Any] = {}
+
+
+class DecodingConfig(_Config):
+    """How the next token is chosen, the same for a method and its baseline.
+
+    Sampling draws each sample's noise from its own generator, seeded by `seed` and the sample, so
+    neither batch size nor order changes an answer.
+    """
+
+    do_sample: bool = False
+    temperature: float = Field(1.0, gt=0)
+    top_p: float = Field(1.0, gt=0, le=1)
+    top_k: int = Field(0, ge=0, description="0 keeps all tokens")
+    num_beams: int = Field(1, ge=1)
+    max_new_tokens: int | None = Field(None, ge=1, description="None: the benchmark's own")
+    seed: int = 0
+
+
+class RunConfig(_Config):
+    """One model, one method, some benchmarks: everything that can change an answer."""
+
+    model: ModelConfig = ModelConfig()
+    method: MethodConfig = MethodConfig()
+    benchmarks: tuple[str, ...] = ()
+    limit: int | None = Field(None, ge=1, description="images of each benchmark")
+    decoding: DecodingConfig = DecodingConfig()
+    batch_size: int = Field(32, ge=1)
+    versions: dict[str, str] = {}
+
+    @property
+    def hash(self) -> str:
+        """Ten hex digits that name this configuration."""
+        return content_hash(self.model_dump(mode="json"))
+
+
+def content_hash(value: Any) -> str:
+    """Ten hex digits of the SHA-256 of canonical JSON."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+
+DEFAULT_RUNS = Path("runs")

@@ -1,0 +1,6 @@
+"""How a method touches a model: what it declares (`Method`), and the engine that serves it."""
+
+from halluc.interventions.method import REGISTRY, Method, MethodCard, MethodParams, method
+from halluc.interventions.site import Prompted, Site
+
+__all__ = ["REGISTRY", "Method", "MethodCard", "MethodParams", "Prompted", "Site", "method"]

@@ -1,0 +1,151 @@
+"""What a method is: a card, parameters, and the seams it overrides.
+
+A method file imports no torch at module level (types aside), so that listing methods is instant;
+tensors bring their own operations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from halluc.plugins import Registry
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from halluc.interventions.engine import Engine
+    from halluc.interventions.site import Prompted, Site
+    from halluc.models import VisionLanguageModel
+
+REGISTRY: Registry[Method] = Registry("method", "halluc.methods")
+
+SEAMS = ("bias", "scores", "weights", "heads", "observe")
+
+
+@dataclass(frozen=True)
+class MethodCard:
+    """Where a method comes from, and how ours differs.
+
+    Attributes:
+        code: The reference repository and the commit it was checked against.
+        deviations: Known differences from the paper or its code, one sentence each.
+    """
+
+    title: str
+    authors: str
+    year: int
+    venue: str
+    paper: str
+    code: str = ""
+    deviations: tuple[str, ...] = ()
+
+
+class MethodParams(BaseModel):
+    """Base of every method's parameters: frozen, and closed to unknown names."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Method:
+    """An inference-time intervention; overriding a seam declares it.
+
+    Attributes:
+        rows: Which query rows `scores` and `weights` receive: those after the image, or only the
+            last row of each forward pass.
+        vision_layers: Layers of the vision tower whose CLS attention the method reads.
+    """
+
+    name: ClassVar[str]
+    card: ClassVar[MethodCard]
+    rows: ClassVar[Literal["after_image", "last"]] = "after_image"
+    vision_layers: ClassVar[tuple[int, ...]] = ()
+
+    class Params(MethodParams):
+        """No parameters."""
+
+    def __init__(self, params: MethodParams) -> None:
+        self.params = params
+
+    @classmethod
+    def resolve(cls, params: Any, model: VisionLanguageModel) -> MethodParams:
+        """Fill in what depends on the model (sink dimensions, layers); what it returns is recorded.
+
+        Raises:
+            UserError: If this model lacks what the method needs.
+        """
+        resolved: MethodParams = params
+        return resolved
+
+    @classmethod
+    def declared(cls) -> tuple[str, ...]:
+        """Names of the seams this method overrides."""
+        return tuple(seam for seam in SEAMS if getattr(cls, seam) is not getattr(Method, seam))
+
+    def layers(self, n_layers: int) -> Collection[int]:
+        """Indices of the layers the seams are called in; all of them unless overridden."""
+        return range(n_layers)
+
+    def begin(self, prompted: Prompted) -> Any:
+        """Make the memory of one batch, found again as `site.state`."""
+        return None
+
+    def prepare(self, engine: Engine, inputs: dict[str, Any]) -> int:
+        """Look at the prompts in forward passes of the method's own, before they are answered.
+
+        Args:
+            engine: Its `read` runs such a pass; seams are live in it.
+            inputs: The model's inputs for the batch.
+
+        Returns:
+            Passes made for each sample.
+        """
+        return 0
+
+    def bias(self, site: Site) -> Tensor:
+        """Additive bias on the attention logits, the same whatever they are.
+
+        Returns:
+            [B or 1, H or 1, Q or 1, K]; Q counts all rows of the pass, not only R.
+        """
+        raise NotImplementedError
+
+    def scores(self, site: Site, scores: Tensor) -> Tensor:
+        """Edit attention logits before the softmax.
+
+        Args:
+            scores: q.k / sqrt(d), fp32, [B, H, R, K]; masked entries hold the dtype's minimum.
+        """
+        raise NotImplementedError
+
+    def weights(self, site: Site, attention: Tensor) -> Tensor:
+        """Edit attention weights after the softmax, fp32 [B, H, R, K]."""
+        raise NotImplementedError
+
+    def heads(self, site: Site, outputs: Tensor) -> Tensor:
+        """Give each head a gain on its output before o_proj.
+
+        Args:
+            outputs: Attention times values [B, Q, H, d].
+
+        Returns:
+            [B, H] or broadcastable to it.
+        """
+        raise NotImplementedError
+
+    def observe(self, site: Site, hidden: Tensor) -> None:
+        """Read the residual stream that enters this layer, [B, Q, D]; `site.rows` is [B, Q]."""
+        raise NotImplementedError
+
+
+def method(name: str) -> Callable[[type[Method]], type[Method]]:
+    """Register the decorated `Method` under `name`, which `--method` then takes."""
+
+    def decorate(cls: type[Method]) -> type[Method]:
+        cls.name = name
+        return REGISTRY.register(name)(cls)
+
+    return decorate

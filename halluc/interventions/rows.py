@@ -1,0 +1,69 @@
+"""Attention spelled out, for the few rows a method looks at or edits."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def visible(mask: Tensor | None, n_rows: int, key: Tensor) -> Tensor:
+    """The mask as transformers hands it over, made explicit.
+
+    Args:
+        mask: None (causal, nothing padded), bool (True = may attend) or additive float,
+            [B, 1, Q, K].
+        n_rows: Q of this forward pass.
+        key: [B, Hk, K, d].
+
+    Returns:
+        The same mask, bool or additive, [B or 1, 1, Q, K].
+    """
+    if mask is not None:
+        return mask[..., : key.shape[2]]
+    n_keys = key.shape[2]
+    ones = torch.ones(n_rows, n_keys, dtype=torch.bool, device=key.device)
+    return ones.tril(n_keys - n_rows)[None, None]
+
+
+def masked_scores(query: Tensor, key: Tensor, mask: Tensor, scaling: float) -> Tensor:
+    """Attention logits q.k * scaling in fp32, with the mask applied.
+
+    Args:
+        query: [B, H, R, d].
+        key: [B, Hk, K, d]; each of its heads serves H / Hk query heads.
+        mask: From `visible`, cut to the same R rows.
+
+    Returns:
+        [B, H, R, K]; masked entries hold fp32's minimum, so a fully masked row stays finite.
+    """
+    batch, heads, rows, _ = query.shape
+    grouped = query.reshape(batch, key.shape[1], -1, query.shape[-1])
+    scores = (grouped @ key.transpose(2, 3)).reshape(batch, heads, rows, -1).float() * scaling
+    if mask.dtype == torch.bool:
+        return scores.masked_fill(~mask, torch.finfo(torch.float32).min)
+    return (scores + mask.float()).clamp(min=torch.finfo(torch.float32).min)
+
+
+def attention_weights(scores: Tensor, mask: Tensor) -> Tensor:
+    """Softmax over keys, [B, H, R, K]; masked keys get exactly 0 even if their logit was edited."""
+    if mask.dtype == torch.bool:
+        scores = scores.masked_fill(~mask, torch.finfo(torch.float32).min)
+    return scores.softmax(-1)
+
+
+def with_bias(mask: Tensor | None, bias: Tensor, n_rows: int, key: Tensor) -> Tensor:
+    """Merge a bias into a mask as the additive float mask that kernels take.
+
+    Args:
+        mask: As transformers hands it over.
+        bias: [B or 1, H or 1, Q or 1, K].
+
+    Returns:
+        [B, H or 1, Q, K] in the key's dtype.
+    """
+    seen = visible(mask, n_rows, key)
+    bias = bias.to(key.dtype)
+    if seen.dtype == torch.bool:
+        lowest = torch.finfo(key.dtype).min
+        return torch.where(seen, bias, torch.tensor(lowest, dtype=key.dtype, device=key.device))
+    return seen + bias

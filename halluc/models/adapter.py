@@ -1,0 +1,178 @@
+"""One face for every vision-language model: its layers, its image columns, its prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from halluc.errors import UserError
+from halluc.interventions.site import Prompted
+from halluc.models.constants import Constants, measured, published
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+_YES_NO = {"yes": ("Yes", "yes", "YES"), "no": ("No", "no", "NO")}
+
+
+@dataclass(frozen=True, eq=False)
+class VisionLanguageModel:
+    """A loaded model and its processor.
+
+    Attributes:
+        name: As the user gave it.
+        model: A transformers `...ForConditionalGeneration`.
+        processor: Its processor, with tokenizer, image processor and chat template.
+        revision: The hub revision asked for, if any.
+    """
+
+    name: str
+    model: Any
+    processor: Any
+    revision: str | None = None
+
+    # -- where things are ---------------------------------------------------------------------
+
+    @cached_property
+    def decoder(self) -> nn.Module:
+        """The language model's stack of layers."""
+        decoder = self.model.get_decoder()
+        while not hasattr(decoder, "layers"):
+            decoder = decoder.get_decoder()
+        found: nn.Module = decoder
+        return found
+
+    @property
+    def layers(self) -> list[nn.Module]:
+        """The language model's layers, in order."""
+        return list(self.decoder.layers)  # type: ignore[arg-type]
+
+    @property
+    def n_layers(self) -> int:
+        """How many layers the language model has."""
+        return len(self.layers)
+
+    @cached_property
+    def attention_modules(self) -> list[nn.Module]:
+        """Each layer's self-attention, in order."""
+        return [layer.self_attn for layer in self.layers]  # type: ignore[misc]
+
+    @cached_property
+    def vision_attention_modules(self) -> list[nn.Module]:
+        """Each vision-tower layer's self-attention, in order."""
+        tower = self.model.base_model.vision_tower
+        return [module for name, module in tower.named_modules() if name.endswith("self_attn")]
+
+    @property
+    def device(self) -> torch.device:
+        """Where inputs go."""
+        device: torch.device = self.model.device
+        return device
+
+    def attention_key(self, part: str) -> str:
+        """The sub-config whose attention implementation serves the "text" or "vision" part."""
+        return f"{part}_config"
+
+    def attention_of(self, part: str) -> str:
+        """The name of the attention implementation now serving that part."""
+        name: str = getattr(self.model.config, self.attention_key(part))._attn_implementation
+        return name
+
+    @property
+    def text_attention(self) -> str:
+        """The language model's attention implementation."""
+        return self.attention_of("text")
+
+    def image_columns(self, layer: int, n_keys: int, image_mask: Tensor) -> Tensor:
+        """Which keys of a layer are image tokens.
+
+        Args:
+            layer: 0-based layer index; families differ from layer to layer.
+            n_keys: K, keys the layer sees in this pass.
+            image_mask: Image tokens of the prompt, bool [B, L].
+
+        Returns:
+            bool [B, K]; generated tokens are never image tokens.
+        """
+        return nn.functional.pad(image_mask, (0, n_keys - image_mask.shape[1]))
+
+    @cached_property
+    def constants(self) -> Constants:
+        """What papers hard-code for a model: published where known, else measured."""
+        return published(self) or measured(self)
+
+    # -- prompts ------------------------------------------------------------------------------
+
+    def render(self, prompt: str) -> str:
+        """The user's turn in the model's chat template, image first.
+
+        Raises:
+            UserError: If the processor has no chat template.
+        """
+        content = [{"type": "image"}, {"type": "text", "text": prompt}]
+        if getattr(self.processor, "chat_template", None) is None:
+            raise UserError(f"model {self.name!r}: its processor has no chat template")
+        text: str = self.processor.apply_chat_template(
+            [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
+        )
+        return text
+
+    def encode(self, prompts: Sequence[str], images: Sequence[Image]) -> dict[str, Any]:
+        """Tokenize rendered prompts and preprocess their images, left-padded, on the device."""
+        self.processor.tokenizer.padding_side = "left"
+        inputs = self.processor(
+            images=list(images), text=list(prompts), padding=True, return_tensors="pt"
+        )
+        return {key: self._place(value) for key, value in inputs.items()}
+
+    def _place(self, value: Tensor) -> Tensor:
+        value = value.to(self.device)
+        return value.to(self.model.dtype) if value.is_floating_point() else value
+
+    def prompted(self, inputs: Mapping[str, Tensor]) -> Prompted:
+        """The batch as the engine needs it."""
+        ids = inputs["input_ids"]
+        return Prompted(
+            input_ids=ids,
+            attention_mask=inputs["attention_mask"],
+            image_mask=ids == self.model.config.image_token_id,
+        )
+
+    def without_image(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The same prompts with their image tokens removed (not blanked), left-padded to [B, L]."""
+        ids, mask = inputs["input_ids"], inputs["attention_mask"].bool()
+        keep = mask & (ids != self.model.config.image_token_id)
+        order = keep.int().argsort(dim=1, stable=True)  # what is dropped moves to the left
+        pad = self.processor.tokenizer.pad_token_id or 0
+        kept = keep.gather(1, order)
+        return {
+            "input_ids": ids.gather(1, order).masked_fill(~kept, pad),
+            "attention_mask": kept.to(inputs["attention_mask"].dtype),
+        }
+
+    def stacked(self, *batches: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Batches of prompts of one length below each other; images are the first batch's."""
+        text = ("input_ids", "attention_mask")
+        rest = {key: value for key, value in batches[0].items() if key not in text}
+        return {key: torch.cat([batch[key] for batch in batches]) for key in text} | rest
+
+    @cached_property
+    def yes_no_tokens(self) -> tuple[list[int], list[int]] | None:
+        """One-token spellings of "yes" and of "no"; None if the tokenizer has not both."""
+        tokenizer = self.processor.tokenizer
+        found: dict[str, list[int]] = {}
+        for word, spellings in _YES_NO.items():
+            ids = set()
+            for spelling in (*spellings, *(f" {s}" for s in spellings)):
+                tokens = tokenizer.encode(spelling, add_special_tokens=False)
+                if len(tokens) == 1 and tokens[0] != tokenizer.unk_token_id:
+                    ids.add(tokens[0])
+            found[word] = sorted(ids)
+        if not found["yes"] or not found["no"]:
+            return None
+        return found["yes"], found["no"]

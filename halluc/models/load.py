@@ -1,0 +1,56 @@
+"""Load any `AutoModelForImageTextToText` with its processor."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from transformers import AutoModelForImageTextToText, AutoProcessor
+
+from halluc.errors import UserError
+from halluc.models.adapter import VisionLanguageModel
+from halluc.models.names import locate
+
+
+def load_model(
+    name: str, *, revision: str | None = None, dtype: str = "auto", device: str = "auto"
+) -> VisionLanguageModel:
+    """Load a model and its processor, ready for inference.
+
+    Args:
+        name: "glyph", a hub id or a local folder.
+        revision: Commit, tag or branch of a hub model.
+        dtype: "auto" (float32 on a CPU, else the checkpoint's own) or a torch dtype's name.
+        device: "auto" (CUDA if there is one), "cpu", "cuda", "cuda:1", ...
+
+    Raises:
+        UserError: If it cannot be found, or is not a vision-language model.
+    """
+    path = locate(name)
+    device = _device(device)
+    kwargs: dict[str, Any] = {"revision": revision} if revision else {}
+    try:
+        processor = AutoProcessor.from_pretrained(path, **kwargs)
+        model = AutoModelForImageTextToText.from_pretrained(
+            path, dtype=_dtype(dtype, device), **kwargs
+        )
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(f"model {name!r} cannot be loaded: {reason}") from error
+    model = model.to(device).eval()
+    return VisionLanguageModel(name=name, model=model, processor=processor, revision=revision)
+
+
+def _device(device: str) -> str:
+    if device != "auto":
+        return device
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _dtype(dtype: str, device: str) -> torch.dtype | str:
+    if dtype == "auto":
+        return torch.float32 if device == "cpu" else "auto"
+    found = getattr(torch, dtype, None)
+    if not isinstance(found, torch.dtype):
+        raise UserError(f"unknown dtype {dtype!r}: give auto, float32, bfloat16 or float16")
+    return found

@@ -1,0 +1,40 @@
+"""Model names: what `--model` takes, checked before anything heavy is imported."""
+
+from __future__ import annotations
+
+import re
+from importlib.resources import files
+from pathlib import Path
+
+from halluc.errors import UserError
+
+EMBEDDED = {"glyph": "a small LLaVA trained on drawn scenes; ships with the package"}
+
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+def locate(name: str) -> str:
+    """Turn what the user typed into what `from_pretrained` takes.
+
+    Args:
+        name: An embedded model, a local folder, or a hub id.
+
+    Raises:
+        UserError: If it is none of these.
+    """
+    if name in EMBEDDED:
+        return str(files("halluc.world") / name)
+    path = Path(name).expanduser()
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise UserError(
+                f"model folder {name!r} holds no config.json: "
+                "give a folder written by save_pretrained"
+            )
+        return str(path)
+    if path.is_absolute() or name.startswith((".", "~")) or not _HUB_ID.fullmatch(name):
+        raise UserError(
+            f"unknown model {name!r}: no such folder; give an embedded model "
+            f"({', '.join(EMBEDDED)}), a folder, or a hub id like 'llava-hf/llava-1.5-7b-hf'"
+        )
+    return name

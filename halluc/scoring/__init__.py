@@ -1,0 +1,1 @@
+"""Answers to scores: parsers, metrics and intervals, all pure functions of stored answers."""

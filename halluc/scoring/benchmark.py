@@ -1,0 +1,128 @@
+"""What a benchmark is: metadata, samples, a parser, and counts that add up.
+
+Every metric is a function of counts summed over images. That one rule buys exact intervals for
+accuracy, F1 and CHAIR alike: resampling images is a weighted sum of their counts.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from halluc.errors import UserError
+from halluc.plugins import Registry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from halluc.samples import Answer, Sample
+
+    Totals = Mapping[str, NDArray[np.float64]]
+
+REGISTRY: Registry[Benchmark] = Registry("benchmark", "halluc.benchmarks")
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One reported number.
+
+    Attributes:
+        name: As in the results file; "split/metric" where a benchmark has splits.
+        higher_is_better: None where neither direction is better (yes ratio, length).
+        headline: Whether the table on the terminal shows it.
+        scale: What the metric is multiplied with to be shown as its authors show it.
+    """
+
+    name: str
+    higher_is_better: bool | None = True
+    headline: bool = False
+    scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class BenchmarkCard:
+    """Where a benchmark comes from.
+
+    Attributes:
+        dataset, revision: Hub id and pinned commit; "halluc.world" for the drawn ones.
+        task: What is asked for; the decoding of yes/no questions records their logits.
+        metrics: What is reported, in the order of the table.
+    """
+
+    title: str
+    paper: str
+    licence: str
+    task: Literal["yes_no", "caption", "open"]
+    metrics: tuple[Metric, ...]
+    citation: str = ""
+    dataset: str = "halluc.world"
+    revision: str = ""
+
+
+class Benchmark(ABC):
+    """A set of samples and the rule that scores their answers.
+
+    Subclasses give `card` and the four methods; nothing here knows models or methods.
+
+    Args:
+        protocol: Which of the published scorers of this benchmark reads the answers.
+
+    Raises:
+        UserError: If the benchmark has no such protocol.
+    """
+
+    name: ClassVar[str]
+    card: ClassVar[BenchmarkCard]
+    protocols: ClassVar[tuple[str, ...]] = ("official",)
+
+    def __init__(self, protocol: str = "official") -> None:
+        if protocol not in self.protocols:
+            known = ", ".join(self.protocols)
+            raise UserError(f"{self.name}: unknown protocol {protocol!r}, choose from {known}")
+        self.protocol = protocol
+
+    @abstractmethod
+    def samples(self, limit: int | None = None) -> Iterator[Sample]:
+        """Yield the samples of the first `limit` images, all questions of an image together."""
+
+    @abstractmethod
+    def predict(self, answer: Answer) -> Any:
+        """Parse an answer's text; None where it cannot be parsed."""
+
+    def cluster(self, answer: Answer) -> str:
+        """What is tallied and resampled as one: the image, unless items span several images."""
+        return answer.image_id
+
+    @abstractmethod
+    def tally(self, answers: Sequence[Answer]) -> dict[str, float]:
+        """Count what the answers about ONE image contribute; counts of images add up.
+
+        Args:
+            answers: Those with status "ok", `prediction` filled in.
+        """
+
+    @abstractmethod
+    def metrics(self, totals: Totals) -> dict[str, NDArray[np.float64]]:
+        """Turn summed counts into the card's metrics, elementwise.
+
+        Args:
+            totals: A count's name to its sums, [draws] (one for the estimate itself, many for a
+                bootstrap); zeros for a count that no image contributed to.
+
+        Returns:
+            A metric's name to its values [draws]; nan where it is undefined.
+        """
+
+
+def benchmark(name: str) -> Callable[[type[Benchmark]], type[Benchmark]]:
+    """Register the decorated `Benchmark` under `name`, which `--benchmarks` then takes."""
+
+    def decorate(cls: type[Benchmark]) -> type[Benchmark]:
+        cls.name = name
+        return REGISTRY.register(name)(cls)
+
+    return decorate

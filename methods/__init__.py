@@ -1,0 +1,1 @@
+"""One file a method; `halluc list methods` shows them."""

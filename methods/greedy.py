@@ -1,0 +1,18 @@
+"""The baseline: the model as it is."""
+
+from __future__ import annotations
+
+from halluc.interventions import Method, MethodCard, method
+
+
+@method("greedy")
+class Greedy(Method):
+    """No intervention; every other method is shown beside it, under the same decoding."""
+
+    card = MethodCard(
+        title="No intervention",
+        authors="-",
+        year=0,
+        venue="-",
+        paper="-",
+    )

@@ -1,0 +1,195 @@
+"""The engine's promises: identity, restore, batches, beams, no leaks, no silent misses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from halluc.interventions import Method, Site
+from halluc.interventions.engine import SeamError, intervene
+from tests.families import llava, prompts
+
+SHORT, LONG = "is there a dog ?", "please describe this image is there a car in the image ?"
+
+
+class Identity(Method):
+    """Declares every seam and changes nothing."""
+
+    name = "identity"
+
+    def bias(self, site: Site) -> Tensor:
+        return torch.zeros(1, 1, 1, 1)
+
+    def scores(self, site: Site, scores: Tensor) -> Tensor:
+        return scores
+
+    def weights(self, site: Site, attention: Tensor) -> Tensor:
+        return attention
+
+    def heads(self, site: Site, outputs: Tensor) -> Tensor:
+        return torch.ones(1, 1)
+
+    def observe(self, site: Site, hidden: Tensor) -> None:
+        pass
+
+
+class LooksAway(Method):
+    """Takes the image out of sight for rows after it: a change nobody can miss."""
+
+    name = "looks-away"
+
+    def scores(self, site: Site, scores: Tensor) -> Tensor:
+        return scores.masked_fill(site.image_columns[:, None, None, :], -1e9)
+
+
+class Loud(Method):
+    """Boosts the image by a bias on every row."""
+
+    name = "loud"
+
+    def bias(self, site: Site) -> Tensor:
+        return 3.0 * site.image_columns[:, None, None, :].float()
+
+
+class LoudScores(Method):
+    """The same through the other seam."""
+
+    name = "loud-scores"
+
+    def scores(self, site: Site, scores: Tensor) -> Tensor:
+        return scores + 3.0 * site.image_columns[:, None, None, :]
+
+
+def build(cls: type[Method]) -> Method:
+    return cls(cls.Params())
+
+
+def logits(model: Any, method: Method, inputs: dict[str, Tensor]) -> Tensor:
+    with torch.inference_mode(), intervene(model, method, model.prompted(inputs)) as engine:
+        method.prepare(engine, inputs)
+        return model.model(**inputs).logits[:, -1]
+
+
+def generate(model: Any, method: Method, inputs: dict[str, Tensor], **how: Any) -> Tensor:
+    with torch.inference_mode(), intervene(model, method, model.prompted(inputs)):
+        tokens = model.model.generate(**inputs, do_sample=False, max_new_tokens=6, **how)
+    return tokens[:, inputs["input_ids"].shape[1] :]
+
+
+def test_identity_leaves_logits_alone() -> None:
+    model = llava()
+    inputs = prompts(model, SHORT, LONG)
+    stock = model.model(**inputs).logits[:, -1]
+    assert torch.allclose(logits(model, build(Identity), inputs), stock, atol=1e-5)
+
+
+def test_no_seam_is_bit_exact() -> None:
+    model = llava()
+    inputs = prompts(model, SHORT, LONG)
+    stock = model.model(**inputs).logits[:, -1]
+    assert torch.equal(logits(model, build(Method), inputs), stock)
+
+
+@pytest.mark.parametrize("raises", [False, True])
+def test_leaving_restores_the_model(raises: bool) -> None:
+    model = llava()
+    inputs = prompts(model, SHORT)
+    before = model.model(**inputs).logits
+    state = {name: p.clone() for name, p in model.model.named_parameters()}
+    try:
+        with intervene(model, build(LooksAway), model.prompted(inputs)):
+            model.model(**inputs)
+            if raises:
+                raise KeyError
+    except KeyError:
+        pass
+    assert model.text_attention == "sdpa"
+    assert torch.equal(model.model(**inputs).logits, before)
+    assert all(torch.equal(p, state[name]) for name, p in model.model.named_parameters())
+    assert not any(m._forward_pre_hooks for m in model.model.modules())
+
+
+@pytest.mark.parametrize("cls", [LooksAway, Loud, LoudScores])
+def test_batch_and_padding_do_not_change_an_edit(cls: type[Method]) -> None:
+    model = llava()
+    batch = logits(model, build(cls), prompts(model, SHORT, LONG))
+    encoded = [model.encode([model.render(q)], [p]) for q, p in zip((SHORT, LONG), pictures())]
+    alone = torch.cat([logits(model, build(cls), one) for one in encoded])
+    stock = torch.cat([model.model(**one).logits[:, -1] for one in encoded])
+    assert torch.allclose(batch, alone, atol=1e-4)
+    assert (alone - stock).abs().max() > 1e-2
+
+
+@pytest.mark.parametrize("beams", [1, 3])
+@pytest.mark.parametrize("cls", [Identity, LooksAway, Loud, LoudScores])
+def test_generation_agrees_between_batch_and_single(cls: type[Method], beams: int) -> None:
+    model = llava()
+    batch = generate(model, build(cls), prompts(model, SHORT, LONG), num_beams=beams)
+    for row, (question, image) in enumerate(zip((SHORT, LONG), pictures())):
+        one = model.encode([model.render(question)], [image])
+        alone = generate(model, build(cls), one, num_beams=beams)[0]
+        assert batch[row, : len(alone)].tolist() == alone.tolist()
+
+
+def test_bias_and_scores_are_two_ways_to_the_same_edit() -> None:
+    model = llava()
+    inputs = prompts(model, LONG, LONG)
+    # No image row precedes the image here but BOS and "USER:", which cannot see it.
+    image = inputs["input_ids"] == model.model.config.image_token_id
+
+    class After(LoudScores):
+        def scores(self, site: Site, scores: Tensor) -> Tensor:
+            return super().scores(site, scores)
+
+    class AfterOnly(Loud):
+        def bias(self, site: Site) -> Tensor:
+            bias = super().bias(site)
+            if not site.prefill:
+                return bias
+            after = image.flip(1).cumsum(1).flip(1) == 0
+            return bias * after[:, None, :, None]
+
+    assert torch.allclose(
+        logits(model, build(After), inputs), logits(model, build(AfterOnly), inputs), atol=1e-5
+    )
+
+
+def test_a_seam_that_binds_to_nothing_is_an_error() -> None:
+    class Nowhere(LooksAway):
+        def layers(self, n_layers: int) -> range:
+            return range(n_layers, n_layers)
+
+    model = llava()
+    with pytest.raises(SeamError, match="'scores' bound to nothing"):
+        logits(model, build(Nowhere), prompts(model, SHORT))
+
+
+def test_site_says_where_the_image_is() -> None:
+    seen: list[Site] = []
+
+    class Spy(Method):
+        name = "spy"
+
+        def scores(self, site: Site, scores: Tensor) -> Tensor:
+            assert scores.shape[2] == site.rows.shape[1]
+            assert scores.shape[3] == site.image_columns.shape[1] == site.real.shape[1]
+            seen.append(site)
+            return scores
+
+    model = llava()
+    generate(model, build(Spy), prompts(model, SHORT, LONG))
+    assert [s.layer for s in seen[:4]] == [0, 1, 2, 3]
+    assert seen[0].prefill and not seen[4].prefill
+    assert seen[0].image_columns.sum(1).tolist() == [16, 16]
+    assert seen[-1].image_columns.sum(1).tolist() == [16, 16]
+    # "is there a dog ?" and "ASSISTANT:" come after the image.
+    assert seen[0].rows.sum(1).tolist() == [6, len(LONG.split()) + 1]
+
+
+def pictures() -> list[Any]:
+    from tests.families import picture
+
+    return [picture(0), picture(1)]
