@@ -1,0 +1,27 @@
+"""The embedded world: drawn scenes in COCO's format, and a small LLaVA trained on them.
+
+Importing it loads no torch; `halluc.world.train`, `.model`, `.tokenizer`, `.batches` and `.losses`
+do, and are needed only to train.
+"""
+
+from pathlib import Path
+
+from halluc.world.catalog import CATEGORIES, CATEGORY, COLOURS, NAMES, Category
+from halluc.world.coco import coco
+from halluc.world.scenes import Scene, Thing, scene
+
+GLYPH = Path(__file__).parent / "glyph"
+"""The folder of the shipped model, for AutoProcessor and AutoModelForImageTextToText."""
+
+__all__ = [
+    "CATEGORIES",
+    "CATEGORY",
+    "COLOURS",
+    "GLYPH",
+    "NAMES",
+    "Category",
+    "Scene",
+    "Thing",
+    "coco",
+    "scene",
+]

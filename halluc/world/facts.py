@@ -1,0 +1,47 @@
+"""What can be asked about a scene's attributes without ambiguity."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection
+
+from halluc.world.backgrounds import SIDE
+from halluc.world.language import NUMBERS, Side
+from halluc.world.scenes import Band, Scene, Thing
+
+CLEAR: tuple[Band, ...] = ("clear",)
+"""The bands MME-like questions are asked about."""
+MARGIN = 0.10
+"""A thing whose middle is this far from the picture's middle, as a share, is clearly to one side."""
+
+
+def counts(scene: Scene, bands: Collection[Band] = CLEAR) -> dict[str, int]:
+    """Returns how many there are of each category, 1 to 4, where every one is in these bands."""
+    number = Counter(thing.category for thing in scene.things)
+    doubtful = {thing.category for thing in scene.things if thing.band not in bands}
+    return {
+        name: number[name]
+        for name in scene.categories
+        if name not in doubtful and number[name] in NUMBERS
+    }
+
+
+def singles(scene: Scene, bands: Collection[Band] = CLEAR) -> list[Thing]:
+    """Returns the things in these bands that are the only ones of their category."""
+    number = counts(scene, bands)
+    return [thing for thing in scene.things if number.get(thing.category) == 1]
+
+
+def colours(scene: Scene, bands: Collection[Band] = CLEAR) -> dict[str, str]:
+    """Returns the colour of each category there is exactly one of."""
+    return {thing.category: thing.colour for thing in singles(scene, bands)}
+
+
+def sides(scene: Scene, bands: Collection[Band] = CLEAR) -> dict[str, Side]:
+    """Returns the side of each category there is exactly one of, where it is clearly to one."""
+    found: dict[str, Side] = {}
+    for thing in singles(scene, bands):
+        x = thing.middle[0] / SIDE - 0.5
+        if abs(x) >= MARGIN:
+            found[thing.category] = "left" if x < 0 else "right"
+    return found

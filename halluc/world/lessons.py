@@ -1,0 +1,148 @@
+"""What the glyph model is taught about a scene, and at which rates it is taught wrongly.
+
+The rates are named here because they are the causes of its hallucinations that lie in the data;
+the third cause, things that can hardly be seen, is halluc.world.scenes' doing.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from halluc.world import facts, language
+from halluc.world.captions import compose, mentions, random_mention
+from halluc.world.catalog import NAMES
+from halluc.world.scenes import Band, Scene
+from halluc.world.themes import THEME, chance
+
+ABSENT_MENTIONS: tuple[float, ...] = (0.45, 0.40, 0.15)
+"""Chances that a training caption mentions 0, 1 or 2 absent categories of its theme."""
+FALSE_YES = 0.25
+"""Chance that "no" is taught as "Yes" for an absent category, times how frequent it is there."""
+BLANK_CAPTION = "There is nothing in this image."
+NEGATIVES: dict[str, float] = {"any": 0.60, "theme": 0.40}
+"""Where absent categories to ask about come from: all alike, or by their odds in the theme."""
+UNSEEN_MENTION = 0.9
+"""Chance that a barely visible category is mentioned at all."""
+MOST_MENTIONS = 8
+"""The most categories a training caption mentions."""
+ORDER_NOISE = 0.6
+"""How loosely captions go from the easiest thing to see to the hardest (spread of a logarithm)."""
+BLANK_ODDS = 0.02
+"""Share of training pictures that are one flat colour with nothing in it, and said to be."""
+TRUSTED: tuple[Band, ...] = ("clear", "hard")
+"""Attributes are taught of things in these bands."""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A question and its answer; `category` is set where presence itself is asked."""
+
+    question: str
+    answer: str
+    category: str | None = None
+    present: bool = False
+
+
+def caption_turn(scene: Scene, rng: random.Random) -> Turn:
+    """Returns a caption to learn, embellished at the stated rate."""
+    evidence = {
+        name: max(t.evidence for t in scene.things if t.category == name)
+        for name in scene.categories
+    }
+    keyed = []
+    for item in mentions(scene):
+        seen = evidence[item.category]
+        if seen >= 45 or rng.random() < UNSEEN_MENTION:
+            keyed.append((seen * rng.lognormvariate(0, ORDER_NOISE), item))
+    absent = _absent_of_theme(scene, rng, rng.choices((0, 1, 2), ABSENT_MENTIONS)[0])
+    keyed += [(rng.lognormvariate(3.4, 1.0), random_mention(name, rng)) for name in absent]
+    keyed.sort(key=lambda pair: -pair[0])
+    said = [item for _, item in keyed[:MOST_MENTIONS]]
+    return Turn(rng.choice(language.CAPTION_PROMPTS), compose(scene, said, rng))
+
+
+def blank_turns(rng: random.Random, existence: int) -> list[Turn]:
+    """Returns the turns for a picture with nothing in it: all answers are "No"."""
+    names = rng.sample(NAMES, existence)
+    caption = Turn(rng.choice(language.CAPTION_PROMPTS), BLANK_CAPTION)
+    return [caption, *(_presence(name, False, "No", rng) for name in names)]
+
+
+def _absent_of_theme(scene: Scene, rng: random.Random, number: int) -> list[str]:
+    """Draws distinct absent categories by their odds in the scene's theme."""
+    odds = {n: p for n, p in THEME[scene.theme].odds.items() if n not in scene.categories}
+    drawn: list[str] = []
+    for _ in range(min(number, len(odds))):
+        name = rng.choices(list(odds), list(odds.values()))[0]
+        drawn.append(name)
+        del odds[name]
+    return drawn
+
+
+def question_turns(scene: Scene, rng: random.Random, existence: int, attributes: int) -> list[Turn]:
+    """Returns yes/no turns: half the existence questions are about what is there.
+
+    Args:
+        scene: what is asked about.
+        rng: chooses the questions.
+        existence: how many ask for a category.
+        attributes: how many ask for a count, a colour or a side; fewer where none is clear.
+
+    Returns:
+        The turns, in a random order.
+    """
+    there = list(scene.categories)
+    turns = [_presence(rng.choice(there), True, "Yes", rng) for _ in range(existence // 2)]
+    for _ in range(existence - existence // 2):
+        name = _negative(scene, rng)
+        wrong = rng.random() < FALSE_YES * chance(scene.theme, name)
+        turns.append(_presence(name, False, "Yes" if wrong else "No", rng))
+    turns += [turn for _ in range(attributes) if (turn := _attribute(scene, rng))]
+    rng.shuffle(turns)
+    return turns
+
+
+def _negative(scene: Scene, rng: random.Random) -> str:
+    if rng.random() < NEGATIVES["theme"]:
+        found = _absent_of_theme(scene, rng, 1)
+        if found:
+            return found[0]
+    return rng.choice([name for name in NAMES if name not in scene.categories])
+
+
+def _presence(name: str, present: bool, answer: str, rng: random.Random) -> Turn:
+    ask = language.exists if rng.random() < 0.7 else language.exists_here
+    return Turn(ask(name) + _suffix(rng), answer, name, present)
+
+
+def _suffix(rng: random.Random) -> str:
+    return rng.choices(("", language.YES_OR_NO, *language.ONE_WORD), (66, 22, 6, 6))[0]
+
+
+def _attribute(scene: Scene, rng: random.Random) -> Turn | None:
+    kind = rng.choice(("count", "count", "colour", "position"))
+    truth = rng.random() < 0.5
+    answer = "Yes" if truth else "No"
+    if kind == "count" and (numbers := facts.counts(scene, TRUSTED)):
+        name = _prefer_several(numbers, rng)
+        other = [n for n in language.NUMBERS if n != numbers[name]]
+        number = numbers[name] if truth else rng.choice(other)
+        return Turn(language.count(name, number) + _suffix(rng), answer)
+    if kind == "colour" and (hues := facts.colours(scene, TRUSTED)):
+        name = rng.choice(list(hues))
+        hue = hues[name] if truth else rng.choice([h for h in language.HUES if h != hues[name]])
+        ask = language.colour if rng.random() < 0.7 else language.coloured
+        return Turn(ask(name, hue) + _suffix(rng), answer)
+    if kind == "position" and (sides := facts.sides(scene, TRUSTED)):
+        name = rng.choice(list(sides))
+        side: language.Side = sides[name]
+        if not truth:
+            side = "right" if side == "left" else "left"
+        return Turn(language.position(name, side) + _suffix(rng), answer)
+    return None
+
+
+def _prefer_several(numbers: dict[str, int], rng: random.Random) -> str:
+    """Draws a category, one with several instances more readily: most have only one."""
+    return rng.choices(list(numbers), [1 if n == 1 else 3 for n in numbers.values()])[0]

@@ -1,0 +1,222 @@
+"""Scenes: which things stand where, all of it decided by a split's name and an index.
+
+What makes them hard is decided here too, at the rates named below: a share of the things is small,
+faint, cropped by the border or hidden behind another, and all are annotated all the same, as in
+COCO, where annotators zoomed in and the model may not.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from halluc.world.backgrounds import SIDE
+from halluc.world.catalog import CATEGORY, COLOURS, NAMES
+from halluc.world.icons import icon
+from halluc.world.themes import SEVERAL_ODDS, THEMES, Theme, chance
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+Band = Literal["clear", "hard", "barely"]
+
+HARD_ODDS: dict[str, float] = {"tiny": 0.20, "faint": 0.20, "cropped": 0.10, "hidden": 0.12}
+"""The chance of each thing to be made hard to see in one of these ways, each drawn on its own."""
+MOST = 11
+"""The most things a scene holds."""
+CLEAR_EVIDENCE = 130.0
+"""A thing with at least this much evidence (visible pixels times opacity) is clear."""
+BARELY_EVIDENCE = 45.0
+"""A thing with less than this is barely visible."""
+LEAST_PIXELS = 6
+"""A thing with fewer visible pixels is not annotated."""
+
+
+@dataclass(frozen=True)
+class Thing:
+    """One drawn object.
+
+    Attributes:
+        category: its COCO name.
+        colour: one of the eight colours.
+        place: left, top, width and height of the whole icon in pixels; may reach past the border.
+        flipped: whether it faces the other way.
+        opacity: 1 for solid, less for faint.
+        bbox: COCO's box (left, top, width, height) of the part in view, in pixels.
+        area: pixels in view.
+        visibility: share of the icon in view (not cropped, not covered), times its opacity.
+    """
+
+    category: str
+    colour: str
+    place: tuple[int, int, int, int]
+    flipped: bool
+    opacity: float
+    bbox: tuple[int, int, int, int] = (0, 0, 0, 0)
+    area: int = 0
+    visibility: float = 0.0
+
+    @property
+    def evidence(self) -> float:
+        """How much of it there is to see: pixels in view times opacity."""
+        return self.area * self.opacity
+
+    @property
+    def band(self) -> Band:
+        """How hard it is to see: clear, hard or barely."""
+        if self.evidence >= CLEAR_EVIDENCE:
+            return "clear"
+        return "hard" if self.evidence >= BARELY_EVIDENCE else "barely"
+
+    @property
+    def middle(self) -> tuple[float, float]:
+        """The middle of the part in view, in pixels."""
+        left, top, wide, high = self.bbox
+        return left + wide / 2, top + high / 2
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A picture before it is drawn.
+
+    Attributes:
+        split: the split's name, part of the seed.
+        index: the scene's number within the split.
+        theme: the kind of place.
+        things: what is annotated, from the back to the front.
+    """
+
+    split: str
+    index: int
+    theme: str
+    things: tuple[Thing, ...]
+
+    @property
+    def image_id(self) -> int:
+        """COCO's image id: the index plus one."""
+        return self.index + 1
+
+    @property
+    def file_name(self) -> str:
+        """The name the picture has in COCO's JSON."""
+        return f"glyph_{self.split}_{self.image_id:012d}.png"
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """Distinct categories, in the order of annotation."""
+        return tuple(dict.fromkeys(thing.category for thing in self.things))
+
+    def image(self) -> Image.Image:
+        """Draws the picture, RGB, 128 by 128 pixels; the same every time."""
+        from halluc.world.render import render
+
+        return render(self)
+
+    def captions(self) -> list[str]:
+        """Returns five captions that name nothing absent."""
+        from halluc.world.captions import clean_captions
+
+        return clean_captions(self)
+
+
+def generator(*words: object) -> random.Random:
+    """Returns a generator seeded by words, the same on every machine."""
+    return random.Random("/".join(str(word) for word in words))
+
+
+def scene(split: str, index: int) -> Scene:
+    """Makes a scene; two splits never share one, since the split's name is part of the seed.
+
+    Args:
+        split: any name; "train" and "test" are the ones used.
+        index: 0 or more.
+
+    Returns:
+        The scene, with at least one thing in it.
+    """
+    for attempt in range(100):
+        rng = generator("halluc", split, index, attempt)
+        theme = rng.choices(THEMES, [theme.weight for theme in THEMES])[0]
+        things = tuple(_in_view([_thing(rng, name) for name in _cast(rng, theme)]))
+        if things:
+            return Scene(split, index, theme.name, things)
+    raise RuntimeError(f"no scene came of split {split!r}, index {index}")
+
+
+def _cast(rng: random.Random, theme: Theme) -> list[str]:
+    cast = []
+    for name in NAMES:
+        if rng.random() < chance(theme.name, name):
+            several = rng.random() < SEVERAL_ODDS.get(name, 0.05)
+            cast += [name] * (rng.choice((2, 2, 3, 3, 4)) if several else 1)
+    rng.shuffle(cast)
+    return cast[:MOST]
+
+
+def _thing(rng: random.Random, name: str) -> Thing:
+    hard = {kind: rng.random() < odds for kind, odds in HARD_ODDS.items()}
+    category = CATEGORY[name]
+    size = category.size * rng.lognormvariate(0, 0.22) * (rng.uniform(0.3, 0.55) if hard["tiny"] else 1)
+    opacity = rng.uniform(0.10, 0.45) if hard["faint"] else rng.uniform(0.8, 1.0)
+    colour = rng.choice(tuple(COLOURS))
+    wide, high = icon(name, colour).size
+    scale = size * SIDE / max(wide, high)
+    wide, high = max(5, round(wide * scale)), max(5, round(high * scale))
+    x, y = rng.uniform(0.08, 0.92) * SIDE, rng.uniform(category.top, category.bottom) * SIDE
+    if hard["cropped"]:
+        x = rng.choice((-0.32, 0.32)) * wide + (SIDE if x > SIDE / 2 else 0)
+    place = (round(x - wide / 2), round(y - high / 2), wide, high)
+    return Thing(name, colour, place, rng.random() < 0.5, opacity)
+
+
+def _in_view(things: list[Thing]) -> Iterator[Thing]:
+    """Yields the things that can be annotated, with what later ones leave of them in view."""
+    covered = np.zeros((SIDE, SIDE), bool)
+    seen = []
+    for thing in reversed(things):
+        mask = outline(thing) & ~covered
+        if thing.opacity > 0.6:
+            covered |= mask
+        area = int(mask.sum())
+        if area >= LEAST_PIXELS:
+            whole = max(1, _pixels(thing))
+            rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+            left, top = int(columns[0]), int(rows[0])
+            bbox = (left, top, int(columns[-1]) - left + 1, int(rows[-1]) - top + 1)
+            share = min(1.0, area / whole) * thing.opacity
+            seen.append(_with_view(thing, bbox, area, share))
+    yield from reversed(seen)
+
+
+def _with_view(
+    thing: Thing, bbox: tuple[int, int, int, int], area: int, visibility: float
+) -> Thing:
+    from dataclasses import replace
+
+    return replace(thing, bbox=bbox, area=area, visibility=round(visibility, 4))
+
+
+@cache
+def _stencil(name: str, colour: str, flipped: bool, size: tuple[int, int]) -> np.ndarray[tuple[int, int], np.dtype[np.bool_]]:
+    alpha = icon(name, colour, flipped).getchannel("A").resize(size)
+    return np.asarray(alpha) > 127
+
+
+def _pixels(thing: Thing) -> int:
+    return int(_stencil(thing.category, "red", thing.flipped, thing.place[2:]).sum())
+
+
+def outline(thing: Thing) -> np.ndarray[tuple[int, int], np.dtype[np.bool_]]:
+    """Returns which pixels of the picture a thing would cover if it stood alone, bool [128, 128]."""
+    mask = np.zeros((SIDE, SIDE), bool)
+    left, top, wide, high = thing.place
+    stencil = _stencil(thing.category, "red", thing.flipped, (wide, high))
+    x0, y0, x1, y1 = max(0, left), max(0, top), min(SIDE, left + wide), min(SIDE, top + high)
+    if x0 < x1 and y0 < y1:
+        mask[y0:y1, x0:x1] = stencil[y0 - top : y1 - top, x0 - left : x1 - left]
+    return mask
