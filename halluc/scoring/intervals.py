@@ -1,0 +1,101 @@
+"""Confidence intervals: a bootstrap that resamples images, never questions.
+
+Questions about one image stand and fall together, so images are what is drawn. Because metrics are
+functions of summed counts, a resample is a row of image weights times the counts, and thousands of
+resamples are one matrix product. Two runs on the same images get the same weights, which is what
+pairs their difference.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+    Metrics = Callable[[Mapping[str, Array]], Mapping[str, Array]]
+
+CELLS = 2_000_000  # weights held at a time: 16 MB
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate, its 95% interval and standard error by image; nan where undefined."""
+
+    value: float
+    low: float = float("nan")
+    high: float = float("nan")
+    stderr: float = float("nan")
+
+
+def weights(images: int, draws: int, seed: int) -> Iterator[Array]:
+    """Yield multinomial image weights in chunks that together are [draws, images].
+
+    Args:
+        images: How many images there are; every row sums to it.
+        seed: The weights are a function of `images`, `draws` and this.
+    """
+    import numpy as np
+
+    rng = np.random.default_rng(seed)
+    rows = max(1, CELLS // max(1, images))
+    for start in range(0, draws, rows):
+        n = min(rows, draws - start)
+        picks = rng.integers(images, size=(n, images)) + np.arange(n)[:, None] * images
+        yield np.bincount(picks.ravel(), minlength=n * images).reshape(n, images).astype(float)
+
+
+class Totals(dict[str, "Array"]):
+    """A count's name to its sums [draws]; zeros for a count that no image contributed to."""
+
+    def __init__(self, counts: Array, names: list[str], image_weights: Array) -> None:
+        sums = image_weights @ counts
+        super().__init__((name, sums[:, column]) for column, name in enumerate(names))
+        self._draws = len(image_weights)
+
+    def __missing__(self, name: str) -> Array:
+        import numpy as np
+
+        return np.zeros(self._draws)
+
+
+def estimate(counts: Array, names: list[str], metrics: Metrics) -> dict[str, float]:
+    """The metrics of all images taken once."""
+    import numpy as np
+
+    whole = Totals(counts, names, np.ones((1, len(counts))))
+    return {name: float(value[0]) for name, value in metrics(whole).items()}
+
+
+def resample(
+    counts: Array, names: list[str], metrics: Metrics, draws: int, seed: int
+) -> dict[str, Array]:
+    """Bootstrap the metrics by image.
+
+    Args:
+        counts: [images, names], what every image contributes.
+        metrics: Elementwise function of summed counts.
+
+    Returns:
+        A metric's name to its values [draws].
+    """
+    import numpy as np
+
+    chunks = [metrics(Totals(counts, names, w)) for w in weights(len(counts), draws, seed)]
+    return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
+
+
+def percentile(value: float, draws: Array, level: float = 0.95) -> Interval:
+    """The percentile interval around `value`; draws where the metric is undefined are left out."""
+    import numpy as np
+
+    defined = draws[~np.isnan(draws)]
+    if not len(defined) or np.isnan(value):
+        return Interval(value)
+    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(value, float(low), float(high), float(defined.std()))

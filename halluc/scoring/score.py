@@ -1,0 +1,141 @@
+"""scores = score(benchmark, answers): values, their intervals, and what was left out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from halluc.errors import UserError
+from halluc.scoring.intervals import Interval, estimate, percentile, resample
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from halluc.samples import Answer
+    from halluc.scoring.benchmark import Benchmark
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a benchmark makes of a run.
+
+    Attributes:
+        values: A metric's name to its estimate and 95% interval, in the order of the card.
+        n: Answers scored, the unparseable included.
+        n_images: Clusters the intervals resample: images, unless the benchmark says otherwise.
+        failed: Answers that could not be had; they are in no count.
+        unparseable: Answers the parser could make nothing of; what they count as is the
+            protocol's affair.
+    """
+
+    benchmark: str
+    values: Mapping[str, Interval]
+    n: int
+    n_images: int
+    failed: int
+    unparseable: int
+
+
+def score(
+    benchmark: Benchmark, answers: Iterable[Answer], draws: int = 10_000, seed: int = 0
+) -> Scores:
+    """Score answers; the same answers, draws and seed give the same numbers.
+
+    Args:
+        answers: Of one run; those with status "failed" are counted and left out.
+        draws: Bootstrap resamples; 0 for no intervals.
+        seed: Of the resampling.
+
+    Raises:
+        UserError: If two answers have the same id, or none is left to score.
+    """
+    answers = list(answers)
+    done = parsed(benchmark, answers)
+    if not done:
+        raise UserError(f"{benchmark.name}: none of {len(answers)} answers can be scored")
+    names, counts = tallies(benchmark, clusters(benchmark, done))
+    values = estimate(counts, names, benchmark.metrics)
+    if draws:
+        drawn = resample(counts, names, benchmark.metrics, draws, seed)
+        intervals = {name: percentile(values[name], drawn[name]) for name in values}
+    else:
+        intervals = {name: Interval(v) for name, v in values.items()}
+    return Scores(
+        benchmark=benchmark.name,
+        values=intervals,
+        n=len(done),
+        n_images=len(counts),
+        failed=len(answers) - len(done),
+        unparseable=sum(answer.prediction is None for answer in done),
+    )
+
+
+def difference(
+    benchmark: Benchmark,
+    answers: Iterable[Answer],
+    baseline_answers: Iterable[Answer],
+    draws: int = 10_000,
+    seed: int = 0,
+) -> dict[str, Interval]:
+    """Score answers minus baseline, paired: both runs are resampled with the same weights.
+
+    Only samples that both runs answered are compared.
+
+    Returns:
+        A metric's name to its difference and 95% interval.
+
+    Raises:
+        UserError: If the runs have no sample in common.
+    """
+    ours, theirs = parsed(benchmark, answers), parsed(benchmark, baseline_answers)
+    common = {a.id for a in ours} & {a.id for a in theirs}
+    if not common:
+        raise UserError(f"{benchmark.name}: the two runs answered no sample in common")
+    sides = []
+    for side in (ours, theirs):
+        grouped = clusters(benchmark, [a for a in side if a.id in common])
+        names, counts = tallies(benchmark, grouped)
+        value = estimate(counts, names, benchmark.metrics)
+        sides.append((value, resample(counts, names, benchmark.metrics, draws, seed)))
+    (value, drawn), (base_value, base_drawn) = sides
+    return {
+        name: percentile(value[name] - base_value[name], drawn[name] - base_drawn[name])
+        for name in value
+    }
+
+
+def parsed(benchmark: Benchmark, answers: Iterable[Answer]) -> list[Answer]:
+    """Drop failed answers and fill in what the benchmark's parser makes of the others.
+
+    Raises:
+        UserError: If two answers have the same id.
+    """
+    answers = list(answers)
+    repeated = [id for id, n in Counter(a.id for a in answers).items() if n > 1]
+    if repeated:
+        raise UserError(f"{benchmark.name}: sample {repeated[0]!r} is answered more than once")
+    ok = (answer for answer in answers if answer.status == "ok")
+    return [replace(answer, prediction=benchmark.predict(answer)) for answer in ok]
+
+
+def clusters(benchmark: Benchmark, answers: Iterable[Answer]) -> dict[str, list[Answer]]:
+    """Group answers by what the benchmark resamples, sorted so that their order cannot matter."""
+    grouped: dict[str, list[Answer]] = {}
+    for answer in sorted(answers, key=lambda answer: answer.id):
+        grouped.setdefault(benchmark.cluster(answer), []).append(answer)
+    return dict(sorted(grouped.items()))
+
+
+def tallies(
+    benchmark: Benchmark, grouped: Mapping[str, Sequence[Answer]]
+) -> tuple[list[str], NDArray[np.float64]]:
+    """Count every cluster: the counts' names, and an array [clusters, names]."""
+    import numpy as np
+
+    rows = [benchmark.tally(answers) for answers in grouped.values()]
+    names = sorted({name for row in rows for name in row})
+    return names, np.array([[row.get(name, 0.0) for name in names] for row in rows], dtype=float)
