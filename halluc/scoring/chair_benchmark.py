@@ -1,0 +1,58 @@
+"""What benchmarks scored by CHAIR share: reading captions and counting objects."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from halluc.scoring import chair
+from halluc.scoring.benchmark import Benchmark, Metric
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from halluc.samples import Answer
+    from halluc.scoring.benchmark import Totals
+
+METRICS = (
+    Metric("chair_s", higher_is_better=False, headline=True, scale=100),
+    Metric("chair_i", higher_is_better=False, headline=True, scale=100),
+    Metric("recall", headline=True, scale=100),
+    Metric("precision", scale=100),
+    Metric("f1", scale=100),
+    Metric("length", higher_is_better=None, headline=True),
+    Metric("objects", higher_is_better=None),
+)
+
+
+class ChairBenchmark(Benchmark):
+    """Captions; a target is {"categories": [...], "captions": [...]} of the image.
+
+    The target holds the annotations and not the objects they come to, because that depends on the
+    family that reads them. Subclasses give `card`, `samples` and `reader`.
+    """
+
+    @property
+    @abstractmethod
+    def reader(self) -> chair.Reader:
+        """Reads captions and ground truth."""
+
+    def predict(self, answer: Answer) -> list[str]:
+        """The objects the caption names, in order, with repetition."""
+        return self.reader.read(answer.text).nodes
+
+    def tally(self, answers: Sequence[Answer]) -> dict[str, float]:
+        """Count mentions and hallucinated ones, captions and hallucinating ones, objects found."""
+        counts: Counter[str] = Counter()
+        for answer in answers:
+            truth = self.reader.truth(answer.target["categories"], answer.target["captions"])
+            counts.update(chair.tally(self.reader.read(answer.text), truth))
+        return {name: float(count) for name, count in counts.items()}
+
+    def metrics(self, totals: Totals) -> dict[str, NDArray[np.float64]]:
+        """CHAIR's rates."""
+        return chair.metrics(totals)
