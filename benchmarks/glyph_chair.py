@@ -1,0 +1,64 @@
+"""CHAIR on the drawn world: which objects does a description name that are not there?"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import TYPE_CHECKING
+
+from halluc.benchmarks import _glyph
+from halluc.samples import Sample
+from halluc.scoring import chair, coco
+from halluc.scoring.benchmark import BenchmarkCard, benchmark
+from halluc.scoring.chair_benchmark import METRICS, ChairBenchmark
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@benchmark("glyph_chair")
+class GlyphChair(ChairBenchmark):
+    """500 scenes to describe; what is there comes from annotations and five human-like captions."""
+
+    protocols = ("official",)
+    card = BenchmarkCard(
+        title="CHAIR on drawn scenes",
+        paper="https://arxiv.org/abs/1809.02156",
+        licence="Apache-2.0",
+        task="caption",
+        metrics=METRICS,
+        citation="Rohrbach et al., Object Hallucination in Image Captioning, EMNLP 2018",
+    )
+
+    def samples(self, limit: int | None = None) -> Iterator[Sample]:
+        """Yield one request to describe each of the first `limit` scenes."""
+        files = _glyph.files()
+        objects, captions = coco.objects(files.instances), coco.captions(files.captions)
+        for index in _glyph.indices()[:limit]:
+            image = index + 1
+            yield Sample(
+                id=_glyph.name(index),
+                image_id=_glyph.name(index),
+                prompt="Please describe this image in detail.",
+                load_image=_glyph.loader(index),
+                target={"categories": objects[image], "captions": captions[image]},
+                max_new_tokens=192,
+            )
+
+    @property
+    def reader(self) -> chair.Reader:
+        """The drawn world's own words, singular and plural; nothing needs to be stemmed."""
+        return _reader()
+
+
+@cache
+def _reader() -> chair.Reader:
+    from halluc.world.language import SYNONYMS
+
+    nodes = {form: name for name, forms in SYNONYMS.items() for form in forms}
+    pairs = {form: form for form in nodes if " " in form}
+    return chair.Reader(chair.Tables(nodes, pairs), _words)
+
+
+def _words(caption: str) -> list[str]:
+    return re.findall(r"[a-z0-9]+", caption.lower())

@@ -1,0 +1,69 @@
+"""POPE on the drawn world: is there a dog in the image?
+
+Built from COCO annotations by the construction of POPE's authors, on 500 test scenes with at least
+three distinct objects. All three strategies are built on the 500, whatever the limit, so that a
+limit changes which questions are asked and no question.
+"""
+
+from __future__ import annotations
+
+import random
+from functools import cache
+from typing import TYPE_CHECKING
+
+from halluc.benchmarks import _glyph
+from halluc.samples import Sample
+from halluc.scoring import coco, pope
+from halluc.scoring.benchmark import BenchmarkCard, benchmark
+from halluc.scoring.yes_no_benchmark import YesNoBenchmark, rate_metrics
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+DISTINCT = 3
+
+
+@benchmark("glyph_pope")
+class GlyphPope(YesNoBenchmark):
+    """500 scenes, 18 questions each: three present and three absent objects a strategy."""
+
+    groups = pope.STRATEGIES
+    card = BenchmarkCard(
+        title="POPE on drawn scenes",
+        paper="https://arxiv.org/abs/2305.10355",
+        licence="Apache-2.0",
+        task="yes_no",
+        metrics=rate_metrics(
+            pope.STRATEGIES, headline=("random/accuracy", "adversarial/accuracy", "f1")
+        ),
+        citation="Li et al., Evaluating Object Hallucination in Large Vision-Language Models, "
+        "EMNLP 2023",
+    )
+
+    def samples(self, limit: int | None = None) -> Iterator[Sample]:
+        """Yield the questions of the first `limit` scenes, 18 a scene."""
+        for index in _glyph.indices(DISTINCT)[:limit]:
+            for strategy in self.groups:
+                for question in questions(strategy)[_glyph.name(index)]:
+                    yield Sample(
+                        id=f"{strategy}/{question.question_id:04d}",
+                        image_id=question.image,
+                        prompt=question.text,
+                        load_image=_glyph.loader(index),
+                        target=question.label,
+                        group=strategy,
+                        max_new_tokens=8,
+                    )
+
+
+@cache
+def questions(strategy: str) -> dict[str, list[pope.Question]]:
+    """Build a strategy's questions on the 500 scenes: an image's name to its questions."""
+    from halluc.world.language import exists
+
+    images = coco.image_objects(_glyph.files(DISTINCT).instances)
+    rng = random.Random(f"glyph_pope/{strategy}")
+    asked: dict[str, list[pope.Question]] = {}
+    for question in pope.build(images, strategy, rng, template=exists):
+        asked.setdefault(question.image, []).append(question)
+    return asked
