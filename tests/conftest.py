@@ -14,3 +14,12 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip(f"needs real data: no folder {folder} (set HALLUC_SHARED)")
     return folder
+
+
+@pytest.fixture
+def nltk_data(shared: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """NLTK 3.8.1's data, put where NLTK looks."""
+    data = pytest.importorskip("nltk.data", reason="needs NLTK: pip install 'halluc[chair]'")
+    folder = shared / "data/nltk_data"
+    monkeypatch.setattr(data, "path", [str(folder)])
+    return folder

@@ -1,0 +1,93 @@
+"""Files of others: where they are kept, and the proof that they are still the same files.
+
+Benchmarks are their publishers' files and none of ours. What is fetched is checked against a
+checksum: one written down here where it is known, otherwise the one recorded when the file was
+first seen. A file that has changed since is an error, because its scores would not be comparable.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from halluc.errors import UserError
+
+
+def cache_folder() -> Path:
+    """Where fetched files and records are kept: HALLUC_CACHE, else ~/.cache/halluc."""
+    default = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "halluc"
+    return Path(os.environ.get("HALLUC_CACHE", default))
+
+
+def offline() -> bool:
+    """Whether the user forbade the network, by Hugging Face's own variables."""
+    names = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE")
+    return any(os.environ.get(name, "").upper() in {"1", "ON", "YES", "TRUE"} for name in names)
+
+
+def checksum(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def fetch(url: str, sha256: str) -> Path:
+    """Return a published file, from the cache or else from its publisher.
+
+    Args:
+        url: Names a pinned commit.
+        sha256: What the file must be.
+
+    Raises:
+        UserError: If it cannot be had, or is not that file.
+    """
+    path = cache_folder() / sha256[:12] / url.rsplit("/", 1)[1]
+    if not path.is_file():
+        _download(url, path)
+    if (found := checksum(path)) != sha256:
+        path.unlink()
+        raise UserError(f"{url}: has checksum {found[:12]}, not {sha256[:12]}: not the pinned file")
+    return path
+
+
+def _download(url: str, path: Path) -> None:
+    from urllib.error import URLError
+    from urllib.request import urlopen
+
+    if offline():
+        raise UserError(f"{url} is not in {cache_folder()} and the network is switched off")
+    try:
+        with urlopen(url, timeout=60) as reply:
+            content = reply.read()
+    except (URLError, OSError) as error:
+        raise UserError(f"cannot fetch {url}: {error}") from error
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+
+
+def verify(name: str, facts: dict[str, str]) -> None:
+    """Compare facts about a data set with those recorded when it was first seen, or record them.
+
+    Args:
+        name: The data set, as a hub id or the name of a benchmark's official files.
+        facts: Revision and checksums; only those recorded before are compared.
+
+    Raises:
+        UserError: If one of them has changed.
+    """
+    path = cache_folder() / "seen.json"
+    seen: dict[str, dict[str, Any]] = json.loads(path.read_text()) if path.is_file() else {}
+    known = seen.setdefault(name, {})
+    for key, value in facts.items():
+        if known.setdefault(key, value) != value:
+            raise UserError(
+                f"{name}: {key} is {value[:12]}, was {known[key][:12]} when first used; "
+                f"get that version back, or remove {name!r} from {path} to accept the new one"
+            )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(seen, indent=1, sort_keys=True))
+    partial.replace(path)
