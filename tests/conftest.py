@@ -23,3 +23,11 @@ def nltk_data(shared: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = shared / "data/nltk_data"
     monkeypatch.setattr(data, "path", [str(folder)])
     return folder
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache of fetched files and records."""
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("HALLUC_CACHE", str(folder))
+    return folder

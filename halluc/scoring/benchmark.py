@@ -15,11 +15,13 @@ from halluc.plugins import Registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
 
     from halluc.samples import Answer, Sample
+    from halluc.scoring.official import OfficialFiles
 
     Totals = Mapping[str, NDArray[np.float64]]
 
@@ -69,21 +71,36 @@ class Benchmark(ABC):
     Subclasses give `card` and the four methods; nothing here knows models or methods.
 
     Args:
-        protocol: Which of the published scorers of this benchmark reads the answers.
+        protocol: Which of the published scorers of this benchmark reads the answers; None for the
+            first of `protocols`.
+        prompt: Whose wording puts the question.
+        folder: The authors' files on this machine; None for what is drawn or on the hub.
+
+    Attributes:
+        notes: What a reader of the scores has to know, filled while answers are read.
 
     Raises:
-        UserError: If the benchmark has no such protocol.
+        UserError: If the benchmark has no such protocol or prompt.
     """
 
     name: ClassVar[str]
     card: ClassVar[BenchmarkCard]
     protocols: ClassVar[tuple[str, ...]] = ("official",)
+    prompts: ClassVar[Mapping[str, str]] = {"official": ""}
 
-    def __init__(self, protocol: str = "official") -> None:
-        if protocol not in self.protocols:
+    def __init__(
+        self, protocol: str | None = None, prompt: str = "official", folder: Path | None = None
+    ) -> None:
+        if protocol not in (None, *self.protocols):
             known = ", ".join(self.protocols)
             raise UserError(f"{self.name}: unknown protocol {protocol!r}, choose from {known}")
-        self.protocol = protocol
+        if prompt not in self.prompts:
+            known = ", ".join(self.prompts)
+            raise UserError(f"{self.name}: unknown prompt {prompt!r}, choose from {known}")
+        self.protocol = protocol or self.protocols[0]
+        self.prompt = prompt
+        self.folder = folder
+        self.notes: list[str] = []
 
     @abstractmethod
     def samples(self, limit: int | None = None) -> Iterator[Sample]:
@@ -116,6 +133,34 @@ class Benchmark(ABC):
         Returns:
             A metric's name to its values [draws]; nan where it is undefined.
         """
+
+    def read_official(self, files: OfficialFiles) -> list[Answer]:
+        """Read answers in the format the benchmark's authors score.
+
+        Raises:
+            UserError: If a line is wrong, or the benchmark has no such format.
+        """
+        raise UserError(f"{self.name}: has no answers format of its own")
+
+    def detail(self, answer: Answer) -> dict[str, Any] | None:
+        """Give one answer's part of the score, where the authors' scorer lists it."""
+        return None
+
+    def official(self, totals: Mapping[str, float]) -> dict[str, Any]:
+        """Give the metrics as the authors' scorer prints them, under its names.
+
+        Args:
+            totals: Summed counts, a Counter; 0 for one that no image contributed to.
+        """
+        import numpy as np
+
+        from halluc.scoring.intervals import Totals
+
+        names = sorted(totals)
+        counts = np.array([[totals[name] for name in names]])
+        values = self.metrics(Totals(counts, names, np.ones((1, 1))))
+        scale = {metric.name: metric.scale for metric in self.card.metrics}
+        return {name: float(value[0]) * scale.get(name, 1) for name, value in values.items()}
 
 
 def benchmark(name: str) -> Callable[[type[Benchmark]], type[Benchmark]]:

@@ -10,7 +10,7 @@ from halluc.scoring import chair
 from halluc.scoring.benchmark import Benchmark, Metric
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -29,11 +29,18 @@ METRICS = (
 )
 
 
+def cut_unfinished(caption: str) -> str:
+    """Drop what follows the last full stop; a caption without one is kept whole."""
+    end = caption.rfind(".")
+    return caption[: end + 1] if end >= 0 else caption
+
+
 class ChairBenchmark(Benchmark):
     """Captions; a target is {"categories": [...], "captions": [...]} of the image.
 
     The target holds the annotations and not the objects they come to, because that depends on the
-    family that reads them. Subclasses give `card`, `samples` and `reader`.
+    family that reads them; a file of ready-made objects gives {"objects": [...]}. Subclasses give
+    `card`, `samples` and `reader`.
     """
 
     @property
@@ -43,15 +50,25 @@ class ChairBenchmark(Benchmark):
 
     def predict(self, answer: Answer) -> list[str]:
         """The objects the caption names, in order, with repetition."""
-        return self.reader.read(answer.text).nodes
+        return self.reader.read(self.caption(answer)).nodes
+
+    def caption(self, answer: Answer) -> str:
+        """What of an answer is scored."""
+        return answer.text
 
     def tally(self, answers: Sequence[Answer]) -> dict[str, float]:
         """Count mentions and hallucinated ones, captions and hallucinating ones, objects found."""
         counts: Counter[str] = Counter()
         for answer in answers:
-            truth = self.reader.truth(answer.target["categories"], answer.target["captions"])
-            counts.update(chair.tally(self.reader.read(answer.text), truth))
+            reading = self.reader.read(self.caption(answer))
+            counts.update(chair.tally(reading, self.truth(answer.target)))
         return {name: float(count) for name, count in counts.items()}
+
+    def truth(self, target: Mapping[str, list[str]]) -> set[str]:
+        """The objects of an image."""
+        if "objects" in target:
+            return set(target["objects"])
+        return self.reader.truth(target["categories"], target["captions"])
 
     def metrics(self, totals: Totals) -> dict[str, NDArray[np.float64]]:
         """CHAIR's rates."""

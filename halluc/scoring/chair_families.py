@@ -46,7 +46,7 @@ def noun_words(caption: str) -> list[str]:
     return [english.lemmatize(token) for token in english.tokenize(caption.lower())]
 
 
-FAMILIES: Mapping[str, Words] = {"wordnet": wordnet_words, "pattern": pattern_words}
+FAMILIES: Mapping[str, Words] = {"pattern": pattern_words, "wordnet": wordnet_words}
 
 
 def reader(family: str, tables: Tables) -> Reader:

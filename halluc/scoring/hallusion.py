@@ -57,17 +57,40 @@ class Judged:
         return self.verdict == RIGHT
 
 
+CORRECT = (
+    "You are a teacher. Read the question, the reference answer and the prediction. Reply with one "
+    'word: "correct" if the prediction does not conflict with the reference, "incorrect" if it '
+    'does, "unclear" if it does not say.\n\nQuestion: {question}\nReference answer: '
+    "{gt_answer_details}\nPrediction: {answer}\nReply:"
+)
+SAME = (
+    "You are a teacher. Two responses to two questions you do not see follow. Reply with one word: "
+    '"same" if the responses do not conflict, "different" if they do.\n\nResponse 1: {first}\n'
+    "Response 2: {second}\nReply:"
+)
+
+
+def said(text: str) -> str | None:
+    """Read an answer by rule: exactly one of the words yes and no, or the authors' 1 and 0."""
+    return {"1": "yes", "0": "no"}.get(text.strip(), parse_words(text))
+
+
 def read(text: str, truth: str) -> int:
-    """Judge an answer by rule instead of by a model: exactly one of the words yes and no, or 1, 0.
+    """Judge an answer by rule instead of by a model.
 
     Args:
-        text: The answer; "1" and "0" stand for yes and no, as in the authors' template.
-        truth: "1" or "0".
+        truth: "1" for yes or "0" for no.
     """
-    said = {"1": "yes", "0": "no"}.get(text.strip(), parse_words(text))
-    if said is None:
+    answer = said(text)
+    if answer is None:
         return UNCLEAR
-    return RIGHT if said == ("yes" if truth == "1" else "no") else WRONG
+    return RIGHT if answer == ("yes" if truth == "1" else "no") else WRONG
+
+
+def verdict(reply: str) -> int | None:
+    """Read a judge's reply as the authors do; None, which they take for unclear, if it is none."""
+    words = {"incorrect": WRONG, "correct": RIGHT, "unclear": UNCLEAR}
+    return next((code for word, code in words.items() if word in reply.lower()), None)
 
 
 def tally(judged: Sequence[Judged]) -> dict[str, float]:

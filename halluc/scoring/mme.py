@@ -22,6 +22,21 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 HALLUCINATION = ("existence", "count", "position", "color")
+PERCEPTION = (*HALLUCINATION, "posters", "celebrity", "scene", "landmark", "artwork", "OCR")
+COGNITION = (
+    "commonsense_reasoning",
+    "numerical_calculation",
+    "text_translation",
+    "code_reasoning",
+)
+ROWS = dict.fromkeys((*PERCEPTION, *COGNITION), 40) | {
+    **dict.fromkeys(HALLUCINATION, 60),
+    **dict.fromkeys(("scene", "landmark", "artwork"), 400),
+    "posters": 294,
+    "celebrity": 340,
+    "commonsense_reasoning": 140,
+}
+"""Questions of each subtask."""
 
 
 def tally(answers: Iterable[Answer]) -> dict[str, float]:
@@ -42,7 +57,37 @@ def tally(answers: Iterable[Answer]) -> dict[str, float]:
         counts[f"{subtask}/correct"] = sum(right)
         counts[f"{subtask}/pairs"] = len(pairs)
         counts[f"{subtask}/both"] = sum(first and second for first, second in pairs)
+        for answer in asked:
+            counts[f"{subtask}/{_cell(answer)}"] += 1
     return {name: float(count) for name, count in counts.items()}
+
+
+def _cell(answer: Answer) -> str:
+    """TP, FP, TN or FN; "other" for what cannot be read, which precision and recall leave out."""
+    if answer.prediction is None:
+        return "other"
+    return ("T" if answer.prediction == answer.target else "F") + (
+        "P" if answer.prediction == "yes" else "N"
+    )
+
+
+def printed(totals: Mapping[str, float], subtask: str) -> dict[str, float]:
+    """A subtask's summed counts under the names of calculation.py, with the score it prints."""
+    tp, fp, fn = (totals[f"{subtask}/{cell}"] for cell in ("TP", "FP", "FN"))
+    accuracy = totals[f"{subtask}/correct"] / totals[f"{subtask}/n"]
+    plus = totals[f"{subtask}/both"] / totals[f"{subtask}/pairs"]
+    return {
+        "score": 100 * accuracy + 100 * plus,
+        "acc": accuracy,
+        "acc_plus": plus,
+        "precision": tp / (tp + fp) if tp + fp else 0.0,
+        "recall": tp / (tp + fn) if tp + fn else 0.0,
+        "TP": tp,
+        "FN": fn,
+        "TN": totals[f"{subtask}/TN"],
+        "FP": fp,
+        "other_num": totals[f"{subtask}/other"],
+    }
 
 
 def scores(totals: Mapping[str, Array], subtasks: Sequence[str]) -> dict[str, Array]:

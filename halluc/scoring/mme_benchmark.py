@@ -1,34 +1,47 @@
-"""What MME and its drawn counterpart share."""
+"""What MME and its drawn counterpart share, and MME on photographs."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from halluc.scoring import mme, yes_no
+from halluc.samples import Sample
+from halluc.scoring import hub, mme, mme_files, yes_no
 from halluc.scoring.benchmark import Benchmark, Metric
+from halluc.scoring.sources import verify
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
+    from PIL.Image import Image
 
     from halluc.samples import Answer
     from halluc.scoring.benchmark import Totals
+    from halluc.scoring.official import OfficialFiles
+
+    Question = tuple[str, str, str, str, Callable[[], Image]]
+
+SUFFIX = " Please answer yes or no."
+PROMPTS = {"official": SUFFIX, "lmms-eval": "\nAnswer the question using a single word or phrase."}
 
 
-def score_metrics(subtasks: Sequence[str]) -> tuple[Metric, ...]:
-    """Describe accuracy, accuracy+ and score of every subtask, and the total."""
+def score_metrics(
+    subtasks: Sequence[str], totals: Sequence[str] = ("total",)
+) -> tuple[Metric, ...]:
+    """Describe score, accuracy and accuracy+ of every subtask, and their totals."""
     parts = [
         metric
         for subtask in subtasks
         for metric in (
-            Metric(f"{subtask}/score", headline=True),
+            Metric(f"{subtask}/score", headline=len(subtasks) < 5),
             Metric(f"{subtask}/accuracy", scale=100),
             Metric(f"{subtask}/accuracy_plus", scale=100),
         )
     ]
-    return (*parts, Metric("total", headline=True))
+    return (*parts, *(Metric(name, headline=True) for name in totals))
 
 
 class MmeBenchmark(Benchmark):
@@ -37,7 +50,7 @@ class MmeBenchmark(Benchmark):
     Subclasses give `card`, `subtasks` and `samples`; samples of a pair follow one another by id.
     """
 
-    subtasks: ClassVar[tuple[str, ...]]
+    subtasks: tuple[str, ...]
     protocols = tuple(yes_no.MME)
 
     def predict(self, answer: Answer) -> yes_no.Verdict | None:
@@ -51,3 +64,91 @@ class MmeBenchmark(Benchmark):
     def metrics(self, totals: Totals) -> dict[str, NDArray[np.float64]]:
         """Scores of every subtask, and their total."""
         return mme.scores(totals, self.subtasks)
+
+
+class MmePhotographs(MmeBenchmark):
+    """MME's own subtasks, from the hub or from the official release in a folder."""
+
+    prompts = PROMPTS
+    sums: ClassVar[Mapping[str, tuple[str, ...]]]
+    dataset = hub.Dataset(
+        repo="lmms-lab/MME",
+        files={"test": "data/test-*.parquet"},
+        columns=("question_id", "question", "answer", "category"),
+    )
+
+    def samples(self, limit: int | None = None) -> Iterator[Sample]:
+        """Yield two questions a subtask of each of the first `limit` images.
+
+        Raises:
+            UserError: If files or images are missing, or have changed since they were first used.
+        """
+        images: dict[str, list[Sample]] = {}
+        source = self._hub() if self.folder is None else self._files(self.folder)
+        for number, (subtask, image, question, truth, load_image) in enumerate(source):
+            images.setdefault(image, []).append(
+                Sample(
+                    id=f"{subtask}/{number:04d}",
+                    image_id=image,
+                    prompt=question.removesuffix(SUFFIX).rstrip() + self.prompts[self.prompt],
+                    load_image=load_image,
+                    target=truth,
+                    group=subtask,
+                )
+            )
+        for samples in list(images.values())[:limit]:
+            yield from samples
+
+    def _files(self, folder: Path) -> Iterator[Question]:
+        import hashlib
+
+        for subtask in self.subtasks:
+            images = hub.ImageFolder(folder / subtask)
+            questions = mme_files.read_questions(folder, subtask)
+            seen = hashlib.sha256(repr(questions).encode()).hexdigest()
+            verify("mme", {subtask: seen})
+            names = images.stems()
+            for stem, question, truth in questions:
+                name = names.get(stem, f"{stem}.jpg")
+                path = images.find(name, f"{folder / subtask}, {stem}.txt")
+                image = f"{subtask}/{path.name}"
+                yield subtask, image, question, truth, partial(images.open, path.name)
+
+    def _hub(self) -> Iterator[Question]:
+        table = self.dataset.load("test")
+        for number, row in enumerate(table.rows):
+            if row["category"] in self.subtasks:
+                truth = str(row["answer"]).strip().lower()
+                image = str(row["question_id"])
+                yield row["category"], image, row["question"], truth, partial(table.image, number)
+
+    def read_official(self, files: OfficialFiles) -> list[Answer]:
+        """Read the folder of `<subtask>.txt` that MME's calculation.py scores."""
+        answers = [a for a in mme_files.read_answers(files) if a.group in self.subtasks]
+        present = {answer.group for answer in answers}
+        missing = [subtask for subtask in self.subtasks if subtask not in present]
+        self.subtasks = tuple(subtask for subtask in self.subtasks if subtask in present)
+        if missing:
+            self.notes.append(f"no answers to {', '.join(missing)}: sums with them are undefined")
+        return answers
+
+    def metrics(self, totals: Totals) -> dict[str, NDArray[np.float64]]:
+        """Scores of every subtask, and sums over those that belong together."""
+        import numpy as np
+
+        values = mme.scores(totals, self.subtasks)
+        undefined = np.full_like(values.pop("total"), np.nan)
+        for name, subtasks in self.sums.items():
+            parts = [values.get(f"{subtask}/score", undefined) for subtask in subtasks]
+            values[name] = np.sum(parts, axis=0)
+        return values
+
+    def official(self, totals: Mapping[str, float]) -> dict[str, Any]:
+        """Print as MME's calculation.py does: every subtask, and the sums."""
+        parts = {subtask: mme.printed(totals, subtask) for subtask in self.subtasks}
+        nothing = {"score": float("nan")}
+        sums = {
+            name: sum(parts.get(subtask, nothing)["score"] for subtask in subtasks)
+            for name, subtasks in self.sums.items()
+        }
+        return {**sums, **parts}

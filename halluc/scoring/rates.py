@@ -72,6 +72,23 @@ def rates(counts: Mapping[str, Array], zero_division: float = NAN) -> dict[str, 
     }
 
 
+def printed(counts: Mapping[str, float]) -> dict[str, float]:
+    """Summed counts as POPE's evaluate.py prints them; nan where it divides by 0."""
+    whole = {name: float(counts[name]) for name in COUNTS}
+    tp, fp, fn, n = whole["tp"], whole["fp"], whole["fn"], whole["n"]
+    return {
+        "TP": tp,
+        "FP": fp,
+        "TN": whole["tn"],
+        "FN": fn,
+        "Accuracy": whole["correct"] / n if n else NAN,
+        "Precision": tp / (tp + fp) if tp + fp else NAN,
+        "Recall": tp / (tp + fn) if tp + fn else NAN,
+        "F1 score": 2 * tp / (2 * tp + fp + fn) if tp + fp + fn else NAN,
+        "Yes ratio": whole["yes"] / n if n else NAN,
+    }
+
+
 def tally(answers: Iterable[Answer], protocol: Protocol) -> dict[str, float]:
     """Count parsed answers whose target is "yes" or "no"; names are "group/count"."""
     totals: dict[str, float] = {}

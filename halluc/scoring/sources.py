@@ -68,6 +68,13 @@ def _download(url: str, path: Path) -> None:
     path.write_bytes(content)
 
 
+def recorded(name: str) -> dict[str, str]:
+    """What was recorded of a data set when it was first seen; nothing if it was not."""
+    path = cache_folder() / "seen.json"
+    seen: dict[str, dict[str, str]] = json.loads(path.read_text()) if path.is_file() else {}
+    return seen.get(name, {})
+
+
 def verify(name: str, facts: dict[str, str]) -> None:
     """Compare facts about a data set with those recorded when it was first seen, or record them.
 

@@ -38,7 +38,7 @@ class YesNoBenchmark(Benchmark):
     Subclasses give `card`, `groups` and `samples`.
     """
 
-    groups: ClassVar[tuple[str, ...]]
+    groups: tuple[str, ...]
     readers: ClassVar[Mapping[str, yes_no.Protocol]] = yes_no.POPE
     protocols = tuple(yes_no.POPE)
 

@@ -116,5 +116,5 @@ def test_errors(tmp_path: Path) -> None:
     (tmp_path / "other.json").write_text("{}")
     with pytest.raises(UserError, match="needs inverse_synonym_dict"):
         load_tables(tmp_path / "other.json")
-    with pytest.raises(UserError, match="choose from wordnet, pattern"):
+    with pytest.raises(UserError, match="choose from pattern, wordnet"):
         reader("spacy", Tables({}, {}))

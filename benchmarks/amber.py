@@ -1,0 +1,49 @@
+"""AMBER: descriptions checked against annotated objects, and 14,216 yes/no questions."""
+
+from __future__ import annotations
+
+from halluc.scoring.amber_benchmark import (
+    COMMIT,
+    DISCRIMINATIVE,
+    GENERATIVE,
+    AmberBenchmark,
+)
+from halluc.scoring.benchmark import BenchmarkCard, Metric, benchmark
+
+
+def card(title: str, metrics: tuple[Metric, ...], task: str = "open") -> BenchmarkCard:
+    """Describe one of AMBER's tasks."""
+    return BenchmarkCard(
+        title=title,
+        paper="https://arxiv.org/abs/2311.07397",
+        licence="Apache-2.0",
+        task="yes_no" if task == "yes_no" else "open",
+        metrics=metrics,
+        citation="Wang et al., AMBER: An LLM-free Multi-dimensional Benchmark for MLLMs "
+        "Hallucination Evaluation, 2023",
+        dataset="junyangwang0410/AMBER on GitHub; images by the authors' link",
+        revision=COMMIT,
+    )
+
+
+@benchmark("amber")
+class Amber(AmberBenchmark):
+    """Both tasks on 1004 images."""
+
+    card = card("AMBER", (*GENERATIVE, *DISCRIMINATIVE))
+
+
+@benchmark("amber_generative")
+class AmberGenerative(AmberBenchmark):
+    """One description an image."""
+
+    discriminative = False
+    card = card("AMBER, generative", GENERATIVE)
+
+
+@benchmark("amber_discriminative")
+class AmberDiscriminative(AmberBenchmark):
+    """Existence, attributes and relations; "No" is the positive class."""
+
+    generative = False
+    card = card("AMBER, discriminative", DISCRIMINATIVE, task="yes_no")

@@ -1,0 +1,218 @@
+"""HallusionBench: questions about figures, their edited versions, and no figure at all."""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from halluc.errors import UserError
+from halluc.samples import Answer, Sample
+from halluc.scoring import hallusion, hub
+from halluc.scoring.benchmark import BenchmarkCard, Metric, benchmark
+from halluc.scoring.judged_benchmark import JudgedBenchmark
+from halluc.scoring.official import rows, unique
+from halluc.scoring.sources import checksum, verify
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from halluc.scoring.benchmark import Totals
+    from halluc.scoring.official import OfficialFiles, Row
+
+PLACE = ("category", "subcategory", "set_id", "figure_id", "question_id")
+FIELDS = (*PLACE, "visual_input", "question", "gt_answer", "gt_answer_details")
+QUESTIONS = 1129
+BIAS = ("Yes/No Bias (Pct Diff)", "Yes/No Bias (FP Ratio)")
+METRICS = (
+    *(Metric(name, headline=True) for name in ("qAcc", "fAcc", "aAcc")),
+    *(Metric(name) for name in ("easy aAcc", "hard aAcc")),
+    *(Metric(name, higher_is_better=None) for name in BIAS),
+    Metric("Consistency Test (correct)"),
+    *(
+        Metric(name, higher_is_better=None)
+        for name in ("Consistency Test (inconsistent)", "Consistency Test (wrong)")
+    ),
+    *(Metric(name, higher_is_better=None) for name in ("LH", "VI", "Mixed")),
+)
+
+
+@benchmark("hallusionbench")
+class HallusionBench(JudgedBenchmark):
+    """951 questions about 346 figures; an answers file may hold the 178 without a figure too.
+
+    `rules` reads yes and no as words, needs no judge, and is a metric of its own. `official` asks
+    a judge, as the authors ask GPT-4, or takes the verdicts an answers file brings.
+
+    Args:
+        folder: HallusionBench.json and the figures, `<category>/<subcategory>/<set>_<figure>.png`;
+            None reads the hub.
+    """
+
+    protocols = ("rules", "official")
+    dataset = hub.Dataset("lmms-lab/HallusionBench", {"image": "data/image-*.parquet"}, FIELDS)
+    card = BenchmarkCard(
+        title="HallusionBench",
+        paper="https://arxiv.org/abs/2310.14566",
+        licence="BSD-3-Clause",
+        task="yes_no",
+        metrics=METRICS,
+        citation="Guan et al., HallusionBench, CVPR 2024",
+        dataset="lmms-lab/HallusionBench",
+    )
+
+    def samples(self, limit: int | None = None) -> Iterator[Sample]:
+        """Yield the questions about each of the first `limit` figures.
+
+        Raises:
+            UserError: If files or figures are missing, or have changed since they were first used.
+        """
+        by_figure: dict[str, list[Sample]] = {}
+        for record, load_image in self._hub() if self.folder is None else self._files(self.folder):
+            figure = "/".join(record[name] for name in PLACE[:4])
+            by_figure.setdefault(figure, []).append(
+                Sample(
+                    id="/".join(record[name] for name in PLACE),
+                    image_id=figure,
+                    prompt=record["question"],
+                    load_image=load_image,
+                    target=record,
+                    group=record["category"],
+                    max_new_tokens=128,
+                )
+            )
+        for samples in list(by_figure.values())[:limit]:
+            yield from samples
+
+    def _files(self, folder: Path) -> Iterator[tuple[dict[str, str], Any]]:
+        path = folder / "HallusionBench.json"
+        images = hub.ImageFolder(folder)
+        for row in rows(path):
+            record = _record(row)
+            if record["visual_input"] != "0":
+                name = "{category}/{subcategory}/{set_id}_{figure_id}.png".format(**record)
+                yield record, partial(images.open, str(images.find(name, row.where)))
+        verify(self.name, {path.name: checksum(path)})
+
+    def _hub(self) -> Iterator[tuple[dict[str, str], Any]]:
+        table = self.dataset.load("image")
+        for number, row in enumerate(table.rows):
+            yield {name: str(row[name]) for name in FIELDS}, partial(table.image, number)
+
+    def read_official(self, files: OfficialFiles) -> list[Answer]:
+        """Read the authors' list of records with "model_prediction" in each.
+
+        Args:
+            files: With `labels`, HallusionBench.json, every question must be answered.
+
+        Raises:
+            UserError: If a question is unknown, answered twice, missing or has another truth.
+        """
+        given = rows(files.answers)
+        unique([(row.where, "/".join(str(row[name]) for name in PLACE)) for row in given])
+        answers = [_answer(row) for row in given]
+        if files.labels is not None:
+            _compare(answers, [row.where for row in given], files.require("labels", ""))
+        elif len(given) != QUESTIONS:
+            self.notes.append(f"{len(given)} of {QUESTIONS} questions")
+        return answers
+
+    def cluster(self, answer: Answer) -> str:
+        """A set: pairs of questions span its figures."""
+        return "/".join(answer.target[name] for name in PLACE[:3])
+
+    def predict(self, answer: Answer) -> Any:
+        """What was said, by rule; what the judge makes of it, officially; None if unclear."""
+        if self.protocol == "rules":
+            return hallusion.said(answer.text)
+        if "verdict" in answer.target:
+            return int(answer.target["verdict"])
+        return hallusion.verdict(
+            self.ask(hallusion.CORRECT.format(**answer.target, answer=answer.text))
+        )
+
+    def tally(self, answers: Sequence[Answer]) -> dict[str, float]:
+        """Count questions, pairs and figures of a set."""
+        first = {a.target["question_id"]: a for a in answers if a.target["figure_id"] == "0"}
+        judged = []
+        for answer in answers:
+            target = answer.target
+            original = first.get(target["question_id"], answer)
+            judged.append(
+                hallusion.Judged(
+                    set=self.cluster(answer),
+                    category=target["category"],
+                    figure=target["figure_id"],
+                    question=target["question_id"],
+                    visual=target["visual_input"],
+                    truth=target["gt_answer"],
+                    verdict=self._verdict(answer),
+                    same=self._same(answer, original),
+                )
+            )
+        return hallusion.tally(judged)
+
+    def _verdict(self, answer: Answer) -> int:
+        if self.protocol == "rules":
+            return hallusion.read(answer.text, answer.target["gt_answer"])
+        return hallusion.UNCLEAR if answer.prediction is None else int(answer.prediction)
+
+    def _same(self, answer: Answer, original: Answer) -> bool:
+        if self.protocol == "rules":
+            return bool(answer.prediction == original.prediction)
+        if answer is original or "same" in answer.target:
+            return str(answer.target.get("same", "1")) == "1"
+        reply = self.ask(hallusion.SAME.format(first=answer.text, second=original.text))
+        return "same" in reply.lower()
+
+    def metrics(self, totals: Totals) -> dict[str, NDArray[np.float64]]:
+        """The leaderboard's columns."""
+        return hallusion.metrics(totals)
+
+    def official(self, totals: Mapping[str, float]) -> dict[str, float]:
+        """Print as evaluation.py does: percentages rounded to four places, biases not at all."""
+        rounded = {name: round(value, 4) for name, value in super().official(totals).items()}
+        questions, errors = totals["questions"], totals["errors"]
+        bias = totals["said yes"] / questions - totals["yes"] / questions
+        ratio = totals["errors on no"] / errors if errors else float("nan")
+        return {**rounded, BIAS[0]: bias, BIAS[1]: ratio}
+
+
+def _record(row: Row) -> dict[str, str]:
+    record = {name: str(row[name]) for name in FIELDS}
+    if record["gt_answer"] not in {"0", "1"}:
+        raise UserError(f"{row.where}: gt_answer {record['gt_answer']!r} is neither 0 nor 1")
+    return record
+
+
+def _answer(row: Row) -> Answer:
+    target = _record(row)
+    for name, source in (("verdict", "gpt4v_output_gpt_check"), ("same", "same")):
+        if source in row.fields:
+            target[name] = str(row[source])
+    id = "/".join(target[name] for name in PLACE)
+    figure = "/".join(target[name] for name in PLACE[:4])
+    text = str(row["model_prediction"])
+    return Answer(id, figure, target["category"], target["question"], target, text=text)
+
+
+def _compare(answers: Sequence[Answer], where: Sequence[str], path: Path) -> None:
+    truth: Mapping[str, Row] = {
+        "/".join(str(row[name]) for name in PLACE): row for row in rows(path)
+    }
+    for answer, line in zip(answers, where, strict=True):
+        if answer.id not in truth:
+            raise UserError(f"{line}: question {answer.id} is not in {path}")
+        if str(truth[answer.id]["gt_answer"]) != answer.target["gt_answer"]:
+            raise UserError(f"{line}: question {answer.id} has another gt_answer than {path}")
+    counts = Counter(answer.id for answer in answers)
+    missing = [id for id in truth if id not in counts]
+    if missing:
+        raise UserError(
+            f"{len(answers)} answers to {len(truth)} questions: {missing[0]} "
+            f"({truth[missing[0]].where}) has none; is the file truncated?"
+        )

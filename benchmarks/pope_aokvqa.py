@@ -1,0 +1,25 @@
+"""POPE on A-OKVQA images, their objects found by a segmentation model."""
+
+from __future__ import annotations
+
+from halluc.benchmarks.pope_coco import CITATION, HEADLINE
+from halluc.scoring.benchmark import BenchmarkCard, benchmark
+from halluc.scoring.pope import STRATEGIES
+from halluc.scoring.pope_benchmark import PopeBenchmark
+from halluc.scoring.yes_no_benchmark import rate_metrics
+
+
+@benchmark("pope_aokvqa")
+class PopeAokvqa(PopeBenchmark):
+    """500 images of COCO val2014, objects by SEEM; official files only, none on the hub."""
+
+    stem = "aokvqa_pope"
+    card = BenchmarkCard(
+        title="POPE (A-OKVQA)",
+        paper="https://arxiv.org/abs/2305.10355",
+        licence="MIT (questions); images of COCO val2014",
+        task="yes_no",
+        metrics=rate_metrics(STRATEGIES, HEADLINE),
+        citation=CITATION,
+        dataset="aokvqa_pope_*.json of RUCAIBox/POPE or DAMO-NLP-SG/VCD",
+    )

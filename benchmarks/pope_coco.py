@@ -1,0 +1,33 @@
+"""POPE on COCO photographs: is there a dog in the image?"""
+
+from __future__ import annotations
+
+from halluc.scoring.benchmark import BenchmarkCard, benchmark
+from halluc.scoring.hub import Dataset
+from halluc.scoring.pope import STRATEGIES
+from halluc.scoring.pope_benchmark import PopeBenchmark
+from halluc.scoring.yes_no_benchmark import rate_metrics
+
+CITATION = "Li et al., Evaluating Object Hallucination in Large Vision-Language Models, EMNLP 2023"
+HEADLINE = ("random/accuracy", "popular/accuracy", "adversarial/accuracy", "f1")
+
+
+@benchmark("pope_coco")
+class PopeCoco(PopeBenchmark):
+    """500 images of val2014, annotated objects; the files that POPE's numbers are quoted of."""
+
+    stem = "coco_pope"
+    dataset = Dataset(
+        repo="lmms-lab/POPE",
+        files={strategy: f"Full/{strategy}-*.parquet" for strategy in STRATEGIES},
+        columns=("question_id", "question", "answer", "image_source"),
+    )
+    card = BenchmarkCard(
+        title="POPE (COCO)",
+        paper="https://arxiv.org/abs/2305.10355",
+        licence="MIT (questions); images of COCO val2014",
+        task="yes_no",
+        metrics=rate_metrics(STRATEGIES, HEADLINE),
+        citation=CITATION,
+        dataset="lmms-lab/POPE",
+    )

@@ -1,0 +1,25 @@
+"""POPE on GQA images, their objects found by a segmentation model."""
+
+from __future__ import annotations
+
+from halluc.benchmarks.pope_coco import CITATION, HEADLINE
+from halluc.scoring.benchmark import BenchmarkCard, benchmark
+from halluc.scoring.pope import STRATEGIES
+from halluc.scoring.pope_benchmark import PopeBenchmark
+from halluc.scoring.yes_no_benchmark import rate_metrics
+
+
+@benchmark("pope_gqa")
+class PopeGqa(PopeBenchmark):
+    """500 images of GQA, objects by SEEM; official files only, none on the hub."""
+
+    stem = "gqa_pope"
+    card = BenchmarkCard(
+        title="POPE (GQA)",
+        paper="https://arxiv.org/abs/2305.10355",
+        licence="MIT (questions); images of GQA",
+        task="yes_no",
+        metrics=rate_metrics(STRATEGIES, HEADLINE),
+        citation=CITATION,
+        dataset="gqa_pope_*.json of RUCAIBox/POPE or DAMO-NLP-SG/VCD",
+    )

@@ -1,0 +1,163 @@
+"""Judges: language models that say whether an answer is right, where a rule cannot.
+
+A judge's name is part of every score it makes; a reply that cannot be read is a counted outcome.
+Replies are kept by content, so scoring again asks nothing twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from typing import TYPE_CHECKING, Any, Protocol
+
+from halluc.errors import UserError
+from halluc.scoring.sources import cache_folder
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ATTEMPTS = 4
+
+
+class Judge(Protocol):
+    """Anything that replies to a prompt."""
+
+    @property
+    def name(self) -> str:
+        """What scores made with it are attributed to."""
+
+    def ask(self, prompt: str) -> str:
+        """Reply to one prompt, greedily.
+
+        Raises:
+            UserError: If no reply can be had.
+        """
+
+
+class EndpointJudge:
+    """A model behind an OpenAI-compatible endpoint.
+
+    OPENAI_BASE_URL says where (default: OpenAI itself), OPENAI_API_KEY holds the key, which goes
+    into the request and nowhere else.
+
+    Args:
+        model: As the endpoint calls it.
+    """
+
+    def __init__(self, model: str, max_tokens: int = 512, wait: float = 1.0) -> None:
+        self.model, self._max_tokens, self._wait = model, max_tokens, wait
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self.model
+
+    def ask(self, prompt: str) -> str:
+        """Reply to one prompt; a busy endpoint is asked again a few times."""
+        from urllib.error import HTTPError, URLError
+        from urllib.request import Request, urlopen
+
+        base = os.environ.get("OPENAI_BASE_URL", "https://api.openai.com/v1").rstrip("/")
+        body = {
+            "model": self.model,
+            "temperature": 0,
+            "max_tokens": self._max_tokens,
+            "messages": [{"role": "user", "content": prompt}],
+        }
+        headers = {"Content-Type": "application/json"}
+        if key := os.environ.get("OPENAI_API_KEY"):
+            headers["Authorization"] = f"Bearer {key}"
+        request = Request(f"{base}/chat/completions", json.dumps(body).encode(), headers)
+        for attempt in range(ATTEMPTS):
+            try:
+                with urlopen(request, timeout=120) as reply:
+                    return str(json.load(reply)["choices"][0]["message"]["content"])
+            except (HTTPError, URLError, OSError, ValueError, LookupError) as error:
+                refused = isinstance(error, HTTPError) and error.code in (400, 401, 403, 404)
+                if refused or attempt == ATTEMPTS - 1:
+                    raise UserError(f"judge {self.model} at {base}: {error}") from None
+                time.sleep(self._wait * 2**attempt)
+        raise AssertionError("unreachable")
+
+
+class LocalJudge:
+    """A language model run here by transformers.
+
+    Args:
+        model: Hub id or local folder.
+    """
+
+    def __init__(self, model: str, max_tokens: int = 512) -> None:
+        self.model, self._max_tokens = model, max_tokens
+        self._pipeline: Any = None
+
+    @property
+    def name(self) -> str:
+        """The model's id."""
+        return self.model
+
+    def ask(self, prompt: str) -> str:
+        """Reply to one prompt; the model is loaded at the first."""
+        if self._pipeline is None:
+            from transformers import pipeline
+
+            try:
+                self._pipeline = pipeline("text-generation", self.model, device_map="auto")
+            except (OSError, ValueError) as error:
+                raise UserError(f"judge {self.model}: cannot be loaded ({error})") from error
+        reply = self._pipeline(
+            [{"role": "user", "content": prompt}],
+            max_new_tokens=self._max_tokens,
+            do_sample=False,
+            return_full_text=False,
+        )
+        return str(reply[0]["generated_text"])
+
+
+class CachedJudge:
+    """A judge that is asked nothing twice.
+
+    Args:
+        judge: Who is asked.
+        folder: Where replies are kept; None for the cache folder.
+    """
+
+    def __init__(self, judge: Judge, folder: Path | None = None) -> None:
+        self._judge = judge
+        name = hashlib.sha256(judge.name.encode()).hexdigest()[:12]
+        self._path = (folder or cache_folder() / "judges") / f"{name}.jsonl"
+        self._replies: dict[str, str] = {}
+        if self._path.is_file():
+            for line in self._path.read_text().splitlines():
+                record = json.loads(line)
+                self._replies[record["key"]] = record["reply"]
+
+    @property
+    def name(self) -> str:
+        """The judge's name."""
+        return self._judge.name
+
+    def ask(self, prompt: str) -> str:
+        """Reply to one prompt, from the cache where it was asked before."""
+        key = hashlib.sha256(prompt.encode()).hexdigest()
+        if key not in self._replies:
+            self._replies[key] = self._judge.ask(prompt)
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with self._path.open("a") as file:
+                file.write(json.dumps({"key": key, "reply": self._replies[key]}) + "\n")
+        return self._replies[key]
+
+
+def judge(name: str) -> Judge:
+    """Return the judge a user names: "endpoint:gpt-4o" or "local:Qwen/Qwen3-4B".
+
+    Raises:
+        UserError: If it is neither.
+    """
+    kind, _, model = name.partition(":")
+    kinds = {"endpoint": EndpointJudge, "local": LocalJudge}
+    if kind not in kinds or not model:
+        raise UserError(f"judge {name!r}: write endpoint:MODEL or local:MODEL")
+    return CachedJudge(kinds[kind](model))

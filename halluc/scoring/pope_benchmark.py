@@ -1,0 +1,117 @@
+"""What the three POPE benchmarks on photographs share: questions from files or from the hub."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, ClassVar
+
+from halluc.errors import UserError
+from halluc.samples import Sample
+from halluc.scoring import hub, pope_files
+from halluc.scoring.official import rows
+from halluc.scoring.pope import STRATEGIES
+from halluc.scoring.rates import COUNTS, printed
+from halluc.scoring.sources import checksum, verify
+from halluc.scoring.yes_no_benchmark import YesNoBenchmark
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+    from typing import Any
+
+    from PIL.Image import Image
+
+    from halluc.samples import Answer
+    from halluc.scoring.official import OfficialFiles
+
+LLAVA = "\nAnswer the question using a single word or phrase."
+PROMPTS = {
+    "official": "",
+    "llava": LLAVA,
+    "vcd": " Please answer this question with one word.",
+    "lmms-eval": LLAVA,
+}
+
+
+class PopeBenchmark(YesNoBenchmark):
+    """POPE: three strategies, 500 images, six questions each.
+
+    Args:
+        folder: The official question files `<stem>_<strategy>.json`, with the images beside them
+            or in a folder below; None reads the hub.
+        prompt: What is put behind each question: a protocol of its own.
+    """
+
+    stem: ClassVar[str]
+    dataset: ClassVar[hub.Dataset | None] = None
+    groups: tuple[str, ...] = STRATEGIES
+    prompts = PROMPTS
+    max_new_tokens: ClassVar[int] = 16
+
+    def samples(self, limit: int | None = None) -> Iterator[Sample]:
+        """Yield the 18 questions of each of the first `limit` images.
+
+        Raises:
+            UserError: If files or images are missing, or have changed since they were first used.
+        """
+        by_image: dict[str, list[Sample]] = {}
+        source = self._hub() if self.folder is None else self._files(self.folder)
+        for row, strategy, load_image in source:
+            by_image.setdefault(row["image"], []).append(
+                Sample(
+                    id=f"{strategy}/{row['question_id']}",
+                    image_id=row["image"],
+                    prompt=row["text"] + self.prompts[self.prompt],
+                    load_image=load_image,
+                    target=row["label"],
+                    group=strategy,
+                    max_new_tokens=self.max_new_tokens,
+                )
+            )
+        for samples in list(by_image.values())[:limit]:
+            yield from samples
+
+    def _files(self, folder: Path) -> Iterator[tuple[Any, str, Callable[[], Image]]]:
+        paths = {strategy: folder / f"{self.stem}_{strategy}.json" for strategy in self.groups}
+        images = hub.ImageFolder(folder)
+        facts = {}
+        found = []
+        for strategy, path in paths.items():
+            for row in rows(path):
+                pope_files.label_of(row)
+                found.append((row, strategy, partial(images.open, row["image"], row.where)))
+                images.find(row["image"], row.where)
+            facts[path.name] = checksum(path)
+        verify(self.name, facts)
+        yield from found
+
+    def _hub(self) -> Iterator[tuple[Any, str, Callable[[], Image]]]:
+        if self.dataset is None:
+            raise UserError(
+                f"{self.name}: is on no hub; give a folder with {self.stem}_random.json, "
+                f"{self.stem}_popular.json, {self.stem}_adversarial.json and the images"
+            )
+        for strategy in self.groups:
+            table = self.dataset.load(strategy)
+            for number, row in enumerate(table.rows):
+                fields = {
+                    "question_id": int(row["question_id"]),
+                    "image": row["image_source"],
+                    "text": row["question"],
+                    "label": row["answer"],
+                }
+                yield fields, strategy, partial(table.image, number)
+
+    def read_official(self, files: OfficialFiles) -> list[Answer]:
+        """Read POPE's answer lines, with `--labels` a question file."""
+        answers = pope_files.read_answers(files)
+        self.groups = tuple(dict.fromkeys(answer.group for answer in answers))
+        if answers[0].image_id.startswith("question "):
+            self.notes.append("no images named: intervals resample questions and are too narrow")
+        return answers
+
+    def official(self, totals: Mapping[str, float]) -> dict[str, float]:
+        """Print as POPE's evaluate.py does, all splits in the file together."""
+        pooled = {name: sum(totals[f"{group}/{name}"] for group in self.groups) for name in COUNTS}
+        undefined = self.reader.zero_division
+        return {name: undefined if v != v else v for name, v in printed(pooled).items()}
