@@ -41,31 +41,45 @@ class Dataset:
         Raises:
             UserError: If it cannot be had, lacks a column, or differs from what was first fetched.
         """
-        from pathlib import Path
-
-        from huggingface_hub import snapshot_download
-
-        pattern = self.files[split]
-        known = self.revision or recorded(self.repo).get("revision")
-        try:
-            snapshot = Path(
-                snapshot_download(
-                    self.repo,
-                    repo_type="dataset",
-                    revision=known,
-                    allow_patterns=[pattern],
-                    local_files_only=offline(),
-                )
-            )
-        except (OSError, ValueError) as error:
-            reason = str(error).split("\n", 1)[0]
-            raise UserError(f"{self.repo}: cannot be fetched from the hub ({reason})") from error
-        paths = sorted(snapshot.glob(pattern))
-        if not paths:
-            raise UserError(f"{self.repo}: {snapshot} has no {pattern}")
-        sums = {str(path.relative_to(snapshot)): checksum(path) for path in paths}
-        verify(self.repo, {"revision": snapshot.name, **sums})
+        paths = fetch_files(self.repo, (self.files[split],), self.revision)
         return Table(tuple(paths), self.columns, self.image)
+
+
+def fetch_files(repo: str, patterns: tuple[str, ...], revision: str = "") -> list[Path]:
+    """Fetch files of a data set from the hub, or find them in its cache.
+
+    Args:
+        revision: The pinned commit; "" for the one first fetched, which is recorded.
+
+    Returns:
+        The files that match the patterns, sorted.
+
+    Raises:
+        UserError: If they cannot be had, or differ from what was first fetched.
+    """
+    from pathlib import Path
+
+    from huggingface_hub import snapshot_download
+
+    try:
+        snapshot = Path(
+            snapshot_download(
+                repo,
+                repo_type="dataset",
+                revision=revision or recorded(repo).get("revision"),
+                allow_patterns=list(patterns),
+                local_files_only=offline(),
+            )
+        )
+    except (OSError, ValueError) as error:
+        reason = str(error).split("\n", 1)[0]
+        raise UserError(f"{repo}: cannot be fetched from the hub ({reason})") from error
+    paths = sorted({path for pattern in patterns for path in snapshot.glob(pattern)})
+    if not paths:
+        raise UserError(f"{repo}: {snapshot} has no {' or '.join(patterns)}")
+    sums = {str(path.relative_to(snapshot)): checksum(path) for path in paths}
+    verify(repo, {"revision": snapshot.name, **sums})
+    return paths
 
 
 class Table:

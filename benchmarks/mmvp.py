@@ -1,0 +1,166 @@
+"""MMVP: pairs of images that CLIP cannot tell apart, one question about both."""
+
+from __future__ import annotations
+
+import csv
+import re
+from functools import partial
+from typing import TYPE_CHECKING
+
+from halluc.errors import UserError
+from halluc.samples import Answer, Sample
+from halluc.scoring import hub
+from halluc.scoring.benchmark import BenchmarkCard, Metric, benchmark
+from halluc.scoring.judged_benchmark import JudgedBenchmark
+from halluc.scoring.official import align, rows, text_of
+from halluc.scoring.rates import ratio
+from halluc.scoring.sources import checksum, verify
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from halluc.scoring.benchmark import Totals
+    from halluc.scoring.official import OfficialFiles
+
+REPO = "MMVP/MMVP"
+MISLABELLED = (99, 100, 279, 280)
+"""Rows, from 1, whose labels lmms-eval corrects."""
+ASK = (
+    "Does the response give the correct answer to the question? Reply yes or no.\n\n"
+    "Question: {question}\nCorrect answer: {answer}\nResponse: {response}\nReply:"
+)
+
+
+@benchmark("mmvp")
+class Mmvp(JudgedBenchmark):
+    """300 questions in 150 pairs; a pair counts where both answers are right.
+
+    `rules` reads the option's letter or its words; `lmms-eval` does so with four labels corrected;
+    `official` asks a judge, as the authors ask GPT-4.
+
+    Args:
+        folder: Questions.csv and "MMVP Images" with 1.jpg to 300.jpg; None reads the hub.
+    """
+
+    protocols = ("rules", "lmms-eval", "official")
+    card = BenchmarkCard(
+        title="MMVP",
+        paper="https://arxiv.org/abs/2401.06209",
+        licence="MIT",
+        task="open",
+        metrics=(
+            Metric("pair_accuracy", headline=True, scale=100),
+            Metric("accuracy", scale=100),
+        ),
+        citation="Tong et al., Eyes Wide Shut? Exploring the Visual Shortcomings of Multimodal "
+        "LLMs, CVPR 2024",
+        dataset=REPO,
+    )
+
+    def samples(self, limit: int | None = None) -> Iterator[Sample]:
+        """Yield one question an image; a limit that would cut a pair takes its second image too.
+
+        Raises:
+            UserError: If files or images are missing, or have changed since they were first used.
+        """
+        table, images = self._files()
+        for number, row in enumerate(table[: None if limit is None else limit + limit % 2], 1):
+            name = f"{number}.jpg"
+            images.find(name)
+            yield Sample(
+                id=f"{number:03d}",
+                image_id=name,
+                prompt=f"{row['Question']} {row['Options']}",
+                load_image=partial(images.open, name),
+                target={"options": row["Options"], "answer": row["Correct Answer"].strip()},
+                max_new_tokens=64,
+            )
+
+    def _files(self) -> tuple[list[dict[str, str]], hub.ImageFolder]:
+        if self.folder is None:
+            paths = hub.fetch_files(REPO, ("Questions.csv", "MMVP Images/*.jpg"))
+            folder = next(path.parent for path in paths if path.name == "Questions.csv")
+        else:
+            folder = self.folder
+            verify("mmvp", {"Questions.csv": checksum(folder / "Questions.csv")})
+        table = list(csv.DictReader(text_of(folder / "Questions.csv").splitlines()))
+        return table, hub.ImageFolder(folder)
+
+    def read_official(self, files: OfficialFiles) -> list[Answer]:
+        """Read JSON lines of question_id, prompt, answer and response.
+
+        Raises:
+            UserError: If a question is missing, out of order or answered twice.
+        """
+        given = rows(files.answers)
+        align([(r.where, int(r["question_id"])) for r in given],
+              [("MMVP", number) for number in range(1, 301)])  # fmt: skip
+        return [
+            Answer(
+                id=f"{int(row['question_id']):03d}",
+                image_id=f"{row['question_id']}.jpg",
+                group="all",
+                prompt=str(row["prompt"]),
+                target={"options": str(row["prompt"]), "answer": str(row["answer"]).strip()},
+                text=str(row["response"]),
+            )
+            for row in given
+        ]
+
+    def cluster(self, answer: Answer) -> str:
+        """A pair of images."""
+        return f"{(int(answer.id) - 1) // 2:03d}"
+
+    def predict(self, answer: Answer) -> str | None:
+        """The option chosen, "(a)" or "(b)"; officially "yes" or "no" of the judge."""
+        if self.protocol != "official":
+            return option(answer.text, answer.target["options"])
+        truth, question = answer.target["answer"], answer.prompt
+        reply = self.ask(ASK.format(question=question, answer=truth, response=answer.text))
+        said = re.findall(r"\b(yes|no)\b", reply.lower())
+        return said[0] if said else None
+
+    def tally(self, answers: Sequence[Answer]) -> dict[str, float]:
+        """Count right answers, and the pair if both are there."""
+        right = [self._right(answer) for answer in answers]
+        pair = {"pairs": 1.0, "both": float(all(right))} if len(right) == 2 else {}
+        return {"n": float(len(right)), "right": float(sum(right)), **pair}
+
+    def _right(self, answer: Answer) -> bool:
+        if self.protocol == "official":
+            return bool(answer.prediction == "yes")
+        truth = str(answer.target["answer"]).lower()
+        if self.protocol == "lmms-eval" and int(answer.id) in MISLABELLED:
+            truth = {"(a)": "(b)", "(b)": "(a)"}[truth]
+        return bool(answer.prediction == truth)
+
+    def metrics(self, totals: Totals) -> dict[str, NDArray[np.float64]]:
+        """Accuracy of pairs, which is the benchmark's, and of questions."""
+        return {
+            "pair_accuracy": ratio(totals["both"], totals["pairs"]),
+            "accuracy": ratio(totals["right"], totals["n"]),
+        }
+
+
+def option(text: str, options: str) -> str | None:
+    """Read which option an answer names: its letter, or else its words; None if both or neither.
+
+    Args:
+        options: Ends in "(a) Open (b) Closed".
+
+    Raises:
+        UserError: If the options are not of that form.
+    """
+    found = re.search(r"\(a\)\s*(.+?)\s*\(b\)\s*(.+?)\s*$", options, re.IGNORECASE | re.DOTALL)
+    if found is None:
+        raise UserError(f"MMVP: options {options!r} are not '(a) ... (b) ...'")
+    text = text.strip().lower()
+    letters = set(re.findall(r"\(([ab])\)", text)) or set(re.findall(r"^([ab])(?:[.):]|$)", text))
+    words = {"a": found[1].lower(), "b": found[2].lower()}
+    named = letters or {
+        letter for letter, word in words.items() if re.search(rf"\b{re.escape(word)}\b", text)
+    }
+    return f"({named.pop()})" if len(named) == 1 else None
