@@ -36,8 +36,11 @@ def load(source: Path | Mapping[str, Any]) -> COCO:
         raise UserError("COCO annotations need 'images' and 'annotations'")
     coco = COCO()
     coco.dataset = dict(source)
-    with contextlib.redirect_stdout(io.StringIO()):  # it prints its progress
-        coco.createIndex()
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):  # it prints its progress
+            coco.createIndex()
+    except (KeyError, TypeError) as error:
+        raise UserError(f"COCO annotations are malformed: {error} is missing") from error
     return coco
 
 

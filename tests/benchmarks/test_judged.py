@@ -1,0 +1,229 @@
+from __future__ import annotations
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from halluc.benchmarks.dash_b import DashB
+from halluc.benchmarks.haloquest import HaloQuest
+from halluc.benchmarks.mmhal_bench import TYPES, MmhalBench, rating
+from halluc.benchmarks.mmvp import Mmvp, option
+from halluc.benchmarks.r_bench import RBench
+from halluc.errors import UserError
+from halluc.scoring.judges import CachedJudge, EndpointJudge, judge
+from halluc.scoring.official import OfficialFiles, score_files
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+class Scripted:
+    """A judge that replies what it was told to, in turn, and remembers what it was asked."""
+
+    name = "scripted"
+
+    def __init__(self, *replies: str) -> None:
+        self.replies, self.asked = list(replies), list[str]()
+
+    def ask(self, prompt: str) -> str:
+        self.asked.append(prompt)
+        return self.replies[(len(self.asked) - 1) % len(self.replies)]
+
+
+def write(path: Path, records: Any) -> Path:
+    path.write_text(json.dumps(records))
+    return path
+
+
+OPTIONS = "Are the wings open or closed? (a) Open (b) Closed"
+
+
+@pytest.mark.parametrize(
+    ("text", "want"),
+    [
+        ("(a)", "(a)"), ("(B) Closed", "(b)"), ("a", "(a)"), ("b.", "(b)"), ("Closed", "(b)"),
+        ("They are open.", "(a)"), ("A butterfly", None), ("open and closed", None),
+        ("(a) or (b)", None), ("", None), ("opened", None),
+    ],
+)  # fmt: skip
+def test_mmvp_reads_letters_and_words(text: str, want: str | None) -> None:
+    assert option(text, OPTIONS) == want
+
+
+def mmvp_answers(tmp_path: Path, flip: tuple[int, ...] = ()) -> OfficialFiles:
+    """Odd questions are (a), even ones (b), and all are answered so but for some."""
+    lines = []
+    for number in range(1, 301):
+        truth, other = ("(a)", "(b)") if number % 2 else ("(b)", "(a)")
+        response = other if number in flip else truth
+        lines.append(
+            {"question_id": number, "prompt": OPTIONS, "answer": truth, "response": response}
+        )
+    path = tmp_path / "answers.jsonl"
+    path.write_text("\n".join(json.dumps(line) for line in lines))
+    return OfficialFiles(path)
+
+
+def test_mmvp_counts_pairs(tmp_path: Path) -> None:
+    files = mmvp_answers(tmp_path, flip=(1, 3, 4, 99, 100))
+    result = score_files(Mmvp(), files, draws=20)
+    assert result["metrics"]["pair_accuracy"] == pytest.approx(100 * 147 / 150)
+    assert result["metrics"]["accuracy"] == pytest.approx(100 * 295 / 300)
+    assert result["n_images"] == 150
+    corrected = score_files(Mmvp(protocol="lmms-eval"), files, draws=0)["metrics"]
+    assert corrected["pair_accuracy"] == pytest.approx(
+        100 * 147 / 150
+    )  # 99, 100 won; 279, 280 lost
+    assert corrected["accuracy"] == pytest.approx(100 * 295 / 300)
+
+
+def test_mmvp_by_a_judge(tmp_path: Path) -> None:
+    benchmark = Mmvp(protocol="official", judge=Scripted("Yes", "yes.", "No", "yes"))
+    result = score_files(benchmark, mmvp_answers(tmp_path), draws=0)
+    assert result["metrics"] == {"pair_accuracy": 50, "accuracy": 75}
+    assert result["notes"] == ["judge: scripted"]
+
+
+def mmhal_answers(tmp_path: Path) -> OfficialFiles:
+    records = [
+        {"image_id": f"i{n}", "image_content": ["dog", "ball"], "question": "What?",
+         "gt_answer": "A dog", "model_answer": f"answer {n}", "question_type": TYPES[n % 8]}
+        for n in range(96)
+    ]  # fmt: skip
+    return OfficialFiles(write(tmp_path / "answers.json", records))
+
+
+def test_mmhal_by_hand(tmp_path: Path) -> None:
+    scripted = Scripted("Fine. Rating: 6", "Rating: 2", "I would say 5", "rating: 1 or rating: 3")
+    result = score_files(MmhalBench(judge=scripted), mmhal_answers(tmp_path), draws=20)
+    assert result["metrics"]["Average score"] == 2.0
+    assert result["metrics"]["Hallucination rate"] == 0.75
+    assert result["metrics"]["Average score for each question type"] == [6, 2, 0, 0] * 2
+    assert result["unparseable"] == 48  # a 0 to the authors, and said here
+    assert "Image Contents: dog, ball" in scripted.asked[0]
+    with pytest.raises(UserError, match=r"needs --judge endpoint:MODEL or local:MODEL$"):
+        score_files(MmhalBench(), mmhal_answers(tmp_path))
+
+
+def test_ratings() -> None:
+    assert rating("Rating: 4") == 4
+    assert rating("rating: 4 ... Rating: 4") == 4
+    assert rating("rating:5") is None
+    assert rating("rating: 3, no, rating: 2") is None
+
+
+def test_haloquest_by_hand(tmp_path: Path) -> None:
+    table = tmp_path / "haloquest-eval.csv"
+    table.write_text(
+        ",image_name,url,image type,hallucination type,question,groundtruth responses,split\n"
+        '0,a.png,u,real,false premises,"What, then?",There is none; nothing;,eval\n'
+        "1,b.png,u,real,insufficient context,Who?,Cannot be seen,eval\n"
+    )
+    lines = [{"id": 0, "response": "Nothing."}, {"id": 1, "response": "Bob"}]
+    answers = tmp_path / "answers.jsonl"
+    answers.write_text("\n".join(map(json.dumps, lines)))
+    scripted = Scripted("yes", "perhaps")
+    files = OfficialFiles(answers, table)
+    result = score_files(HaloQuest(judge=scripted), files, draws=0)
+    assert result["metrics"]["accuracy"] == 50
+    assert result["metrics"]["false premises/accuracy"] == 100
+    assert result["unparseable"] == 1
+    assert "There is none; nothing\n" in scripted.asked[0]
+    answers.write_text(json.dumps(lines[0]))
+    with pytest.raises(UserError, match="id 1 has no answer"):
+        score_files(HaloQuest(judge=scripted), files)
+
+
+def test_dash_b_by_hand(tmp_path: Path) -> None:
+    records = [
+        {"img_id": f"{n}.png", "object_name": "dog", "gt": gt, "response": text}
+        for n, (gt, text) in enumerate(
+            [("yes", "Yes."), ("yes", "maybe"), ("no", "No"), ("no", "yes"), ("no", "none")]
+        )
+    ]
+    result = score_files(DashB(), OfficialFiles(write(tmp_path / "a.json", records)), draws=0)
+    assert result["metrics"] == pytest.approx(
+        {"ACC": 3 / 5, "TNR": 2 / 3, "TPR": 1 / 2, "Harmonic Mean": 4 / 7}
+    )
+    assert result["unparseable"] == 1
+    with pytest.raises(UserError, match="again, first at"):
+        score_files(DashB(), OfficialFiles(write(tmp_path / "a.json", [records[0]] * 2)))
+
+
+def test_r_bench_averages_subsets(tmp_path: Path) -> None:
+    questions = [
+        {"question_id": n, "image": f"{n // 2}.jpg", "text": "?", "label": label}
+        for n, label in enumerate(["yes", "no", "yes", "no"])
+    ]
+    labels = write(tmp_path / "image-level_filterd.json", questions)
+    for subset, ids in enumerate(([0, 1], [2, 3], [0, 3], [1, 2], [0, 1]), 1):
+        write(tmp_path / f"nocaps_image-level_rel_ids_{subset}.json", ids)
+    lines = [{"question_id": n, "text": text} for n, text in enumerate(["Yes", "yes", "no", "No"])]
+    answers = tmp_path / "answers.jsonl"
+    answers.write_text("\n".join(map(json.dumps, lines)))
+    result = score_files(RBench(), OfficialFiles(answers, labels), draws=20)
+    # accuracies .5, .5, 1, 0, .5
+    assert result["metrics"]["Accuracy"] == 50.0
+    assert result["metrics"]["Recall"] == pytest.approx(60, abs=0.01)
+    assert result["scores"]["accuracy"]["value"] == 0.5
+    answers.write_text("\n".join(map(json.dumps, lines[:3])))
+    with pytest.raises(UserError, match="question 3 has no answer"):
+        score_files(RBench(), OfficialFiles(answers, labels))
+
+
+class TestJudges:
+    @pytest.fixture
+    def endpoint(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
+        """An OpenAI-compatible endpoint on this machine that is busy at first."""
+        seen: list[Any] = []
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                seen.append((self.path, self.headers["Authorization"], body))
+                refused = body["model"] == "unknown"
+                self.send_response(404 if refused else 503 if len(seen) == 1 else 200)
+                self.end_headers()
+                reply = {"choices": [{"message": {"content": f"reply {len(seen)}"}}]}
+                self.wfile.write(json.dumps(reply).encode())
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        server = HTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("OPENAI_BASE_URL", f"http://127.0.0.1:{server.server_port}/v1/")
+        monkeypatch.setenv("OPENAI_API_KEY", "secret")
+        yield seen
+        server.shutdown()
+
+    def test_an_endpoint_is_asked_again_and_answers_once(
+        self, endpoint: list[Any], tmp_path: Path
+    ) -> None:
+        cached = CachedJudge(EndpointJudge("m", wait=0), tmp_path)
+        assert cached.ask("hello") == cached.ask("hello") == "reply 2"
+        path, key, body = endpoint[1]
+        assert (path, key) == ("/v1/chat/completions", "Bearer secret")
+        assert body["messages"] == [{"role": "user", "content": "hello"}]
+        assert body["temperature"] == 0
+        again = CachedJudge(EndpointJudge("m", wait=0), tmp_path)
+        assert again.ask("hello") == "reply 2"
+        assert len(endpoint) == 2
+        assert all("secret" not in file.read_text() for file in tmp_path.iterdir())
+
+    def test_a_refusal_is_an_error_without_the_key(self, endpoint: list[Any]) -> None:
+        with pytest.raises(UserError, match=r"judge unknown at .*404") as refused:
+            EndpointJudge("unknown", wait=0).ask("hello")
+        assert "secret" not in str(refused.value)
+        assert len(endpoint) == 1
+
+    def test_names(self) -> None:
+        assert judge("endpoint:gpt-4o").name == "gpt-4o"
+        assert judge("local:some/model").name == "some/model"
+        for name in ("gpt-4o", "endpoint:", "oracle:x"):
+            with pytest.raises(UserError, match="write endpoint:MODEL or local:MODEL"):
+                judge(name)

@@ -1,0 +1,305 @@
+from __future__ import annotations
+
+import io
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from halluc.benchmarks.amber import Amber
+from halluc.benchmarks.chair_coco import ChairCoco
+from halluc.benchmarks.hallusionbench import FIELDS, HallusionBench
+from halluc.benchmarks.mme import Mme, MmeHallucination
+from halluc.benchmarks.mmvp import Mmvp
+from halluc.benchmarks.pope_coco import PopeCoco
+from halluc.benchmarks.pope_gqa import PopeGqa
+from halluc.errors import UserError
+from halluc.scoring import sources
+from halluc.scoring.mme import HALLUCINATION
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.usefixtures("cache")
+SHA = "0123456789abcdef0123456789abcdef01234567"
+
+
+def picture(shade: int = 0) -> bytes:
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.new("RGB", (4, 4), (shade, 0, 0)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+class Hub:
+    """A hub cache on this machine, in the hub's own layout, with the network switched off."""
+
+    def __init__(self, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        from huggingface_hub import constants
+
+        self.home = home
+        monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(home))
+
+    def put(self, repo: str, name: str, rows: list[dict[str, Any]], sha: str = SHA) -> Path:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        path = self.snapshot(repo, sha) / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(pa.Table.from_pylist(rows), path, row_group_size=2)
+        return path
+
+    def snapshot(self, repo: str, sha: str = SHA) -> Path:
+        folder = self.home / f"datasets--{repo.replace('/', '--')}"
+        (folder / "refs").mkdir(parents=True, exist_ok=True)
+        (folder / "refs/main").write_text(sha)
+        return folder / "snapshots" / sha
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hub:
+    return Hub(tmp_path / "hub", monkeypatch)
+
+
+def pope_rows(strategy: str) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": str(n), "question_id": str(n + 1), "question": f"Is there a {strategy} {n}?",
+            "answer": "no" if n % 2 else "yes", "image_source": f"COCO_{n // 6}",
+            "image": {"bytes": picture(n // 6), "path": None}, "category": strategy,
+        }
+        for n in range(12)
+    ]  # fmt: skip
+
+
+class TestPope:
+    def fill(self, hub: Hub) -> None:
+        for strategy in ("random", "popular", "adversarial"):
+            name = f"Full/{strategy}-00000-of-00001.parquet"
+            hub.put("lmms-lab/POPE", name, pope_rows(strategy))
+
+    def test_from_the_hubs_cache(self, hub: Hub) -> None:
+        self.fill(hub)
+        samples = list(PopeCoco().samples())
+        assert len(samples) == 36
+        assert [sample.image_id for sample in samples] == ["COCO_0"] * 18 + ["COCO_1"] * 18
+        assert samples[0].id == "random/1"
+        assert samples[1].target == "no"
+        assert samples[18].load_image().getpixel((0, 0)) == (1, 0, 0)
+        assert len(list(PopeCoco().samples(1))) == 18
+        vcd = next(PopeCoco(prompt="vcd").samples())
+        assert vcd.prompt == "Is there a random 0? Please answer this question with one word."
+
+    def test_what_was_first_fetched_is_recorded(self, hub: Hub, cache: Path) -> None:
+        self.fill(hub)
+        list(PopeCoco().samples(1))
+        seen = json.loads((cache / "seen.json").read_text())["lmms-lab/POPE"]
+        assert seen["revision"] == SHA
+        rows = pope_rows("random")
+        rows[0]["answer"] = "no"
+        path = hub.put("lmms-lab/POPE", "Full/random-00000-of-00001.parquet", rows)
+        with pytest.raises(UserError, match=r"lmms-lab/POPE: Full/random.* when first used"):
+            list(PopeCoco().samples(1))
+        path.unlink()
+
+    def test_another_revision_is_not_taken_for_it(self, hub: Hub) -> None:
+        self.fill(hub)
+        list(PopeCoco().samples(1))
+        other = SHA[::-1]
+        for strategy in ("random", "popular", "adversarial"):
+            name = f"Full/{strategy}-00000-of-00001.parquet"
+            hub.put("lmms-lab/POPE", name, pope_rows(strategy)[:6], other)
+        assert len(list(PopeCoco().samples())) == 36  # main has moved on; the recorded one is read
+
+    def test_nothing_cached(self, hub: Hub) -> None:
+        with pytest.raises(UserError, match="lmms-lab/POPE: cannot be fetched"):
+            list(PopeCoco().samples())
+        hub.put("lmms-lab/POPE", "Full/random-0.parquet", [{"question": "?"}])
+        with pytest.raises(UserError, match="has no column 'question_id'"):
+            list(PopeCoco().samples())
+
+    def folder(self, tmp_path: Path, stem: str) -> Path:
+        (tmp_path / "val2014").mkdir()
+        for n in range(2):
+            (tmp_path / f"val2014/{n}.png").write_bytes(picture(n))
+        for strategy in ("random", "popular", "adversarial"):
+            lines = [
+                {"question_id": n + 1, "image": f"{n // 6}.png", "text": "Is there a dog?",
+                 "label": "yes"}
+                for n in range(12)
+            ]  # fmt: skip
+            text = "\r\n".join(map(json.dumps, lines))
+            (tmp_path / f"{stem}_pope_{strategy}.json").write_text(text)
+        return tmp_path
+
+    def test_from_official_files(self, tmp_path: Path) -> None:
+        folder = self.folder(tmp_path, "coco")
+        samples = list(PopeCoco(folder=folder, prompt="llava").samples())
+        assert len(samples) == 36
+        assert samples[-1].load_image().getpixel((0, 0)) == (1, 0, 0)
+        assert samples[0].prompt.endswith("\nAnswer the question using a single word or phrase.")
+        path = folder / "coco_pope_popular.json"
+        path.write_text(path.read_text().replace("dog", "cat"))
+        with pytest.raises(UserError, match=r"pope_coco: coco_pope_popular.json is .* first used"):
+            list(PopeCoco(folder=folder).samples())
+
+    def test_missing_files_and_images(self, tmp_path: Path) -> None:
+        with pytest.raises(UserError, match="pope_gqa: is on no hub; give a folder"):
+            list(PopeGqa().samples())
+        with pytest.raises(UserError, match=r"gqa_pope_random.json: no such file"):
+            list(PopeGqa(folder=tmp_path).samples())
+        folder = self.folder(tmp_path, "gqa")
+        (folder / "val2014/1.png").unlink()
+        with pytest.raises(UserError, match=r"gqa_pope_random.json line 7: image '1.png' is not"):
+            list(PopeGqa(folder=folder).samples())
+
+
+class TestMme:
+    def test_from_the_hubs_cache(self, hub: Hub) -> None:
+        rows = [
+            {
+                "question_id": f"{subtask}/{n // 2}.jpg", "category": subtask,
+                "question": "Is it? Please answer yes or no.", "answer": "No" if n % 2 else "Yes",
+                "image": {"bytes": picture(n), "path": None},
+            }
+            for subtask in ("existence", "artwork")
+            for n in range(4)
+        ]  # fmt: skip
+        hub.put("lmms-lab/MME", "data/test-00000-of-00001.parquet", rows)
+        assert [len(list(c().samples())) for c in (Mme, MmeHallucination)] == [8, 4]
+        samples = list(Mme(prompt="lmms-eval").samples(1))
+        assert len(samples) == 2
+        assert samples[0].prompt == "Is it?\nAnswer the question using a single word or phrase."
+        assert [sample.target for sample in samples] == ["yes", "no"]
+        assert samples[1].load_image().getpixel((0, 0)) == (1, 0, 0)
+
+    def test_from_the_official_folders(self, tmp_path: Path) -> None:
+        for subtask in HALLUCINATION:
+            flat = subtask != "color"
+            images = tmp_path / subtask / ("" if flat else "images")
+            texts = tmp_path / subtask / ("" if flat else "questions_answers_YN")
+            for folder in (images, texts):
+                folder.mkdir(parents=True, exist_ok=True)
+            (images / "7.png").write_bytes(picture())
+            question = "Is it? Please answer yes or no."
+            (texts / "7.txt").write_text(f"{question}\tYes\n{question}\tNo\n")
+        samples = list(MmeHallucination(folder=tmp_path).samples())
+        assert len(samples) == 8
+        assert samples[0].image_id == "existence/7.png"
+        assert samples[0].load_image().size == (4, 4)
+        (tmp_path / "count/7.png").unlink()
+        with pytest.raises(UserError, match=r"count, 7.txt: image '7.jpg' is not below"):
+            list(MmeHallucination(folder=tmp_path).samples())
+        (tmp_path / "existence/7.txt").write_text("one?\tYes\n")
+        with pytest.raises(UserError, match=r"7.txt: 1 questions, MME asks two"):
+            list(MmeHallucination(folder=tmp_path).samples())
+
+
+def test_chair_from_cocos_own_files(tmp_path: Path) -> None:
+    images = [{"id": n, "file_name": f"COCO_val2014_{n:012d}.jpg"} for n in (1, 2, 3)]
+    (tmp_path / "annotations").mkdir()
+    box = {"id": 1, "image_id": 2, "category_id": 1}
+    instances = {"annotations": [box], "categories": [{"id": 1, "name": "dog"}]}
+    captions = {"annotations": [{"id": 1, "image_id": 2, "caption": "A dog."}]}
+    for kind, content in (("instances", instances), ("captions", captions)):
+        path = tmp_path / f"annotations/{kind}_val2014.json"
+        path.write_text(json.dumps({"images": images, **content}))
+    with pytest.raises(UserError, match=r"image 'COCO_val2014_00000000000\d.jpg' is not below"):
+        list(ChairCoco(folder=tmp_path).samples())
+    for image in images:
+        (tmp_path / str(image["file_name"])).write_bytes(picture())
+    samples = list(ChairCoco(folder=tmp_path).samples())
+    assert {sample.id for sample in samples} == {"1", "2", "3"}
+    assert samples[:2] == list(ChairCoco(folder=tmp_path).samples(2))
+    (two,) = (sample for sample in samples if sample.id == "2")
+    assert two.target == {"categories": ["dog"], "captions": ["A dog."]}
+    assert (two.max_new_tokens, two.prompt) == (512, "Please describe this image in detail.")
+    (tmp_path / "instances_train2014.json").write_text("{}")
+    with pytest.raises(UserError, match="needs exactly one instances"):
+        list(ChairCoco(folder=tmp_path).samples())
+
+
+def test_amber_from_its_files(tmp_path: Path) -> None:
+    (tmp_path / "annotations.json").write_text(
+        json.dumps(
+            [
+                {"id": 1, "type": "generative", "truth": ["dog"], "hallu": ["cat"]},
+                {"id": 2, "type": "relation", "truth": "no"},
+            ]
+        )
+    )
+    (tmp_path / "query").mkdir()
+    queries = [
+        {"id": 1, "image": "AMBER_1.jpg", "query": "Describe this image."},
+        {"id": 2, "image": "AMBER_1.jpg", "query": "Is it?"},
+    ]
+    (tmp_path / "query/query_all.json").write_text(json.dumps(queries))
+    with pytest.raises(UserError, match=r"query_all.json line 1: image 'AMBER_1.jpg' is not"):
+        list(Amber(folder=tmp_path).samples())
+    (tmp_path / "AMBER_1.jpg").write_bytes(picture())
+    samples = list(Amber(folder=tmp_path).samples())
+    assert [sample.group for sample in samples] == ["generative", "relation"]
+    assert [sample.max_new_tokens for sample in samples] == [512, 16]
+
+
+VALUES = ("VD", "map", "0", "1", "2", "1", "Is it?", "1", "It is.")
+
+
+class TestHallusionBench:
+    @property
+    def record(self) -> dict[str, str]:
+        return dict(zip(FIELDS, VALUES, strict=True))
+
+    def test_from_the_hubs_cache(self, hub: Hub) -> None:
+        row = {**self.record, "image": {"bytes": picture(), "path": None}}
+        hub.put("lmms-lab/HallusionBench", "data/image-00000-of-00001.parquet", [row])
+        (sample,) = HallusionBench().samples()
+        assert sample.target == self.record
+        assert sample.image_id == "VD/map/0/1"
+
+    def test_from_its_files(self, tmp_path: Path) -> None:
+        without = {**self.record, "visual_input": "0"}
+        (tmp_path / "HallusionBench.json").write_text(json.dumps([self.record, without]))
+        with pytest.raises(UserError, match=r"line 1: image 'VD/map/0_1.png' is not below"):
+            list(HallusionBench(folder=tmp_path).samples())
+        (tmp_path / "VD/map").mkdir(parents=True)
+        (tmp_path / "VD/map/0_1.png").write_bytes(picture(9))
+        (sample,) = HallusionBench(folder=tmp_path).samples()
+        assert sample.load_image().getpixel((0, 0)) == (9, 0, 0)
+
+
+def test_mmvp_from_the_hubs_cache(hub: Hub) -> None:
+    snapshot = hub.snapshot("MMVP/MMVP")
+    (snapshot / "MMVP Images").mkdir(parents=True)
+    table = "Index,Question,Options,Correct Answer\n"
+    for number in (1, 2):
+        (snapshot / f"MMVP Images/{number}.jpg").write_bytes(picture(number))
+        table += f"{number},Open or closed?,(a) Open (b) Closed,(a)\n"
+    (snapshot / "Questions.csv").write_text(table)
+    samples = list(Mmvp().samples(1))
+    assert [sample.id for sample in samples] == ["001", "002"]
+    assert samples[1].prompt == "Open or closed? (a) Open (b) Closed"
+    assert samples[1].load_image().getpixel((0, 0)) == (2, 0, 0)
+
+
+def test_fetched_files_are_checked(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published = tmp_path / "published.txt"
+    published.write_text("words")
+    sha = sources.checksum(published)
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    path = sources.fetch(published.as_uri(), sha)
+    assert path.read_text() == "words"
+    published.write_text("other words")
+    assert sources.fetch(published.as_uri(), sha) == path  # from the cache
+    with pytest.raises(UserError, match="not the pinned file"):
+        sources.fetch(published.as_uri(), "0" * 64)
+    path.write_text("spoiled")
+    with pytest.raises(UserError, match="not the pinned file"):
+        sources.fetch(published.as_uri(), sha)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(UserError, match="network is switched off"):
+        sources.fetch(published.as_uri(), sha)
