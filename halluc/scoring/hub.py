@@ -177,6 +177,10 @@ class ImageFolder:
             raise UserError(f"{where or self._folder}: image {name!r} is not below {self._folder}")
         return path
 
+    def has(self, name: str) -> bool:
+        """Whether an image is there."""
+        return (self._folder / name).is_file() or name.rsplit("/", 1)[-1] in self._paths
+
     def stems(self) -> dict[str, str]:
         """File names by what stands before the extension."""
         return {name.rsplit(".", 1)[0]: name for name in self._paths}

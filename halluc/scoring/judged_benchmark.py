@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from halluc.errors import UserError
 from halluc.scoring.benchmark import Benchmark
+from halluc.scoring.judges import NeedsJudge
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,11 +34,11 @@ class JudgedBenchmark(Benchmark):
         """Put a prompt to the judge, whose name the notes then hold.
 
         Raises:
-            UserError: If there is no judge.
+            NeedsJudge: If there is no judge.
         """
         if self._judge is None:
             rules = "; or --protocol rules, which needs none" if "rules" in self.protocols else ""
-            raise UserError(f"{self.name}: needs --judge endpoint:MODEL or local:MODEL{rules}")
+            raise NeedsJudge(f"{self.name}: needs --judge endpoint:MODEL or local:MODEL{rules}")
         note = f"judge: {self._judge.name}"
         if note not in self.notes:
             self.notes.append(note)

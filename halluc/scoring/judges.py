@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 ATTEMPTS = 4
 
 
+class NeedsJudge(UserError):
+    """A score was asked for that only a judge can give."""
+
+
 class Judge(Protocol):
     """Anything that replies to a prompt."""
 

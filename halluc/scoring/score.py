@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from halluc.errors import UserError
 from halluc.scoring.intervals import Interval, estimate, percentile, resample
+from halluc.scoring.judges import NeedsJudge
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -72,6 +74,28 @@ def score(
         failed=len(answers) - len(done),
         unparseable=sum(answer.prediction is None for answer in done),
     )
+
+
+def by_protocol(
+    benchmark: Benchmark, answers: Iterable[Answer], draws: int = 10_000, seed: int = 0
+) -> dict[str, Scores]:
+    """Score the same answers under every protocol of a benchmark that can be had.
+
+    Returns:
+        A protocol's name to its scores, the benchmark's own first; one that needs a judge is left
+        out where there is none.
+    """
+    answers = list(answers)
+    scores = {}
+    for protocol in benchmark.protocols:
+        variant = copy(benchmark)
+        variant.protocol = protocol
+        variant.__dict__.pop("reader", None)  # cached, and made for another protocol
+        try:
+            scores[protocol] = score(variant, answers, draws, seed)
+        except NeedsJudge:
+            continue
+    return scores
 
 
 def difference(

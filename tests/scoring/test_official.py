@@ -139,7 +139,7 @@ class TestMme:
             (lambda lines: [lines[0].replace("\tYes\t", "\tYep\t"), *lines[1:]], "'Yep' is neith"),
         ],
     )
-    def test_a_wrong_line_is_named(
+    def test_a_wrong_mme_line_is_named(
         self, shared: Path, tmp_path: Path, change: Any, message: str
     ) -> None:
         lines = (shared / "golden/mme/lavin_existence.txt").read_text().splitlines()
@@ -268,7 +268,7 @@ class TestChair:
             ([{"image_id": 7}], "line 1: has no 'caption'"),
         ],
     )
-    def test_a_wrong_line_is_named(
+    def test_a_wrong_caption_line_is_named(
         self, shared: Path, tmp_path: Path, write: Any, records: list[Any], message: str
     ) -> None:
         truth = tmp_path / "truth.json"

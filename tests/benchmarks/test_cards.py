@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import pytest
+
+from halluc.scoring.benchmark import REGISTRY, Benchmark
+
+NAMES = REGISTRY.names()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_cards_say_where_a_benchmark_comes_from(name: str) -> None:
+    card = REGISTRY.get(name).card
+    assert card.paper.startswith("https://arxiv.org/abs/")
+    assert card.title
+    assert card.licence
+    assert card.citation
+    assert card.dataset
+    names = [metric.name for metric in card.metrics]
+    assert len(set(names)) == len(names)
+    assert 0 < sum(metric.headline for metric in card.metrics) <= 6
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_protocol_and_prompt_can_be_asked_for(name: str) -> None:
+    cls: type[Benchmark] = REGISTRY.get(name)
+    for protocol in cls.protocols:
+        assert cls(protocol=protocol).protocol == protocol
+    for prompt in cls.prompts:
+        assert cls(prompt=prompt).prompt == prompt
+    assert cls().protocol == cls.protocols[0]
+
+
+def test_directions() -> None:
+    better = {metric.name: metric.higher_is_better for metric in REGISTRY.get("amber").card.metrics}
+    assert [better[name] for name in ("CHAIR", "Cover", "Hal", "Cog")] == [
+        False,
+        True,
+        False,
+        False,
+    ]
+    chair = {m.name: m.higher_is_better for m in REGISTRY.get("chair_coco").card.metrics}
+    assert (chair["chair_i"], chair["recall"], chair["length"]) == (False, True, None)

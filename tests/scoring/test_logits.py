@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from halluc.samples import Answer
+from halluc.scoring.logits import best_accuracy, calibration_error, logit_scores, p_yes
+from halluc.scoring.logits import probability_scores as scores
+
+
+def test_probabilities_are_of_yes_among_the_two() -> None:
+    assert p_yes(math.log(0.3), math.log(0.1)) == pytest.approx(0.75)
+    assert p_yes(-1000.0, 0.0) == pytest.approx(0)
+
+
+def test_by_hand() -> None:
+    values = scores([0.9, 0.8, 0.7, 0.6], [True, False, True, False])
+    assert values["auroc"] == 0.75
+    assert values["average_precision"] == pytest.approx((1 + 2 / 3) / 2)
+    assert values["accuracy"] == 0.5
+    assert (values["best_accuracy"], values["best_threshold"]) == (0.75, 0.7)
+    assert values["brier"] == pytest.approx((0.01 + 0.64 + 0.09 + 0.36) / 4)
+
+
+def test_auroc_does_not_move_with_a_bias_and_f1_does() -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.random(500) < 0.5
+    logits = rng.normal(size=500) + 2 * truth
+    fair, eager = 1 / (1 + np.exp(1 - logits)), 1 / (1 + np.exp(-2 - logits))
+    assert scores(list(fair), list(truth))["auroc"] == scores(list(eager), list(truth))["auroc"]
+    assert (
+        scores(list(fair), list(truth))["accuracy"]
+        > 0.1 + scores(list(eager), list(truth))["accuracy"]
+    )
+
+
+def test_the_best_threshold_is_the_best_of_all() -> None:
+    rng = np.random.default_rng(1)
+    p, truth = rng.random(60).round(1), rng.random(60) < 0.4
+    tried = {t: ((p >= t) == truth).mean() for t in [*p, 2.0]}
+    best, threshold = best_accuracy(p, truth)
+    assert best == max(tried.values())
+    assert ((p >= threshold) == truth).mean() == best
+
+
+def test_calibration_by_hand() -> None:
+    p, truth = np.array([0.9, 0.9, 0.1, 0.1]), np.array([True, False, False, False])
+    assert calibration_error(p, truth, bins=2) == pytest.approx((0.8 + 0.2) / 4)
+    assert calibration_error(np.array([1.0, 0.0]), np.array([True, False])) == 0
+
+
+def test_answers_with_logits_are_scored_by_group() -> None:
+    answers = [
+        Answer("1", "i", "random", "", "yes", yes_no=(0.0, -1.0)),
+        Answer("2", "i", "random", "", "no", yes_no=(-1.0, 0.0)),
+        Answer("3", "i", "popular", "", "no", yes_no=(0.0, -1.0)),
+        Answer("4", "i", "popular", "", "no"),
+        Answer("5", "i", "popular", "", "no", yes_no=(0.0, 0.0), status="failed"),
+    ]
+    values = logit_scores(answers)
+    assert {name: value["n"] for name, value in values.items()} == {
+        "random": 2, "all": 3, "popular": 1,
+    }  # fmt: skip
+    assert values["random"]["auroc"] == 1
+    assert math.isnan(values["popular"]["auroc"])
+    assert logit_scores(answers[3:4]) == {}
