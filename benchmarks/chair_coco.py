@@ -119,7 +119,7 @@ class ChairCoco(ChairBenchmark):
         """
         captions = rows(files.answers)
         path = files.require("ground_truth", "objects per image, or COCO's annotations")
-        truth = _truth(path)
+        truth = truth_of(path)
         beside = path.parent / "chair_tables.json"
         if self._tables is None and beside.is_file():
             self._tables = beside
@@ -129,7 +129,7 @@ class ChairCoco(ChairBenchmark):
                 raise UserError(f"{where}: image {id} is not in {files.ground_truth}")
         unique(given)
         return [
-            Answer(id, id, "all", "", truth[id], text=str(row["caption"]))
+            Answer(id, id, "all", "", truth[id], text=row.text("caption"))
             for row, (_, id) in zip(captions, given, strict=True)
         ]
 
@@ -197,8 +197,12 @@ def _image(id: Any) -> str:
     return str(int(digits)) if digits.isdigit() else str(id)
 
 
-def _truth(path: Path) -> dict[str, dict[str, list[str]]]:
-    """Targets by image id."""
+def truth_of(path: Path) -> dict[str, dict[str, list[str]]]:
+    """Read targets by image id, from objects per image or from a folder of COCO's annotations.
+
+    Raises:
+        UserError: If the path is neither.
+    """
     import json
 
     if path.is_dir():

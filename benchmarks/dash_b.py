@@ -80,7 +80,7 @@ class DashB(YesNoBenchmark):
             row.fields["label"] = row["gt"]
             answers.append(
                 Answer(f"{number:04d}", str(row["img_id"]), "all", str(row["object_name"]),
-                       label_of(row), text=str(row["response"]))
+                       label_of(row), text=row.text("response"))
             )  # fmt: skip
         return answers
 

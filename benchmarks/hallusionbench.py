@@ -196,7 +196,7 @@ def _answer(row: Row) -> Answer:
             target[name] = str(row[source])
     id = "/".join(target[name] for name in PLACE)
     figure = "/".join(target[name] for name in PLACE[:4])
-    text = str(row["model_prediction"])
+    text = row.text("model_prediction")
     return Answer(id, figure, target["category"], target["question"], target, text=text)
 
 

@@ -106,7 +106,7 @@ class HaloQuest(JudgedBenchmark):
         missing = sorted(set(questions) - {int(row["id"]) for row in given})
         if missing:
             raise UserError(f"{files.answers}: id {missing[0]} has no answer; truncated?")
-        return [_answer(int(row["id"]), str(row["response"]), questions) for row in given]
+        return [_answer(int(row["id"]), row.text("response"), questions) for row in given]
 
     def predict(self, answer: Answer) -> str | None:
         """The judge's "yes" or "no"; None if the reply is neither."""

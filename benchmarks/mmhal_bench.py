@@ -120,7 +120,7 @@ class MmhalBench(JudgedBenchmark):
             raise UserError(f"{files.answers}: {len(given)} answers, MMHal-Bench has {QUESTIONS}")
         return [
             Answer(f"{number:02d}", str(row["image_id"]), TYPES[number % len(TYPES)],
-                   str(row["question"]), _target(row), text=str(row["model_answer"]))
+                   str(row["question"]), _target(row), text=row.text("model_answer"))
             for number, row in enumerate(given)
         ]  # fmt: skip
 

@@ -105,7 +105,7 @@ class Mmvp(JudgedBenchmark):
                 group="all",
                 prompt=str(row["prompt"]),
                 target={"options": str(row["prompt"]), "answer": str(row["answer"]).strip()},
-                text=str(row["response"]),
+                text=row.text("response"),
             )
             for row in given
         ]

@@ -95,7 +95,7 @@ class RBench(YesNoBenchmark):
         missing = [id for id, q in questions.items() if q["subsets"] and id not in answered]
         if missing:
             raise UserError(f"{files.answers}: question {missing[0]!r} has no answer; truncated?")
-        return [_answer(row["question_id"], str(row["text"]), questions) for row in given]
+        return [_answer(row["question_id"], row.text("text"), questions) for row in given]
 
     def tally(self, answers: Sequence[Answer]) -> dict[str, float]:
         """Count the confusion matrix of every subset a question is in."""

@@ -180,7 +180,7 @@ class AmberBenchmark(Benchmark):
                     group=_group(target),
                     prompt="",
                     target=target,
-                    text=str(row["response"]),
+                    text=row.text("response"),
                 )
             )
         self._complete(answers, truth, files.answers)

@@ -72,7 +72,7 @@ class Benchmark(ABC):
 
     Args:
         protocol: Which of the published scorers of this benchmark reads the answers; None for the
-            first of `protocols`.
+            first of `protocols`, and so is "official" where none is called that.
         prompt: Whose wording puts the question.
         folder: The authors' files on this machine; None for what is drawn or on the hub.
 
@@ -91,6 +91,8 @@ class Benchmark(ABC):
     def __init__(
         self, protocol: str | None = None, prompt: str = "official", folder: Path | None = None
     ) -> None:
+        if protocol == "official" and protocol not in self.protocols:
+            protocol = None
         if protocol not in (None, *self.protocols):
             known = ", ".join(self.protocols)
             raise UserError(f"{self.name}: unknown protocol {protocol!r}, choose from {known}")

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from halluc.errors import UserError
-from halluc.scoring.score import clusters, parsed, score
+from halluc.scoring.score import score
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,15 +64,19 @@ class Row:
             raise UserError(f"{self.where}: has no {name!r}, only {', '.join(self.fields)}")
         return self.fields[name]
 
-    def first(self, *names: str) -> Any:
-        """The value of the first of these names the record has.
+    def text(self, *names: str) -> str:
+        """The text under the first of these names the record has.
 
         Raises:
-            UserError: If it has none of them.
+            UserError: If it has none of them, or no text there: a missing answer is not an empty
+                one.
         """
         for name in names:
             if name in self.fields:
-                return self.fields[name]
+                value = self.fields[name]
+                if not isinstance(value, str):
+                    raise UserError(f"{self.where}: {name!r} is {value!r} and no text")
+                return value
         raise UserError(f"{self.where}: needs {' or '.join(map(repr, names))}")
 
 
@@ -194,16 +198,12 @@ def score_files(
     """
     answers = benchmark.read_official(files)
     scores = score(benchmark, answers, draws, seed)
-    answers = parsed(benchmark, answers)
-    totals: Counter[str] = Counter()
-    for group in clusters(benchmark, answers).values():
-        totals.update(benchmark.tally(group))
     details = [detail for answer in answers if (detail := benchmark.detail(answer))]
     result: dict[str, Any] = plain(
         {
             "benchmark": benchmark.name,
             "protocol": benchmark.protocol,
-            "metrics": benchmark.official(totals),
+            "metrics": benchmark.official(Counter(scores.totals)),
             "scores": {n: asdict(i) for n, i in scores.values.items() if math.isfinite(i.value)},
             "n": scores.n,
             "n_images": scores.n_images,

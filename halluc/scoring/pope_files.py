@@ -62,7 +62,8 @@ def read_answers(files: OfficialFiles) -> list[Answer]:
 
 
 def _id(row: Row, number: int) -> Any:
-    return row.fields.get("question_id", number)
+    id = row.fields.get("question_id", number)
+    return int(id) if isinstance(id, str) and id.isdigit() else id
 
 
 def _has_gaps(ids: Sequence[Any]) -> bool:
@@ -83,10 +84,10 @@ def _split(files: OfficialFiles) -> str:
 
 
 def _answer(row: Row, question: Row, id: Any, split: str) -> Answer:
-    text = row.first("answer", "ans") if question is row else row.first("answer", "ans", "text")
+    text = row.text("answer", "ans") if question is row else row.text("answer", "ans", "text")
     prompt = str(question.fields.get("text", ""))
     echoed = str(row.fields.get("question", row.fields.get("prompt", prompt)))
-    if prompt.split("?")[0] not in echoed:
+    if _bare(prompt) not in _bare(echoed):
         raise UserError(f"{row.where}: answers {echoed!r}, but {question.where} asks {prompt!r}")
     return Answer(
         id=f"{split}/{id}",
@@ -95,8 +96,13 @@ def _answer(row: Row, question: Row, id: Any, split: str) -> Answer:
         group=split,
         prompt=prompt,
         target=label_of(question),
-        text=str(text),
+        text=text,
     )
+
+
+def _bare(question: str) -> str:
+    """A question without what variants of the files differ in: "imange", case, the end."""
+    return question.replace("imange", "image").lower().split("?")[0].strip()
 
 
 def relabel(answers: Iterable[Answer], labels: Mapping[str, Mapping[int, str]]) -> list[Answer]:

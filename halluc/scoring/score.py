@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from halluc.errors import UserError
@@ -32,6 +32,7 @@ class Scores:
         failed: Answers that could not be had; they are in no count.
         unparseable: Answers the parser could make nothing of; what they count as is the
             protocol's affair.
+        totals: The summed counts behind the values: confusion matrices, mentions, pairs.
     """
 
     benchmark: str
@@ -40,6 +41,7 @@ class Scores:
     n_images: int
     failed: int
     unparseable: int
+    totals: Mapping[str, float] = field(default_factory=dict)
 
 
 def score(
@@ -73,6 +75,7 @@ def score(
         n_images=len(counts),
         failed=len(answers) - len(done),
         unparseable=sum(answer.prediction is None for answer in done),
+        totals=dict(zip(names, counts.sum(axis=0).tolist(), strict=True)),
     )
 
 

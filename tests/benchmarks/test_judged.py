@@ -11,6 +11,8 @@ from halluc.benchmarks.dash_b import DashB
 from halluc.benchmarks.haloquest import HaloQuest
 from halluc.benchmarks.mmhal_bench import TYPES, MmhalBench, rating
 from halluc.benchmarks.mmvp import Mmvp, option
+from halluc.benchmarks.object_halbench import ObjectHalBench
+from halluc.benchmarks.openchair import OpenChair
 from halluc.benchmarks.r_bench import RBench
 from halluc.errors import UserError
 from halluc.scoring.judges import CachedJudge, EndpointJudge, judge
@@ -173,6 +175,45 @@ def test_r_bench_averages_subsets(tmp_path: Path) -> None:
     answers.write_text("\n".join(map(json.dumps, lines[:3])))
     with pytest.raises(UserError, match="question 3 has no answer"):
         score_files(RBench(), OfficialFiles(answers, labels))
+
+
+def test_openchair_by_hand(tmp_path: Path, nltk_data: Path) -> None:
+    (tmp_path / "concreteness.csv").write_text(
+        "Word,Conc.M\ndog,4.85\ncat,4.86\nball,5.0\nphoto,4.93\njoy,1.6\n"
+    )
+    lines = [
+        {"id": 1, "generated_caption": "A photo of a dog and two dogs.", "gt_caption": "A dog"},
+        {"id": 2, "generated_caption": "The cat has a ball and joy.", "gt_caption": "A cat"},
+    ]
+    path = tmp_path / "answers.jsonl"
+    path.write_text("\n".join(map(json.dumps, lines)))
+    scripted = Scripted("Yes.", "No", "I am unsure")
+    benchmark = OpenChair(folder=tmp_path, judge=scripted)
+    result = score_files(benchmark, OfficialFiles(path), draws=0)
+    assert len(scripted.asked) == 3  # dog, cat, ball
+    assert result["metrics"] == pytest.approx({"openchair": 50, "nouns": 1.5, "unsure": 100 / 3})
+    with pytest.raises(UserError, match=r"give a folder with concreteness.csv"):
+        score_files(OpenChair(judge=scripted), OfficialFiles(path))
+
+
+def test_object_halbench_by_hand(shared: Path, tmp_path: Path, nltk_data: Path) -> None:
+    truth = write(tmp_path / "truth.json", {"7": ["dog", "person"], "8": ["cat"]})
+    lines = [
+        {"image_id": 7, "answer": "A brother walks his dogs past a coffee table."},
+        {"image_id": 8, "answer": "Nothing to see."},
+        {"image_id": 8, "answer": "A cat and much more to be seen."},
+    ]
+    path = tmp_path / "answers.jsonl"
+    path.write_text("\n".join(map(json.dumps, lines)))
+    scripted = Scripted('["brother", "dog", "dogs", "coffee table"]', "I cannot say")
+    tables = shared / "data/coco/chair_tables.json"
+    benchmark = ObjectHalBench(judge=scripted, tables=tables)
+    result = score_files(benchmark, OfficialFiles(path, ground_truth=truth), draws=0)
+    assert len(scripted.asked) == 2  # three words are not asked about
+    assert result["metrics"] == pytest.approx(
+        {"response_hall": 100, "object_hall": 100 / 3, "recall": 50, "length": 20 / 3}
+    )
+    assert result["unparseable"] == 1
 
 
 class TestJudges:

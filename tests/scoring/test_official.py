@@ -79,6 +79,7 @@ class TestPope:
             (lambda a: [*a[:-1], {"question_id": 9999, "answer": ""}], "line 3000: answers quest"),
             (lambda a: [{"question_id": 1}, *a[1:]], "line 1: needs 'answer' or 'ans' or 'text'"),
             (lambda a: a[:10] + a[11:], "11 .* has none"),
+            (lambda a: [{**a[0], "answer": None}, *a[1:]], "line 1: 'answer' is None and no text"),
             (lambda a: [{**a[0], "question": "Is there a cow?"}, *a[1:]], "line 1: answers 'Is"),
         ],
     )
@@ -88,6 +89,20 @@ class TestPope:
         labels = shared / "data/pope/coco_pope_popular.json"
         with pytest.raises(UserError, match=message):
             scored("pope_coco", OfficialFiles(write(change(no_to_all(3000))), labels))
+
+    def test_wordings_and_ids_of_other_variants_are_the_same_question(
+        self, tmp_path: Path, write: Any
+    ) -> None:
+        labels = tmp_path / "labels.json"
+        labels.write_text(
+            '{"question_id": 1, "text": "Is there an ox in the imange?", "label": "no"}'
+        )
+        answer = {
+            "question_id": "1",
+            "prompt": "Is there an ox in the image? One word.",
+            "text": "No",
+        }
+        assert scored("pope_coco", OfficialFiles(write([answer]), labels))["metrics"]["TN"] == 1
 
     def test_answers_without_ids_are_counted(self, shared: Path, write: Any) -> None:
         labels = shared / "data/pope/coco_pope_popular.json"
@@ -172,7 +187,7 @@ class TestAmber:
             (answers[:-1], "relation have no answer, first id 15220"),
             ([*answers, answers[0]], "id 1005 again"),
             ([*answers, {"id": 99999, "response": "No"}], "id 99999 is not in"),
-            ([{"id": 1005}], "has no 'response'"),
+            ([{"id": 1005}], "needs 'response'"),
         ):
             path.write_text(json.dumps(broken))
             with pytest.raises(UserError, match=message):
@@ -265,7 +280,7 @@ class TestChair:
         [
             ([{"image_id": 8, "caption": ""}], "line 1: image 8 is not in"),
             ([{"image_id": 7, "caption": ""}] * 2, "line 2: id '7' again"),
-            ([{"image_id": 7}], "line 1: has no 'caption'"),
+            ([{"image_id": 7}], "line 1: needs 'caption'"),
         ],
     )
     def test_a_wrong_caption_line_is_named(

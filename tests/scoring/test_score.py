@@ -65,6 +65,7 @@ def test_values_by_hand() -> None:
     assert scores.values["accuracy"].value == 0.5
     assert (scores.n, scores.n_images, scores.failed, scores.unparseable) == (8, 4, 0, 1)
     assert list(scores.values) == ["accuracy", "precision"]
+    assert scores.totals == {"n": 8, "right": 4, "yes": 4, "hits": 4}
 
 
 def test_failed_answers_are_in_no_count() -> None:
