@@ -104,6 +104,8 @@ class VAR(Method):
         ),
     )
 
+    noop = {"keep": 1.0}
+
     class Params(MethodParams):
         """VAR's parameters; None takes the variant's or the model's own value."""
 

@@ -7,7 +7,12 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from transformers import LogitsProcessor, TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
+from transformers import (
+    LogitsProcessor,
+    TemperatureLogitsWarper,
+    TopKLogitsWarper,
+    TopPLogitsWarper,
+)
 
 from halluc.config import DecodingConfig
 
@@ -49,7 +54,10 @@ class GumbelNoise(LogitsProcessor):
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         """Perturb scores [rows, V]; noise is drawn on the CPU, the same on every device."""
         noise = torch.stack(
-            [torch.rand(scores.shape[-1], generator=g, dtype=torch.float64) for g in self._generators]
+            [
+                torch.rand(scores.shape[-1], generator=g, dtype=torch.float64)
+                for g in self._generators
+            ]
         )
         gumbel = -(-noise.clamp(1e-12, 1 - 1e-12).log()).log()
         return scores + gumbel.to(scores)

@@ -140,7 +140,9 @@ class Engine:
         repeats = batch // prompted.size  # beams stand next to each other
         image = self.model.image_columns(layer, n_keys, prompted.image_mask)
         real = torch.nn.functional.pad(
-            prompted.attention_mask.bool(), (0, n_keys - prompted.attention_mask.shape[1]), value=True
+            prompted.attention_mask.bool(),
+            (0, n_keys - prompted.attention_mask.shape[1]),
+            value=True,
         )
         if n_rows == 1 or self.method.rows == "last":
             rows, start = image.new_ones(image.shape[0], 1), n_rows - 1
@@ -156,9 +158,7 @@ class Engine:
 
 
 @contextmanager
-def intervene(
-    model: VisionLanguageModel, method: Method, prompted: Prompted
-) -> Iterator[Engine]:
+def intervene(model: VisionLanguageModel, method: Method, prompted: Prompted) -> Iterator[Engine]:
     """Serve `method` on `model` for one batch; restore the model exactly on leaving.
 
     Raises:

@@ -57,12 +57,14 @@ class Method:
         rows: Which query rows `scores` and `weights` receive: those after the image, or only the
             last row of each forward pass.
         vision_layers: Layers of the vision tower whose CLS attention the method reads.
+        noop: Parameters under which the method changes nothing; a test holds it to that.
     """
 
     name: ClassVar[str]
     card: ClassVar[MethodCard]
     rows: ClassVar[Literal["after_image", "last"]] = "after_image"
     vision_layers: ClassVar[tuple[int, ...]] = ()
+    noop: ClassVar[dict[str, Any]] = {}
 
     class Params(MethodParams):
         """No parameters."""

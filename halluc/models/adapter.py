@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
+from halluc.environment import fingerprint
 from halluc.errors import UserError
 from halluc.interventions.site import Prompted
-from halluc.models.constants import Constants, measured, published
+from halluc.models.calibrate import measured
+from halluc.models.constants import Constants, published
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -67,6 +70,20 @@ class VisionLanguageModel:
         """Each vision-tower layer's self-attention, in order."""
         tower = self.model.base_model.vision_tower
         return [module for name, module in tower.named_modules() if name.endswith("self_attn")]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of the weights where they are local files, the hub's commit where they are not."""
+        folder = Path(self.model.name_or_path)
+        if folder.is_dir():
+            return fingerprint(folder)
+        return str(getattr(self.model.config, "_commit_hash", None) or self.revision or "unknown")
+
+    @property
+    def loaded_as(self) -> dict[str, str]:
+        """The dtype and the kind of device it really runs with."""
+        dtype = str(self.model.dtype).removeprefix("torch.")
+        return {"dtype": dtype, "device": self.device.type}
 
     @property
     def device(self) -> torch.device:

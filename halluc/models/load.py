@@ -37,7 +37,8 @@ def load_model(
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(f"model {name!r} cannot be loaded: {reason}") from error
-    model = model.to(device).eval()
+    model.eval()
+    torch.nn.Module.to(model, torch.device(device))
     return VisionLanguageModel(name=name, model=model, processor=processor, revision=revision)
 
 

@@ -1,0 +1,6 @@
+"""Boards: pure functions of run folders."""
+
+from halluc.leaderboard.board import Board, Row, collect
+from halluc.leaderboard.table import render
+
+__all__ = ["Board", "Row", "collect", "render"]
