@@ -117,7 +117,7 @@ def _config(
     method_params(name, params)
     locate(model["name"])
     values = {
-        "model": ModelConfig(**model),
+        "model": checked(ModelConfig, model, "model"),
         "method": MethodConfig(name=name, params=params),
         "benchmarks": benchmark_names(benchmarks),
         "decoding": checked(DecodingConfig, key_values(decoding, "--gen-kwargs"), "--gen-kwargs"),

@@ -88,14 +88,14 @@ def collect(folders: Iterable[str | Path]) -> Board:
         UserError: If a folder does not exist, or none of them holds a finished run.
     """
     runs = {run.path: run for folder in folders for run in _runs(Path(folder))}
-    finished = {run: found for run in runs.values() if (found := run.results()) is not None}
+    finished = {path: found for path, run in runs.items() if (found := run.results()) is not None}
     if not finished:
         raise UserError(
             f"no finished run in {', '.join(map(str, folders))}; 'halluc eval' makes one"
         )
-    latest = {run.config.hash: run for run in sorted(finished, key=lambda run: run.path.name)}
+    latest = {runs[path].config.hash: runs[path] for path in sorted(finished)}
     rows = [
-        _row(run, name, finished[run]["halluc"], _baseline(run, latest))
+        _row(run, name, finished[run.path]["halluc"], _baseline(run, latest))
         for run in latest.values()
         for name in run.config.benchmarks
     ]
