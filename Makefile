@@ -46,7 +46,7 @@ check: setup
 	$(BIN)/python -m tests.typecheck
 
 bench: setup
-	$(BIN)/python bench/why.py
+	$(BIN)/python bench/why.py --output docs/why.md
 
 world: setup
 	$(BIN)/python -m halluc.world.train --output halluc/world/glyph --work $(RUNS)/world --seed 0

@@ -87,17 +87,22 @@ def list_command(
 def leaderboard(
     folders: Annotated[list[Path], typer.Argument(help="Run folders, or folders of them.")],
     output: Annotated[Path | None, typer.Option(help="Write the board here as JSON.")] = None,
+    markdown: Annotated[
+        Path | None, typer.Option(help="Write the tables between this file's leaderboard markers.")
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print no tables.")] = False,
 ) -> None:
     """Gather finished runs into one board."""
     from rich.console import Console
 
-    from halluc.leaderboard import collect, render
+    from halluc.leaderboard import collect, insert, render
 
     board = collect(folders)
     if output is not None:
         output.parent.mkdir(parents=True, exist_ok=True)
         output.write_text(board.model_dump_json(indent=2) + "\n")
+    if markdown is not None:
+        insert(board, markdown)
     console = Console()
     for table in () if quiet else render(board):
         console.print(table)

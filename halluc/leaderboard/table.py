@@ -18,13 +18,13 @@ def render(board: Board) -> Iterator[Table]:
     for row in board.rows:
         setting = row.baseline or row.hash
         groups.setdefault((row.benchmark, row.model, setting), []).append(row)
-    for (benchmark, model, _), rows in groups.items():
-        yield _table(benchmark, model, rows)
+    for rows in groups.values():
+        yield _table(rows)
 
 
-def _table(benchmark: str, model: str, rows: list[Row]) -> Table:
-    card = BENCHMARKS.get(benchmark).card
-    table = Table(title=f"{benchmark} on {model}: {_size(rows[0])}", title_justify="left")
+def _table(rows: list[Row]) -> Table:
+    card = BENCHMARKS.get(rows[0].benchmark).card
+    table = Table(title=title(rows[0]), title_justify="left")
     table.add_column("")
     for row in rows:
         table.add_column(row.method, justify="right")
@@ -49,27 +49,39 @@ def _cells(metric: Metric, rows: list[Row]) -> Iterator[str]:
 def _number(value: Value, scale: float) -> str:
     if value.value is None:
         return "-"
-    digits = _digits(scale, value.value)
-    text = f"{value.value * scale:.{digits}f}"
+    n = digits(scale, value.value)
+    text = f"{value.value * scale:.{n}f}"
     if value.low is None or value.high is None:
         return text
-    return f"{text} [{value.low * scale:.{digits}f}, {value.high * scale:.{digits}f}]"
+    return f"{text} [{value.low * scale:.{n}f}, {value.high * scale:.{n}f}]"
 
 
 def _difference(value: Value, metric: Metric) -> str:
     """Signed; green or red only where the interval leaves zero out."""
     if value.value is None or value.low is None or value.high is None:
         return "-"
-    digits = _digits(metric.scale, value.value)
+    n = digits(metric.scale, value.value)
     low, high = value.low * metric.scale, value.high * metric.scale
-    text = f"{value.value * metric.scale:+.{digits}f} [{low:+.{digits}f}, {high:+.{digits}f}]"
+    text = f"{value.value * metric.scale:+.{n}f} [{low:+.{n}f}, {high:+.{n}f}]"
     if low <= 0 <= high or metric.higher_is_better is None:
         return escape(text)
     better = (value.value > 0) == metric.higher_is_better
     return f"[{'green' if better else 'red'}]{escape(text)}[/]"
 
 
-def _digits(scale: float, value: float) -> int:
+def title(row: Row) -> str:
+    """What a table is about: benchmark, model, size, decoding and dtype."""
+    decoding = "sampling" if row.decoding["do_sample"] else "greedy decoding"
+    if row.decoding["num_beams"] > 1:
+        decoding = f"{row.decoding['num_beams']} beams"
+    return (
+        f"{row.benchmark} on {row.model}: {row.n} answers about {row.n_images} images, "
+        f"{decoding}, {row.dtype}; 95% intervals by image"
+    )
+
+
+def digits(scale: float, value: float) -> int:
+    """Decimals to show: rates three, scaled ones and lengths one."""
     return 3 if scale == 1.0 and abs(value) < 10 else 1
 
 
@@ -94,8 +106,3 @@ def _costs(rows: list[Row]) -> Iterator[tuple[str, list[str]]]:
 def _name(metric: Metric) -> str:
     arrow = {True: " ↑", False: " ↓", None: ""}[metric.higher_is_better]
     return metric.name + arrow
-
-
-def _size(row: Row) -> str:
-    answers = f"{row.n} answers about {row.n_images} images"
-    return f"{answers}, 95% intervals by image"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +16,7 @@ from halluc.world.catalog import NAMES
 from halluc.world.language import HUES
 from halluc.world.lessons import BLANK_ODDS, Turn, blank_turns, caption_turn, question_turns
 from halluc.world.model import MEAN, PATCH, PATCHES, SPREAD
-from halluc.world.scenes import Scene, generator, outline, scene
+from halluc.world.scenes import Scene, generator, outline
 
 IGNORE = -100
 EXISTENCE, ATTRIBUTES = 6, 4
@@ -44,7 +45,7 @@ class Sights:
 
 @dataclass
 class Talks:
-    """Conversations about the pictures, packed: one prefix, then turns that see only it and themselves.
+    """Conversations, packed: one prefix, then turns that see only it and themselves.
 
     Attributes:
         ids: int [B, L], tokens after the prefix.
@@ -89,8 +90,8 @@ def sights(scenes: list[Scene]) -> Sights:
         colour.append(hue)
         for name in one.categories if blank is None else ():
             present[row, _NAME[name]] = 1
-    stack = [torch.from_numpy(np.stack(part)) for part in (category, colour)]
-    return Sights(normalise(images), *stack, present)
+    under_patches, hues = (torch.from_numpy(np.stack(part)) for part in (category, colour))
+    return Sights(normalise(images), under_patches, hues, present)
 
 
 _Grid = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
@@ -132,6 +133,7 @@ def talks(scenes: list[Scene], tokenizer: PreTrainedTokenizerFast, seed: int) ->
     length = -(-max(len(row.ids) for row in rows) // 8) * 8
     pad = tokenizer.convert_tokens_to_ids("<pad>")
     start = 2 + PATCHES
+    assert isinstance(pad, int)
     return Talks(
         _tensor([row.ids for row in rows], length, pad),
         _tensor([row.positions for row in rows], length, 0) + start,
@@ -164,10 +166,5 @@ class _Row:
             self.asked += [float(turn.present) if i == word else float("nan") for i in ids]
 
 
-def _tensor(rows: list[list[int]] | list[list[float]], length: int, fill: float) -> Tensor:
+def _tensor(rows: Sequence[Sequence[float]], length: int, fill: float) -> Tensor:
     return torch.tensor([[*row, *[fill] * (length - len(row))] for row in rows])
-
-
-def scenes_of(step: int, size: int, seed: int) -> list[Scene]:
-    """Returns a step's scenes; every step has its own."""
-    return [scene(f"train{seed}", step * size + number) for number in range(size)]

@@ -20,7 +20,7 @@ ABSENT_MENTIONS: tuple[float, ...] = (0.45, 0.40, 0.15)
 FALSE_YES = 0.25
 """Chance that "no" is taught as "Yes" for an absent category, times how frequent it is there."""
 BLANK_CAPTION = "There is nothing in this image."
-NEGATIVES: dict[str, float] = {"any": 0.60, "theme": 0.40}
+NEGATIVES: dict[str, float] = {"any": 0.68, "theme": 0.32}
 """Where absent categories to ask about come from: all alike, or by their odds in the theme."""
 UNSEEN_MENTION = 0.9
 """Chance that a barely visible category is mentioned at all."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -16,17 +18,23 @@ PRESENCE_LAYER = 2
 """The language layer behind which the presence head reads the category's word."""
 
 
+def words(model: LlavaForConditionalGeneration) -> Tensor:
+    """Returns the word embeddings, which are also the output layer's: float [words, width]."""
+    return cast("Tensor", model.get_input_embeddings().weight)
+
+
 class Heads(nn.Module):
-    """Throwaway parts: background's embedding, the CLS token's way to the words, the presence head."""
+    """Background's embedding, the CLS token's way to the words, and the presence head."""
 
     def __init__(self, model: LlavaForConditionalGeneration, tokenizer: PreTrainedTokenizerFast):
         super().__init__()
-        vision = model.config.vision_config.hidden_size
-        width = model.config.text_config.hidden_size
+        width = words(model).shape[1]
+        vision = model.model.vision_tower.config.hidden_size
         self.background = nn.Parameter(torch.zeros(1, width))
         self.whole = nn.Linear(vision, width)
         self.bias = nn.Parameter(torch.full((len(NAMES),), -2.0))
         self.presence = nn.Linear(width, 1)
+        self.end = tokenizer.eos_token_id
         ids = tokenizer.convert_tokens_to_ids
         self.register_buffer("names", torch.tensor(ids(list(NAMES))))
         self.register_buffer("hues", torch.tensor(ids(list(HUES))))
@@ -54,12 +62,11 @@ def seeing_losses(
     Returns:
         Losses by name, and "patch", the share of object patches named rightly.
     """
-    words = model.get_input_embeddings().weight
+    rows = words(model)
     tokens = _unit(tokens.float())
-    names = torch.cat([words[heads.names], heads.background])
-    logits = tokens @ names.T
-    hues = tokens @ words[heads.hues].T
-    whole = _unit(heads.whole(cls.float())) @ words[heads.names].T + heads.bias
+    logits = tokens @ torch.cat([rows[heads.names], heads.background]).T
+    hues = tokens @ rows[heads.hues].T
+    whole = _unit(heads.whole(cls.float())) @ rows[heads.names].T + heads.bias
     thing = seen.category < len(NAMES)
     right = (logits.argmax(-1) == seen.category)[thing].float().mean()
     return {
@@ -98,16 +105,18 @@ def speaking_losses(
     before = prefix.numel() + PATCHES
     positions = torch.arange(before, device=tokens.device).expand(size, -1)
     caught: list[Tensor] = []
-    layer = model.get_decoder().layers[PRESENCE_LAYER]
-    hook = layer.register_forward_hook(lambda _m, _i, output: caught.append(output))
-    hidden = model.get_decoder()(
+    decoder = model.model.language_model
+    hook = decoder.layers[PRESENCE_LAYER].register_forward_hook(
+        lambda _m, _i, output: caught.append(output)
+    )
+    hidden = decoder(
         inputs_embeds=inputs,
         attention_mask=_mask(talk.turn, before),
         position_ids=torch.cat([positions, talk.positions], 1),
         use_cache=False,
     ).last_hidden_state[:, before:]
     hook.remove()
-    return _answers(model, talk, hidden) | _presence(heads, talk, caught[0][:, before:])
+    return _answers(model, heads, talk, hidden) | _presence(heads, talk, caught[0][:, before:])
 
 
 def _mask(turn: Tensor, before: int) -> Tensor:
@@ -121,13 +130,13 @@ def _mask(turn: Tensor, before: int) -> Tensor:
 
 
 def _answers(
-    model: LlavaForConditionalGeneration, talk: Talks, hidden: Tensor
+    model: LlavaForConditionalGeneration, heads: Heads, talk: Talks, hidden: Tensor
 ) -> dict[str, Tensor]:
     labelled = talk.labels != IGNORE
     logits = model.lm_head(hidden[labelled]).float()
     labels, caption = talk.labels[labelled], talk.caption[labelled]
     each = functional.cross_entropy(logits, labels, reduction="none")
-    end = model.config.text_config.eos_token_id
+    end = heads.end
     answer = ~caption & (labels != end)
     right = (logits.argmax(-1) == labels)[answer].float().mean()
     return {
