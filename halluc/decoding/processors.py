@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -15,6 +16,9 @@ from transformers import (
 )
 
 from halluc.config import DecodingConfig
+
+if TYPE_CHECKING:
+    from halluc.interventions import Method
 
 
 class YesNo(LogitsProcessor):
@@ -38,6 +42,32 @@ class YesNo(LogitsProcessor):
             yes, no = (log_p[:, list(ids)].logsumexp(-1).tolist() for ids in self._tokens)
             self.found = list(zip(yes, no, strict=True))
         return scores
+
+
+class Combine(LogitsProcessor):
+    """Lets a method combine its streams, and gives each stream the outcome.
+
+    Streams stand below each other in the batch; since all get the same scores, all choose the same
+    token, whether by argmax, by the same noise, or by beams.
+
+    Args:
+        method: Its `combine` is called once a token.
+        n_streams: S.
+        normalise: Make the outcome log-probabilities again, which beams add up.
+    """
+
+    def __init__(self, method: Method, n_streams: int, normalise: bool) -> None:
+        self._method, self._n_streams, self._normalise = method, n_streams, normalise
+        self._step = 0
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """Combine scores [S * B, V]."""
+        streams = scores.float().unflatten(0, (self._n_streams, -1))
+        combined = self._method.combine(streams, self._step)
+        self._step += 1
+        if self._normalise:
+            combined = combined.log_softmax(-1)
+        return combined.to(scores).repeat(self._n_streams, 1)
 
 
 class GumbelNoise(LogitsProcessor):

@@ -17,19 +17,19 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, AttentionMaskInterface
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from halluc.interventions.rows import attention_weights, masked_scores, visible, with_bias
 from halluc.interventions.site import Prompted, Site
+from halluc.interventions.switch import SeamError, switched
+from halluc.interventions.vision import reading_cls
 
 if TYPE_CHECKING:
     from halluc.interventions.method import Method
     from halluc.models import VisionLanguageModel
 
 
-class SeamError(RuntimeError):
-    """A seam the method declares was never called: the method would silently do nothing."""
+_SERVED = ("bias", "scores", "weights", "heads", "observe")  # here; others by the decoding
 
 
 class Engine:
@@ -122,7 +122,7 @@ class Engine:
 
     def check_bound(self) -> None:
         """Raise SeamError if a declared seam was never called although the model ran."""
-        missing = [seam for seam in self.seams if seam not in self.called]
+        missing = [seam for seam in self.seams if seam in _SERVED and seam not in self.called]
         if self.passes and missing:
             raise SeamError(
                 f"method {self.method.name!r}: seam {missing[0]!r} bound to nothing on "
@@ -168,33 +168,14 @@ def intervene(model: VisionLanguageModel, method: Method, prompted: Prompted) ->
     engine = Engine(model, method, prompted)
     with ExitStack() as stack:
         _count_passes(stack, model, engine)
-        if set(engine.seams) - {"observe"}:
+        if set(engine.seams) & {"bias", "scores", "weights", "heads"}:
             stack.enter_context(switched(model, "text", engine.attend))
         if "observe" in engine.seams:
             _observe_layers(stack, model, engine)
         if method.vision_layers:
-            stack.enter_context(_vision_capture(model, method.vision_layers, prompted))
+            stack.enter_context(reading_cls(model, method.vision_layers, prompted.vision_attention))
         yield engine
     engine.check_bound()
-
-
-@contextmanager
-def switched(model: VisionLanguageModel, part: str, function: Any) -> Iterator[None]:
-    """Let the model's "text" or "vision" part attend through `function`, masks as before."""
-    key, before = model.attention_key(part), model.attention_of(part)
-    name = f"halluc_{part}_{id(function):x}"
-    ALL_ATTENTION_FUNCTIONS[name] = function
-    # Masks are looked up in the class-wide mapping alone; a name absent there gets no mask at all.
-    AttentionMaskInterface.register(name, ALL_MASK_ATTENTION_FUNCTIONS[before])
-    try:
-        model.model.set_attn_implementation({key: name})
-        if model.attention_of(part) != name:
-            raise SeamError(f"{model.name}: its {part} attention cannot be switched")
-        yield
-    finally:
-        model.model.set_attn_implementation({key: before})
-        del ALL_ATTENTION_FUNCTIONS[name]
-        del AttentionMaskInterface._global_mapping[name]
 
 
 def _count_passes(stack: ExitStack, model: VisionLanguageModel, engine: Engine) -> None:
@@ -212,28 +193,6 @@ def _observe_layers(stack: ExitStack, model: VisionLanguageModel, engine: Engine
 
         handle = model.layers[index].register_forward_pre_hook(look, with_kwargs=True)
         stack.callback(handle.remove)
-
-
-@contextmanager
-def _vision_capture(
-    model: VisionLanguageModel, layers: tuple[int, ...], prompted: Prompted
-) -> Iterator[None]:
-    """Record the CLS token's attention to the patches in some layers of the vision tower."""
-    modules = model.vision_attention_modules
-    wanted = {id(modules[layer]): layer for layer in layers}
-    kernel = ALL_ATTENTION_FUNCTIONS[model.attention_of("vision")]
-
-    def attend(
-        module: torch.nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Any, **kwargs: Any
-    ) -> Any:
-        if (layer := wanted.get(id(module))) is not None:
-            scaling = kwargs.get("scaling") or query.shape[-1] ** -0.5
-            scores = query[:, :, :1].float() @ key.float().transpose(2, 3) * scaling
-            prompted.vision_attention[layer] = scores.softmax(-1)[:, :, 0, 1:]
-        return kernel(module, query, key, value, mask, **kwargs)
-
-    with switched(model, "vision", attend):
-        yield
 
 
 def _times_values(weights: Tensor, value: Tensor) -> Tensor:

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from halluc.interventions.engine import Engine
-    from halluc.interventions.site import Prompted, Site
+    from halluc.interventions.site import Asked, Prompted, Site, VisionSite
     from halluc.models import VisionLanguageModel
 
 REGISTRY: Registry[Method] = Registry("method", "halluc.methods")
 
-SEAMS = ("bias", "scores", "weights", "heads", "observe")
+SEAMS = ("bias", "scores", "weights", "heads", "observe", "tokens", "streams", "combine")
 
 
 @dataclass(frozen=True)
@@ -140,6 +140,40 @@ class Method:
 
     def observe(self, site: Site, hidden: Tensor) -> None:
         """Read the residual stream that enters this layer, [B, Q, D]; `site.rows` is [B, Q]."""
+        raise NotImplementedError
+
+    def tokens(self, site: VisionSite, hidden: Tensor) -> Tensor:
+        """Drop or merge patches behind a layer of the vision tower; placeholders shrink with them.
+
+        Args:
+            site: Which layer, its CLS attention and values.
+            hidden: The layer's output [N, 1 + P, D], CLS first.
+
+        Returns:
+            [N, 1 + P', D]; the same P' for every image. Patches that stay keep their order.
+        """
+        raise NotImplementedError
+
+    def streams(self, model: VisionLanguageModel, asked: Asked) -> list[dict[str, Any]]:
+        """Give further inputs to decode beside the main ones, each with a cache of its own.
+
+        Returns:
+            Model inputs of B rows each (`model.encode` or `model.without_image` make them), of
+            any length; all streams are fed the tokens that `combine` leads to.
+        """
+        raise NotImplementedError
+
+    def combine(self, logits: Tensor, step: int) -> Tensor:
+        """Make one row of next-token logits of the streams'.
+
+        Args:
+            logits: fp32 [S, B, V], the main stream first; under beams B counts beams and these are
+                log-probabilities.
+            step: 0 for the first generated token.
+
+        Returns:
+            [B, V]; -inf forbids a token.
+        """
         raise NotImplementedError
 
 
