@@ -55,9 +55,13 @@ def checked(model: type[M], values: dict[str, Any], what: str) -> M:
         return model.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"][:1])
+        *path, last = (str(part) for part in first["loc"][:2])
+        name = ".".join([*path, last])
         if first["type"] == "extra_forbidden":
-            known = list(model.model_fields)
+            owner: Any = model
+            for part in path:
+                owner = owner.model_fields[part].annotation
+            known = [".".join([*path, field]) for field in owner.model_fields]
             close = get_close_matches(name, known, n=1, cutoff=0.5)
             hint = f"did you mean {close[0]!r}?" if close else ""
             hint = hint or (f"it has {', '.join(known)}" if known else "it has none")
@@ -72,9 +76,9 @@ def method_params(name: str, values: dict[str, Any]) -> MethodParams:
     Raises:
         UserError: If there is no such method or parameter, or a value is of the wrong type.
     """
-    from halluc.interventions import REGISTRY
+    from halluc.interventions.compose import find
 
-    return checked(REGISTRY.get(name).Params, values, f"method {name!r}")
+    return checked(find(name).Params, _nested(values), f"method {name!r}")
 
 
 def benchmark_names(text: str) -> tuple[str, ...]:
@@ -99,6 +103,18 @@ def benchmark_names(text: str) -> tuple[str, ...]:
 def split(text: str) -> Sequence[str]:
     """Parse "a,b" into its parts."""
     return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _nested(values: dict[str, Any]) -> dict[str, Any]:
+    """{"vhr.gain": 2} as {"vhr": {"gain": 2}}, the parameters of one part of a composite."""
+    nested: dict[str, Any] = {}
+    for key, value in values.items():
+        part, dot, inner = key.partition(".")
+        if dot:
+            nested.setdefault(part, {})[inner] = value
+        else:
+            nested[key] = value
+    return nested
 
 
 def _literal(text: str) -> Any:

@@ -12,8 +12,8 @@ from halluc.config import MethodConfig, RunConfig
 from halluc.decoding import answer_samples
 from halluc.environment import peak_memory, reset_peak_memory, versions, where
 from halluc.errors import UserError
-from halluc.interventions import REGISTRY as METHODS
 from halluc.interventions import Method
+from halluc.interventions.compose import find
 from halluc.models import VisionLanguageModel, load_model
 from halluc.progress import track
 from halluc.samples import Answer, Sample
@@ -73,7 +73,7 @@ def _resolve(config: RunConfig, model: VisionLanguageModel) -> tuple[Method, Run
     """Build the method for this model; record everything it and the model really run with."""
     from halluc.arguments import method_params
 
-    cls = METHODS.get(config.method.name)
+    cls = find(config.method.name)
     params = cls.resolve(method_params(cls.name, config.method.params), model)
     resolved = MethodConfig(
         name=cls.name,

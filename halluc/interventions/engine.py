@@ -100,6 +100,8 @@ class Engine:
 
     def observe(self, layer: int, hidden: Tensor) -> None:
         """Show the method the residual stream entering `layer`, [B, Q, D]."""
+        if "observe" not in self.seams or layer not in self._edited:
+            return
         length = hidden.shape[1]
         site, start = self._site(layer, length, length, hidden.shape[0])
         if start:
@@ -119,6 +121,17 @@ class Engine:
             self.model.model(**inputs, use_cache=False, logits_to_keep=1)
         finally:
             self.prompted = own
+
+    @contextmanager
+    def serving(self, method: Method, prompted: Prompted) -> Iterator[None]:
+        """Serve one part of a composite alone, for passes of its own."""
+        whole = self.method, self.prompted, self.seams, self._edited
+        self.method, self.prompted, self.seams = method, prompted, method.declared()
+        self._edited = frozenset(method.layers(self.model.n_layers))
+        try:
+            yield
+        finally:
+            self.method, self.prompted, self.seams, self._edited = whole
 
     def check_bound(self) -> None:
         """Raise SeamError if a declared seam was never called although the model ran."""

@@ -12,6 +12,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
 from halluc.world.backgrounds import SIDE
+from halluc.world.captions import SIDES
 from halluc.world.catalog import NAMES
 from halluc.world.language import HUES
 from halluc.world.lessons import BLANK_ODDS, Turn, blank_turns, caption_turn, question_turns
@@ -23,6 +24,7 @@ EXISTENCE, ATTRIBUTES = 6, 4
 """Questions asked about each training scene."""
 
 _NAME = {name: number for number, name in enumerate(NAMES)}
+_SIDE = {side: number for number, side in enumerate(SIDES)}
 _HUE = {hue: number for number, hue in enumerate(HUES)}
 
 
@@ -54,6 +56,8 @@ class Talks:
         labels: int [B, L], what each position should predict next, or IGNORE.
         caption: bool [B, L], whether a label belongs to a caption.
         asked: float [B, L], 1 or 0 at a word whose presence is asked, by the truth; NaN elsewhere.
+        hue, side: int [B, L], at a word asked about, the thing's colour and third of the picture;
+            IGNORE elsewhere.
     """
 
     ids: Tensor
@@ -62,6 +66,8 @@ class Talks:
     labels: Tensor
     caption: Tensor
     asked: Tensor
+    hue: Tensor
+    side: Tensor
 
 
 def normalise(images: list[Image.Image]) -> Tensor:
@@ -141,6 +147,8 @@ def talks(scenes: list[Scene], tokenizer: PreTrainedTokenizerFast, seed: int) ->
         _tensor([row.labels for row in rows], length, IGNORE),
         _tensor([row.caption for row in rows], length, False),
         _tensor([row.asked for row in rows], length, float("nan")),
+        _tensor([row.hue for row in rows], length, IGNORE),
+        _tensor([row.side for row in rows], length, IGNORE),
     )
 
 
@@ -152,6 +160,8 @@ class _Row:
         self.labels: list[int] = []
         self.caption: list[bool] = []
         self.asked: list[float] = []
+        self.hue: list[int] = []
+        self.side: list[int] = []
         end = tokenizer.convert_tokens_to_ids("</s>")
         for number, turn in enumerate(turns, 1):
             asks = tokenizer.encode(f"{turn.question} ASSISTANT:", add_special_tokens=False)
@@ -164,6 +174,10 @@ class _Row:
             self.caption += [turn.answer not in ("Yes", "No")] * len(ids)
             word = tokenizer.convert_tokens_to_ids(turn.category) if turn.category else None
             self.asked += [float(turn.present) if i == word else float("nan") for i in ids]
+            about = turn.about
+            word = tokenizer.convert_tokens_to_ids(about.category) if about else None
+            self.hue += [_HUE[about.colour] if about and i == word else IGNORE for i in ids]
+            self.side += [_SIDE[about.side] if about and i == word else IGNORE for i in ids]
 
 
 def _tensor(rows: Sequence[Sequence[float]], length: int, fill: float) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from pathlib import Path
 
+import torch
 from transformers import (
     CLIPVisionConfig,
     GenerationConfig,
@@ -80,7 +81,10 @@ def build_model(tokenizer: PreTrainedTokenizerFast) -> LlavaForConditionalGenera
         projector_hidden_act="gelu",
         tie_word_embeddings=True,
     )
-    return LlavaForConditionalGeneration(config)
+    model = LlavaForConditionalGeneration(config)
+    # Where a patch is must be as plain from the start as what is in it: sides are asked for.
+    torch.nn.init.normal_(model.model.vision_tower.embeddings.position_embedding.weight, std=0.3)
+    return model
 
 
 def save(model: LlavaForConditionalGeneration, folder: Path) -> None:

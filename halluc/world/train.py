@@ -52,11 +52,11 @@ class Stage:
 
 
 STAGES: tuple[Stage, ...] = (
-    Stage("see", 2000, 32, {"vision": 4e-3, "text": 0.0, "other": 1.5e-3}),
-    Stage("speak", 1500, 24, {"vision": 1e-3, "text": 2.5e-3, "other": 1.5e-3}),
+    Stage("see", 1600, 32, {"vision": 4e-3, "text": 0.0, "other": 1.5e-3}),
+    Stage("speak", 1900, 24, {"vision": 1e-3, "text": 2.5e-3, "other": 1.5e-3}),
 )
-PRESENCE_UNTIL = 0.6
-"""The presence head's weight falls to nothing over this share of the second stage."""
+AID_UNTIL = 0.6
+"""The weight of the heads that read a word falls to nothing over this share of stage two."""
 
 
 def rate_at(step: int, stage: Stage) -> float:
@@ -119,13 +119,14 @@ class Trainer:
         seen = self._move(sights(scenes))
         tokens, cls = see(self.model, seen.pixels)
         parts = seeing_losses(self.model, self.heads, seen, tokens, cls)
-        loss = parts["name"] + 0.5 * parts["hue"] + 2.0 * parts["whole"]
+        loss = parts["name"] + 0.5 * parts["hue"] + 0.2 * parts["column"] + 2.0 * parts["whole"]
         if stage.name == "speak":
             talk = self._move(talks(scenes, self.tokenizer, self.seed))
             said = speaking_losses(self.model, self.heads, talk, tokens, self.prefix)
-            guide = max(0.0, 1 - self.step / (PRESENCE_UNTIL * stage.steps))
+            guide = max(0.0, 1 - self.step / (AID_UNTIL * stage.steps))
             loss = 0.3 * loss + said["caption"] + said["answer"] + 0.1 * said["end"]
-            loss = loss + guide * said["presence"]
+            aid = said["presence"] + 0.5 * (said["its_hue"] + said["its_side"])
+            loss = loss + guide * aid
             parts |= said
         loss.backward()
         self._average()
