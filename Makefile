@@ -1,6 +1,7 @@
 # make eval METHOD=var   evaluate a method beside the greedy baseline
 # make test              the tests           make check   lint, types, layout
-# make world             train the embedded model anew   make bench   why it hallucinates
+# make table             every method, into README    make bench   why the model hallucinates
+# make world             train the embedded model anew
 
 METHOD ?= var
 MODEL  ?= glyph
@@ -15,7 +16,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup eval leaderboard test test-slow check bench world clean
+.PHONY: help setup eval leaderboard test test-slow check table bench world clean
 
 help:
 	@sed -n 's/^# //p' $(firstword $(MAKEFILE_LIST))
@@ -45,8 +46,16 @@ check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m tests.typecheck
 
+# Every method on the embedded model, written into README.
+table: setup
+	for method in $$($(BIN)/halluc list methods --json | $(BIN)/python -c 'import json, sys; print(*(row["name"] for row in json.load(sys.stdin)))'); do \
+		$(BIN)/halluc eval --model glyph --method $$method --benchmarks glyph --limit 300 --output-dir $(RUNS) || exit 1; \
+	done
+	$(BIN)/halluc leaderboard $(RUNS) --output $(RUNS)/leaderboard.json --markdown README.md --quiet
+
 bench: setup
 	$(BIN)/python bench/why.py --output docs/why.md
+	$(BIN)/python bench/picture.py
 
 world: setup
 	$(BIN)/python -m halluc.world.train --output halluc/world/glyph --work $(RUNS)/world --seed 0

@@ -34,6 +34,10 @@ def eval_command(
     gen_kwargs: Annotated[str, typer.Option(help="Decoding: do_sample=true,num_beams=5")] = "",
     batch_size: Annotated[int, typer.Option(help="Prompts answered together.")] = 32,
     baseline: Annotated[bool, typer.Option(help="Evaluate greedy beside the method.")] = True,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(help="A file of 'halluc calibrate'; default: the newest that fits."),
+    ] = None,
     revision: Annotated[str | None, typer.Option(help="Revision of a hub model.")] = None,
     dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16, float16.")] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
@@ -52,18 +56,53 @@ def eval_command(
         raise UserError(f"--output-dir {str(output_dir)!r} is a file; give a folder")
     from rich.console import Console
 
+    from halluc.calibration import find_calibration, read
     from halluc.leaderboard import collect, render
     from halluc.models import load_model
     from halluc.run import baseline_of, evaluate
 
     loaded = load_model(**config.model.model_dump())
     wanted = [config] if method == "greedy" or not baseline else [baseline_of(config), config]
-    done = [evaluate(one, output_dir, model=loaded) for one in wanted]
+    done = []
+    for one in wanted:
+        file = calibration or find_calibration(output_dir, loaded, one.method.name)
+        found = read(file) if file and one.method.name != "greedy" else None
+        done.append(evaluate(one, output_dir, model=loaded, calibration=found))
     console = Console()
     for table in render(collect([run.folder.path for run in done])):
         console.print(table)
     for run in done:
         console.print(f"{run.folder.path}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def calibrate(
+    method: Annotated[str, typer.Option(help="Whose parameters to measure.")],
+    model: Model = "glyph",
+    method_args: Annotated[str, typer.Option(help="Parameters held fixed meanwhile.")] = "",
+    images: Annotated[Path | None, typer.Option(help="Folder of images, unlabelled.")] = None,
+    benchmark: Annotated[str | None, typer.Option(help="Benchmark to take samples from.")] = None,
+    samples: Annotated[int, typer.Option(min=2, help="How many.")] = 16,
+    recalibrate: Annotated[bool, typer.Option(help="Also where constants are published.")] = False,
+    output_dir: Annotated[Path, typer.Option(help="Runs in it find the result.")] = Path("runs"),
+) -> None:
+    """Measure what a paper hard-codes for its model; later runs pick the result up."""
+    from halluc.arguments import key_values, method_params
+    from halluc.interventions.compose import find
+    from halluc.models.names import locate
+
+    params = method_params(method, key_values(method_args, "--method-args"))
+    locate(model)
+    if images is not None and benchmark is not None:
+        raise UserError("give --images or --benchmark, not both")
+    from halluc.calibration.run import run_calibration
+
+    calibration, file = run_calibration(
+        find(method), params, model, images, benchmark, samples, recalibrate, output_dir
+    )
+    for key, value in (calibration.params | calibration.report).items():
+        typer.echo(f"{key}: {value}")
+    typer.echo(str(file))
 
 
 @app.command("list")

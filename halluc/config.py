@@ -24,10 +24,14 @@ class ModelConfig(_Config):
 
 
 class MethodConfig(_Config):
-    """Which method; `params` are those given, `resolved` those it ran with."""
+    """Which method; `params` are those given, `resolved` those it ran with.
+
+    `calibration` names what was measured for it beforehand: method, source, content hash.
+    """
 
     name: str = "greedy"
     params: dict[str, Any] = {}
+    calibration: str | None = None
     resolved: dict[str, Any] = {}
 
 

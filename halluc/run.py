@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from halluc.calibration import Calibration, refuse_overlap
 from halluc.config import MethodConfig, RunConfig
 from halluc.decoding import answer_samples
 from halluc.environment import peak_memory, reset_peak_memory, versions, where
@@ -40,6 +41,7 @@ def evaluate(
     output_dir: str | Path = "runs",
     *,
     model: VisionLanguageModel | None = None,
+    calibration: Calibration | None = None,
     console: Console | None = None,
 ) -> Evaluation:
     """Run one method on one model over some benchmarks, and score what it answers.
@@ -51,15 +53,20 @@ def evaluate(
         config: What to run.
         output_dir: Where run folders live.
         model: The model of `config.model`, if it is loaded already.
+        calibration: Parameters measured beforehand; those in the config win.
         console: Where progress is shown; standard error by default.
 
     Raises:
-        UserError: If something named in the config does not exist or does not fit the model.
+        UserError: If something named in the config does not exist or does not fit the model, or a
+            calibration has seen an image the run asks about.
     """
     console = console or Console(stderr=True)
     benchmarks = [BENCHMARKS.get(name)() for name in config.benchmarks]
     model = model or load_model(**config.model.model_dump())
-    method, config = _resolve(config, model)
+    method, config = _resolve(config, model, calibration)
+    if calibration is not None:
+        for benchmark in benchmarks:
+            refuse_overlap(calibration, benchmark.name, benchmark.samples(config.limit))
     folder = RunFolder.open(Path(output_dir), config, where())
     scores, costs = {}, {}
     for benchmark in benchmarks:
@@ -69,15 +76,19 @@ def evaluate(
     return Evaluation(folder, scores, costs)
 
 
-def _resolve(config: RunConfig, model: VisionLanguageModel) -> tuple[Method, RunConfig]:
+def _resolve(
+    config: RunConfig, model: VisionLanguageModel, calibration: Calibration | None
+) -> tuple[Method, RunConfig]:
     """Build the method for this model; record everything it and the model really run with."""
     from halluc.arguments import method_params
 
     cls = find(config.method.name)
-    params = cls.resolve(method_params(cls.name, config.method.params), model)
+    measured = calibration.params if calibration else {}
+    params = cls.resolve(method_params(cls.name, measured | config.method.params), model)
     resolved = MethodConfig(
         name=cls.name,
         params=config.method.params,
+        calibration=calibration.name if calibration else None,
         resolved=params.model_dump(mode="json"),
     )
     loaded = config.model.model_copy(update=model.loaded_as)

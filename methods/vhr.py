@@ -17,6 +17,7 @@ from halluc.interventions import Method, MethodCard, MethodParams, method
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from halluc.calibration import Handful
     from halluc.interventions import Prompted, Site
     from halluc.interventions.engine import Engine
     from halluc.models import VisionLanguageModel
@@ -119,6 +120,12 @@ class VHR(Method):
         if params.layers is not None:
             return params
         return params.model_copy(update={"layers": model.constants.vhr_layers})
+
+    @classmethod
+    def calibrate(cls, params: Params, handful: Handful) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Find the layers whose heads move most when the image is taken away."""
+        found = handful.constants()
+        return {"layers": found.vhr_layers}, {"shift_by_layer": found.shifts}
 
     def layers(self, n_layers: int) -> tuple[int, ...]:
         """The reinforced layers."""

@@ -44,6 +44,21 @@ class YesNo(LogitsProcessor):
         return scores
 
 
+class Entropy(LogitsProcessor):
+    """Keeps the entropy of the first generated position, in nats, one for each row."""
+
+    def __init__(self) -> None:
+        self.found: list[float] = []
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """Read the scores; return them unchanged."""
+        if not self.found:
+            log_p = scores.float().log_softmax(-1)
+            terms = torch.where(log_p.isinf(), 0.0, log_p.exp() * log_p)
+            self.found = (-terms.sum(-1)).tolist()
+        return scores
+
+
 class Combine(LogitsProcessor):
     """Lets a method combine its streams, and gives each stream the outcome.
 

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from halluc.errors import UserError
 from halluc.plugins import Registry
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from halluc.calibration import Handful
     from halluc.interventions.engine import Engine
     from halluc.interventions.site import Asked, Prompted, Site, VisionSite
     from halluc.models import VisionLanguageModel
@@ -81,6 +83,18 @@ class Method:
         """
         resolved: MethodParams = params
         return resolved
+
+    @classmethod
+    def calibrate(cls, params: Any, handful: Handful) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Measure parameters that papers hard-code, on a few samples.
+
+        Returns:
+            Parameters to set where a user sets none, and numbers to report beside them.
+
+        Raises:
+            UserError: If the method has nothing to calibrate.
+        """
+        raise UserError(f"method {cls.name!r} has nothing to calibrate")
 
     @classmethod
     def declared(cls) -> tuple[str, ...]:

@@ -1,7 +1,8 @@
-"""Measure a model's constants on drawn scenes kept for this alone."""
+"""Measure a model's constants, by default on drawn scenes kept for this alone."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from math import sqrt
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 from halluc.models.constants import PAPER_TAU, PAPER_WIDTH, Constants
+from halluc.samples import Sample
 
 if TYPE_CHECKING:
     from halluc.models.adapter import VisionLanguageModel
@@ -18,25 +20,32 @@ SAMPLES = 16
 _SHARE = 15 / 32  # of its layers that VHR reinforces in LLaVA-1.5-7B
 
 
-def measured(model: VisionLanguageModel) -> Constants:
-    """Measure sink dimensions, tau and VHR's layers on scenes of the split "calibration".
+def measured(model: VisionLanguageModel, samples: Sequence[Sample] = ()) -> Constants:
+    """Measure sink dimensions, tau and VHR's layers.
+
+    Args:
+        samples: What to measure on; descriptions of scenes drawn for calibration if there are none.
 
     tau keeps its meaning across widths: |x_d| / rms(x) cannot exceed sqrt(D), and the paper's 20
     is a fixed share of that at D = 4096.
     """
-    inputs = _inputs(model)
+    samples = samples or _scenes()
+    images = [sample.load_image() for sample in samples]
+    inputs = model.encode([model.render(sample.prompt) for sample in samples], images)
     with torch.inference_mode():
         hidden, seen = _run(model, inputs)
         _, unseen = _run(model, model.without_image(inputs))
     rows = torch.arange(len(hidden), device=hidden.device)
     first = hidden[rows, inputs["attention_mask"].int().argmax(1)]
     dims, peak = sink_dimensions(first)
+    moved = shifts(seen, unseen)
     return Constants(
         sink_dims=dims,
         tau=PAPER_TAU * sqrt(hidden.shape[-1] / PAPER_WIDTH),
-        vhr_layers=image_sensitive_layers(seen, unseen, round(model.n_layers * _SHARE)),
+        vhr_layers=largest(moved, round(model.n_layers * _SHARE)),
         peak=peak,
-        source=f"measured on {SAMPLES} drawn scenes",
+        shifts=moved,
+        source=f"measured on {len(samples)} samples",
     )
 
 
@@ -58,33 +67,30 @@ def sink_dimensions(first: Tensor, n_dims: int = 2) -> tuple[tuple[int, ...], fl
     return tuple(sorted(top.indices.tolist())), float(top.values[0])
 
 
-def image_sensitive_layers(
-    seen: list[Tensor], unseen: list[Tensor], n_layers: int
-) -> tuple[int, ...]:
-    """Layers whose head outputs move most, for their size, when the image is taken away.
+def shifts(seen: list[Tensor], unseen: list[Tensor]) -> tuple[float, ...]:
+    """How far each layer's head outputs move, for their size, when the image is taken away.
 
     Args:
         seen, unseen: Each layer's head outputs before o_proj at the predicting position, with and
             without the image [N, H * d].
-        n_layers: How many to choose.
-
-    Returns:
-        0-based indices, ascending.
     """
-    moved = [
+    return tuple(
         float(((a - b).norm(dim=-1) / (a.norm(dim=-1) + 1e-6)).mean())
         for a, b in zip(seen, unseen, strict=True)
-    ]
-    ranked = sorted(range(len(moved)), key=lambda layer: -moved[layer])
-    return tuple(sorted(ranked[:n_layers]))
+    )
 
 
-def _inputs(model: VisionLanguageModel) -> dict[str, Any]:
+def largest(values: Sequence[float], n: int) -> tuple[int, ...]:
+    """Indices of the n largest values, ascending."""
+    return tuple(sorted(sorted(range(len(values)), key=lambda i: -values[i])[:n]))
+
+
+def _scenes() -> list[Sample]:
     from halluc.world import scene
     from halluc.world.language import CAPTION_PROMPTS
 
-    images = [scene("calibration", index).image() for index in range(SAMPLES)]
-    return model.encode([model.render(CAPTION_PROMPTS[0])] * SAMPLES, images)
+    scenes = [scene("calibration", index) for index in range(SAMPLES)]
+    return [Sample(one.file_name, one.file_name, CAPTION_PROMPTS[0], one.image) for one in scenes]
 
 
 def _run(model: VisionLanguageModel, inputs: dict[str, Any]) -> tuple[Tensor, list[Tensor]]:

@@ -26,6 +26,8 @@ class Constants(BaseModel):
         tau: A token is a sink where |x_d| / rms(x) exceeds this in one of them.
         vhr_layers: Layers whose heads VHR reinforces, 0-based.
         peak: Largest typical |x_d| / rms(x) of the first token; None where published.
+        shifts: Mean relative change of each layer's head outputs without the image; empty where
+            published.
         source: "published: ..." or "measured on ...".
     """
 
@@ -35,6 +37,7 @@ class Constants(BaseModel):
     tau: float
     vhr_layers: tuple[int, ...]
     peak: float | None = None
+    shifts: tuple[float, ...] = ()
     source: str
 
 
