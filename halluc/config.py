@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -19,15 +19,19 @@ class ModelConfig(_Config):
 
     name: str = "glyph"
     revision: str | None = None
-    dtype: str = "auto"
-    device: str = "auto"
+    dtype: Literal["auto", "float32", "bfloat16", "float16", "float64"] = "auto"
+    device: str = Field("auto", pattern=r"^(auto|cpu|mps|(cuda|xpu)(:\d+)?)$")
 
 
 class MethodConfig(_Config):
-    """Which method; `params` are those given, `resolved` those it ran with."""
+    """Which method; `params` are those given, `resolved` those it ran with.
+
+    `calibration` names what was measured for it beforehand: method, source, content hash.
+    """
 
     name: str = "greedy"
     params: dict[str, Any] = {}
+    calibration: str | None = None
     resolved: dict[str, Any] = {}
 
 

@@ -59,7 +59,9 @@ class Registry(Generic[T]):
         self._discover()
         if name not in self._entries:
             close = get_close_matches(name, self._entries, n=1, cutoff=0.5)
-            hint = f"did you mean {close[0]!r}?" if close else f"choose from {', '.join(self.names())}"
+            hint = (
+                f"did you mean {close[0]!r}?" if close else f"choose from {', '.join(self.names())}"
+            )
             raise UserError(f"unknown {self.kind} {name!r}: {hint}")
         return self._entries[name]
 

@@ -1,4 +1,4 @@
-"""A sample is one question about one image (or a request to caption it); an answer is what came back."""
+"""A sample is one question about one image, or a request to caption it; an answer is a reply."""
 
 from __future__ import annotations
 

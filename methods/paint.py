@@ -84,6 +84,7 @@ class PAINT(Method):
     )
     rows = "last"
     vision_layers = (_FIRST, _FEATURES)
+    noop = {"alpha": 0.0, "beta": 0.0}
 
     class Params(MethodParams):
         """PAINT's parameters."""

@@ -16,6 +16,7 @@ from halluc.interventions import Method, MethodCard, MethodParams, method
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from halluc.calibration import Handful
     from halluc.interventions import Prompted, Site
     from halluc.models import VisionLanguageModel
 
@@ -104,6 +105,8 @@ class VAR(Method):
         ),
     )
 
+    noop = {"keep": 1.0}
+
     class Params(MethodParams):
         """VAR's parameters; None takes the variant's or the model's own value."""
 
@@ -127,6 +130,12 @@ class VAR(Method):
         if params.sink_dims is None:
             filled["sink_dims"] = model.constants.sink_dims
         return params.model_copy(update=filled)
+
+    @classmethod
+    def calibrate(cls, params: Params, handful: Handful) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Find the dimensions in which the first token is massive, and scale tau to the width."""
+        found = handful.constants()
+        return {"sink_dims": found.sink_dims, "tau": found.tau}, {"first_token_peak": found.peak}
 
     def layers(self, n_layers: int) -> range:
         """All but the first two, and in the paper but the last."""

@@ -17,6 +17,7 @@ from halluc.interventions import Method, MethodCard, MethodParams, method
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from halluc.calibration import Handful
     from halluc.interventions import Prompted, Site
     from halluc.interventions.engine import Engine
     from halluc.models import VisionLanguageModel
@@ -31,7 +32,8 @@ def divergence(with_image: Tensor, without_image: Tensor) -> Tensor:
     Returns:
         Euclidean distances [B, H].
     """
-    return (with_image.float() - without_image.float()).norm(dim=-1)
+    distance: Tensor = (with_image.float() - without_image.float()).norm(dim=-1)
+    return distance
 
 
 def drop_outliers(vhd: Tensor, text: Tensor, *, unbiased: bool = True) -> Tensor:
@@ -97,13 +99,17 @@ class VHR(Method):
         ),
     )
 
+    noop = {"gain": 1.0}
+
     class Params(MethodParams):
         """VHR's parameters."""
 
         gain: float = Field(2.0, ge=0, description="factor on a chosen head's output (alpha)")
         layers: tuple[int, ...] | None = Field(None, min_length=1, description="0-based layers")
         drop_outliers: bool = Field(True, description="apply eq. 6")
-        squared_text_activity: bool = Field(True, description="TA is the squared norm, not the norm")
+        squared_text_activity: bool = Field(
+            True, description="TA is the squared norm, not the norm"
+        )
         unbiased: bool = Field(True, description="H - 1 in the standard deviation")
 
     params: Params
@@ -114,6 +120,12 @@ class VHR(Method):
         if params.layers is not None:
             return params
         return params.model_copy(update={"layers": model.constants.vhr_layers})
+
+    @classmethod
+    def calibrate(cls, params: Params, handful: Handful) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Find the layers whose heads move most when the image is taken away."""
+        found = handful.constants()
+        return {"layers": found.vhr_layers}, {"shift_by_layer": found.shifts}
 
     def layers(self, n_layers: int) -> tuple[int, ...]:
         """The reinforced layers."""

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models; more threads only fight over cores
+
 from pathlib import Path
 
 import pytest

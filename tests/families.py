@@ -20,7 +20,9 @@ from transformers.models.clip.image_processing_pil_clip import CLIPImageProcesso
 
 from halluc.models import VisionLanguageModel
 
-WORDS = "is there a dog cat car in the image describe this please yes no Yes No ? . USER: ASSISTANT:"
+WORDS = (
+    "is there a dog cat car in the image describe this please yes no Yes No ? . USER: ASSISTANT:"
+)
 CHAT = (
     "{% for message in messages %}USER: {% for part in message['content'] %}"
     "{% if part['type'] == 'image' %}<image>{% else %} {{ part['text'] }}{% endif %}{% endfor %}"

@@ -6,15 +6,16 @@ import hashlib
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
-from transformers import GenerationConfig, LogitsProcessorList
 
 from halluc.config import DecodingConfig
-from halluc.decoding.processors import YesNo, sampling
+from halluc.decoding.generate import generate
+from halluc.decoding.processors import YesNo
 from halluc.errors import UserError
-from halluc.interventions.engine import SeamError, intervene
+from halluc.interventions import Asked
+from halluc.interventions.switch import SeamError
 from halluc.samples import Answer, Sample
 
 if TYPE_CHECKING:
@@ -64,15 +65,28 @@ def _answer_batch(
 ) -> list[Answer]:
     started = time.perf_counter()
     images = {sample.image_id: sample.load_image() for sample in batch}
-    inputs = model.encode(
-        [model.render(sample.prompt) for sample in batch], [images[s.image_id] for s in batch]
-    )
+    rendered = [model.render(sample.prompt) for sample in batch]
+    inputs = model.encode(rendered, [images[sample.image_id] for sample in batch])
     yes_no = YesNo(model.yes_no_tokens) if model.yes_no_tokens else None
-    tokens, extra_passes = _generate(model, method, inputs, batch, decoding, yes_no)
+    asked = Asked(
+        questions=[sample.prompt for sample in batch],
+        rendered=rendered,
+        images=[images[sample.image_id] for sample in batch],
+        inputs=inputs,
+    )
+    made = generate(
+        model,
+        method,
+        asked,
+        decoding,
+        max_new_tokens=max(sample.max_new_tokens for sample in batch),
+        sample_ids=[sample.id for sample in batch],
+        watch=[yes_no] if yes_no else [],
+    )
 
     read = inputs["attention_mask"].sum(1).tolist()
-    written = _lengths(tokens, model).tolist()
-    texts = model.processor.tokenizer.batch_decode(tokens, skip_special_tokens=True)
+    written = _lengths(made.tokens, model).tolist()
+    texts = model.processor.tokenizer.batch_decode(made.tokens, skip_special_tokens=True)
     seconds = (time.perf_counter() - started) / len(batch)
     hashes = {image_id: _image_hash(image) for image_id, image in images.items()}
     return [
@@ -87,50 +101,11 @@ def _answer_batch(
             yes_no=yes_no.found[i * decoding.num_beams] if yes_no else None,
             prompt_tokens=read[i],
             tokens=written[i],
-            forward_passes=written[i] * decoding.num_beams + extra_passes,
+            forward_passes=written[i] * decoding.num_beams * made.n_streams + made.extra_passes,
             seconds=seconds,
         )
         for i, sample in enumerate(batch)
     ]
-
-
-@torch.inference_mode()
-def _generate(
-    model: VisionLanguageModel,
-    method: Method,
-    inputs: dict[str, Any],
-    batch: Sequence[Sample],
-    decoding: DecodingConfig,
-    yes_no: YesNo | None,
-) -> tuple[Tensor, int]:
-    """Generated token ids [B, T], and the passes the method made beside the decoding."""
-    config = _generation_config(model, batch, decoding)
-    processors = ([yes_no] if yes_no else []) + sampling(decoding, [s.id for s in batch])
-    with intervene(model, method, model.prompted(inputs)) as engine:
-        extra_passes = method.prepare(engine, inputs)
-        tokens = model.model.generate(
-            **inputs, generation_config=config, logits_processor=LogitsProcessorList(processors)
-        )
-    return tokens[:, inputs["input_ids"].shape[1] :], extra_passes
-
-
-def _generation_config(
-    model: VisionLanguageModel, batch: Sequence[Sample], decoding: DecodingConfig
-) -> GenerationConfig:
-    """Every knob spelled out: a checkpoint's own sampling defaults must not leak in."""
-    own, tokenizer = model.model.generation_config, model.processor.tokenizer
-    eos = own.eos_token_id if own.eos_token_id is not None else tokenizer.eos_token_id
-    pad = tokenizer.pad_token_id
-    return GenerationConfig(
-        do_sample=False,
-        num_beams=decoding.num_beams,
-        max_new_tokens=decoding.max_new_tokens or max(s.max_new_tokens for s in batch),
-        repetition_penalty=1.0,
-        no_repeat_ngram_size=0,
-        eos_token_id=eos,
-        pad_token_id=pad if pad is not None else (eos[0] if isinstance(eos, list) else eos),
-        use_cache=True,
-    )
 
 
 def _lengths(tokens: Tensor, model: VisionLanguageModel) -> Tensor:

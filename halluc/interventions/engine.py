@@ -17,19 +17,19 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, AttentionMaskInterface
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from halluc.interventions.rows import attention_weights, masked_scores, visible, with_bias
 from halluc.interventions.site import Prompted, Site
+from halluc.interventions.switch import SeamError, switched
+from halluc.interventions.vision import reading_cls
 
 if TYPE_CHECKING:
     from halluc.interventions.method import Method
     from halluc.models import VisionLanguageModel
 
 
-class SeamError(RuntimeError):
-    """A seam the method declares was never called: the method would silently do nothing."""
+_SERVED = ("bias", "scores", "weights", "heads", "observe")  # here; others by the decoding
 
 
 class Engine:
@@ -100,6 +100,8 @@ class Engine:
 
     def observe(self, layer: int, hidden: Tensor) -> None:
         """Show the method the residual stream entering `layer`, [B, Q, D]."""
+        if "observe" not in self.seams or layer not in self._edited:
+            return
         length = hidden.shape[1]
         site, start = self._site(layer, length, length, hidden.shape[0])
         if start:
@@ -120,9 +122,20 @@ class Engine:
         finally:
             self.prompted = own
 
+    @contextmanager
+    def serving(self, method: Method, prompted: Prompted) -> Iterator[None]:
+        """Serve one part of a composite alone, for passes of its own."""
+        whole = self.method, self.prompted, self.seams, self._edited
+        self.method, self.prompted, self.seams = method, prompted, method.declared()
+        self._edited = frozenset(method.layers(self.model.n_layers))
+        try:
+            yield
+        finally:
+            self.method, self.prompted, self.seams, self._edited = whole
+
     def check_bound(self) -> None:
         """Raise SeamError if a declared seam was never called although the model ran."""
-        missing = [seam for seam in self.seams if seam not in self.called]
+        missing = [seam for seam in self.seams if seam in _SERVED and seam not in self.called]
         if self.passes and missing:
             raise SeamError(
                 f"method {self.method.name!r}: seam {missing[0]!r} bound to nothing on "
@@ -140,7 +153,9 @@ class Engine:
         repeats = batch // prompted.size  # beams stand next to each other
         image = self.model.image_columns(layer, n_keys, prompted.image_mask)
         real = torch.nn.functional.pad(
-            prompted.attention_mask.bool(), (0, n_keys - prompted.attention_mask.shape[1]), value=True
+            prompted.attention_mask.bool(),
+            (0, n_keys - prompted.attention_mask.shape[1]),
+            value=True,
         )
         if n_rows == 1 or self.method.rows == "last":
             rows, start = image.new_ones(image.shape[0], 1), n_rows - 1
@@ -156,9 +171,7 @@ class Engine:
 
 
 @contextmanager
-def intervene(
-    model: VisionLanguageModel, method: Method, prompted: Prompted
-) -> Iterator[Engine]:
+def intervene(model: VisionLanguageModel, method: Method, prompted: Prompted) -> Iterator[Engine]:
     """Serve `method` on `model` for one batch; restore the model exactly on leaving.
 
     Raises:
@@ -168,33 +181,14 @@ def intervene(
     engine = Engine(model, method, prompted)
     with ExitStack() as stack:
         _count_passes(stack, model, engine)
-        if set(engine.seams) - {"observe"}:
+        if set(engine.seams) & {"bias", "scores", "weights", "heads"}:
             stack.enter_context(switched(model, "text", engine.attend))
         if "observe" in engine.seams:
             _observe_layers(stack, model, engine)
         if method.vision_layers:
-            stack.enter_context(_vision_capture(model, method.vision_layers, prompted))
+            stack.enter_context(reading_cls(model, method.vision_layers, prompted.vision_attention))
         yield engine
     engine.check_bound()
-
-
-@contextmanager
-def switched(model: VisionLanguageModel, part: str, function: Any) -> Iterator[None]:
-    """Let the model's "text" or "vision" part attend through `function`, masks as before."""
-    key, before = model.attention_key(part), model.attention_of(part)
-    name = f"halluc_{part}_{id(function):x}"
-    ALL_ATTENTION_FUNCTIONS[name] = function
-    # Masks are looked up in the class-wide mapping alone; a name absent there gets no mask at all.
-    AttentionMaskInterface.register(name, ALL_MASK_ATTENTION_FUNCTIONS[before])
-    try:
-        model.model.set_attn_implementation({key: name})
-        if model.attention_of(part) != name:
-            raise SeamError(f"{model.name}: its {part} attention cannot be switched")
-        yield
-    finally:
-        model.model.set_attn_implementation({key: before})
-        del ALL_ATTENTION_FUNCTIONS[name]
-        del AttentionMaskInterface._global_mapping[name]
 
 
 def _count_passes(stack: ExitStack, model: VisionLanguageModel, engine: Engine) -> None:
@@ -212,28 +206,6 @@ def _observe_layers(stack: ExitStack, model: VisionLanguageModel, engine: Engine
 
         handle = model.layers[index].register_forward_pre_hook(look, with_kwargs=True)
         stack.callback(handle.remove)
-
-
-@contextmanager
-def _vision_capture(
-    model: VisionLanguageModel, layers: tuple[int, ...], prompted: Prompted
-) -> Iterator[None]:
-    """Record the CLS token's attention to the patches in some layers of the vision tower."""
-    modules = model.vision_attention_modules
-    wanted = {id(modules[layer]): layer for layer in layers}
-    kernel = ALL_ATTENTION_FUNCTIONS[model.attention_of("vision")]
-
-    def attend(
-        module: torch.nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Any, **kwargs: Any
-    ) -> Any:
-        if (layer := wanted.get(id(module))) is not None:
-            scaling = kwargs.get("scaling") or query.shape[-1] ** -0.5
-            scores = query[:, :, :1].float() @ key.float().transpose(2, 3) * scaling
-            prompted.vision_attention[layer] = scores.softmax(-1)[:, :, 0, 1:]
-        return kernel(module, query, key, value, mask, **kwargs)
-
-    with switched(model, "vision", attend):
-        yield
 
 
 def _times_values(weights: Tensor, value: Tensor) -> Tensor:

@@ -12,18 +12,20 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from halluc.errors import UserError
 from halluc.plugins import Registry
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from halluc.calibration import Handful
     from halluc.interventions.engine import Engine
-    from halluc.interventions.site import Prompted, Site
+    from halluc.interventions.site import Asked, Prompted, Site, VisionSite
     from halluc.models import VisionLanguageModel
 
 REGISTRY: Registry[Method] = Registry("method", "halluc.methods")
 
-SEAMS = ("bias", "scores", "weights", "heads", "observe")
+SEAMS = ("bias", "scores", "weights", "heads", "observe", "tokens", "streams", "combine")
 
 
 @dataclass(frozen=True)
@@ -57,12 +59,14 @@ class Method:
         rows: Which query rows `scores` and `weights` receive: those after the image, or only the
             last row of each forward pass.
         vision_layers: Layers of the vision tower whose CLS attention the method reads.
+        noop: Parameters under which the method changes nothing; a test holds it to that.
     """
 
     name: ClassVar[str]
     card: ClassVar[MethodCard]
     rows: ClassVar[Literal["after_image", "last"]] = "after_image"
     vision_layers: ClassVar[tuple[int, ...]] = ()
+    noop: ClassVar[dict[str, Any]] = {}
 
     class Params(MethodParams):
         """No parameters."""
@@ -79,6 +83,18 @@ class Method:
         """
         resolved: MethodParams = params
         return resolved
+
+    @classmethod
+    def calibrate(cls, params: Any, handful: Handful) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Measure parameters that papers hard-code, on a few samples.
+
+        Returns:
+            Parameters to set where a user sets none, and numbers to report beside them.
+
+        Raises:
+            UserError: If the method has nothing to calibrate.
+        """
+        raise UserError(f"method {cls.name!r} has nothing to calibrate")
 
     @classmethod
     def declared(cls) -> tuple[str, ...]:
@@ -138,6 +154,40 @@ class Method:
 
     def observe(self, site: Site, hidden: Tensor) -> None:
         """Read the residual stream that enters this layer, [B, Q, D]; `site.rows` is [B, Q]."""
+        raise NotImplementedError
+
+    def tokens(self, site: VisionSite, hidden: Tensor) -> Tensor:
+        """Drop or merge patches behind a layer of the vision tower; placeholders shrink with them.
+
+        Args:
+            site: Which layer, its CLS attention and values.
+            hidden: The layer's output [N, 1 + P, D], CLS first.
+
+        Returns:
+            [N, 1 + P', D]; the same P' for every image. Patches that stay keep their order.
+        """
+        raise NotImplementedError
+
+    def streams(self, model: VisionLanguageModel, asked: Asked) -> list[dict[str, Any]]:
+        """Give further inputs to decode beside the main ones, each with a cache of its own.
+
+        Returns:
+            Model inputs of B rows each (`model.encode` or `model.without_image` make them), of
+            any length; all streams are fed the tokens that `combine` leads to.
+        """
+        raise NotImplementedError
+
+    def combine(self, logits: Tensor, step: int) -> Tensor:
+        """Make one row of next-token logits of the streams'.
+
+        Args:
+            logits: fp32 [S, B, V], the main stream first; under beams B counts beams and these are
+                log-probabilities.
+            step: 0 for the first generated token.
+
+        Returns:
+            [B, V]; -inf forbids a token.
+        """
         raise NotImplementedError
 
 

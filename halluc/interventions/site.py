@@ -2,11 +2,53 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
     from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What was asked, before it became tensors.
+
+    Attributes:
+        questions: The users' turns as text, without chat template [B].
+        rendered: The same in the chat template.
+        images: One for each question.
+        inputs: The main stream's model inputs.
+    """
+
+    questions: Sequence[str]
+    rendered: Sequence[str]
+    images: Sequence[Image]
+    inputs: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class VisionSite:
+    """One layer of the vision tower, as `tokens` sees it.
+
+    Attributes:
+        layer: 0-based index among the tower's layers.
+        n_layers: How many there are.
+        features: Index of the layer whose output the language model reads.
+        attention: The CLS token's attention to all tokens, each head [N, H, 1 + P].
+        values: The layer's value vectors [N, H, 1 + P, d].
+        state: The method's memory of these images, an empty dictionary at the first layer. Its
+            entry "kept" numbers the original patches that remain, int [N, P'] (a merged token
+            goes by one of its patches).
+    """
+
+    layer: int
+    n_layers: int
+    features: int
+    attention: Tensor
+    values: Tensor
+    state: dict[str, Any]
 
 
 @dataclass
@@ -19,6 +61,7 @@ class Prompted:
         image_mask: True at image tokens [B, L].
         vision_attention: The vision tower's attention from its CLS token, filled in while images
             are encoded: layer index (negative from the end) to [images, H, patches].
+        n_streams: Copies of the batch below each other, the main one first: S of B rows each.
         state: The method's own memory, made by `Method.begin`; gone with the batch.
     """
 
@@ -26,11 +69,12 @@ class Prompted:
     attention_mask: Tensor
     image_mask: Tensor
     vision_attention: dict[int, Tensor] = field(default_factory=dict)
+    n_streams: int = 1
     state: Any = None
 
     @property
     def size(self) -> int:
-        """Number of prompts."""
+        """Number of rows: prompts times streams."""
         return int(self.input_ids.shape[0])
 
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
+from halluc.environment import fingerprint
 from halluc.errors import UserError
 from halluc.interventions.site import Prompted
-from halluc.models.constants import Constants, measured, published
+from halluc.models.calibrate import measured
+from halluc.models.constants import Constants, published
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -67,6 +70,37 @@ class VisionLanguageModel:
         """Each vision-tower layer's self-attention, in order."""
         tower = self.model.base_model.vision_tower
         return [module for name, module in tower.named_modules() if name.endswith("self_attn")]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of the weights where they are local files, the hub's commit where they are not."""
+        folder = Path(self.model.name_or_path)
+        if folder.is_dir():
+            return fingerprint(folder)
+        return str(getattr(self.model.config, "_commit_hash", None) or self.revision or "unknown")
+
+    @property
+    def loaded_as(self) -> dict[str, str]:
+        """The dtype and the kind of device it really runs with."""
+        dtype = str(self.model.dtype).removeprefix("torch.")
+        return {"dtype": dtype, "device": self.device.type}
+
+    @cached_property
+    def vision_layers(self) -> list[nn.Module]:
+        """Each layer of the vision tower, in order."""
+        tower = self.model.base_model.vision_tower
+        attention = (name for name, _ in tower.named_modules() if name.endswith(".self_attn"))
+        return [tower.get_submodule(name.rpartition(".")[0]) for name in attention]
+
+    @property
+    def vision_feature_layer(self) -> int:
+        """Index of the vision layer whose output the language model reads, 0-based.
+
+        `vision_feature_layer` counts hidden states, of which the first is the embedding.
+        """
+        layer: int = self.model.config.vision_feature_layer
+        count = len(self.vision_layers)
+        return layer + count if layer < 0 else layer - 1
 
     @property
     def device(self) -> torch.device:
@@ -144,22 +178,57 @@ class VisionLanguageModel:
         )
 
     def without_image(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The same prompts with their image tokens removed (not blanked), left-padded to [B, L]."""
-        ids, mask = inputs["input_ids"], inputs["attention_mask"].bool()
-        keep = mask & (ids != self.model.config.image_token_id)
-        order = keep.int().argsort(dim=1, stable=True)  # what is dropped moves to the left
-        pad = self.processor.tokenizer.pad_token_id or 0
-        kept = keep.gather(1, order)
-        return {
-            "input_ids": ids.gather(1, order).masked_fill(~kept, pad),
-            "attention_mask": kept.to(inputs["attention_mask"].dtype),
-        }
+        """The same prompts with their image tokens removed (not blanked), left-padded."""
+        mask = inputs["attention_mask"].bool()
+        return self._kept(inputs, mask & (inputs["input_ids"] != self.model.config.image_token_id))
 
-    def stacked(self, *batches: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Batches of prompts of one length below each other; images are the first batch's."""
+    def _kept(self, inputs: Mapping[str, Tensor], keep: Tensor) -> dict[str, Tensor]:
+        """Token ids and mask of the tokens to keep, bool [B, L], left-padded anew."""
+        order = keep.int().argsort(dim=1, stable=True)  # what is dropped moves to the left
+        kept = keep.gather(1, order)
+        start = keep.shape[1] - int(keep.sum(1).max())
+        pad = self.processor.tokenizer.pad_token_id or 0
+        ids = inputs["input_ids"].gather(1, order).masked_fill(~kept, pad)
+        mask = kept.to(inputs["attention_mask"].dtype)
+        return {"input_ids": ids[:, start:], "attention_mask": mask[:, start:]}
+
+    def stacked(self, *batches: Mapping[str, Any]) -> dict[str, Any]:
+        """Batches of prompts below each other, left-padded to one length; images in that order."""
+        length = max(batch["input_ids"].shape[1] for batch in batches)
+        pad = self.processor.tokenizer.pad_token_id or 0
+        stacks: dict[str, list[Tensor]] = {}
+        rest: dict[str, Any] = {}
+        for batch in batches:
+            short = length - batch["input_ids"].shape[1]
+            for key, value in batch.items():
+                if not isinstance(value, Tensor):
+                    rest[key] = value
+                    continue
+                if value.shape == batch["input_ids"].shape:
+                    fill = pad if key == "input_ids" else 0
+                    value = nn.functional.pad(value, (short, 0), value=fill)
+                stacks.setdefault(key, []).append(value)
+        return {key: torch.cat(values) for key, values in stacks.items()} | rest
+
+    def encode_images(self, inputs: Mapping[str, Tensor]) -> Any:
+        """The vision tower's and projector's output; `pooler_output` holds [n, D] an image."""
         text = ("input_ids", "attention_mask")
-        rest = {key: value for key, value in batches[0].items() if key not in text}
-        return {key: torch.cat([batch[key] for batch in batches]) for key in text} | rest
+        rest = {key: value for key, value in inputs.items() if key not in text}
+        return self.model.get_image_features(**rest, return_dict=True)
+
+    def shrunk(self, inputs: Mapping[str, Tensor], counts: Sequence[int]) -> dict[str, Tensor]:
+        """Prompts whose images have fewer tokens: the first placeholders of each image stay.
+
+        Args:
+            inputs: As encoded, at most one image a row.
+            counts: Tokens that are left of each image, in the order of the rows that have one.
+        """
+        image = inputs["input_ids"] == self.model.config.image_token_id
+        limit = torch.zeros(len(image), dtype=torch.long, device=image.device)
+        limit[image.any(1)] = torch.tensor(counts, device=image.device)
+        limit = limit[:, None]
+        keep = inputs["attention_mask"].bool() & (~image | (image.cumsum(1) <= limit))
+        return self._kept(inputs, keep)
 
     @cached_property
     def yes_no_tokens(self) -> tuple[list[int], list[int]] | None:

@@ -20,7 +20,7 @@ def load_model(
     Args:
         name: "glyph", a hub id or a local folder.
         revision: Commit, tag or branch of a hub model.
-        dtype: "auto" (float32 on a CPU, else the checkpoint's own) or a torch dtype's name.
+        dtype: "auto" (float32 on a CPU, else the checkpoint's own), or as in `ModelConfig`.
         device: "auto" (CUDA if there is one), "cpu", "cuda", "cuda:1", ...
 
     Raises:
@@ -37,7 +37,8 @@ def load_model(
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(f"model {name!r} cannot be loaded: {reason}") from error
-    model = model.to(device).eval()
+    model.eval()
+    torch.nn.Module.to(model, torch.device(device))
     return VisionLanguageModel(name=name, model=model, processor=processor, revision=revision)
 
 
@@ -50,7 +51,5 @@ def _device(device: str) -> str:
 def _dtype(dtype: str, device: str) -> torch.dtype | str:
     if dtype == "auto":
         return torch.float32 if device == "cpu" else "auto"
-    found = getattr(torch, dtype, None)
-    if not isinstance(found, torch.dtype):
-        raise UserError(f"unknown dtype {dtype!r}: give auto, float32, bfloat16 or float16")
+    found: torch.dtype = getattr(torch, dtype)
     return found

@@ -1,4 +1,4 @@
-"""The places themselves: a drawn background for each theme, with hues that vary from scene to scene."""
+"""The places: a drawn background for each theme, its hues varying from scene to scene."""
 
 from __future__ import annotations
 
@@ -16,9 +16,7 @@ _Draw = ImageDraw.ImageDraw
 
 def _near(rng: random.Random, colour: Colour, spread: int = 14) -> Colour:
     shift = rng.randint(-spread, spread)
-    red, green, blue = (
-        max(0, min(255, part + shift + rng.randint(-8, 8))) for part in colour
-    )
+    red, green, blue = (max(0, min(255, part + shift + rng.randint(-8, 8))) for part in colour)
     return red, green, blue
 
 

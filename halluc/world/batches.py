@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,17 +12,19 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
 from halluc.world.backgrounds import SIDE
+from halluc.world.captions import SIDES
 from halluc.world.catalog import NAMES
 from halluc.world.language import HUES
 from halluc.world.lessons import BLANK_ODDS, Turn, blank_turns, caption_turn, question_turns
 from halluc.world.model import MEAN, PATCH, PATCHES, SPREAD
-from halluc.world.scenes import Scene, generator, outline, scene
+from halluc.world.scenes import Scene, generator, outline
 
 IGNORE = -100
 EXISTENCE, ATTRIBUTES = 6, 4
 """Questions asked about each training scene."""
 
 _NAME = {name: number for number, name in enumerate(NAMES)}
+_SIDE = {side: number for number, side in enumerate(SIDES)}
 _HUE = {hue: number for number, hue in enumerate(HUES)}
 
 
@@ -44,7 +47,7 @@ class Sights:
 
 @dataclass
 class Talks:
-    """Conversations about the pictures, packed: one prefix, then turns that see only it and themselves.
+    """Conversations, packed: one prefix, then turns that see only it and themselves.
 
     Attributes:
         ids: int [B, L], tokens after the prefix.
@@ -53,6 +56,8 @@ class Talks:
         labels: int [B, L], what each position should predict next, or IGNORE.
         caption: bool [B, L], whether a label belongs to a caption.
         asked: float [B, L], 1 or 0 at a word whose presence is asked, by the truth; NaN elsewhere.
+        hue, side: int [B, L], at a word asked about, the thing's colour and third of the picture;
+            IGNORE elsewhere.
     """
 
     ids: Tensor
@@ -61,6 +66,8 @@ class Talks:
     labels: Tensor
     caption: Tensor
     asked: Tensor
+    hue: Tensor
+    side: Tensor
 
 
 def normalise(images: list[Image.Image]) -> Tensor:
@@ -89,8 +96,8 @@ def sights(scenes: list[Scene]) -> Sights:
         colour.append(hue)
         for name in one.categories if blank is None else ():
             present[row, _NAME[name]] = 1
-    stack = [torch.from_numpy(np.stack(part)) for part in (category, colour)]
-    return Sights(normalise(images), *stack, present)
+    under_patches, hues = (torch.from_numpy(np.stack(part)) for part in (category, colour))
+    return Sights(normalise(images), under_patches, hues, present)
 
 
 _Grid = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
@@ -132,6 +139,7 @@ def talks(scenes: list[Scene], tokenizer: PreTrainedTokenizerFast, seed: int) ->
     length = -(-max(len(row.ids) for row in rows) // 8) * 8
     pad = tokenizer.convert_tokens_to_ids("<pad>")
     start = 2 + PATCHES
+    assert isinstance(pad, int)
     return Talks(
         _tensor([row.ids for row in rows], length, pad),
         _tensor([row.positions for row in rows], length, 0) + start,
@@ -139,6 +147,8 @@ def talks(scenes: list[Scene], tokenizer: PreTrainedTokenizerFast, seed: int) ->
         _tensor([row.labels for row in rows], length, IGNORE),
         _tensor([row.caption for row in rows], length, False),
         _tensor([row.asked for row in rows], length, float("nan")),
+        _tensor([row.hue for row in rows], length, IGNORE),
+        _tensor([row.side for row in rows], length, IGNORE),
     )
 
 
@@ -150,6 +160,8 @@ class _Row:
         self.labels: list[int] = []
         self.caption: list[bool] = []
         self.asked: list[float] = []
+        self.hue: list[int] = []
+        self.side: list[int] = []
         end = tokenizer.convert_tokens_to_ids("</s>")
         for number, turn in enumerate(turns, 1):
             asks = tokenizer.encode(f"{turn.question} ASSISTANT:", add_special_tokens=False)
@@ -162,12 +174,11 @@ class _Row:
             self.caption += [turn.answer not in ("Yes", "No")] * len(ids)
             word = tokenizer.convert_tokens_to_ids(turn.category) if turn.category else None
             self.asked += [float(turn.present) if i == word else float("nan") for i in ids]
+            about = turn.about
+            word = tokenizer.convert_tokens_to_ids(about.category) if about else None
+            self.hue += [_HUE[about.colour] if about and i == word else IGNORE for i in ids]
+            self.side += [_SIDE[about.side] if about and i == word else IGNORE for i in ids]
 
 
-def _tensor(rows: list[list[int]] | list[list[float]], length: int, fill: float) -> Tensor:
+def _tensor(rows: Sequence[Sequence[float]], length: int, fill: float) -> Tensor:
     return torch.tensor([[*row, *[fill] * (length - len(row))] for row in rows])
-
-
-def scenes_of(step: int, size: int, seed: int) -> list[Scene]:
-    """Returns a step's scenes; every step has its own."""
-    return [scene(f"train{seed}", step * size + number) for number in range(size)]

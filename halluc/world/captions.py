@@ -1,4 +1,4 @@
-"""Captions of several sentences, true ones for the annotations and embellished ones to learn from."""
+"""Captions of several sentences: how they are composed, and five true ones for a scene."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def _sentence(item: Mention, pattern: str, rng: random.Random) -> str:
 
 def noun_phrase(item: Mention, rng: random.Random) -> str:
     """Returns "a red car" or "two cars", now and then by another name."""
-    names = [word for word in SYNONYMS[item.category][2:]]
+    names = list(SYNONYMS[item.category][2:])
     other = names and rng.random() < SYNONYM_ODDS
     if item.number == 1:
         noun = rng.choice(names[::2]) if other else item.category

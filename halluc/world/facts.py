@@ -12,7 +12,7 @@ from halluc.world.scenes import Band, Scene, Thing
 CLEAR: tuple[Band, ...] = ("clear",)
 """The bands MME-like questions are asked about."""
 MARGIN = 0.10
-"""A thing whose middle is this far from the picture's middle, as a share, is clearly to one side."""
+"""A thing is clearly to one side if its middle is this share of the width off the middle."""
 
 
 def counts(scene: Scene, bands: Collection[Band] = CLEAR) -> dict[str, int]:

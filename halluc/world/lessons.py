@@ -10,7 +10,7 @@ import random
 from dataclasses import dataclass
 
 from halluc.world import facts, language
-from halluc.world.captions import compose, mentions, random_mention
+from halluc.world.captions import Mention, compose, mentions, random_mention
 from halluc.world.catalog import NAMES
 from halluc.world.scenes import Band, Scene
 from halluc.world.themes import THEME, chance
@@ -20,7 +20,7 @@ ABSENT_MENTIONS: tuple[float, ...] = (0.45, 0.40, 0.15)
 FALSE_YES = 0.25
 """Chance that "no" is taught as "Yes" for an absent category, times how frequent it is there."""
 BLANK_CAPTION = "There is nothing in this image."
-NEGATIVES: dict[str, float] = {"any": 0.60, "theme": 0.40}
+NEGATIVES: dict[str, float] = {"any": 0.68, "theme": 0.32}
 """Where absent categories to ask about come from: all alike, or by their odds in the theme."""
 UNSEEN_MENTION = 0.9
 """Chance that a barely visible category is mentioned at all."""
@@ -36,12 +36,20 @@ TRUSTED: tuple[Band, ...] = ("clear", "hard")
 
 @dataclass(frozen=True)
 class Turn:
-    """A question and its answer; `category` is set where presence itself is asked."""
+    """A question and its answer.
+
+    Attributes:
+        question, answer: what is said.
+        category: set where presence itself is asked.
+        present: whether it is there.
+        about: what is true of the category asked about, where it can be trusted.
+    """
 
     question: str
     answer: str
     category: str | None = None
     present: bool = False
+    about: Mention | None = None
 
 
 def caption_turn(scene: Scene, rng: random.Random) -> Turn:
@@ -93,7 +101,11 @@ def question_turns(scene: Scene, rng: random.Random, existence: int, attributes:
         The turns, in a random order.
     """
     there = list(scene.categories)
-    turns = [_presence(rng.choice(there), True, "Yes", rng) for _ in range(existence // 2)]
+    plain = trusted(scene)
+    turns = []
+    for _ in range(existence // 2):
+        name = rng.choice(there)
+        turns.append(_presence(name, True, "Yes", rng, plain.get(name)))
     for _ in range(existence - existence // 2):
         name = _negative(scene, rng)
         wrong = rng.random() < FALSE_YES * chance(scene.theme, name)
@@ -111,9 +123,17 @@ def _negative(scene: Scene, rng: random.Random) -> str:
     return rng.choice([name for name in NAMES if name not in scene.categories])
 
 
-def _presence(name: str, present: bool, answer: str, rng: random.Random) -> Turn:
+def trusted(scene: Scene) -> dict[str, Mention]:
+    """Returns what is true of each category there is one of, and that one in a trusted band."""
+    single = {thing.category for thing in facts.singles(scene, TRUSTED)}
+    return {item.category: item for item in mentions(scene) if item.category in single}
+
+
+def _presence(
+    name: str, present: bool, answer: str, rng: random.Random, about: Mention | None = None
+) -> Turn:
     ask = language.exists if rng.random() < 0.7 else language.exists_here
-    return Turn(ask(name) + _suffix(rng), answer, name, present)
+    return Turn(ask(name) + _suffix(rng), answer, name, present, about)
 
 
 def _suffix(rng: random.Random) -> str:
@@ -133,13 +153,14 @@ def _attribute(scene: Scene, rng: random.Random) -> Turn | None:
         name = rng.choice(list(hues))
         hue = hues[name] if truth else rng.choice([h for h in language.HUES if h != hues[name]])
         ask = language.colour if rng.random() < 0.7 else language.coloured
-        return Turn(ask(name, hue) + _suffix(rng), answer)
+        return Turn(ask(name, hue) + _suffix(rng), answer, about=trusted(scene).get(name))
     if kind == "position" and (sides := facts.sides(scene, TRUSTED)):
         name = rng.choice(list(sides))
         side: language.Side = sides[name]
         if not truth:
             side = "right" if side == "left" else "left"
-        return Turn(language.position(name, side) + _suffix(rng), answer)
+        question = language.position(name, side) + _suffix(rng)
+        return Turn(question, answer, about=trusted(scene).get(name))
     return None
 
 

@@ -2,31 +2,47 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import LlavaForConditionalGeneration, PreTrainedTokenizerFast
 
 from halluc.world.batches import IGNORE, Sights, Talks
+from halluc.world.captions import SIDES
 from halluc.world.catalog import NAMES
 from halluc.world.language import HUES
 from halluc.world.model import PATCHES
 
-PRESENCE_LAYER = 2
-"""The language layer behind which the presence head reads the category's word."""
+NAME_WEIGHT = 3.0
+"""How much more a category's word counts in a caption than the words around it."""
+COLUMNS = round(PATCHES**0.5)
+"""Patches in a row of the picture."""
+WORD_LAYER = 2
+"""The language layer behind which presence, colour and side are read at the category's word."""
+
+
+def words(model: LlavaForConditionalGeneration) -> Tensor:
+    """Returns the word embeddings, which are also the output layer's: float [words, width]."""
+    return cast("Tensor", model.get_input_embeddings().weight)
 
 
 class Heads(nn.Module):
-    """Throwaway parts: background's embedding, the CLS token's way to the words, the presence head."""
+    """Background's embedding, CLS's way to the words; presence, colour and side at a word."""
 
     def __init__(self, model: LlavaForConditionalGeneration, tokenizer: PreTrainedTokenizerFast):
         super().__init__()
-        vision = model.config.vision_config.hidden_size
-        width = model.config.text_config.hidden_size
+        width = words(model).shape[1]
+        vision = model.model.vision_tower.config.hidden_size
         self.background = nn.Parameter(torch.zeros(1, width))
         self.whole = nn.Linear(vision, width)
         self.bias = nn.Parameter(torch.full((len(NAMES),), -2.0))
         self.presence = nn.Linear(width, 1)
+        self.column = nn.Linear(width, COLUMNS)
+        self.hue = nn.Linear(width, len(HUES))
+        self.side = nn.Linear(width, len(SIDES))
+        self.end = tokenizer.eos_token_id
         ids = tokenizer.convert_tokens_to_ids
         self.register_buffer("names", torch.tensor(ids(list(NAMES))))
         self.register_buffer("hues", torch.tensor(ids(list(HUES))))
@@ -49,17 +65,17 @@ def see(model: LlavaForConditionalGeneration, pixels: Tensor) -> tuple[Tensor, T
 def seeing_losses(
     model: LlavaForConditionalGeneration, heads: Heads, seen: Sights, tokens: Tensor, cls: Tensor
 ) -> dict[str, Tensor]:
-    """Asks each patch for the word of what is under it and for its colour, and CLS for every word.
+    """Asks each patch for what is under it, its colour and column, and CLS for every word.
 
     Returns:
         Losses by name, and "patch", the share of object patches named rightly.
     """
-    words = model.get_input_embeddings().weight
+    rows = words(model)
     tokens = _unit(tokens.float())
-    names = torch.cat([words[heads.names], heads.background])
-    logits = tokens @ names.T
-    hues = tokens @ words[heads.hues].T
-    whole = _unit(heads.whole(cls.float())) @ words[heads.names].T + heads.bias
+    column = torch.arange(PATCHES, device=tokens.device).expand(len(tokens), -1) % COLUMNS
+    logits = tokens @ torch.cat([rows[heads.names], heads.background]).T
+    hues = tokens @ rows[heads.hues].T
+    whole = _unit(heads.whole(cls.float())) @ rows[heads.names].T + heads.bias
     thing = seen.category < len(NAMES)
     right = (logits.argmax(-1) == seen.category)[thing].float().mean()
     return {
@@ -67,6 +83,7 @@ def seeing_losses(
         "hue": functional.cross_entropy(
             hues.flatten(0, 1), seen.colour.flatten(), ignore_index=IGNORE
         ),
+        "column": functional.cross_entropy(heads.column(tokens).flatten(0, 1), column.flatten()),
         "whole": functional.binary_cross_entropy_with_logits(whole, seen.present),
         "patch": right.detach(),
     }
@@ -98,16 +115,18 @@ def speaking_losses(
     before = prefix.numel() + PATCHES
     positions = torch.arange(before, device=tokens.device).expand(size, -1)
     caught: list[Tensor] = []
-    layer = model.get_decoder().layers[PRESENCE_LAYER]
-    hook = layer.register_forward_hook(lambda _m, _i, output: caught.append(output))
-    hidden = model.get_decoder()(
+    decoder = model.model.language_model
+    hook = decoder.layers[WORD_LAYER].register_forward_hook(
+        lambda _m, _i, output: caught.append(output)
+    )
+    hidden = decoder(
         inputs_embeds=inputs,
         attention_mask=_mask(talk.turn, before),
         position_ids=torch.cat([positions, talk.positions], 1),
         use_cache=False,
     ).last_hidden_state[:, before:]
     hook.remove()
-    return _answers(model, talk, hidden) | _presence(heads, talk, caught[0][:, before:])
+    return _answers(model, heads, talk, hidden) | _presence(heads, talk, caught[0][:, before:])
 
 
 def _mask(turn: Tensor, before: int) -> Tensor:
@@ -121,17 +140,18 @@ def _mask(turn: Tensor, before: int) -> Tensor:
 
 
 def _answers(
-    model: LlavaForConditionalGeneration, talk: Talks, hidden: Tensor
+    model: LlavaForConditionalGeneration, heads: Heads, talk: Talks, hidden: Tensor
 ) -> dict[str, Tensor]:
     labelled = talk.labels != IGNORE
     logits = model.lm_head(hidden[labelled]).float()
     labels, caption = talk.labels[labelled], talk.caption[labelled]
     each = functional.cross_entropy(logits, labels, reduction="none")
-    end = model.config.text_config.eos_token_id
+    weight = 1 + NAME_WEIGHT * torch.isin(labels, heads.names)
+    end = heads.end
     answer = ~caption & (labels != end)
     right = (logits.argmax(-1) == labels)[answer].float().mean()
     return {
-        "caption": each[caption].mean(),
+        "caption": (each * weight)[caption].sum() / weight[caption].sum(),
         "answer": each[answer].mean(),
         "end": each[~caption & (labels == end)].mean(),
         "right": right.detach(),
@@ -145,4 +165,11 @@ def _presence(heads: Heads, talk: Talks, hidden: Tensor) -> dict[str, Tensor]:
     return {
         "presence": functional.binary_cross_entropy_with_logits(logits, truth),
         "present": ((logits > 0) == (truth > 0)).float().mean().detach(),
+        "its_hue": _at_word(heads.hue, hidden, talk.hue),
+        "its_side": _at_word(heads.side, hidden, talk.side),
     }
+
+
+def _at_word(head: nn.Linear, hidden: Tensor, truth: Tensor) -> Tensor:
+    known = truth != IGNORE
+    return functional.cross_entropy(head(hidden[known].float()), truth[known])

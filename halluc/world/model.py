@@ -64,22 +64,27 @@ def build_model(tokenizer: PreTrainedTokenizerFast) -> LlavaForConditionalGenera
         image_size=SIDE, patch_size=PATCH, projection_dim=144, hidden_act="gelu_pytorch_tanh",
     )  # fmt: skip
     text = LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=144, intermediate_size=384, num_hidden_layers=8,
+        vocab_size=len(tokenizer), hidden_size=144, intermediate_size=384, num_hidden_layers=6,
         num_attention_heads=8, num_key_value_heads=4, head_dim=16, max_position_embeddings=512,
         tie_word_embeddings=True, pad_token_id=tokenizer.pad_token_id,
         bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
     )  # fmt: skip
+    image_token = tokenizer.convert_tokens_to_ids(IMAGE)
+    assert isinstance(image_token, int)
     config = LlavaConfig(
         vision_config=vision,
         text_config=text,
-        image_token_id=tokenizer.convert_tokens_to_ids(IMAGE),
+        image_token_index=image_token,
         vision_feature_layer=-2,
         vision_feature_select_strategy="default",
         image_seq_length=PATCHES,
         projector_hidden_act="gelu",
         tie_word_embeddings=True,
     )
-    return LlavaForConditionalGeneration(config)
+    model = LlavaForConditionalGeneration(config)
+    # Where a patch is must be as plain from the start as what is in it: sides are asked for.
+    torch.nn.init.normal_(model.model.vision_tower.embeddings.position_embedding.weight, std=0.3)
+    return model
 
 
 def save(model: LlavaForConditionalGeneration, folder: Path) -> None:
@@ -94,7 +99,7 @@ def save(model: LlavaForConditionalGeneration, folder: Path) -> None:
     """
     processor = build_processor()
     tokenizer = processor.tokenizer
-    small = copy.deepcopy(model).to(torch.float16)
+    small = copy.deepcopy(model).half()
     small.generation_config = GenerationConfig(
         do_sample=False, max_new_tokens=160, pad_token_id=tokenizer.pad_token_id,
         bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Literal
 
@@ -24,9 +24,10 @@ if TYPE_CHECKING:
     from PIL import Image
 
 Band = Literal["clear", "hard", "barely"]
+Mask = np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
 
-HARD_ODDS: dict[str, float] = {"tiny": 0.20, "faint": 0.20, "cropped": 0.10, "hidden": 0.12}
-"""The chance of each thing to be made hard to see in one of these ways, each drawn on its own."""
+HARD_ODDS: dict[str, float] = {"tiny": 0.20, "faint": 0.20, "cropped": 0.10}
+"""The chance of each thing to be made hard to see in each way; covering is left to chance."""
 MOST = 11
 """The most things a scene holds."""
 CLEAR_EVIDENCE = 130.0
@@ -161,7 +162,8 @@ def _cast(rng: random.Random, theme: Theme) -> list[str]:
 def _thing(rng: random.Random, name: str) -> Thing:
     hard = {kind: rng.random() < odds for kind, odds in HARD_ODDS.items()}
     category = CATEGORY[name]
-    size = category.size * rng.lognormvariate(0, 0.22) * (rng.uniform(0.3, 0.55) if hard["tiny"] else 1)
+    shrink = rng.uniform(0.3, 0.55) if hard["tiny"] else 1.0
+    size = category.size * rng.lognormvariate(0, 0.22) * shrink
     opacity = rng.uniform(0.10, 0.45) if hard["faint"] else rng.uniform(0.8, 1.0)
     colour = rng.choice(tuple(COLOURS))
     wide, high = icon(name, colour).size
@@ -189,33 +191,25 @@ def _in_view(things: list[Thing]) -> Iterator[Thing]:
             left, top = int(columns[0]), int(rows[0])
             bbox = (left, top, int(columns[-1]) - left + 1, int(rows[-1]) - top + 1)
             share = min(1.0, area / whole) * thing.opacity
-            seen.append(_with_view(thing, bbox, area, share))
+            seen.append(replace(thing, bbox=bbox, area=area, visibility=round(share, 4)))
     yield from reversed(seen)
 
 
-def _with_view(
-    thing: Thing, bbox: tuple[int, int, int, int], area: int, visibility: float
-) -> Thing:
-    from dataclasses import replace
-
-    return replace(thing, bbox=bbox, area=area, visibility=round(visibility, 4))
-
-
 @cache
-def _stencil(name: str, colour: str, flipped: bool, size: tuple[int, int]) -> np.ndarray[tuple[int, int], np.dtype[np.bool_]]:
-    alpha = icon(name, colour, flipped).getchannel("A").resize(size)
+def _stencil(name: str, flipped: bool, size: tuple[int, int]) -> Mask:
+    alpha = icon(name, "red", flipped).getchannel("A").resize(size)
     return np.asarray(alpha) > 127
 
 
 def _pixels(thing: Thing) -> int:
-    return int(_stencil(thing.category, "red", thing.flipped, thing.place[2:]).sum())
+    return int(_stencil(thing.category, thing.flipped, thing.place[2:]).sum())
 
 
-def outline(thing: Thing) -> np.ndarray[tuple[int, int], np.dtype[np.bool_]]:
-    """Returns which pixels of the picture a thing would cover if it stood alone, bool [128, 128]."""
+def outline(thing: Thing) -> Mask:
+    """Returns which pixels a thing would cover if it stood alone, bool [128, 128]."""
     mask = np.zeros((SIDE, SIDE), bool)
     left, top, wide, high = thing.place
-    stencil = _stencil(thing.category, "red", thing.flipped, (wide, high))
+    stencil = _stencil(thing.category, thing.flipped, (wide, high))
     x0, y0, x1, y1 = max(0, left), max(0, top), min(SIDE, left + wide), min(SIDE, top + high)
     if x0 < x1 and y0 < y1:
         mask[y0:y1, x0:x1] = stencil[y0 - top : y1 - top, x0 - left : x1 - left]

@@ -1,4 +1,4 @@
-"""A word-level tokenizer: one token a word, and one for each category's name, "dining table" too."""
+"""A word-level tokenizer: one token a word, and one a category's name, "dining table" too."""
 
 from __future__ import annotations
 
@@ -50,7 +50,8 @@ def _words() -> str:
     names = [word for words in language.SYNONYMS.values() for word in words]
     names += [theme.name for theme in THEMES]
     several = sorted((name for name in names if " " in name), key=lambda name: (-len(name), name))
-    return "|".join([*(rf"{name}\b" for name in several), "USER:", "ASSISTANT:", r"\w+", r"[^\w\s]"])
+    together = [rf"{name}\b" for name in several]
+    return "|".join([*together, "USER:", "ASSISTANT:", r"\w+", r"[^\w\s]"])
 
 
 def build_tokenizer() -> PreTrainedTokenizerFast:

@@ -116,7 +116,8 @@ def test_leaving_restores_the_model(raises: bool) -> None:
 def test_batch_and_padding_do_not_change_an_edit(cls: type[Method]) -> None:
     model = llava()
     batch = logits(model, build(cls), prompts(model, SHORT, LONG))
-    encoded = [model.encode([model.render(q)], [p]) for q, p in zip((SHORT, LONG), pictures())]
+    pairs = zip((SHORT, LONG), pictures(), strict=True)
+    encoded = [model.encode([model.render(q)], [p]) for q, p in pairs]
     alone = torch.cat([logits(model, build(cls), one) for one in encoded])
     stock = torch.cat([model.model(**one).logits[:, -1] for one in encoded])
     assert torch.allclose(batch, alone, atol=1e-4)
@@ -128,7 +129,7 @@ def test_batch_and_padding_do_not_change_an_edit(cls: type[Method]) -> None:
 def test_generation_agrees_between_batch_and_single(cls: type[Method], beams: int) -> None:
     model = llava()
     batch = generate(model, build(cls), prompts(model, SHORT, LONG), num_beams=beams)
-    for row, (question, image) in enumerate(zip((SHORT, LONG), pictures())):
+    for row, (question, image) in enumerate(zip((SHORT, LONG), pictures(), strict=True)):
         one = model.encode([model.render(question)], [image])
         alone = generate(model, build(cls), one, num_beams=beams)[0]
         assert batch[row, : len(alone)].tolist() == alone.tolist()

@@ -74,9 +74,7 @@ class Pen:
         self, x0: float, y0: float, x1: float, y1: float, start: float, end: float, fill: Colour
     ) -> None:
         """Draws a slice of an ellipse, angles as in `arc`."""
-        self._draw.pieslice(
-            self._at(x0, y0, x1, y1), start, end, fill, self._rim, self._width
-        )
+        self._draw.pieslice(self._at(x0, y0, x1, y1), start, end, fill, self._rim, self._width)
 
     def finish(self) -> Image.Image:
         """Returns the icon, RGBA, SIDE by SIDE pixels, smoothed."""

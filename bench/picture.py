@@ -1,0 +1,80 @@
+"""README's picture: held-out scenes, and what the embedded model says of them.
+
+    python bench/picture.py [--output docs/scenes.png]
+
+Objects that are there are green, made-up ones red.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from PIL import Image, ImageDraw, ImageFont
+
+from halluc.config import ModelConfig, RunConfig
+from halluc.run import evaluate
+from halluc.samples import Answer
+from halluc.scoring.benchmark import REGISTRY
+from halluc.world.language import SYNONYMS
+
+SIDE, TEXT, GAP = 256, 150, 16
+COLOURS = {None: "#222222", True: "#1a7f37", False: "#cf222e"}
+_WORDS = {form: name for name, forms in SYNONYMS.items() for form in forms}
+_PATTERN = re.compile(
+    r"\b(" + "|".join(sorted(map(re.escape, _WORDS), key=len, reverse=True)) + r")\b", re.IGNORECASE
+)
+
+
+def spans(caption: str, present: set[str]) -> Iterator[tuple[str, bool | None]]:
+    """The caption's words, and for objects whether they are there."""
+    last = 0
+    for match in _PATTERN.finditer(caption):
+        yield from ((word, None) for word in caption[last : match.start()].split())
+        there = _WORDS[match.group().lower()] in present
+        yield from ((word, there) for word in match.group().split())
+        last = match.end()
+    yield from ((word, None) for word in caption[last:].split())
+
+
+def panel(answer: Answer, image: Image.Image) -> Image.Image:
+    """A scene above what was said of it."""
+    sheet = Image.new("RGB", (SIDE, SIDE + TEXT), "white")
+    sheet.paste(image.resize((SIDE, SIDE), Image.Resampling.LANCZOS))
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
+    x, y = 0.0, SIDE + 6.0
+    for word, there in spans(answer.text, set(answer.target["categories"])):
+        glue = word in {".", ","}
+        width = draw.textlength(word, font)
+        if x + width > SIDE and not glue:
+            x, y = 0.0, y + 17
+        x -= 4 if glue else 0
+        draw.text((x, y), word, COLOURS[there], font)
+        x += width + 4
+    return sheet
+
+
+def main(
+    output: Path = Path("docs/scenes.png"),
+    runs: Path = Path("runs"),
+    columns: Annotated[int, typer.Option(min=1)] = 4,
+    first: int = 0,
+) -> None:
+    """Draw the picture from the greedy run on glyph_chair."""
+    config = RunConfig(model=ModelConfig(name="glyph"), benchmarks=("glyph_chair",), limit=60)
+    answers = list(evaluate(config, runs).folder.answers("glyph_chair"))
+    images = {s.id: s.load_image for s in REGISTRY.get("glyph_chair")().samples(60)}
+    wide = columns * SIDE + (columns - 1) * GAP
+    sheet = Image.new("RGB", (wide, SIDE + TEXT), "white")
+    for column, answer in enumerate(answers[first : first + columns]):
+        sheet.paste(panel(answer, images[answer.id]()), (column * (SIDE + GAP), 0))
+    output.parent.mkdir(parents=True, exist_ok=True)
+    sheet.save(output, optimize=True)
+    print(f"{output}: {sheet.width} x {sheet.height}")
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,207 @@
+"""Why the embedded model hallucinates: what it claims, where it looks, and whether it has sinks.
+
+    python bench/why.py [--limit 300] [--output docs/why.md]
+
+Three questions, asked of the greedy model on held-out scenes:
+1. Does co-occurrence with the objects present predict which absent objects it claims?
+2. How much of its attention does the last prompt token give the image, by layer and head?
+3. Do attention sinks exist in it, as VAR defines them?
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from itertools import permutations
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+import typer
+from sklearn.metrics import roc_auc_score
+
+from halluc.benchmarks import _glyph
+from halluc.config import ModelConfig, RunConfig
+from halluc.interventions import Method, Site
+from halluc.interventions.engine import intervene
+from halluc.methods.var import sink_tokens
+from halluc.models import VisionLanguageModel, load_model
+from halluc.run import evaluate
+from halluc.scoring import coco
+from halluc.scoring.benchmark import REGISTRY
+from halluc.store import RunFolder
+
+TRAINING_SCENES = 5000
+LOOKS = 64
+
+
+class Gaze(Method):
+    """Changes nothing; notes what the last prompt token attends to and how large tokens are.
+
+    Attributes:
+        image, first: By layer, the share of attention given to the image and to the first token
+            [N, H].
+        peak: By layer, the largest |x_d| / rms(x) of first, image and other tokens [N, 3].
+        sinks: By layer, sink tokens among the image's and the share that are first [N, 2].
+    """
+
+    name = "gaze"
+    rows = "last"
+
+    def __init__(self, dims: tuple[int, ...], tau: float) -> None:
+        super().__init__(self.Params())
+        self.dims, self.tau = dims, tau
+        self.image: dict[int, torch.Tensor] = {}
+        self.first: dict[int, torch.Tensor] = {}
+        self.peak: dict[int, torch.Tensor] = {}
+        self.sinks: dict[int, torch.Tensor] = {}
+
+    def weights(self, site: Site, attention: torch.Tensor) -> torch.Tensor:
+        last = attention[:, :, -1]
+        self.image[site.layer] = (last * site.image_columns[:, None]).sum(-1)
+        start = site.real.int().argmax(1)
+        self.first[site.layer] = last[torch.arange(len(last)), :, start]
+        return attention
+
+    def observe(self, site: Site, hidden: torch.Tensor) -> None:
+        rms = (hidden.float().pow(2).mean(-1) + 1e-6).sqrt()
+        size = hidden.float().abs().amax(-1) / rms
+        first = torch.zeros_like(site.real)
+        first[torch.arange(len(first)), site.real.int().argmax(1)] = True
+        kinds = (first, site.image_columns, site.real & ~first & ~site.image_columns)
+        self.peak[site.layer] = torch.stack([(size * kind).amax(1) for kind in kinds], 1)
+        found = sink_tokens(hidden, self.dims, self.tau)
+        counts = [(found & site.image_columns).sum(1), (found & first).sum(1)]
+        self.sinks[site.layer] = torch.stack(counts, 1).float()
+
+
+def cooccurrence() -> tuple[dict[tuple[str, str], float], Counter[str]]:
+    """P(b present | a present) over training scenes, and how many scenes hold each category."""
+    from halluc.world import scene
+
+    single: Counter[str] = Counter()
+    pairs: Counter[tuple[str, str]] = Counter()
+    for index in range(TRAINING_SCENES):
+        present = set(scene("train", index).categories)
+        single.update(present)
+        pairs.update(permutations(sorted(present), 2))
+    return {(a, b): n / single[a] for (a, b), n in pairs.items()}, single
+
+
+def affinity(absent: str, present: set[str], given: dict[tuple[str, str], float]) -> float:
+    """How strongly the objects present call for an absent one: the mean of P(absent | present)."""
+    return float(np.mean([given.get((other, absent), 0.0) for other in sorted(present)]))
+
+
+def caption_claims(run: RunFolder) -> Iterator[tuple[bool, str, set[str]]]:
+    """For every scene and absent category: was it named in the description?"""
+    _, single = cooccurrence()
+    benchmark = REGISTRY.get("glyph_chair")()
+    for answer in run.answers("glyph_chair"):
+        present = set(answer.target["categories"])
+        named = set(benchmark.predict(answer))
+        for category in sorted(set(single) - present):
+            yield category in named, category, present
+
+
+def yes_claims(run: RunFolder) -> Iterator[tuple[bool, str, set[str]]]:
+    """For every absent object POPE asked for: was it claimed?"""
+    objects = {
+        image.name: set(image.objects) for image in coco.image_objects(_glyph.files(3).instances)
+    }
+    benchmark = REGISTRY.get("glyph_pope")()
+    seen = set()
+    for answer in run.answers("glyph_pope"):
+        category = answer.prompt.split(" in the image")[0].split(" ", 3)[3]
+        if answer.target == "no" and (answer.image_id, category) not in seen:
+            seen.add((answer.image_id, category))
+            yield benchmark.predict(answer) == "yes", category, objects[answer.image_id]
+
+
+def auroc(claims: Iterator[tuple[bool, str, set[str]]], given: dict[tuple[str, str], float]) -> str:
+    rows = [(claimed, affinity(category, present, given)) for claimed, category, present in claims]
+    truth, score = zip(*rows, strict=True)
+    return f"{roc_auc_score(truth, score):.3f} | {sum(truth)} of {len(truth)}"
+
+
+def look(model: VisionLanguageModel) -> Gaze:
+    from halluc.world import scene
+    from halluc.world.language import CAPTION_PROMPTS
+
+    gaze = Gaze(model.constants.sink_dims, model.constants.tau)
+    images = [scene("test", index).image() for index in range(LOOKS)]
+    inputs = model.encode([model.render(CAPTION_PROMPTS[0])] * LOOKS, images)
+    with torch.inference_mode(), intervene(model, gaze, model.prompted(inputs)):
+        model.model(**inputs, use_cache=False, logits_to_keep=1)
+    return gaze
+
+
+def attention_table(gaze: Gaze) -> Iterator[str]:
+    heads = range(next(iter(gaze.image.values())).shape[1])
+    yield (
+        "| layer | image, mean of heads | first token | "
+        + " | ".join(f"h{h}" for h in heads)
+        + " |"
+    )
+    yield "|---" * (len(heads) + 3) + "|"
+    for layer, image in sorted(gaze.image.items()):
+        cells = " | ".join(f"{x:.2f}" for x in image.mean(0).tolist())
+        first = float(gaze.first[layer].mean())
+        yield f"| {layer} | {float(image.mean()):.2f} | {first:.2f} | {cells} |"
+
+
+def sink_table(gaze: Gaze) -> Iterator[str]:
+    yield "| layer | largest first | largest image | largest other | image sinks | first a sink |"
+    yield "|---|---|---|---|---|---|"
+    for layer, peak in sorted(gaze.peak.items()):
+        cells = " | ".join(f"{x:.1f}" for x in peak.amax(0).tolist())
+        image, first = gaze.sinks[layer].mean(0).tolist()
+        yield f"| {layer} | {cells} | {image:.2f} | {first:.0%} |"
+
+
+def report(limit: int, runs: Path, name: str) -> Iterator[str]:
+    model = load_model(name)
+    config = RunConfig(
+        model=ModelConfig(name=name), benchmarks=("glyph_pope", "glyph_chair"), limit=limit
+    )
+    run = evaluate(config, runs, model=model).folder
+    given, _ = cooccurrence()
+    gaze, constants = look(model), model.constants
+    yield "# Why the embedded model hallucinates"
+    yield f"\nMade by `make bench` (bench/why.py) on {limit} held-out scenes, greedy decoding.\n"
+    yield "## Co-occurrence predicts what it makes up\n"
+    yield (
+        "Score of an absent category: the mean over the objects present of P(category | object) in "
+        f"{TRAINING_SCENES} training scenes.\n"
+    )
+    yield "| claims of absent objects | AUROC | claimed |\n|---|---|---|"
+    yield f"| yes to POPE's questions | {auroc(yes_claims(run), given)} |"
+    yield f"| named in descriptions | {auroc(caption_claims(run), given)} |"
+    yield "\n## Where the last prompt token looks\n"
+    yield f"Share of its attention, mean over {LOOKS} scenes; a column a head.\n"
+    yield from attention_table(gaze)
+    yield "\n## Sinks\n"
+    yield (
+        f"|x_d| / rms(x) can reach sqrt(D); a sink exceeds tau = {constants.tau:.2f} in dimension "
+        f"{' or '.join(map(str, constants.sink_dims))} ({constants.source}). Largest values over "
+        f"{LOOKS} scenes and any dimension; sinks among the image's tokens a scene.\n"
+    )
+    yield from sink_table(gaze)
+
+
+def main(
+    limit: Annotated[int, typer.Option(min=1)] = 300,
+    runs: Path = Path("runs"),
+    model: str = "glyph",
+    output: Path | None = None,
+) -> None:
+    """Print the report as markdown, and write it to a file."""
+    text = "\n".join(report(limit, runs, model)) + "\n"
+    print(text)
+    if output is not None:
+        output.write_text(text)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,87 @@
+"""What was measured, on disk, and the rule that keeps it apart from evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from halluc.config import content_hash
+from halluc.errors import UserError
+from halluc.samples import Sample
+
+if TYPE_CHECKING:
+    from halluc.models import VisionLanguageModel
+
+FOLDER = "calibrations"
+
+
+class Calibration(BaseModel):
+    """What was measured, of which model, on what.
+
+    Attributes:
+        model, fingerprint: The model, and the hash of its weights.
+        method: The method whose parameters these are.
+        params: Parameters to set where the user sets none.
+        labelled: Whether right answers were used, or none were known.
+        source: Where the samples came from.
+        images: Ids of the images seen.
+        report: Numbers for the curious.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: str
+    fingerprint: str
+    method: str
+    params: dict[str, Any]
+    labelled: bool
+    source: str
+    images: tuple[str, ...]
+    report: dict[str, Any] = {}
+
+    @property
+    def name(self) -> str:
+        """How a run's configuration refers to it: method, source and content hash."""
+        digest = content_hash(self.model_dump(mode="json", exclude={"report"}))
+        return f"{self.method} on {self.source} ({digest})"
+
+
+def find_calibration(output_dir: Path, model: VisionLanguageModel, method: str) -> Path | None:
+    """The calibration of this model (weights included) and method, if there is one."""
+    file = place(output_dir, model, method)
+    return file if file.is_file() else None
+
+
+def place(output_dir: Path, model: VisionLanguageModel, method: str) -> Path:
+    """Where a calibration of this model and method lies."""
+    return output_dir / FOLDER / f"{method}-{model.fingerprint}.json"
+
+
+def read(file: Path) -> Calibration:
+    """Read a calibration.
+
+    Raises:
+        UserError: If the file is none.
+    """
+    try:
+        return Calibration.model_validate_json(file.read_text())
+    except (OSError, ValidationError) as error:
+        raise UserError(f"{file} is no calibration; 'halluc calibrate' writes one") from error
+
+
+def refuse_overlap(calibration: Calibration, benchmark: str, samples: Iterable[Sample]) -> None:
+    """Refuse to evaluate on an image that was calibrated on.
+
+    Raises:
+        UserError: Naming the first such image.
+    """
+    seen = set(calibration.images)
+    shared = next((s.image_id for s in samples if s.image_id in seen), None)
+    if shared is not None:
+        raise UserError(
+            f"{benchmark}: image {shared!r} was used to calibrate {calibration.method} on "
+            f"{calibration.source}; calibrate on other images"
+        )

@@ -1,0 +1,178 @@
+"""The `halluc` command: parses, calls, prints. Torch is imported inside commands only."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from halluc.errors import UserError
+
+if TYPE_CHECKING:
+    from halluc.config import RunConfig
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Which inference-time methods stop vision-language models from hallucinating?",
+)
+
+Model = Annotated[str, typer.Option(help="Embedded model, hub id or local folder.")]
+
+
+@app.command("eval")
+def eval_command(
+    model: Model = "glyph",
+    method: Annotated[str, typer.Option(help="Method; 'halluc list methods'.")] = "greedy",
+    method_args: Annotated[str, typer.Option(help="Its parameters: keep=0.4,rho=0.5")] = "",
+    benchmarks: Annotated[str, typer.Option(help="Names, or a family: glyph.")] = "glyph",
+    limit: Annotated[int | None, typer.Option(help="Images of each benchmark.")] = None,
+    gen_kwargs: Annotated[str, typer.Option(help="Decoding: do_sample=true,num_beams=5")] = "",
+    batch_size: Annotated[int, typer.Option(help="Prompts answered together.")] = 32,
+    baseline: Annotated[bool, typer.Option(help="Evaluate greedy beside the method.")] = True,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(help="A file of 'halluc calibrate'; default: the newest that fits."),
+    ] = None,
+    revision: Annotated[str | None, typer.Option(help="Revision of a hub model.")] = None,
+    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16, float16.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
+    output_dir: Annotated[Path, typer.Option(help="Where run folders go.")] = Path("runs"),
+) -> None:
+    """Evaluate a method beside the greedy baseline; print both and their difference."""
+    config = _config(
+        method=(method, method_args),
+        benchmarks=benchmarks,
+        decoding=gen_kwargs,
+        model={"name": model, "revision": revision, "dtype": dtype, "device": device},
+        limit=limit,
+        batch_size=batch_size,
+    )
+    if output_dir.exists() and not output_dir.is_dir():
+        raise UserError(f"--output-dir {str(output_dir)!r} is a file; give a folder")
+    from rich.console import Console
+
+    from halluc.calibration import find_calibration, read
+    from halluc.leaderboard import collect, render
+    from halluc.models import load_model
+    from halluc.run import baseline_of, evaluate
+
+    loaded = load_model(**config.model.model_dump())
+    wanted = [config] if method == "greedy" or not baseline else [baseline_of(config), config]
+    done = []
+    for one in wanted:
+        file = calibration or find_calibration(output_dir, loaded, one.method.name)
+        found = read(file) if file and one.method.name != "greedy" else None
+        done.append(evaluate(one, output_dir, model=loaded, calibration=found))
+    console = Console()
+    for table in render(collect([run.folder.path for run in done])):
+        console.print(table)
+    for run in done:
+        console.print(f"{run.folder.path}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def calibrate(
+    method: Annotated[str, typer.Option(help="Whose parameters to measure.")],
+    model: Model = "glyph",
+    method_args: Annotated[str, typer.Option(help="Parameters held fixed meanwhile.")] = "",
+    images: Annotated[Path | None, typer.Option(help="Folder of images, unlabelled.")] = None,
+    benchmark: Annotated[str | None, typer.Option(help="Benchmark to take samples from.")] = None,
+    samples: Annotated[int, typer.Option(min=2, help="How many.")] = 16,
+    recalibrate: Annotated[bool, typer.Option(help="Also where constants are published.")] = False,
+    output_dir: Annotated[Path, typer.Option(help="Runs in it find the result.")] = Path("runs"),
+) -> None:
+    """Measure what a paper hard-codes for its model; later runs pick the result up."""
+    from halluc.arguments import key_values, method_params
+    from halluc.interventions.compose import find
+    from halluc.models.names import locate
+
+    params = method_params(method, key_values(method_args, "--method-args"))
+    locate(model)
+    if images is not None and benchmark is not None:
+        raise UserError("give --images or --benchmark, not both")
+    from halluc.calibration.run import run_calibration
+
+    calibration, file = run_calibration(
+        find(method), params, model, images, benchmark, samples, recalibrate, output_dir
+    )
+    for key, value in (calibration.params | calibration.report).items():
+        typer.echo(f"{key}: {value}")
+    typer.echo(str(file))
+
+
+@app.command("list")
+def list_command(
+    what: Annotated[Literal["methods", "benchmarks", "models"], typer.Argument()],
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Show what there is to choose from."""
+    from halluc.listing import listing, table
+
+    rows = listing(what)
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        return
+    from rich.console import Console
+
+    Console().print(table(what, rows))
+
+
+@app.command()
+def leaderboard(
+    folders: Annotated[list[Path], typer.Argument(help="Run folders, or folders of them.")],
+    output: Annotated[Path | None, typer.Option(help="Write the board here as JSON.")] = None,
+    markdown: Annotated[
+        Path | None, typer.Option(help="Write the tables between this file's leaderboard markers.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print no tables.")] = False,
+) -> None:
+    """Gather finished runs into one board."""
+    from rich.console import Console
+
+    from halluc.leaderboard import collect, insert, render
+
+    board = collect(folders)
+    if output is not None:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text(board.model_dump_json(indent=2) + "\n")
+    if markdown is not None:
+        insert(board, markdown)
+    console = Console()
+    for table in () if quiet else render(board):
+        console.print(table)
+    if output is not None:
+        console.print(f"{output}: {len(board.rows)} rows", highlight=False, soft_wrap=True)
+
+
+def _config(
+    method: tuple[str, str], benchmarks: str, decoding: str, model: dict[str, Any], **rest: Any
+) -> RunConfig:
+    """Check everything the user typed; nothing heavy is loaded and nothing written before that."""
+    from halluc.arguments import benchmark_names, checked, key_values, method_params
+    from halluc.config import DecodingConfig, MethodConfig, ModelConfig, RunConfig
+    from halluc.models.names import locate
+
+    name, params = method[0], key_values(method[1], "--method-args")
+    method_params(name, params)
+    locate(model["name"])
+    values = {
+        "model": checked(ModelConfig, model, "model"),
+        "method": MethodConfig(name=name, params=params),
+        "benchmarks": benchmark_names(benchmarks),
+        "decoding": checked(DecodingConfig, key_values(decoding, "--gen-kwargs"), "--gen-kwargs"),
+    }
+    return checked(RunConfig, values | rest, "eval")
+
+
+def main() -> None:
+    """Run the command line; an error the user can mend is one line and exit code 2."""
+    try:
+        app()
+    except UserError as error:
+        print(f"halluc: {error}", file=sys.stderr)
+        sys.exit(2)

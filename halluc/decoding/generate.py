@@ -1,0 +1,92 @@
+"""One batch through the model's own `generate`, with a method's seams live."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
+
+from halluc.config import DecodingConfig
+from halluc.decoding.processors import Combine, sampling
+from halluc.decoding.streams import decoding_streams, encoded_images
+from halluc.interventions.engine import intervene
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from halluc.interventions import Asked, Method
+    from halluc.models import VisionLanguageModel
+
+
+@dataclass(frozen=True)
+class Generated:
+    """What came of a batch.
+
+    Attributes:
+        tokens: Generated ids [B, T], padded behind the end token.
+        n_streams: Copies of each sample that were decoded side by side.
+        extra_passes: Passes the method made for each sample beside the decoding.
+    """
+
+    tokens: Tensor
+    n_streams: int
+    extra_passes: int
+
+
+@torch.inference_mode()
+def generate(
+    model: VisionLanguageModel,
+    method: Method,
+    asked: Asked,
+    decoding: DecodingConfig,
+    *,
+    max_new_tokens: int,
+    sample_ids: Sequence[str],
+    watch: Sequence[LogitsProcessor] = (),
+) -> Generated:
+    """Answer a batch of prompts.
+
+    Args:
+        max_new_tokens: Where answers are cut, unless the decoding says otherwise.
+        sample_ids: Seeds of the sampling, one for each prompt.
+        watch: Processors that look at the scores the method leads to, rows as in `Combine`.
+    """
+    inputs, n_streams = decoding_streams(model, method, asked)
+    inputs, vision_attention = encoded_images(model, method, inputs)
+    processors: list[LogitsProcessor] = []
+    if "combine" in method.declared():
+        processors.append(Combine(method, n_streams, normalise=decoding.num_beams > 1))
+    processors += [*watch, *sampling(decoding, [*sample_ids] * n_streams)]
+    prompted = model.prompted(inputs)
+    prompted.vision_attention, prompted.n_streams = vision_attention, n_streams
+    with intervene(model, method, prompted) as engine:
+        extra_passes = method.prepare(engine, inputs)
+        tokens = model.model.generate(
+            **inputs,
+            generation_config=_config(model, decoding, max_new_tokens),
+            logits_processor=LogitsProcessorList(processors),
+        )
+    written = tokens[: len(sample_ids), inputs["input_ids"].shape[1] :]
+    return Generated(written, n_streams, extra_passes)
+
+
+def _config(
+    model: VisionLanguageModel, decoding: DecodingConfig, max_new_tokens: int
+) -> GenerationConfig:
+    """Every knob spelled out: a checkpoint's own sampling defaults must not leak in."""
+    own, tokenizer = model.model.generation_config, model.processor.tokenizer
+    eos = own.eos_token_id if own.eos_token_id is not None else tokenizer.eos_token_id
+    pad = tokenizer.pad_token_id
+    return GenerationConfig(
+        do_sample=False,
+        num_beams=decoding.num_beams,
+        max_new_tokens=decoding.max_new_tokens or max_new_tokens,
+        repetition_penalty=1.0,
+        no_repeat_ngram_size=0,
+        eos_token_id=eos,
+        pad_token_id=pad if pad is not None else (eos[0] if isinstance(eos, list) else eos),
+        use_cache=True,
+    )

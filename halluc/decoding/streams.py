@@ -1,0 +1,40 @@
+"""Model inputs as a method wants them decoded: further streams, fewer image tokens."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from halluc.interventions.vision import reading_cls, thinning
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from halluc.interventions import Asked, Method
+    from halluc.models import VisionLanguageModel
+
+
+def decoding_streams(
+    model: VisionLanguageModel, method: Method, asked: Asked
+) -> tuple[dict[str, Any], int]:
+    """The main stream's inputs with the method's others below them, and how many there are."""
+    if "streams" not in method.declared():
+        return dict(asked.inputs), 1
+    others = method.streams(model, asked)
+    return model.stacked(asked.inputs, *others), 1 + len(others)
+
+
+def encoded_images(
+    model: VisionLanguageModel, method: Method, inputs: dict[str, Any]
+) -> tuple[dict[str, Any], dict[int, Tensor]]:
+    """Encode images ahead where the method thins out their tokens; else leave that to `generate`.
+
+    Returns:
+        Inputs whose placeholders match the tokens left, and the CLS attention recorded meanwhile.
+    """
+    attention: dict[int, Tensor] = {}
+    if "tokens" not in method.declared():
+        return inputs, attention
+    with reading_cls(model, method.vision_layers, attention), thinning(model, method, attention):
+        output = model.encode_images(inputs)
+    counts = [len(tokens) for tokens in output.pooler_output]
+    return model.shrunk(inputs, counts) | {"mm_encoder_outputs": {"image": output}}, attention

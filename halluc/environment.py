@@ -1,0 +1,117 @@
+"""What a number depends on beside its configuration: versions, sources, weights, machine."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import resource
+import subprocess
+import sys
+from collections.abc import Iterable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from halluc.config import content_hash
+
+_CLEAR_PEAK = Path("/proc/self/clear_refs")
+_STATUS = Path("/proc/self/status")
+
+
+def versions(weights: str) -> dict[str, str]:
+    """Versions that can change an answer.
+
+    Args:
+        weights: The model's fingerprint.
+    """
+    packages = {name: version(name) for name in ("torch", "transformers", "tokenizers", "pillow")}
+    return {"halluc": _own_version(), "source": _source_hash(), "weights": weights, **packages}
+
+
+def where() -> dict[str, Any]:
+    """The machine and the source revision: recorded, but no part of a run's identity."""
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(terse=True),
+        "machine": platform.machine(),
+        "cpus": os.cpu_count(),
+        "gpu": _gpu(),
+        "git_hash": _git_hash(),
+    }
+
+
+def fingerprint(folder: Path) -> str:
+    """Hash of a model folder's weights and configuration."""
+    files = sorted((*folder.glob("*.safetensors"), *folder.glob("*.json"), *folder.glob("*.jinja")))
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(file.name.encode())
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:10]
+
+
+def reset_peak_memory() -> None:
+    """Start counting peak memory anew, where the system can (CUDA, Linux)."""
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+    elif os.access(_CLEAR_PEAK, os.W_OK):
+        _CLEAR_PEAK.write_text("5")
+
+
+def peak_memory() -> int:
+    """Bytes at the highest since `reset_peak_memory`: GPU memory if there is one, else resident."""
+    import torch
+
+    if torch.cuda.is_available():
+        return int(torch.cuda.max_memory_allocated())
+    if _STATUS.is_file():
+        for line in _STATUS.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _own_version() -> str:
+    import halluc
+
+    return halluc.__version__
+
+
+def _source_hash() -> str:
+    """Hash of the package's own code: a changed method is never mistaken for a stored one."""
+    import halluc.benchmarks
+    import halluc.methods
+
+    folders: Iterable[str | None] = (
+        halluc.__file__,
+        halluc.methods.__file__,
+        halluc.benchmarks.__file__,
+    )
+    sources = {
+        f"{root.name}/{file.relative_to(root)}": file.read_text()
+        for root in (Path(str(folder)).parent for folder in folders)
+        for file in sorted(root.rglob("*.py"))
+    }
+    return content_hash(sources)
+
+
+def _gpu() -> str | None:
+    import torch
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else None
+
+
+def _git_hash() -> str | None:
+    checkout = Path(__file__).parents[1]
+    if not (checkout / ".git").exists():
+        return None
+    command = ["git", "-C", str(checkout), "rev-parse", "HEAD"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()

@@ -1,0 +1,142 @@
+"""The spine: answers = run(model, method, benchmark); scores = score(benchmark, answers)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from halluc.calibration import Calibration, refuse_overlap
+from halluc.config import MethodConfig, RunConfig
+from halluc.decoding import answer_samples
+from halluc.environment import peak_memory, reset_peak_memory, versions, where
+from halluc.errors import UserError
+from halluc.interventions import Method
+from halluc.interventions.compose import find
+from halluc.models import VisionLanguageModel, load_model
+from halluc.progress import track
+from halluc.samples import Answer, Sample
+from halluc.scoring.benchmark import REGISTRY as BENCHMARKS
+from halluc.scoring.benchmark import Benchmark
+from halluc.scoring.score import Scores, parsed, score
+from halluc.store import Cost, RunFolder
+from halluc.store.results import results
+
+MAX_FAILED = 0.05
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A finished run: its folder, and what it scored."""
+
+    folder: RunFolder
+    scores: dict[str, Scores]
+    costs: dict[str, Cost]
+
+
+def evaluate(
+    config: RunConfig,
+    output_dir: str | Path = "runs",
+    *,
+    model: VisionLanguageModel | None = None,
+    calibration: Calibration | None = None,
+    console: Console | None = None,
+) -> Evaluation:
+    """Run one method on one model over some benchmarks, and score what it answers.
+
+    A run of exactly this configuration that was interrupted goes on where it stood; a finished one
+    is read back.
+
+    Args:
+        config: What to run.
+        output_dir: Where run folders live.
+        model: The model of `config.model`, if it is loaded already.
+        calibration: Parameters measured beforehand; those in the config win.
+        console: Where progress is shown; standard error by default.
+
+    Raises:
+        UserError: If something named in the config does not exist or does not fit the model, or a
+            calibration has seen an image the run asks about.
+    """
+    console = console or Console(stderr=True)
+    benchmarks = [BENCHMARKS.get(name)() for name in config.benchmarks]
+    model = model or load_model(**config.model.model_dump())
+    method, config = _resolve(config, model, calibration)
+    if calibration is not None:
+        for benchmark in benchmarks:
+            refuse_overlap(calibration, benchmark.name, benchmark.samples(config.limit))
+    folder = RunFolder.open(Path(output_dir), config, where())
+    scores, costs = {}, {}
+    for benchmark in benchmarks:
+        answers, costs[benchmark.name] = _answers(folder, model, method, benchmark, console)
+        scores[benchmark.name] = score(benchmark, answers)
+    folder.write_results(results(folder.config, benchmarks, scores, costs, where()))
+    return Evaluation(folder, scores, costs)
+
+
+def _resolve(
+    config: RunConfig, model: VisionLanguageModel, calibration: Calibration | None
+) -> tuple[Method, RunConfig]:
+    """Build the method for this model; record everything it and the model really run with."""
+    from halluc.arguments import method_params
+
+    cls = find(config.method.name)
+    measured = calibration.params if calibration else {}
+    params = cls.resolve(method_params(cls.name, measured | config.method.params), model)
+    resolved = MethodConfig(
+        name=cls.name,
+        params=config.method.params,
+        calibration=calibration.name if calibration else None,
+        resolved=params.model_dump(mode="json"),
+    )
+    loaded = config.model.model_copy(update=model.loaded_as)
+    update = {"method": resolved, "model": loaded, "versions": versions(model.fingerprint)}
+    return cls(params), config.model_copy(update=update)
+
+
+def _answers(
+    folder: RunFolder,
+    model: VisionLanguageModel,
+    method: Method,
+    benchmark: Benchmark,
+    console: Console,
+) -> tuple[list[Answer], Cost]:
+    """All answers to a benchmark, those of an earlier, interrupted run included."""
+    config, name = folder.config, benchmark.name
+    samples = list(benchmark.samples(config.limit))
+    kept = {answer.id: answer for answer in folder.answers(name) if answer.status == "ok"}
+    missing = [sample for sample in samples if sample.id not in kept]
+    earlier = (folder.results() or {}).get("halluc", {}).get("cost", {}).get(name)
+    if missing:
+        reset_peak_memory()
+        stream = answer_samples(model, method, missing, config.decoding, config.batch_size)
+        title = f"{method.name} {name}"
+        for answer in folder.keep(name, track(stream, len(missing), title, console)):
+            kept[answer.id] = answer
+    answers = list(_with_predictions(benchmark, samples, kept))
+    if missing:
+        folder.replace(name, answers)
+    failed = [answer for answer in answers if answer.status == "failed"]
+    if len(failed) > MAX_FAILED * len(answers):
+        raise UserError(
+            f"{name}: {len(failed)} of {len(answers)} samples failed, first {failed[0].id}: "
+            f"{failed[0].error} (kept in {folder.path})"
+        )
+    peak = peak_memory() if missing or not earlier else earlier["peak_memory_bytes"]
+    return answers, Cost.of(answers, peak)
+
+
+def _with_predictions(
+    benchmark: Benchmark, samples: list[Sample], kept: dict[str, Answer]
+) -> Iterator[Answer]:
+    """Answers in the order of the samples, with what the benchmark's parser makes of them."""
+    read = {answer.id: answer for answer in parsed(benchmark, kept.values())}
+    for sample in samples:
+        yield read.get(sample.id, kept[sample.id])
+
+
+def baseline_of(config: RunConfig) -> RunConfig:
+    """The same run without intervention: what a method is compared with."""
+    return config.model_copy(update={"method": MethodConfig()})

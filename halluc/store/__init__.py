@@ -1,0 +1,5 @@
+"""The run folder: configuration, answers as they come, results at the end."""
+
+from halluc.store.folder import Cost, RunFolder
+
+__all__ = ["Cost", "RunFolder"]

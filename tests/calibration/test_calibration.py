@@ -1,0 +1,135 @@
+"""Calibration: what is measured, where it is kept, and what it may not have seen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from halluc.arguments import method_params
+from halluc.calibration import Calibration, Handful, find_calibration, read, refuse_overlap
+from halluc.calibration.run import run_calibration
+from halluc.calibration.sources import drawn, from_folder
+from halluc.config import MethodConfig, ModelConfig, RunConfig
+from halluc.errors import UserError
+from halluc.interventions.compose import find
+from halluc.methods.greedy import Greedy
+from halluc.models import load_model
+from halluc.models.calibrate import largest, shifts, sink_dimensions
+from halluc.run import evaluate
+from halluc.scoring.benchmark import REGISTRY
+from tests.families import llava
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    model = llava()
+    model.model.save_pretrained(folder)
+    model.processor.save_pretrained(folder)
+    return folder
+
+
+def test_sink_dimensions_are_the_most_massive_of_the_first_token() -> None:
+    first = torch.ones(5, 8)
+    first[:, 6], first[:, 2] = -40.0, 20.0
+    dims, peak = sink_dimensions(first)
+    assert dims == (2, 6)
+    assert peak == pytest.approx(40 / ((1600 + 400 + 6) / 8) ** 0.5, rel=1e-4)
+
+
+def test_layers_that_move_most() -> None:
+    seen = [torch.tensor([[3.0, 4.0]]), torch.tensor([[3.0, 4.0]]), torch.tensor([[0.0, 1.0]])]
+    unseen = [torch.tensor([[3.0, 4.0]]), torch.tensor([[0.0, 0.0]]), torch.tensor([[0.0, 0.5]])]
+    moved = shifts(seen, unseen)
+    assert moved == pytest.approx((0.0, 1.0, 0.5), abs=1e-4)
+    assert largest(moved, 2) == (1, 2)
+
+
+def test_drawn_samples_are_half_yes_and_of_no_benchmark() -> None:
+    samples = drawn(16)
+    assert [s.target for s in samples].count("yes") == 8
+    tested = {s.image_id for s in REGISTRY.get("glyph_pope")().samples()}
+    assert not tested & {s.image_id for s in samples}
+
+
+def test_entropy_and_accuracy_of_a_handful() -> None:
+    model = llava()
+    handful = Handful(model, drawn(6), batch_size=4)
+    greedy = Greedy(Greedy.Params())
+    found = handful.measure(greedy)
+    entropies, right = [], 0
+    yes, no = model.yes_no_tokens or ([], [])
+    for sample in handful.samples:
+        inputs = model.encode([model.render(sample.prompt)], [sample.load_image()])
+        with torch.inference_mode():
+            log_p = model.model(**inputs).logits[0, -1].log_softmax(-1)
+        entropies.append(float(-(log_p.exp() * log_p).sum()))
+        said_yes = log_p[yes].logsumexp(0) > log_p[no].logsumexp(0)
+        right += bool(said_yes) == (sample.target == "yes")
+    assert found.entropy == pytest.approx(sum(entropies) / 6, abs=1e-4)
+    assert found.accuracy == pytest.approx(right / 6)
+    assert Handful(model, handful.samples, batch_size=1).measure(greedy).accuracy == found.accuracy
+
+
+def test_a_run_picks_up_what_was_measured(tiny: Path, tmp_path: Path) -> None:
+    cls = find("vhr")
+    params = method_params("vhr", {})
+    calibration, file = run_calibration(cls, params, str(tiny), None, None, 6, False, tmp_path)
+    assert read(file).model_dump(mode="json") == calibration.model_dump(mode="json")
+    assert read(file).name == calibration.name
+    model = load_model(str(tiny))
+    assert find_calibration(tmp_path, model, "vhr") == file
+    assert find_calibration(tmp_path, model, "var") is None
+    config = RunConfig(
+        model=ModelConfig(name=str(tiny)),
+        method=MethodConfig(name="vhr"),
+        benchmarks=("glyph_mme",),
+        limit=1,
+    )
+    with_it = evaluate(config, tmp_path, model=model, calibration=calibration).folder.config
+    without = evaluate(config, tmp_path, model=model).folder.config
+    assert with_it.method.calibration == calibration.name
+    assert with_it.method.resolved["layers"] == [*calibration.params["layers"]]
+    assert with_it.hash != without.hash
+
+
+def test_evaluation_samples_are_refused(tiny: Path, tmp_path: Path) -> None:
+    cls, params = find("var"), method_params("var", {})
+    seen, _ = run_calibration(cls, params, str(tiny), None, "glyph_pope", 4, False, tmp_path)
+    benchmark = REGISTRY.get("glyph_pope")()
+    with pytest.raises(UserError, match=r"image 'glyph_test_\d+.png' was used to calibrate var"):
+        refuse_overlap(seen, "glyph_pope", benchmark.samples(5))
+
+
+def test_images_without_labels(tiny: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no \.jpg or \.png in it"):
+        from_folder(tmp_path, 4)
+    for i in range(3):
+        Image.new("RGB", (40, 30), (i * 80, 10, 10)).save(tmp_path / f"{i}.png")
+    cls, params = find("var"), method_params("var", {})
+    found, _ = run_calibration(cls, params, str(tiny), tmp_path, None, 3, False, tmp_path)
+    assert not found.labelled
+    assert found.images == ("0.png", "1.png", "2.png")
+    assert len(found.params["sink_dims"]) == 2
+
+
+def test_what_has_nothing_to_calibrate_says_so(tiny: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="'paint' has nothing to calibrate"):
+        run_calibration(
+            find("paint"), method_params("paint", {}), str(tiny), None, None, 4, False, tmp_path
+        )
+    with pytest.raises(UserError, match="is no calibration"):
+        read(tmp_path / "nothing.json")
+
+
+def test_name_holds_the_content() -> None:
+    one = Calibration(
+        model="m", fingerprint="f", method="var", params={"tau": 3.0}, labelled=False,
+        source="drawn scenes", images=("a",),
+    )  # fmt: skip
+    other = one.model_copy(update={"params": {"tau": 4.0}})
+    assert one.name != other.name
+    assert one.name == one.model_copy(update={"report": {"x": 1}}).name

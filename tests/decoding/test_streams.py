@@ -1,0 +1,114 @@
+"""Streams share their tokens and nothing else; thinned-out images shrink their placeholders."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from halluc.config import DecodingConfig
+from halluc.decoding.generate import generate
+from halluc.interventions import Asked, Method, VisionSite
+from halluc.models import VisionLanguageModel
+from tests.families import llava
+from tests.methods.test_promises import asked
+
+
+class Twin(Method):
+    """Decodes the same prompts twice and averages."""
+
+    name = "twin"
+
+    def streams(self, model: VisionLanguageModel, asked: Asked) -> list[dict[str, Any]]:
+        return [dict(asked.inputs)]
+
+    def combine(self, logits: Tensor, step: int) -> Tensor:
+        return logits.mean(0)
+
+
+class Blind(Twin):
+    """Contrasts with the prompt without its image."""
+
+    name = "blind"
+
+    def streams(self, model: VisionLanguageModel, asked: Asked) -> list[dict[str, Any]]:
+        return [model.without_image(asked.inputs)]
+
+    def combine(self, logits: Tensor, step: int) -> Tensor:
+        return 2 * logits[0] - logits[1]
+
+
+class Half(Method):
+    """Keeps every other patch behind the first vision layer."""
+
+    name = "half"
+    step = 2
+
+    def tokens(self, site: VisionSite, hidden: Tensor) -> Tensor:
+        if site.layer:
+            return hidden
+        patches = hidden[:, 1 :: self.step]
+        kept = torch.arange(0, hidden.shape[1] - 1, self.step, device=hidden.device)
+        site.state["kept"] = kept.expand(len(hidden), -1)
+        return torch.cat([hidden[:, :1], patches], 1)
+
+
+class Whole(Half):
+    """Keeps all of them, by the same way."""
+
+    name = "whole"
+    step = 1
+
+
+def tokens(model: VisionLanguageModel, cls: type[Method], decoding: DecodingConfig) -> Tensor:
+    made = generate(
+        model, cls(cls.Params()), asked(model, 0, 1), decoding,
+        max_new_tokens=6, sample_ids=["a", "b"],
+    )  # fmt: skip
+    return made.tokens
+
+
+@pytest.mark.parametrize("cls", [Twin, Whole])
+@pytest.mark.parametrize(
+    "decoding",
+    [DecodingConfig(), DecodingConfig(num_beams=3), DecodingConfig(do_sample=True, seed=5)],
+)
+def test_twins_answer_as_one(cls: type[Method], decoding: DecodingConfig) -> None:
+    model = llava()
+    assert torch.equal(tokens(model, cls, decoding), tokens(model, Method, decoding))
+
+
+def test_each_stream_reads_its_own_prompt_and_cache() -> None:
+    model = llava()
+    made = tokens(model, Blind, DecodingConfig())
+    for row in range(2):
+        seen = asked(model, row).inputs
+        unseen = model.without_image(seen)
+        written: list[int] = []
+        for _ in range(made.shape[1]):
+            ends = torch.tensor([written], dtype=torch.long)
+            logits = []
+            for inputs in (seen, unseen):
+                ids = torch.cat([inputs["input_ids"], ends], 1)
+                grown = inputs | {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+                with torch.inference_mode():
+                    logits.append(model.model(**grown, use_cache=False).logits[0, -1])
+            written.append(int((2 * logits[0] - logits[1]).argmax()))
+            if written[-1] == model.processor.tokenizer.eos_token_id:
+                break
+        assert made[row, : len(written)].tolist() == written
+
+
+def test_half_the_patches_make_half_the_tokens() -> None:
+    model = llava()
+    seen: list[int] = []
+
+    class Spy(Half):
+        def scores(self, site: Any, scores: Tensor) -> Tensor:
+            seen.extend(site.image_columns.sum(1).tolist())
+            return scores
+
+    tokens(model, Spy, DecodingConfig())
+    assert set(seen) == {8}

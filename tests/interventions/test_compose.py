@@ -1,0 +1,80 @@
+"""Methods together: order, own rows and memory, and what cannot be combined."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from halluc.arguments import key_values, method_params
+from halluc.errors import UserError
+from halluc.interventions import REGISTRY
+from halluc.interventions.compose import find
+from halluc.models import VisionLanguageModel
+from tests.families import llava
+from tests.methods.test_promises import answer, asked, build
+
+
+def together(model: VisionLanguageModel, name: str, text: str = "") -> Tensor:
+    cls = find(name)
+    params = method_params(name, key_values(text, "--method-args"))
+    scores, _ = answer(model, cls(cls.resolve(params, model)), asked(model, 0, 1))
+    return scores
+
+
+def test_a_part_that_does_nothing_leaves_the_other_as_it_is() -> None:
+    model = llava()
+    for name, noop, other in (
+        ("vhr+paint", "vhr.gain=1", "paint"),
+        ("vhr+paint", "paint.alpha=0,paint.beta=0", "vhr"),
+        ("var+vhr", "var.keep=1", "vhr"),
+        ("paint+var", "var.keep=1", "paint"),
+    ):
+        alone, _ = answer(model, build(other, model), asked(model, 0, 1))
+        assert torch.allclose(together(model, name, noop), alone, atol=1e-4)
+
+
+def test_parts_add_up() -> None:
+    model = llava()
+    both = together(model, "vhr+paint")
+    for name in ("greedy", "vhr", "paint"):
+        alone, _ = answer(model, build(name, model), asked(model, 0, 1))
+        assert (both - alone).abs().max() > 1e-3
+
+
+def test_batch_changes_nothing_for_composites() -> None:
+    model = llava()
+    cls = find("vhr+var+paint")
+    method = cls(cls.resolve(cls.Params(), model))
+    both, _ = answer(model, method, asked(model, 0, 1), beams=3)
+    for row in range(2):
+        alone, _ = answer(model, method, asked(model, row), beams=3)
+        assert torch.allclose(both[row], alone[0], atol=1e-3)
+
+
+def test_two_methods_that_decide_the_next_token_are_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from tests.decoding.test_streams import Blind, Twin
+
+    REGISTRY.names()
+    monkeypatch.setitem(REGISTRY._entries, "twin", Twin)
+    monkeypatch.setitem(REGISTRY._entries, "blind", Blind)
+    with pytest.raises(UserError, match="twin and blind cannot be combined"):
+        find("twin+blind")
+    assert find("twin+vhr").declared() == ("heads", "streams", "combine")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "culprit"),
+    [
+        ("vhr+vra", "", "unknown method 'vra'"),
+        ("vhr+vhr", "", "names a part twice"),
+        ("vhr+var", "gain=2", "unknown parameter 'gain'"),
+        ("vhr+var", "vhr.gian=2", "did you mean 'vhr.gain'"),
+        ("vhr+var", "var.keep=2", "'var.keep': input should be less than or equal to 1, not 2"),
+    ],
+)
+def test_errors_name_the_part(name: str, text: str, culprit: str) -> None:
+    with pytest.raises(UserError, match=culprit):
+        method_params(name, key_values(text, "--method-args"))

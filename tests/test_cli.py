@@ -1,0 +1,146 @@
+"""The command line as a stranger meets it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.families import llava
+
+HALLUC = [sys.executable, "-c", "from halluc.cli import main; main()"]
+
+
+def halluc(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run the command in a process of its own."""
+    environment = os.environ | {"NO_COLOR": "1", "COLUMNS": "200"}
+    return subprocess.run(
+        [*HALLUC, *arguments], capture_output=True, text=True, cwd=cwd, env=environment
+    )
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder as save_pretrained leaves it."""
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    model = llava()
+    model.model.save_pretrained(folder)
+    model.processor.save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("what", ["methods", "benchmarks", "models"])
+def test_listing_needs_no_torch(what: str) -> None:
+    code = (
+        "import sys; from halluc.listing import listing; import halluc.cli\n"
+        f"assert listing({what!r})\n"
+        "heavy = {'torch', 'transformers', 'numpy', 'scipy', 'pycocotools'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_help_and_json_listing(tmp_path: Path) -> None:
+    assert "eval" in halluc("--help", cwd=tmp_path).stdout
+    rows = json.loads(halluc("list", "methods", "--json", cwd=tmp_path).stdout)
+    var = next(row for row in rows if row["name"] == "var")
+    assert var["parameters"]["rho"] == 0.5
+    assert var["seams"] == ["weights", "observe"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "culprit"),
+    [
+        (["--method", "vra"], "unknown method 'vra'"),
+        (["--benchmarks", "glyph_pop"], "unknown benchmark 'glyph_pop': did you mean 'glyph_pope'"),
+        (["--benchmarks", ","], "--benchmarks names none"),
+        (["--model", "./nowhere"], "unknown model './nowhere': no such folder"),
+        (["--model", "glyf"], "unknown model 'glyf'"),
+        (["--method", "var", "--method-args", "kep=1"], "did you mean 'keep'"),
+        (["--method", "var", "--method-args", "keep=much"], "'keep': input should be a valid"),
+        (["--method", "var", "--method-args", "keep=2"], "less than or equal to 1, not 2"),
+        (["--method", "var", "--method-args", "keep"], "'keep' is no key=value"),
+        (["--method", "var", "--method-args", "keep=1,keep=1"], "'keep' is given twice"),
+        (["--method", "greedy", "--method-args", "keep=1"], "it has none"),
+        (["--limit", "0"], "'limit': input should be greater than or equal to 1"),
+        (["--batch-size", "0"], "'batch_size'"),
+        (["--gen-kwargs", "beams=3"], "--gen-kwargs: unknown parameter 'beams'"),
+        (["--gen-kwargs", "temperature=0"], "'temperature': input should be greater than 0"),
+        (["--dtype", "float33"], "'dtype': input should be 'auto', 'float32'"),
+        (["--device", "gpu"], "'device'"),
+        (["--output-dir", "a_file"], "--output-dir 'a_file' is a file"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_nothing(
+    arguments: list[str], culprit: str, tmp_path: Path
+) -> None:
+    (tmp_path / "a_file").touch()
+    done = halluc("eval", *arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert culprit in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["a_file"]
+
+
+def test_a_folder_without_a_model_is_named(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    done = halluc("eval", "--model", "empty", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "holds no config.json" in done.stderr
+    missing = halluc("leaderboard", "nowhere", cwd=tmp_path)
+    assert missing.returncode == 2
+    assert "no folder 'nowhere'" in missing.stderr
+
+
+def test_from_evaluation_to_leaderboard(tiny: Path, tmp_path: Path) -> None:
+    command = ["eval", "--model", str(tiny), "--method", "vhr", "--limit", "2"]
+    command += ["--benchmarks", "glyph_pope,glyph_mme", "--method-args", "gain=3"]
+    done = halluc(*command, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "vhr - greedy" in done.stdout
+    runs = sorted(path.name for path in (tmp_path / "runs").iterdir())
+    assert len(runs) == 2
+    again = halluc(*command, cwd=tmp_path)
+    assert again.stdout == done.stdout  # read back, not run again
+    assert "vhr glyph_pope" not in again.stderr
+
+    board = halluc("leaderboard", "runs", "--output", "runs/leaderboard.json", cwd=tmp_path)
+    assert board.returncode == 0, board.stderr
+    rows = json.loads((tmp_path / "runs/leaderboard.json").read_text())["rows"]
+    assert [(row["benchmark"], row["method"]) for row in rows] == [
+        ("glyph_mme", "greedy"),
+        ("glyph_mme", "vhr"),
+        ("glyph_pope", "greedy"),
+        ("glyph_pope", "vhr"),
+    ]
+    vhr = rows[3]
+    assert vhr["method_args"]["gain"] == 3
+    assert len(vhr["method_args"]["layers"]) == 2
+    assert vhr["baseline"] == rows[2]["hash"]
+    assert vhr["n"] == 36
+    assert vhr["n_images"] == 2
+    assert vhr["cost"]["forward_passes"] > rows[2]["cost"]["forward_passes"]
+    value, base = (row["metrics"]["accuracy"]["value"] for row in (vhr, rows[2]))
+    assert vhr["differences"]["accuracy"]["value"] == pytest.approx(value - base)
+
+
+def test_an_interrupted_run_goes_on_where_it_stood(tiny: Path, tmp_path: Path) -> None:
+    command = ["eval", "--model", str(tiny), "--limit", "2", "--benchmarks", "glyph_pope"]
+    halluc(*command, cwd=tmp_path)
+    (folder,) = (tmp_path / "runs").iterdir()
+    samples, (results,) = folder / "samples_glyph_pope.jsonl", folder.glob("results_*.json")
+    whole = samples.read_text().splitlines()
+    values = json.loads(results.read_text())["results"]
+    results.unlink()
+    samples.write_text("\n".join(whole[:20]) + "\n" + whole[20][:30])
+    done = halluc(*command, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "16/16" in done.stderr
+    lines = [json.loads(line) for line in samples.read_text().splitlines()]
+    assert [line["id"] for line in lines] == [json.loads(line)["id"] for line in whole]
+    (results,) = folder.glob("results_*.json")
+    assert json.loads(results.read_text())["results"] == values

@@ -1,0 +1,28 @@
+"""The package lists what it holds, and says the same version everywhere."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import halluc
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+def test_every_package_is_in_the_wheel() -> None:
+    found = {
+        ".".join(file.parent.relative_to(ROOT).parts)
+        for file in (ROOT / "halluc").rglob("__init__.py")
+    }
+    listed = set(PROJECT["tool"]["setuptools"]["packages"])
+    assert listed == found | {"halluc.methods", "halluc.benchmarks"}
+
+
+def test_version() -> None:
+    assert halluc.__version__ == PROJECT["project"]["version"]
+
+
+def test_public_names_exist() -> None:
+    assert all(hasattr(halluc, name) for name in halluc.__all__)
