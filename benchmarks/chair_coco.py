@@ -16,7 +16,7 @@ from halluc.samples import Answer, Sample
 from halluc.scoring import chair_families, coco, hub
 from halluc.scoring.benchmark import BenchmarkCard, benchmark
 from halluc.scoring.chair_benchmark import METRICS, ChairBenchmark, cut_unfinished
-from halluc.scoring.official import rows, text_of, unique
+from halluc.scoring.official import Row, rows, text_of, unique
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -117,7 +117,7 @@ class ChairCoco(ChairBenchmark):
             UserError: If an image is unknown, which published scorers take for an empty one, or
                 captioned twice, or has no caption.
         """
-        captions = rows(files.answers)
+        captions = _captions(files.answers)
         path = files.require("ground_truth", "objects per image, or COCO's annotations")
         truth = truth_of(path)
         beside = path.parent / "chair_tables.json"
@@ -189,6 +189,14 @@ def _annotations(folder: Path, kind: str) -> Path:
         names = ", ".join(path.name for path in found) or "none"
         raise UserError(f"{folder}: needs exactly one {kind}_*.json below it, has {names}")
     return found[0]
+
+
+def _captions(path: Path) -> list[Row]:
+    """Caption records: one each, or all under "imgToEval" as coco-caption writes them."""
+    found = rows(path)
+    if len(found) == 1 and "imgToEval" in found[0].fields:
+        return [Row(f"{path} image {id}", record) for id, record in found[0]["imgToEval"].items()]
+    return found
 
 
 def _image(id: Any) -> str:

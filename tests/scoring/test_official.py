@@ -264,6 +264,20 @@ class TestChair:
         assert result["metrics"]["Recall"] == 1
         assert result["sentences"][0]["mscoco_gt_words"] == ["bus", "person"]
 
+    def test_coco_captions_own_format(
+        self, shared: Path, nltk_data: Path, tmp_path: Path, write: Any
+    ) -> None:
+        truth = tmp_path / "truth.json"
+        truth.write_text('{"7": ["dog"], "8": []}')
+        captions = {
+            "7": {"image_id": 7, "caption": "A dog."},
+            "8": {"image_id": 8, "caption": "A cat."},
+        }
+        answers = write([{"overall": {}, "imgToEval": captions}])
+        files = OfficialFiles(answers, ground_truth=truth)
+        result = scored("chair_coco", files, tables=shared / "data/coco/chair_tables.json")
+        assert result["metrics"]["CHAIRs"] == 0.5
+
     def test_64_tokens_are_cut_after_the_last_full_stop(
         self, shared: Path, nltk_data: Path, tmp_path: Path, write: Any
     ) -> None:
