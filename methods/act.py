@@ -7,7 +7,7 @@ scales them down and spreads what they lose over all other tokens, in proportion
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
@@ -17,6 +17,7 @@ from halluc.interventions.needs import Heads, head_mask, needs_heads, needs_laye
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from halluc.calibration import Handful
     from halluc.interventions import Prompted, Site
     from halluc.models import VisionLanguageModel
 
@@ -118,6 +119,27 @@ class ACT(Method):
         else:
             needs_layers("act", params.first_layer, last, model)
         return params.model_copy(update={"last_layer": last})
+
+    @classmethod
+    def calibrate(cls, params: Params, handful: Handful) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Find the heads that help, tried one by one (the paper's scripts/calibration.sh).
+
+        By accuracy where right answers are known, else by how sure the model becomes.
+        """
+        from halluc.calibration.heads import chosen, gains
+
+        full = cls.resolve(params, handful.model)
+
+        def build(heads: Heads) -> ACT:
+            return cls(full.model_copy(update={"heads": heads}))
+
+        layers = cls(full.model_copy(update={"heads": None})).layers(handful.model.n_layers)
+        heads = chosen(gains(handful, build, layers))
+        report = {
+            "without": vars(handful.measure(Method(MethodParams()))),
+            "with": vars(handful.measure(build(heads))),
+        }
+        return {"heads": heads}, report
 
     def layers(self, n_layers: int) -> Collection[int]:
         """Layers that `heads` names, else the range."""

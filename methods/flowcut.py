@@ -8,7 +8,7 @@ the CLS token spreads its attention, the fewer patches a layer drops.
 from __future__ import annotations
 
 from math import log, sqrt
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from halluc.interventions import VisionSite
-    from halluc.models import VisionLanguageModel
 
 
 def information_flow(attention: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
@@ -90,22 +89,17 @@ class FlowCut(Method):
     params: Params
 
     @classmethod
-    def resolve(cls, params: Params, model: VisionLanguageModel) -> Params:
-        """Check that there are patches to prune, and as many as are to be left.
-
-        Raises:
-            UserError: If more are asked for than there are.
-        """
-        needs_cls("flowcut", model)
-        needs_loose_patches("flowcut", model)
-        vision = model.model.config.vision_config
+    def requires(cls, params: Params, config: Any, model: str) -> None:
+        """A CLS token, loose patches, and as many of them as are to be left."""
+        needs_cls("flowcut", config, model)
+        needs_loose_patches("flowcut", config, model)
+        vision = config.vision_config
         total = (vision.image_size // vision.patch_size) ** 2
         if params.target > max(total, 1):
             raise UserError(
                 f"method 'flowcut': target {params.target:g} exceeds the {total} patches of "
-                f"{model.name!r}; a number up to 1 is a share of them"
+                f"{model!r}; a number up to 1 is a share of them"
             )
-        return params
 
     def tokens(self, site: VisionSite, hidden: Tensor) -> Tensor:
         """Score the patches; prune behind every other layer, the last one before the features."""

@@ -122,9 +122,13 @@ class PAINT(Method):
     params: Params
 
     @classmethod
+    def requires(cls, params: Params, config: Any, model: str) -> None:
+        """A CLS token."""
+        needs_cls("paint", config, model)
+
+    @classmethod
     def resolve(cls, params: Params, model: VisionLanguageModel) -> Params:
         """Fill in guidance and the prompt's boost by variant."""
-        needs_cls("paint", model)
         paper = params.variant == "paper"
         filled: dict[str, Any] = {}
         if params.gamma is None:

@@ -7,7 +7,7 @@ weighted by their importance.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from halluc.interventions import VisionSite
-    from halluc.models import VisionLanguageModel
 
 
 def cluster(points: Tensor, count: int, iterations: int) -> Tensor:
@@ -128,11 +127,10 @@ class VMTC(Method):
     params: Params
 
     @classmethod
-    def resolve(cls, params: Params, model: VisionLanguageModel) -> Params:
-        """Check that there are patches to drop."""
-        needs_cls("vmtc", model)
-        needs_loose_patches("vmtc", model)
-        return params
+    def requires(cls, params: Params, config: Any, model: str) -> None:
+        """A CLS token and loose patches."""
+        needs_cls("vmtc", config, model)
+        needs_loose_patches("vmtc", config, model)
 
     def tokens(self, site: VisionSite, hidden: Tensor) -> Tensor:
         """Compress behind the layer the language model reads."""

@@ -81,6 +81,12 @@ class Composite(Method):
         self.rows = next(rows for rows in ROWS if rows in wanted)
 
     @classmethod
+    def requires(cls, params: Any, config: Any, model: str) -> None:
+        """What each part requires."""
+        for part in cls.parts:
+            part.requires(getattr(params, part.name), config, model)
+
+    @classmethod
     def resolve(cls, params: Any, model: VisionLanguageModel) -> MethodParams:
         """Let each part fill in its own."""
         resolved = {p.name: p.resolve(getattr(params, p.name), model) for p in cls.parts}

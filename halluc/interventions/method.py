@@ -75,6 +75,18 @@ class Method:
         self.params = params
 
     @classmethod
+    def requires(cls, params: Any, config: Any, model: str) -> None:
+        """Refuse a model by its transformers configuration, before its weights are loaded.
+
+        Args:
+            config: The model's configuration.
+            model: Its name, for the message.
+
+        Raises:
+            UserError: Naming what the model lacks.
+        """
+
+    @classmethod
     def resolve(cls, params: Any, model: VisionLanguageModel) -> MethodParams:
         """Fill in what depends on the model (sink dimensions, layers); what it returns is recorded.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from halluc.errors import UserError
 
@@ -19,37 +19,36 @@ _CLS_TOWERS = (
 )  # fmt: skip
 
 
-def needs_cls(name: str, model: VisionLanguageModel) -> None:
+def needs_cls(name: str, config: Any, model: str) -> None:
     """Refuse a vision tower that has no CLS token in front of its patches.
 
     Raises:
         UserError: Naming the tower.
     """
-    tower = getattr(model.model.config, "vision_config", None)
+    tower = getattr(config, "vision_config", None)
     kind = getattr(tower, "model_type", "none")
     if kind not in _CLS_TOWERS:
         raise UserError(
             f"method {name!r} reads the CLS token's attention, and the vision tower of "
-            f"{model.name!r} ({kind}) has no CLS token; towers that do: {', '.join(_CLS_TOWERS)}"
+            f"{model!r} ({kind}) has no CLS token; towers that do: {', '.join(_CLS_TOWERS)}"
         )
 
 
-def needs_loose_patches(name: str, model: VisionLanguageModel) -> None:
+def needs_loose_patches(name: str, config: Any, model: str) -> None:
     """Refuse a model that lays patches out on a grid again, or reads several vision layers.
 
     Raises:
         UserError: Saying which of the two.
     """
-    config = model.model.config
     if getattr(config, "image_grid_pinpoints", None):
         raise UserError(
-            f"method {name!r} drops patches, and {model.name!r} lays the patches of an image's "
+            f"method {name!r} drops patches, and {model!r} lays the patches of an image's "
             "tiles out on one grid; a model with one tile an image would do"
         )
     if not isinstance(getattr(config, "vision_feature_layer", None), int):
         raise UserError(
             f"method {name!r} drops patches before the vision layer the language model reads, and "
-            f"{model.name!r} does not read exactly one"
+            f"{model!r} does not read exactly one"
         )
 
 

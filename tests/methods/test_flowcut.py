@@ -136,4 +136,4 @@ def test_an_image_is_pruned_alike_in_any_company() -> None:
 
 def test_more_than_there_are_is_refused() -> None:
     with pytest.raises(UserError, match="target 64 exceeds the 16 patches"):
-        FlowCut.resolve(FlowCut.Params(target=64), llava())
+        FlowCut.requires(FlowCut.Params(target=64), llava().model.config, "tiny-llava")
