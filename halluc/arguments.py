@@ -22,14 +22,14 @@ def key_values(text: str | None, flag: str) -> dict[str, Any]:
     """Parse "a=1,b=0.5,c=[1,2],d=paper" into a dictionary.
 
     Args:
-        text: What was typed; commas inside brackets belong to the value.
+        text: What was typed; commas inside brackets or braces belong to the value.
         flag: The option it was typed for, named in errors.
 
     Raises:
         UserError: If a part is no key=value, or a key is given twice.
     """
     values: dict[str, Any] = {}
-    for part in re.split(r",(?![^\[]*\])", text or ""):
+    for part in re.split(r",(?![^\[]*\])(?![^{]*\})", text or ""):
         if not part.strip():
             continue
         key, equals, value = part.partition("=")

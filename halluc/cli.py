@@ -56,11 +56,15 @@ def eval_command(
         raise UserError(f"--output-dir {str(output_dir)!r} is a file; give a folder")
     from rich.console import Console
 
+    from halluc.arguments import method_params
     from halluc.calibration import find_calibration, read
+    from halluc.interventions.compose import find
     from halluc.leaderboard import collect, render
-    from halluc.models import load_model
+    from halluc.models.load import load_config, load_model
     from halluc.run import baseline_of, evaluate
 
+    params = method_params(method, config.method.params)
+    find(method).requires(params, load_config(model, revision), model)
     loaded = load_model(**config.model.model_dump())
     wanted = [config] if method == "greedy" or not baseline else [baseline_of(config), config]
     done = []

@@ -84,7 +84,9 @@ def _resolve(
 
     cls = find(config.method.name)
     measured = calibration.params if calibration else {}
-    params = cls.resolve(method_params(cls.name, measured | config.method.params), model)
+    given = method_params(cls.name, measured | config.method.params)
+    cls.requires(given, model.model.config, model.name)
+    params = cls.resolve(given, model)
     resolved = MethodConfig(
         name=cls.name,
         params=config.method.params,

@@ -6,18 +6,22 @@ the outliers of what it attends to in the layer whose features the language mode
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from math import log
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
 from halluc.interventions import Method, MethodCard, MethodParams, method
+from halluc.interventions.needs import needs_cls
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from halluc.interventions import Prompted, Site
+    from halluc.interventions import Asked, Prompted, Site
+    from halluc.models import VisionLanguageModel
 
 _FIRST, _FEATURES = 0, -2  # layers of the vision tower, as in the published code
+_PLAUSIBLE = 0.1
 
 
 def summary_tokens(attention: Tensor) -> Tensor:
@@ -66,6 +70,21 @@ def emphasise(
     return scores + factor * scores.abs()
 
 
+def guided(seen: Tensor, unseen: Tensor, gamma: float) -> Tensor:
+    """PAI's classifier-free guidance: gamma (log p - log p') + log p'.
+
+    Args:
+        seen, unseen: Next-token logits with and without the image [B, V].
+        gamma: 1 gives log p on the plausible tokens.
+
+    Returns:
+        [B, V]; -inf for tokens of less than a tenth of the likeliest one's probability.
+    """
+    seen, unseen = seen.log_softmax(-1), unseen.log_softmax(-1)
+    implausible = seen < seen.amax(-1, keepdim=True) + log(_PLAUSIBLE)
+    return (gamma * (seen - unseen) + unseen).masked_fill(implausible, float("-inf"))
+
+
 @method("paint")
 class PAINT(Method):
     """Emphasises local and summary image tokens for the last row, layers 2 to L-1."""
@@ -79,7 +98,10 @@ class PAINT(Method):
         code="https://github.com/hasanar1f/PAINT",
         deviations=(
             "from the published code; the first abstract's head-specific modulation is in no code",
-            "without PAI's classifier-free guidance (gamma 1.1), which every published run had on",
+            "every published run had PAI's classifier-free guidance on (gamma 1.1), which kept the "
+            "boost from the prompt and so from the first token: variant official_code; variant "
+            "paper boosts the prompt's last row and guides nothing",
+            "guidance keeps tokens of a tenth of the likeliest one's probability or more, as PAI's",
         ),
     )
     rows = "last"
@@ -87,14 +109,33 @@ class PAINT(Method):
     noop = {"alpha": 0.0, "beta": 0.0}
 
     class Params(MethodParams):
-        """PAINT's parameters."""
+        """PAINT's parameters; None takes the variant's own value."""
 
+        variant: Literal["paper", "official_code"] = "paper"
         alpha: float = Field(0.7, ge=0, description="margin of local tokens")
         beta: float = Field(0.3, ge=0, description="margin of summary tokens")
         local_ratio: float = Field(0.25, ge=0, le=1, description="share of local tokens")
         first_layer: int = Field(2, ge=0, description="first layer boosted, 0-based")
+        gamma: float | None = Field(None, ge=1, description="guidance; 1 is none")
+        boost_prompt: bool | None = Field(None, description="boost at prefill")
 
     params: Params
+
+    @classmethod
+    def requires(cls, params: Params, config: Any, model: str) -> None:
+        """A CLS token."""
+        needs_cls("paint", config, model)
+
+    @classmethod
+    def resolve(cls, params: Params, model: VisionLanguageModel) -> Params:
+        """Fill in guidance and the prompt's boost by variant."""
+        paper = params.variant == "paper"
+        filled: dict[str, Any] = {}
+        if params.gamma is None:
+            filled["gamma"] = 1.0 if paper else 1.1
+        if params.boost_prompt is None:
+            filled["boost_prompt"] = paper
+        return params.model_copy(update=filled)
 
     def layers(self, n_layers: int) -> range:
         """From `first_layer` to the last."""
@@ -106,6 +147,8 @@ class PAINT(Method):
 
     def scores(self, site: Site, scores: Tensor) -> Tensor:
         """Emphasise in the last row of each pass."""
+        if site.prefill and self.params.boost_prompt is False:
+            return scores
         if not site.state:
             self._select(site)
         keys = scores.shape[-1]
@@ -124,6 +167,18 @@ class PAINT(Method):
             alpha=self.params.alpha,
             beta=self.params.beta,
         )
+
+    def streams(self, model: VisionLanguageModel, asked: Asked) -> list[dict[str, Any]]:
+        """The prompts without their image, where there is guidance."""
+        return [model.without_image(asked.inputs)] if self._gamma > 1 else []
+
+    def combine(self, logits: Tensor, step: int) -> Tensor:
+        """Guide away from what the prompts lead to without their image."""
+        return guided(logits[0], logits[1], self._gamma) if self._gamma > 1 else logits[0]
+
+    @property
+    def _gamma(self) -> float:
+        return self.params.gamma or 1.0
 
     def _select(self, site: Site) -> None:
         seen = site.prompted.vision_attention

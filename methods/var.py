@@ -100,7 +100,7 @@ class VAR(Method):
             "paper leaves the last layer alone, the code edits it; both leave the first two alone",
             "paper's rule edits heads when the image holds no sink, the code does not",
             "the code's stale state across samples (sink positions of the first sample) is not "
-            "reproduced",
+            "reproduced; rows=all edits image rows too, as the code does from its second sample on",
             "the threshold 0.5 for rho is the paper's for hallucination benchmarks",
         ),
     )
@@ -113,11 +113,16 @@ class VAR(Method):
         variant: Literal["paper", "official_code"] = "paper"
         keep: float | None = Field(None, ge=0, le=1, description="share a sink keeps")
         rho: float = Field(0.5, ge=0, le=1, description="largest share of visual sinks (code's)")
+        rows: Literal["after_image", "all"] = Field("after_image", description="rows edited")
         min_image_mass: float = Field(0.2, ge=0, le=1, description="least attention to the image")
         tau: float | None = Field(None, gt=0, description="sink threshold on |x_d| / rms(x)")
         sink_dims: tuple[int, ...] | None = Field(None, min_length=1, description="D_sink")
 
     params: Params
+
+    def __init__(self, params: Params) -> None:
+        super().__init__(params)
+        self.rows = params.rows
 
     @classmethod
     def resolve(cls, params: Params, model: VisionLanguageModel) -> Params:
@@ -153,7 +158,7 @@ class VAR(Method):
             site.state[site.layer] = found & site.real
 
     def weights(self, site: Site, attention: Tensor) -> Tensor:
-        """Redistribute in the rows after the image."""
+        """Redistribute in the rows asked for."""
         assert self.params.keep is not None
         sinks = site.state[site.layer]
         grown = sinks.new_zeros(sinks.shape[0], attention.shape[-1])

@@ -48,12 +48,12 @@ def tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
-def llava(seed: int = 0, **text: Any) -> VisionLanguageModel:
+def llava(seed: int = 0, tower_layers: int = 3, **text: Any) -> VisionLanguageModel:
     """LLaVA with 16 image tokens, 4 layers of 4 heads (2 key-value heads), random weights."""
     torch.manual_seed(seed)
     words = tokenizer()
     vision = CLIPVisionConfig(
-        hidden_size=32, intermediate_size=64, num_hidden_layers=3, num_attention_heads=4,
+        hidden_size=32, intermediate_size=64, num_hidden_layers=tower_layers, num_attention_heads=4,
         image_size=32, patch_size=8,
     )  # fmt: skip
     settings: dict[str, Any] = {

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from halluc.interventions.vision import reading_cls, thinning
 
 if TYPE_CHECKING:
@@ -28,13 +30,22 @@ def encoded_images(
 ) -> tuple[dict[str, Any], dict[int, Tensor]]:
     """Encode images ahead where the method thins out their tokens; else leave that to `generate`.
 
+    Each is encoded alone: how many patches a layer drops may then depend on the image.
+
     Returns:
         Inputs whose placeholders match the tokens left, and the CLS attention recorded meanwhile.
     """
-    attention: dict[int, Tensor] = {}
     if "tokens" not in method.declared():
-        return inputs, attention
-    with reading_cls(model, method.vision_layers, attention), thinning(model, method, attention):
-        output = model.encode_images(inputs)
-    counts = [len(tokens) for tokens in output.pooler_output]
-    return model.shrunk(inputs, counts) | {"mm_encoder_outputs": {"image": output}}, attention
+        return inputs, {}
+    features: list[Tensor] = []
+    seen: list[dict[int, Tensor]] = []
+    for image in model.image_inputs(inputs):
+        found: dict[int, Tensor] = {}
+        with reading_cls(model, method.vision_layers, found), thinning(model, method, found):
+            output = model.encode_images(image)
+        features += output.pooler_output
+        seen.append(found)
+    output.pooler_output = features
+    shrunk = model.shrunk(inputs, [len(tokens) for tokens in features])
+    attention = {layer: torch.cat([found[layer] for found in seen]) for layer in seen[0]}
+    return shrunk | {"mm_encoder_outputs": {"image": output}}, attention

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import reduce
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import create_model
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from halluc.models import VisionLanguageModel
 
 ALONE = ("combine",)
+ROWS: tuple[Literal["all", "after_image", "last"], ...] = ("all", "after_image", "last")
 
 
 def find(name: str) -> type[Method]:
@@ -55,7 +56,6 @@ def _composite(name: str, parts: tuple[type[Method], ...]) -> type[Method]:
         "name": name,
         "parts": parts,
         "card": MethodCard(f"{name}: the parts in this order", "-", 0, "-", "-"),
-        "rows": "last" if all(part.rows == "last" for part in parts) else "after_image",
         "vision_layers": tuple(sorted({layer for part in parts for layer in part.vision_layers})),
         "Params": create_model("Params", __base__=MethodParams, **fields),
         "__doc__": "Several methods at once.",
@@ -77,6 +77,14 @@ class Composite(Method):
     def __init__(self, params: Any) -> None:
         super().__init__(params)
         self.methods = [part(getattr(params, part.name)) for part in self.parts]
+        wanted = {method.rows for method in self.methods}
+        self.rows = next(rows for rows in ROWS if rows in wanted)
+
+    @classmethod
+    def requires(cls, params: Any, config: Any, model: str) -> None:
+        """What each part requires."""
+        for part in cls.parts:
+            part.requires(getattr(params, part.name), config, model)
 
     @classmethod
     def resolve(cls, params: Any, model: VisionLanguageModel) -> MethodParams:
@@ -106,12 +114,19 @@ class Composite(Method):
         """The parts that declare a seam and act in this layer, each with its own site."""
         for method, state in zip(self.methods, site.state, strict=True):
             if seam in method.declared() and site.layer in method.layers(site.n_layers):
-                rows = site.rows
-                if method.rows == "last":
-                    rows = rows.clone()
-                    rows[:, :-1] = False
                 own = replace(site.prompted, state=state)
-                yield method, replace(site, rows=rows, prompted=own)
+                yield method, replace(site, rows=_rows(method, site), prompted=own)
+
+
+def _rows(method: Method, site: Site) -> Tensor:
+    """The rows a part edits among those the composite is handed, bool [B, R]."""
+    rows = site.rows.clone()
+    if method.rows == "last":
+        rows[:, :-1] = False
+    elif method.rows == "after_image" and site.prefill:
+        after = site.image_columns.flip(1).cumsum(1).flip(1) == 0
+        rows &= after[:, -rows.shape[1] :]
+    return rows
 
 
 class _Seams(Composite):

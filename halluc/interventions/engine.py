@@ -159,6 +159,8 @@ class Engine:
         )
         if n_rows == 1 or self.method.rows == "last":
             rows, start = image.new_ones(image.shape[0], 1), n_rows - 1
+        elif self.method.rows == "all":
+            rows, start = prompted.attention_mask.bool()[:, -n_rows:], 0
         else:
             after = prompted.image_mask.flip(1).cumsum(1).flip(1) == 0
             after &= prompted.attention_mask.bool()
@@ -167,7 +169,9 @@ class Engine:
             rows = rows[:, start:]
         if repeats > 1:
             image, real, rows = (x.repeat_interleave(repeats, 0) for x in (image, real, rows))
-        return Site(layer, self.model.n_layers, n_rows > 1, image, real, rows, prompted), start
+        model = self.model
+        site = Site(layer, model.n_layers, model.n_heads, n_rows > 1, image, real, rows, prompted)
+        return site, start
 
 
 @contextmanager

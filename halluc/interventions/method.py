@@ -56,15 +56,15 @@ class Method:
     """An inference-time intervention; overriding a seam declares it.
 
     Attributes:
-        rows: Which query rows `scores` and `weights` receive: those after the image, or only the
-            last row of each forward pass.
+        rows: Which query rows `scores` and `weights` receive: those after the image, only the last
+            row of each forward pass, or all that are not padding.
         vision_layers: Layers of the vision tower whose CLS attention the method reads.
         noop: Parameters under which the method changes nothing; a test holds it to that.
     """
 
     name: ClassVar[str]
     card: ClassVar[MethodCard]
-    rows: ClassVar[Literal["after_image", "last"]] = "after_image"
+    rows: Literal["after_image", "last", "all"] = "after_image"
     vision_layers: ClassVar[tuple[int, ...]] = ()
     noop: ClassVar[dict[str, Any]] = {}
 
@@ -73,6 +73,18 @@ class Method:
 
     def __init__(self, params: MethodParams) -> None:
         self.params = params
+
+    @classmethod
+    def requires(cls, params: Any, config: Any, model: str) -> None:
+        """Refuse a model by its transformers configuration, before its weights are loaded.
+
+        Args:
+            config: The model's configuration.
+            model: Its name, for the message.
+
+        Raises:
+            UserError: Naming what the model lacks.
+        """
 
     @classmethod
     def resolve(cls, params: Any, model: VisionLanguageModel) -> MethodParams:
@@ -159,12 +171,15 @@ class Method:
     def tokens(self, site: VisionSite, hidden: Tensor) -> Tensor:
         """Drop or merge patches behind a layer of the vision tower; placeholders shrink with them.
 
+        Images are encoded one at a time here, so that none can see how many patches another lost.
+
         Args:
             site: Which layer, its CLS attention and values.
             hidden: The layer's output [N, 1 + P, D], CLS first.
 
         Returns:
-            [N, 1 + P', D]; the same P' for every image. Patches that stay keep their order.
+            [N, 1 + P', D]. At the layer of the features P' is the same for images of one size.
+            Patches that stay keep their order.
         """
         raise NotImplementedError
 

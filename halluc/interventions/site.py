@@ -40,7 +40,7 @@ class VisionSite:
         values: The layer's value vectors [N, H, 1 + P, d].
         state: The method's memory of these images, an empty dictionary at the first layer. Its
             entry "kept" numbers the original patches that remain, int [N, P'] (a merged token
-            goes by one of its patches).
+            goes by one of its patches); `keep` writes it.
     """
 
     layer: int
@@ -49,6 +49,22 @@ class VisionSite:
     attention: Tensor
     values: Tensor
     state: dict[str, Any]
+
+    def keep(self, hidden: Tensor, patches: Tensor) -> Tensor:
+        """The CLS token and some patches of a layer's output, noted in the state.
+
+        Args:
+            hidden: [N, 1 + P, D].
+            patches: Which of the P stay, ascending, int [N, P'].
+
+        Returns:
+            [N, 1 + P', D].
+        """
+        before = self.state.get("kept")
+        self.state["kept"] = patches if before is None else before.gather(1, patches)
+        index = patches.new_zeros(len(patches), 1 + patches.shape[1])
+        index[:, 1:] = patches + 1
+        return hidden.gather(1, index[:, :, None].expand(-1, -1, hidden.shape[-1]))
 
 
 @dataclass
@@ -88,6 +104,7 @@ class Site:
     Attributes:
         layer: 0-based index among the language model's layers.
         n_layers: How many there are.
+        n_heads: H, query heads of each.
         prefill: True while the prompt is read, False for every generated token.
         image_columns: Keys of THIS layer that are image tokens, bool [B, K].
         real: Keys of this layer that are not padding, bool [B, K].
@@ -97,6 +114,7 @@ class Site:
 
     layer: int
     n_layers: int
+    n_heads: int
     prefill: bool
     image_columns: Tensor
     real: Tensor

@@ -80,8 +80,9 @@ def thinning(
 
     with switched(model, "vision", attend), ExitStack() as stack:
         for layer, module in enumerate(model.vision_layers):
+            # In front: transformers' own hooks, which stay once set, record the hidden states.
             handle = module.register_forward_hook(
-                lambda _m, _i, output, layer=layer: thin(layer, output)
+                lambda _m, _i, output, layer=layer: thin(layer, output), prepend=True
             )
             stack.callback(handle.remove)
         yield

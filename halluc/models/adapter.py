@@ -60,6 +60,12 @@ class VisionLanguageModel:
         """How many layers the language model has."""
         return len(self.layers)
 
+    @property
+    def n_heads(self) -> int:
+        """How many query heads each of them has."""
+        count: int = self.model.config.get_text_config().num_attention_heads
+        return count
+
     @cached_property
     def attention_modules(self) -> list[nn.Module]:
         """Each layer's self-attention, in order."""
@@ -209,6 +215,13 @@ class VisionLanguageModel:
                     value = nn.functional.pad(value, (short, 0), value=fill)
                 stacks.setdefault(key, []).append(value)
         return {key: torch.cat(values) for key, values in stacks.items()} | rest
+
+    def image_inputs(self, inputs: Mapping[str, Tensor]) -> list[dict[str, Tensor]]:
+        """The vision tower's inputs of each image alone, in the order of their rows."""
+        text = ("input_ids", "attention_mask")
+        rest = {key: value for key, value in inputs.items() if key not in text}
+        count = len(inputs["pixel_values"])
+        return [{key: value[i : i + 1] for key, value in rest.items()} for i in range(count)]
 
     def encode_images(self, inputs: Mapping[str, Tensor]) -> Any:
         """The vision tower's and projector's output; `pooler_output` holds [n, D] an image."""

@@ -5,11 +5,25 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from transformers import AutoModelForImageTextToText, AutoProcessor
+from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 
 from halluc.errors import UserError
 from halluc.models.adapter import VisionLanguageModel
 from halluc.models.names import locate
+
+
+def load_config(name: str, revision: str | None = None) -> Any:
+    """Load a model's configuration alone.
+
+    Raises:
+        UserError: If it cannot be found, or is no configuration transformers knows.
+    """
+    kwargs = {"revision": revision} if revision else {}
+    try:
+        return AutoConfig.from_pretrained(locate(name), **kwargs)
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(f"model {name!r} cannot be loaded: {reason}") from error
 
 
 def load_model(

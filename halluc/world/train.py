@@ -1,9 +1,10 @@
 """Trains the glyph model: `python -m halluc.world.train --output halluc/world/glyph`.
 
-Two stages, each with its own steps, both from scenes made on the spot:
+Three stages, each with its own steps, all from scenes made on the spot:
 
 1. see: the vision tower and projector learn to say, at each patch, the word for what is under it;
-2. speak: everything learns to describe and to answer, with the first stage's aims kept alive.
+2. speak: everything learns to describe and to answer, with the first stage's aims kept alive;
+3. polish: the same at lower rates and without aids, until descriptions stop repeating themselves.
 
 On a CPU each core has a process and a thread of its own, which sees its share of every step's
 scenes; they meet once a step to average gradients. (Two threads on one step meet thousands of
@@ -54,6 +55,7 @@ class Stage:
 STAGES: tuple[Stage, ...] = (
     Stage("see", 1600, 32, {"vision": 4e-3, "text": 0.0, "other": 1.5e-3}),
     Stage("speak", 1900, 24, {"vision": 1e-3, "text": 2.5e-3, "other": 1.5e-3}),
+    Stage("polish", 900, 24, {"vision": 5e-4, "text": 1.5e-3, "other": 8e-4}),
 )
 AID_UNTIL = 0.6
 """The weight of the heads that read a word falls to nothing over this share of stage two."""
@@ -120,10 +122,10 @@ class Trainer:
         tokens, cls = see(self.model, seen.pixels)
         parts = seeing_losses(self.model, self.heads, seen, tokens, cls)
         loss = parts["name"] + 0.5 * parts["hue"] + 0.2 * parts["column"] + 2.0 * parts["whole"]
-        if stage.name == "speak":
+        if stage.name != "see":
             talk = self._move(talks(scenes, self.tokenizer, self.seed))
             said = speaking_losses(self.model, self.heads, talk, tokens, self.prefix)
-            guide = max(0.0, 1 - self.step / (AID_UNTIL * stage.steps))
+            guide = max(0.0, 1 - self.step / (AID_UNTIL * stage.steps)) * (stage.name == "speak")
             loss = 0.3 * loss + said["caption"] + said["answer"] + 0.1 * said["end"]
             aid = said["presence"] + 0.5 * (said["its_hue"] + said["its_side"])
             loss = loss + guide * aid

@@ -10,6 +10,7 @@ from PIL import Image
 
 from halluc.arguments import method_params
 from halluc.calibration import Calibration, Handful, find_calibration, read, refuse_overlap
+from halluc.calibration.heads import chosen
 from halluc.calibration.run import run_calibration
 from halluc.calibration.sources import drawn, from_folder
 from halluc.config import MethodConfig, ModelConfig, RunConfig
@@ -133,3 +134,23 @@ def test_name_holds_the_content() -> None:
     other = one.model_copy(update={"params": {"tau": 4.0}})
     assert one.name != other.name
     assert one.name == one.model_copy(update={"report": {"x": 1}}).name
+
+
+@pytest.mark.parametrize("name", ["act", "zerotuning"])
+def test_heads_are_found_one_by_one(name: str, tiny: Path, tmp_path: Path) -> None:
+    params = method_params(name, {})
+    found, _ = run_calibration(find(name), params, str(tiny), None, None, 6, False, tmp_path)
+    assert found.labelled
+    heads = found.params["heads"]
+    assert all(0 <= head < 4 for members in heads.values() for head in members)
+    if name == "zerotuning":
+        merits = found.report["merit_by_gamma"]
+        assert merits[found.params["gamma"]] == max(merits.values())
+    else:
+        assert found.report["with"]["entropy"] > 0
+
+
+def test_chosen_heads_are_the_best_of_those_that_help() -> None:
+    found = {(0, 0): 0.2, (0, 1): -0.1, (2, 1): 0.3, (2, 0): 0.1, (1, 0): 0.0}
+    assert chosen(found) == {0: (0,), 2: (0, 1)}
+    assert chosen(found, 2) == {0: (0,), 2: (1,)}

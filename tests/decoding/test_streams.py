@@ -10,6 +10,7 @@ from torch import Tensor
 
 from halluc.config import DecodingConfig
 from halluc.decoding.generate import generate
+from halluc.decoding.streams import encoded_images
 from halluc.interventions import Asked, Method, VisionSite
 from halluc.models import VisionLanguageModel
 from tests.families import llava
@@ -112,3 +113,38 @@ def test_half_the_patches_make_half_the_tokens() -> None:
 
     tokens(model, Spy, DecodingConfig())
     assert set(seen) == {8}
+
+
+class AtTheFeatures(Half):
+    """Keeps every other patch of the very output the language model reads."""
+
+    name = "at-the-features"
+
+    def tokens(self, site: VisionSite, hidden: Tensor) -> Tensor:
+        if site.layer != site.features:
+            return hidden
+        patches = torch.arange(0, hidden.shape[1] - 1, 2, device=hidden.device)
+        return site.keep(hidden, patches.expand(len(hidden), -1))
+
+
+def test_thinning_at_the_features_holds_for_every_image() -> None:
+    # transformers records hidden states by hooks of its own, which stay from the first image on.
+    model = llava()
+    inputs = asked(model, 0, 1).inputs
+    with torch.inference_mode():
+        whole = model.encode_images(inputs).pooler_output
+        shrunk, _ = encoded_images(model, AtTheFeatures(Method.Params()), inputs)
+    for features, all_of_them in zip(
+        shrunk["mm_encoder_outputs"]["image"].pooler_output, whole, strict=True
+    ):
+        assert torch.allclose(features, all_of_them[::2], atol=1e-5)
+
+
+def test_keeping_twice_numbers_the_original_patches() -> None:
+    state: dict[str, Any] = {}
+    site = VisionSite(0, 1, 0, torch.empty(0), torch.empty(0), state)
+    hidden = torch.arange(7.0).view(1, 7, 1)
+    once = site.keep(hidden, torch.tensor([[0, 2, 3, 5]]))
+    assert once.flatten().tolist() == [0, 1, 3, 4, 6]
+    assert site.keep(once, torch.tensor([[1, 3]])).flatten().tolist() == [0, 3, 6]
+    assert state["kept"].tolist() == [[2, 5]]

@@ -29,6 +29,10 @@ def test_a_part_that_does_nothing_leaves_the_other_as_it_is() -> None:
         ("vhr+paint", "paint.alpha=0,paint.beta=0", "vhr"),
         ("var+vhr", "var.keep=1", "vhr"),
         ("paint+var", "var.keep=1", "paint"),
+        ("act+var", "act.beta=1", "var"),
+        ("act+paint", "act.beta=1", "paint"),
+        ("flowcut+vhr", "vhr.gain=1", "flowcut"),
+        ("zerotuning+paint", "zerotuning.gamma=1", "paint"),
     ):
         alone, _ = answer(model, build(other, model), asked(model, 0, 1))
         assert torch.allclose(together(model, name, noop), alone, atol=1e-4)

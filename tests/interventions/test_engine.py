@@ -63,6 +63,13 @@ class LoudScores(Method):
         return scores + 3.0 * site.image_columns[:, None, None, :]
 
 
+class LoudEverywhere(LoudScores):
+    """The same on all rows, before the image too."""
+
+    name = "loud-everywhere"
+    rows = "all"
+
+
 def build(cls: type[Method]) -> Method:
     return cls(cls.Params())
 
@@ -112,7 +119,7 @@ def test_leaving_restores_the_model(raises: bool) -> None:
     assert not any(m._forward_pre_hooks for m in model.model.modules())
 
 
-@pytest.mark.parametrize("cls", [LooksAway, Loud, LoudScores])
+@pytest.mark.parametrize("cls", [LooksAway, Loud, LoudScores, LoudEverywhere])
 def test_batch_and_padding_do_not_change_an_edit(cls: type[Method]) -> None:
     model = llava()
     batch = logits(model, build(cls), prompts(model, SHORT, LONG))
@@ -125,7 +132,7 @@ def test_batch_and_padding_do_not_change_an_edit(cls: type[Method]) -> None:
 
 
 @pytest.mark.parametrize("beams", [1, 3])
-@pytest.mark.parametrize("cls", [Identity, LooksAway, Loud, LoudScores])
+@pytest.mark.parametrize("cls", [Identity, LooksAway, Loud, LoudScores, LoudEverywhere])
 def test_generation_agrees_between_batch_and_single(cls: type[Method], beams: int) -> None:
     model = llava()
     batch = generate(model, build(cls), prompts(model, SHORT, LONG), num_beams=beams)
@@ -156,6 +163,24 @@ def test_bias_and_scores_are_two_ways_to_the_same_edit() -> None:
     assert torch.allclose(
         logits(model, build(After), inputs), logits(model, build(AfterOnly), inputs), atol=1e-5
     )
+
+
+def test_all_rows_are_the_real_ones_and_edited_as_the_kernel_would() -> None:
+    model = llava()
+    inputs = prompts(model, SHORT, LONG)
+    seen: list[Site] = []
+
+    class Spy(LoudEverywhere):
+        def scores(self, site: Site, scores: Tensor) -> Tensor:
+            seen.append(site)
+            return super().scores(site, scores)
+
+    assert torch.allclose(
+        logits(model, build(Spy), inputs), logits(model, build(Loud), inputs), atol=1e-5
+    )
+    assert torch.equal(seen[0].rows, inputs["attention_mask"].bool())
+    assert seen[0].rows.sum(1).unique().numel() == 2  # one of them is padded
+    assert seen[0].n_heads == 4
 
 
 def test_a_seam_that_binds_to_nothing_is_an_error() -> None:

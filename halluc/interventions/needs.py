@@ -1,0 +1,108 @@
+"""What a method asks of a model, refused with the reason where its configuration lacks it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from halluc.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from halluc.models import VisionLanguageModel
+
+Heads = dict[int, tuple[int, ...]]
+"""Heads of some layers, 0-based."""
+
+_CLS_TOWERS = (
+    "clip_vision_model", "dinov2", "blip_2_vision_model", "instructblip_vision_model",
+)  # fmt: skip
+
+
+def needs_cls(name: str, config: Any, model: str) -> None:
+    """Refuse a vision tower that has no CLS token in front of its patches.
+
+    Raises:
+        UserError: Naming the tower.
+    """
+    tower = getattr(config, "vision_config", None)
+    kind = getattr(tower, "model_type", "none")
+    if kind not in _CLS_TOWERS:
+        raise UserError(
+            f"method {name!r} reads the CLS token's attention, and the vision tower of "
+            f"{model!r} ({kind}) has no CLS token; towers that do: {', '.join(_CLS_TOWERS)}"
+        )
+
+
+def needs_loose_patches(name: str, config: Any, model: str) -> None:
+    """Refuse a model that lays patches out on a grid again, or reads several vision layers.
+
+    Raises:
+        UserError: Saying which of the two.
+    """
+    if getattr(config, "image_grid_pinpoints", None):
+        raise UserError(
+            f"method {name!r} drops patches, and {model!r} lays the patches of an image's "
+            "tiles out on one grid; a model with one tile an image would do"
+        )
+    if not isinstance(getattr(config, "vision_feature_layer", None), int):
+        raise UserError(
+            f"method {name!r} drops patches before the vision layer the language model reads, and "
+            f"{model!r} does not read exactly one"
+        )
+
+
+def needs_text_first(name: str, model: VisionLanguageModel) -> None:
+    """Refuse a model whose prompt starts with the image: its first token is no attention sink.
+
+    Raises:
+        UserError: If it does.
+    """
+    text = model.render("?")
+    first = model.processor.tokenizer(text)["input_ids"][0]
+    if first == model.model.config.image_token_id:
+        raise UserError(
+            f"method {name!r} scales attention to the prompt's first token, and a prompt of "
+            f"{model.name!r} starts with the image; it needs a text token there"
+        )
+
+
+def needs_heads(name: str, heads: Heads, model: VisionLanguageModel) -> None:
+    """Refuse heads the model does not have.
+
+    Raises:
+        UserError: Naming the first.
+    """
+    for layer, chosen in heads.items():
+        if not 0 <= layer < model.n_layers:
+            raise UserError(
+                f"method {name!r}: heads names layer {layer}; {model.name!r} has layers 0 to "
+                f"{model.n_layers - 1}"
+            )
+        for head in chosen:
+            if not 0 <= head < model.n_heads:
+                raise UserError(
+                    f"method {name!r}: heads names head {head} of layer {layer}; {model.name!r} "
+                    f"has heads 0 to {model.n_heads - 1}"
+                )
+
+
+def needs_layers(name: str, first: int, last: int, model: VisionLanguageModel) -> None:
+    """Refuse a range of layers, both ends included, that is empty or leaves the model.
+
+    Raises:
+        UserError: Saying what the model has.
+    """
+    if not 0 <= first <= last < model.n_layers:
+        raise UserError(
+            f"method {name!r}: first_layer {first} to last_layer {last} is no range within the "
+            f"layers 0 to {model.n_layers - 1} of {model.name!r}"
+        )
+
+
+def head_mask(like: Tensor, heads: Heads | None, layer: int, n_heads: int) -> Tensor:
+    """The chosen heads of a layer, bool [1, H, 1, 1] on the device of `like`; None chooses all."""
+    chosen = range(n_heads) if heads is None else heads.get(layer, ())
+    mask = like.new_zeros(n_heads).bool()
+    mask[list(chosen)] = True
+    return mask.view(1, n_heads, 1, 1)

@@ -1,0 +1,133 @@
+"""CMAI: Cross-Modality Attention Inhibition, a reading of the paper where it is silent.
+
+How much a text token should look at an image token is asked of the other text tokens too: its focus
+is its own attention to the image plus that of the text tokens it attends to. Pairs of low focus are
+masked in the layers that follow.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from halluc.errors import UserError
+from halluc.interventions import Method, MethodCard, MethodParams, method
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from halluc.interventions import Prompted, Site
+    from halluc.models import VisionLanguageModel
+
+_MASKED = -1e9  # far below any logit, and finite, so that no row can become undefined
+
+
+def focus(to_image: Tensor, to_text: Tensor, text_to_image: Tensor) -> Tensor:
+    """F = A_tv + A_tt A_tv: a row's attention to the image, and that of the text it attends to.
+
+    Args:
+        to_image: The rows' attention to image tokens, mean over heads [B, R, K].
+        to_text: Their attention to other text tokens behind the image [B, R, T].
+        text_to_image: The attention of those to image tokens [B, T, K].
+
+    Returns:
+        [B, R, K], 0 outside the image.
+    """
+    return to_image + to_text @ text_to_image
+
+
+def unfocused(found: Tensor, image_columns: Tensor, share: float) -> Tensor:
+    """The image columns of least focus in each row.
+
+    Args:
+        found: From `focus` [B, R, K].
+        image_columns: bool [B, K].
+        share: How many of them, rounded down.
+
+    Returns:
+        bool [B, R, K].
+    """
+    outside = ~image_columns[:, None]
+    order = found.masked_fill(outside, float("inf")).argsort(dim=-1, stable=True)
+    rank = order.argsort(-1)
+    count = (share * image_columns.sum(-1).double() + 1e-9).floor()
+    return (rank < count[:, None, None]) & ~outside
+
+
+@method("cmai")
+class CMAI(Method):
+    """Masks the quarter of the image each text row focuses on least, in layers behind L/4."""
+
+    card = MethodCard(
+        title="Enhancing Instruction-Following Capability of Visual-Language Models by Reducing "
+        "Image Redundancy",
+        authors="Yang et al.",
+        year=2024,
+        venue="arXiv",
+        paper="arXiv:2411.15453",
+        deviations=(
+            "a reading of the paper where it is silent, and only its CMAI half; no code was found",
+            "its target is instruction following, not hallucination",
+            "which layer the focus comes from is our choice: layer L/4, for all that follow",
+            "how many pairs are masked is our choice: the lowest quarter of a row",
+            "A_tt leaves out a token's attention to itself: the focus asks other text tokens",
+            "generated rows aggregate over the prompt's text and not over earlier generated "
+            "tokens, so that beams may change places",
+        ),
+    )
+    noop = {"share": 0.0}
+
+    class Params(MethodParams):
+        """CMAI's parameters."""
+
+        share: float = Field(0.25, ge=0, lt=1, description="share of the image masked in a row")
+        layer: int | None = Field(None, ge=0, description="where focus is read; None: L/4")
+
+    params: Params
+
+    @classmethod
+    def resolve(cls, params: Params, model: VisionLanguageModel) -> Params:
+        """Fill in the layer.
+
+        Raises:
+            UserError: If no layer follows it.
+        """
+        layer = model.n_layers // 4 if params.layer is None else params.layer
+        if layer >= model.n_layers - 1:
+            raise UserError(
+                f"method 'cmai': no layer follows layer {layer}; {model.name!r} has layers 0 to "
+                f"{model.n_layers - 1}"
+            )
+        return params.model_copy(update={"layer": layer})
+
+    def layers(self, n_layers: int) -> range:
+        """The layer focus is read in, and all that follow."""
+        assert self.params.layer is not None
+        return range(self.params.layer, n_layers)
+
+    def begin(self, prompted: Prompted) -> dict[str, Tensor]:
+        """Attention to the image of the text behind it, "text" [B, T, L]; pairs "masked" now."""
+        return {}
+
+    def scores(self, site: Site, scores: Tensor) -> Tensor:
+        """Read the focus in one layer, mask by it in those that follow."""
+        if site.layer == self.params.layer:
+            site.state["masked"] = self._unfocused(site, scores.softmax(-1).mean(1))
+            return scores
+        masked: Tensor = site.state["masked"]
+        return scores + _MASKED * masked[:, None].to(scores)
+
+    def _unfocused(self, site: Site, attention: Tensor) -> Tensor:
+        """Pairs to mask, from attention averaged over heads [B, R, K]."""
+        prompt, keys = site.prompted.input_ids.shape[1], attention.shape[-1]
+        to_image = attention * site.image_columns[:, None]
+        if site.prefill:
+            site.state["text"] = to_image * site.rows[:, :, None]
+        text = site.state["text"]
+        to_text = attention[:, :, prompt - text.shape[1] : prompt]
+        if site.prefill:
+            to_text = to_text.tril(-1)  # other tokens than itself
+        grown = text.new_zeros(*text.shape[:2], keys)
+        grown[:, :, :prompt] = text
+        return unfocused(focus(to_image, to_text, grown), site.image_columns, self.params.share)

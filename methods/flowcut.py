@@ -1,0 +1,124 @@
+"""FlowCut: prunes patches inside the vision tower, a few behind every other layer.
+
+A patch's score is the share of the CLS token's attention it gets, plus how similar its value vector
+is to the CLS token's, times that vector's size; scores are accumulated over layers. The more evenly
+the CLS token spreads its attention, the fewer patches a layer drops.
+"""
+
+from __future__ import annotations
+
+from math import log, sqrt
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from halluc.errors import UserError
+from halluc.interventions import Method, MethodCard, MethodParams, method
+from halluc.interventions.needs import needs_cls, needs_loose_patches
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from halluc.interventions import VisionSite
+
+
+def information_flow(attention: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+    """Score patches in one layer.
+
+    Args:
+        attention: The CLS token's attention to all tokens [N, H, 1 + P].
+        values: Value vectors [N, H, 1 + P, d].
+
+    Returns:
+        Scores (rel + sem) * |mean_h v|_1 [N, P], and rel, the CLS token's attention among patches
+        [N, P], which sums to 1.
+    """
+    relation = attention.float().mean(1)[:, 1:]
+    relation = relation / relation.sum(-1, keepdim=True)
+    values = values.float()
+    similarity = (values[:, :, :1] * values).sum(-1).softmax(-1).mean(1)[:, 1:]
+    similarity = similarity / similarity.sum(-1, keepdim=True)
+    size = values.mean(1)[:, 1:].abs().sum(-1)
+    return (relation + similarity) * size, relation
+
+
+def to_drop(relation: Tensor, target: int, layers_left: int) -> int:
+    """How many patches go behind a layer: (N - target) / sqrt(rpl) * (1 - H^2), rounded.
+
+    Args:
+        relation: One image's CLS attention among its N patches, summing to 1 [N].
+        target: Patches to end with.
+        layers_left: rpl, layers until the last that prunes; 0 in that layer.
+    """
+    count = relation.shape[0]
+    if layers_left == 0:
+        return max(count - target, 0)
+    entropy = -float((relation * relation.clamp(min=1e-12).log()).sum()) / log(max(count, 2))
+    wished = round((count - target) / sqrt(layers_left) * (1 - entropy**2))
+    return min(max(wished, 0), max(count - target, 0))
+
+
+@method("flowcut")
+class FlowCut(Method):
+    """Prunes to a third of the patches behind every other layer of the vision tower."""
+
+    card = MethodCard(
+        title="FlowCut: Rethinking Redundancy via Information Flow for Efficient Vision-Language "
+        "Models",
+        authors="Tong et al.",
+        year=2025,
+        venue="NeurIPS",
+        paper="arXiv:2505.19536",
+        code="https://github.com/TungChintao/FlowCut@a2ecd24",
+        deviations=(
+            "images are encoded one at a time and each drops as many patches as its own entropy "
+            "says; the code takes a batch's largest count, the same at the batch size 1 it runs at",
+            "the default is a share, 192 of LLaVA-1.5's 576, so that it means the same elsewhere",
+            "one tile an image: the second cut in the language model that LLaVA-NeXT and Qwen2-VL "
+            "get is not made",
+            "towers without a CLS token, for which the paper averages the patches, are refused",
+        ),
+    )
+    noop = {"target": 1.0}
+
+    class Params(MethodParams):
+        """FlowCut's parameters."""
+
+        target: float = Field(1 / 3, gt=0, description="patches left; up to 1 a share of all")
+
+    params: Params
+
+    @classmethod
+    def requires(cls, params: Params, config: Any, model: str) -> None:
+        """A CLS token, loose patches, and as many of them as are to be left."""
+        needs_cls("flowcut", config, model)
+        needs_loose_patches("flowcut", config, model)
+        vision = config.vision_config
+        total = (vision.image_size // vision.patch_size) ** 2
+        if params.target > max(total, 1):
+            raise UserError(
+                f"method 'flowcut': target {params.target:g} exceeds the {total} patches of "
+                f"{model!r}; a number up to 1 is a share of them"
+            )
+
+    def tokens(self, site: VisionSite, hidden: Tensor) -> Tensor:
+        """Score the patches; prune behind every other layer, the last one before the features."""
+        layers_left = max(site.features - 1, 0) - site.layer
+        state, patches = site.state, hidden.shape[1] - 1
+        if site.layer == 0:
+            state["target"] = self.count(patches)
+        if layers_left < 0 or patches <= state["target"]:
+            return hidden
+        score, relation = information_flow(site.attention, site.values)
+        state["score"] = (state["score"] + score) / 2 if "score" in state else score
+        if layers_left % 2:
+            return hidden
+        drop = max(to_drop(image, state["target"], layers_left) for image in relation)
+        stay = state["score"].topk(patches - drop, dim=-1).indices.sort(-1).values
+        state["score"] = state["score"].gather(1, stay)
+        return site.keep(hidden, stay)
+
+    def count(self, total: int) -> int:
+        """Patches left of `total`."""
+        target = self.params.target
+        return max(1, round(target * total)) if target <= 1 else min(round(target), total)

@@ -1,0 +1,156 @@
+"""VMTC: Visual-Modality Token Compression, a reading of the paper where it is silent.
+
+Patches the vision tower's CLS token attends to most stay as they are. The others are clustered by
+the direction of their features, and each cluster becomes one token, the mean of its members
+weighted by their importance.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from halluc.interventions import Method, MethodCard, MethodParams, method
+from halluc.interventions.needs import needs_cls, needs_loose_patches
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from halluc.interventions import VisionSite
+
+
+def cluster(points: Tensor, count: int, iterations: int) -> Tensor:
+    """k-means on cosine similarity, the same on every call: no seed is drawn.
+
+    It starts from the first point and, one after the other, the point least similar to those
+    chosen. A cluster that loses all its points takes the one least similar to its own centre.
+
+    Args:
+        points: [P, D].
+        count: Clusters, at most P.
+        iterations: Rounds of assigning and averaging.
+
+    Returns:
+        The cluster of each point, int [P]; none is empty.
+    """
+    unit = points / points.norm(dim=-1, keepdim=True).clamp(min=1e-12)
+    seeds = [0]
+    nearest = unit @ unit[0]
+    for _ in range(count - 1):
+        nearest[seeds[-1]] = float("inf")  # never chosen twice
+        seeds.append(int(nearest.argmin()))
+        nearest = nearest.maximum(unit @ unit[seeds[-1]])
+    centres = unit[seeds]
+    labels = _assigned(unit @ centres.T)
+    for _ in range(iterations):
+        sums = unit.new_zeros(count, unit.shape[1]).index_add(0, labels, unit)
+        centres = sums / sums.norm(dim=-1, keepdim=True).clamp(min=1e-12)
+        labels = _assigned(unit @ centres.T)
+    return labels
+
+
+def _assigned(similarity: Tensor) -> Tensor:
+    """Each point's most similar centre [P], from similarities [P, C]; no centre is left alone."""
+    own, labels = similarity.max(1)
+    for empty in range(similarity.shape[1]):
+        if bool((labels == empty).any()):
+            continue
+        sizes = labels.bincount(minlength=similarity.shape[1])
+        point = int(own.masked_fill(sizes[labels] == 1, float("inf")).argmin())
+        labels[point], own[point] = empty, float("inf")
+    return labels
+
+
+def compress(
+    patches: Tensor, importance: Tensor, primary: int, clusters: int, iterations: int
+) -> tuple[Tensor, Tensor]:
+    """Keep the most important patches of one image and merge the others.
+
+    Args:
+        patches: Features [P, D].
+        importance: Attention from the CLS token, IPS [P].
+        primary: Patches that stay.
+        clusters: Tokens the others are merged to, at most as many as they are.
+        iterations: Of the k-means.
+
+    Returns:
+        The patches [P, D] with merged tokens in the place of their most important members, and
+        which of them to keep, ascending [primary + clusters].
+    """
+    order = importance.argsort(descending=True, stable=True)
+    top, rest = order[:primary], order[primary:].sort().values
+    out, names = patches.clone(), top.tolist()
+    if clusters:
+        labels = cluster(patches[rest].float(), clusters, iterations)
+        for label in range(clusters):
+            members = rest[labels == label]
+            weight = importance[members].float().clamp(min=1e-12)[:, None]
+            merged = (patches[members].float() * weight).sum(0) / weight.sum()
+            name = int(members[importance[members].argmax()])
+            out[name] = merged.to(patches)
+            names.append(name)
+    return out, top.new_tensor(sorted(names))
+
+
+@method("vmtc")
+class VMTC(Method):
+    """Keeps a quarter of the patches and merges the others to a sixteenth."""
+
+    card = MethodCard(
+        title="Enhancing Instruction-Following Capability of Visual-Language Models by Reducing "
+        "Image Redundancy",
+        authors="Yang et al.",
+        year=2024,
+        venue="arXiv",
+        paper="arXiv:2411.15453",
+        deviations=(
+            "a reading of the paper where it is silent, and only its VMTC half; no code was found",
+            "its target is instruction following, not hallucination; the paper may train with it",
+            "counts are our choice: 1/4 of the patches stay and the others become 1/16 of all "
+            "(144 and 36 of LLaVA-1.5's 576)",
+            "the layer is our choice: the one whose output the language model reads, its CLS "
+            "attention averaged over heads",
+            "k-means starts from farthest points, runs 10 rounds, on the features themselves",
+            "a merged token stands where its most important member stood",
+        ),
+    )
+    noop = {"primary": 1.0}
+
+    class Params(MethodParams):
+        """VMTC's parameters."""
+
+        primary: float = Field(0.25, gt=0, description="patches that stay; up to 1 a share of all")
+        clusters: float = Field(0.0625, ge=0, description="tokens merged; below 1 a share of all")
+        iterations: int = Field(10, ge=0, description="rounds of k-means")
+
+    params: Params
+
+    @classmethod
+    def requires(cls, params: Params, config: Any, model: str) -> None:
+        """A CLS token and loose patches."""
+        needs_cls("vmtc", config, model)
+        needs_loose_patches("vmtc", config, model)
+
+    def tokens(self, site: VisionSite, hidden: Tensor) -> Tensor:
+        """Compress behind the layer the language model reads."""
+        if site.layer != site.features:
+            return hidden
+        total = hidden.shape[1] - 1
+        primary, clusters = self.counts(total)
+        importance = site.attention.mean(1)[:, 1:]
+        merged = hidden.clone()
+        kept = importance.new_zeros(len(hidden), primary + clusters).long()
+        for i, image in enumerate(hidden):
+            merged[i, 1:], kept[i] = compress(
+                image[1:], importance[i], primary, clusters, self.params.iterations
+            )
+        return site.keep(merged, kept)
+
+    def counts(self, total: int) -> tuple[int, int]:
+        """Patches that stay and tokens merged, of `total`; together at most all, at least one."""
+        primary, clusters = self.params.primary, self.params.clusters
+        stay = round(primary * total if primary <= 1 else primary)
+        merged = round(clusters * total if clusters < 1 else clusters)
+        stay = min(max(stay, 1), total)
+        return stay, min(merged, total - stay)

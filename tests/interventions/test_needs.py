@@ -1,0 +1,74 @@
+"""A model that lacks what a method needs is refused with the reason."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from halluc.arguments import key_values
+from halluc.errors import UserError
+from halluc.interventions import REGISTRY
+from halluc.models import VisionLanguageModel
+from tests.families import llava
+
+
+def like_llava(**config: Any) -> VisionLanguageModel:
+    """A tiny LLaVA whose configuration says something else; no weights are looked at."""
+    real = llava()
+    known = {
+        key: getattr(real.model.config, key)
+        for key in ("vision_config", "vision_feature_layer", "image_token_id")
+    }
+    text = real.model.config.get_text_config()
+    changed = SimpleNamespace(**known | config, get_text_config=lambda: text)
+    return VisionLanguageModel("other", SimpleNamespace(config=changed), real.processor)
+
+
+@pytest.mark.parametrize("name", ["flowcut", "vmtc", "paint"])
+def test_no_cls_token(name: str) -> None:
+    model = like_llava(vision_config=SimpleNamespace(model_type="siglip_vision_model"))
+    with pytest.raises(UserError, match=r"'other' \(siglip_vision_model\) has no CLS token"):
+        resolve(name, model)
+
+
+@pytest.mark.parametrize("name", ["flowcut", "vmtc"])
+def test_a_grid_of_tiles_and_several_feature_layers(name: str) -> None:
+    with pytest.raises(UserError, match="lays the patches of an image's tiles out on one grid"):
+        resolve(name, like_llava(image_grid_pinpoints=[[336, 672]]))
+    with pytest.raises(UserError, match="does not read exactly one"):
+        resolve(name, like_llava(vision_feature_layer=[-2, -1]))
+
+
+def test_a_prompt_that_starts_with_the_image() -> None:
+    model = llava()
+    words = model.processor.tokenizer
+    first = words(model.render("?"))["input_ids"][0]
+    assert first == words.bos_token_id
+    with pytest.raises(UserError, match="starts with the image"):
+        resolve("zerotuning", like_llava(image_token_id=first))
+
+
+@pytest.mark.parametrize("name", ["act", "zerotuning"])
+def test_heads_and_layers_the_model_lacks(name: str) -> None:
+    model = llava()
+    with pytest.raises(UserError, match="heads names layer 4; 'tiny-llava' has layers 0 to 3"):
+        resolve(name, model, heads={4: [0]})
+    with pytest.raises(UserError, match="head 4 of layer 1; 'tiny-llava' has heads 0 to 3"):
+        resolve(name, model, heads={1: [0, 4]})
+    with pytest.raises(UserError, match="first_layer 3 to last_layer 2 is no range"):
+        resolve(name, model, first_layer=3, last_layer=2)
+
+
+def test_heads_can_be_typed() -> None:
+    typed = key_values('heads={"1":[0,2],"3":[1]},beta=0.5', "--params")
+    params = REGISTRY.get("act").Params(**typed)
+    assert params.heads == {1: (0, 2), 3: (1,)}  # type: ignore[attr-defined]
+    assert params.beta == 0.5  # type: ignore[attr-defined]
+    assert params.model_dump(mode="json")["heads"] == {"1": [0, 2], "3": [1]}
+
+
+def resolve(name: str, model: VisionLanguageModel, **params: Any) -> None:
+    cls = REGISTRY.get(name)
+    cls.resolve(cls.Params(**params), model)

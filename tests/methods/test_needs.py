@@ -1,0 +1,43 @@
+"""What a model lacks is said before its weights are loaded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from transformers import LlavaConfig, LlavaNextConfig, SiglipVisionConfig
+
+from halluc.errors import UserError
+from halluc.interventions import REGISTRY
+from halluc.interventions.compose import find
+from tests.families import llava
+from tests.test_cli import halluc
+
+
+@pytest.mark.parametrize("name", ["paint", "flowcut", "vmtc", "vhr+flowcut"])
+def test_a_tower_without_cls_is_named(name: str) -> None:
+    config = LlavaConfig(vision_config=SiglipVisionConfig())
+    cls = find(name)
+    with pytest.raises(UserError, match=r"'some/model' \(siglip_vision_model\) has no CLS token"):
+        cls.requires(cls.Params(), config, "some/model")
+
+
+@pytest.mark.parametrize("name", ["flowcut", "vmtc"])
+def test_tiles_on_a_grid_are_refused(name: str) -> None:
+    cls = REGISTRY.get(name)
+    with pytest.raises(UserError, match="lays the patches of an image's tiles out on one grid"):
+        cls.requires(cls.Params(), LlavaNextConfig(), "some/model")
+
+
+@pytest.mark.parametrize("name", REGISTRY.names())
+def test_a_llava_lacks_nothing(name: str) -> None:
+    cls = REGISTRY.get(name)
+    cls.requires(cls.Params(), llava().model.config, "tiny-llava")
+
+
+def test_refused_without_loading_weights(tmp_path: Path) -> None:
+    LlavaConfig(vision_config=SiglipVisionConfig()).save_pretrained(tmp_path / "model")
+    done = halluc("eval", "--model", "model", "--method", "paint", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "has no CLS token" in done.stderr
+    assert not (tmp_path / "runs").exists()

@@ -1,0 +1,144 @@
+"""Variants keep every method's promises, and methods work on what token pruning leaves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from halluc.interventions import REGISTRY, Method, Site, VisionSite
+from halluc.methods.flowcut import FlowCut
+from halluc.methods.paint import guided
+from halluc.methods.vmtc import VMTC
+from halluc.models import VisionLanguageModel
+from tests.families import llava
+from tests.methods.test_promises import answer, asked, build
+
+VARIANTS: list[tuple[str, dict[str, Any]]] = [
+    ("act", {"variant": "paper"}),
+    ("act", {"heads": {1: [0, 2], 3: [1]}}),
+    ("zerotuning", {"gamma": 3.0, "heads": {0: [1], 2: [0, 3]}}),
+    ("cmai", {"layer": 0, "share": 0.6}),
+    ("vmtc", {"primary": 3, "clusters": 4}),
+    ("flowcut", {"target": 2}),
+    ("var", {"variant": "official_code"}),
+    ("var", {"rows": "all", "rho": 1.0, "min_image_mass": 0.0}),
+    ("paint", {"variant": "official_code"}),
+    ("paint", {"gamma": 2.0}),
+    ("paint", {"boost_prompt": False}),
+]
+
+
+@pytest.fixture(scope="module")
+def model() -> VisionLanguageModel:
+    return llava(tower_layers=5)
+
+
+@pytest.mark.parametrize("beams", [1, 3])
+@pytest.mark.parametrize(("name", "params"), VARIANTS)
+def test_batch_and_padding_change_nothing(
+    name: str, params: dict[str, Any], beams: int, model: VisionLanguageModel
+) -> None:
+    logits, tokens = answer(model, build(name, model, **params), asked(model, 0, 1), beams)
+    for row in range(2):
+        alone, one = answer(model, build(name, model, **params), asked(model, row), beams)
+        near = alone[0].isfinite()
+        assert torch.equal(near, logits[row].isfinite())
+        assert torch.allclose(logits[row][near], alone[0][near], atol=1e-3)
+        assert tokens[row, : one.shape[1]].tolist() == one[0].tolist()
+
+
+@pytest.mark.parametrize("name", ["act", "zerotuning", "cmai", "vmtc", "flowcut", "vhr", "paint"])
+def test_defaults_do_something(name: str, model: VisionLanguageModel) -> None:
+    what = asked(model, 0, 1)
+    assert not torch.allclose(
+        answer(model, build(name, model), what)[0], answer(model, build("greedy", model), what)[0]
+    )
+
+
+def test_guidance_is_hand_computed() -> None:
+    # The last has less than a tenth of .8; .8^2 / .5 and .15^2 / .25 are left.
+    seen = torch.tensor([[0.8, 0.15, 0.05]]).log()
+    unseen = torch.tensor([[0.5, 0.25, 0.25]]).log()
+    out = guided(seen + 3, unseen - 1, 2.0).exp()
+    assert out.tolist() == [pytest.approx([1.28, 0.09, 0.0])]
+    plain = guided(seen, unseen, 1.0)[0]
+    assert plain[:2].tolist() == pytest.approx(seen[0, :2].tolist())
+
+
+def test_official_paint_never_boosts_the_prompt(model: VisionLanguageModel) -> None:
+    what = asked(model, 0, 1)
+    official = build("paint", model, variant="official_code")
+    weaker = build("paint", model, variant="official_code", alpha=0.0, beta=0.0)
+    first, _ = answer(model, official, what)
+    second, _ = answer(model, weaker, what)
+    assert torch.equal(first, second)
+    boosted = build("paint", model, variant="official_code", boost_prompt=True)
+    assert not torch.allclose(answer(model, boosted, what)[0], first)
+
+
+def test_all_rows_edit_the_image_too(model: VisionLanguageModel) -> None:
+    loose = {"rho": 1.0, "min_image_mass": 0.0, "tau": 1.5, "sink_dims": (3, 5)}
+    found = [
+        answer(model, build("var", model, rows=rows, **loose), asked(model, 0))[0]
+        for rows in ("after_image", "all")
+    ]
+    assert not torch.allclose(*found, atol=1e-4)
+
+
+def pruned(name: str, pruning: Method) -> type[Method]:
+    """A method that works on what another leaves of the image."""
+
+    class Pruned(REGISTRY.get(name)):  # type: ignore[misc]
+        columns: set[int]
+
+        def tokens(self, site: VisionSite, hidden: Tensor) -> Tensor:
+            return pruning.tokens(site, hidden)
+
+        def observe(self, site: Site, hidden: Tensor) -> None:
+            self.columns |= set(site.image_columns.sum(1).tolist())
+            if type(self).__mro__[1].observe is not Method.observe:
+                super().observe(site, hidden)
+
+    return Pruned
+
+
+@pytest.mark.parametrize(
+    "pruning", [FlowCut(FlowCut.Params(target=6)), VMTC(VMTC.Params(primary=4, clusters=2))]
+)
+@pytest.mark.parametrize("name", ["var", "vhr", "paint", "act", "zerotuning", "cmai"])
+def test_methods_work_on_what_is_left(
+    name: str, pruning: Method, model: VisionLanguageModel
+) -> None:
+    cls = pruned(name, pruning)
+
+    def built() -> Any:
+        method: Any = cls(cls.resolve(cls.Params(), model))
+        method.columns = set()
+        return method
+
+    method = built()
+    logits, tokens = answer(model, method, asked(model, 0, 1))
+    assert method.columns <= {6, 0} and 6 in method.columns  # 0: VHR's copies without image
+    for row in range(2):
+        alone, one = answer(model, built(), asked(model, row))
+        assert torch.allclose(logits[row], alone[0], atol=1e-3)
+        assert tokens[row, : one.shape[1]].tolist() == one[0].tolist()
+
+
+def test_paint_chooses_among_the_patches_left(model: VisionLanguageModel) -> None:
+    cls = pruned("paint", FlowCut(FlowCut.Params(target=6)))
+    method: Any = cls(cls.resolve(cls.Params(local_ratio=0.5), model))
+    method.columns = set()
+    states: list[Any] = []
+    begin = method.begin
+    method.begin = lambda prompted: states.append((prompted, begin(prompted))) or states[-1][1]
+    answer(model, method, asked(model, 0, 1))
+    prompted, state = states[0]
+    assert {a.shape[-1] for a in prompted.vision_attention.values()} == {6}
+    assert prompted.image_mask.sum(1).tolist() == [6, 6]
+    chosen = state["local"] | state["summary"]
+    assert not (chosen & ~prompted.image_mask).any()
+    assert set(state["local"].sum(1).tolist()) <= {1, 2, 3}
