@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import json
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from halluc.errors import UserError
@@ -30,11 +31,13 @@ PUBLISHED = (
 SHA256 = "98728cd2b7fb8b97420b5f3bf14789dcad1d7d980de9c089b82856217387770d"
 
 
+@lru_cache(maxsize=8192)  # a caption is parsed, counted and listed
 def pattern_words(caption: str) -> list[str]:
     """Tokens, each made singular by the rules of pattern 3.6."""
     return [singularize(token) for token in english.tokenize(caption.lower())]
 
 
+@lru_cache(maxsize=8192)
 def wordnet_words(caption: str) -> list[str]:
     """Tokens, each lemmatised by WordNet under the part of speech of its tag."""
     tagged = english.tag(english.tokenize(caption.lower()))
