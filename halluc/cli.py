@@ -30,6 +30,9 @@ def eval_command(
     method: Annotated[str, typer.Option(help="Method; 'halluc list methods'.")] = "greedy",
     method_args: Annotated[str, typer.Option(help="Its parameters: keep=0.4,rho=0.5")] = "",
     benchmarks: Annotated[str, typer.Option(help="Names, or a family: glyph.")] = "glyph",
+    benchmark_args: Annotated[
+        str, typer.Option(help="Their options: folder=DIR,pope_coco.prompt=vcd")
+    ] = "",
     limit: Annotated[int | None, typer.Option(help="Images of each benchmark.")] = None,
     gen_kwargs: Annotated[str, typer.Option(help="Decoding: do_sample=true,num_beams=5")] = "",
     batch_size: Annotated[int, typer.Option(help="Prompts answered together.")] = 32,
@@ -46,7 +49,7 @@ def eval_command(
     """Evaluate a method beside the greedy baseline; print both and their difference."""
     config = _config(
         method=(method, method_args),
-        benchmarks=benchmarks,
+        benchmarks=(benchmarks, benchmark_args),
         decoding=gen_kwargs,
         model={"name": model, "revision": revision, "dtype": dtype, "device": device},
         limit=limit,
@@ -127,6 +130,61 @@ def list_command(
 
 
 @app.command()
+def score(
+    run: Annotated[Path | None, typer.Argument(help="A run folder to rescore.")] = None,
+    answers: Annotated[Path | None, typer.Option(help="Answers in the official format.")] = None,
+    benchmark: Annotated[str | None, typer.Option(help="Whose format that is.")] = None,
+    labels: Annotated[Path | None, typer.Option(help="Question or annotation file.")] = None,
+    ground_truth: Annotated[Path | None, typer.Option(help="CHAIR's objects per image.")] = None,
+    chair_tables: Annotated[Path | None, typer.Option(help="CHAIR's synonym tables.")] = None,
+    judge: Annotated[str | None, typer.Option(help="endpoint:MODEL or local:MODEL.")] = None,
+    protocol: Annotated[str, typer.Option(help="Whose scorer; 'all' with a run.")] = "official",
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Score stored answers, or an answers file of any harness, without a model."""
+    from halluc.scoring.rescore import of_files, of_run, tables
+
+    if (run is None) == (answers is None):
+        raise UserError("give a run folder, or --answers FILE with --benchmark NAME")
+    if run is not None:
+        found = of_run(run, protocol)
+    elif benchmark is None:
+        raise UserError("--answers needs --benchmark: whose format is it?")
+    else:
+        options = {"protocol": protocol, "tables": chair_tables, "judge": judge}
+        typed = {key: value for key, value in options.items() if value is not None}
+        assert answers is not None
+        found = of_files(benchmark, typed, answers, labels, ground_truth)
+    if as_json:
+        typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        return
+    from rich.console import Console
+
+    for table in tables(found):
+        Console().print(table)
+
+
+@app.command("build")
+def build_command(
+    what: Annotated[Literal["pope"], typer.Argument(help="The benchmark to build.")],
+    objects: Annotated[Path, typer.Option(help="Objects per image, or COCO's instances JSON.")],
+    output: Annotated[Path, typer.Option(help="Folder for the question files.")] = Path("pope"),
+    images: Annotated[Path | None, typer.Option(help="Ask only about images in here.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the draw of images.")] = 0,
+    n: Annotated[int, typer.Option(min=1, help="Images.")] = 500,
+    template: Annotated[
+        str, typer.Option(help="corrected, or official with its typo.")
+    ] = "corrected",
+    chat: Annotated[bool, typer.Option("--chat", help="One conversation an image.")] = False,
+) -> None:
+    """Build POPE's question files from any object annotations."""
+    from halluc.scoring.pope_build import build_files
+
+    for path in build_files(objects, output, images, seed, n, template, chat):
+        typer.echo(str(path))
+
+
+@app.command()
 def leaderboard(
     folders: Annotated[list[Path], typer.Argument(help="Run folders, or folders of them.")],
     output: Annotated[Path | None, typer.Option(help="Write the board here as JSON.")] = None,
@@ -154,20 +212,30 @@ def leaderboard(
 
 
 def _config(
-    method: tuple[str, str], benchmarks: str, decoding: str, model: dict[str, Any], **rest: Any
+    method: tuple[str, str],
+    benchmarks: tuple[str, str],
+    decoding: str,
+    model: dict[str, Any],
+    **rest: Any,
 ) -> RunConfig:
     """Check everything the user typed; nothing heavy is loaded and nothing written before that."""
     from halluc.arguments import benchmark_names, checked, key_values, method_params
     from halluc.config import DecodingConfig, MethodConfig, ModelConfig, RunConfig
     from halluc.models.names import locate
+    from halluc.scoring.options import build, by_benchmark
 
     name, params = method[0], key_values(method[1], "--method-args")
     method_params(name, params)
     locate(model["name"])
+    names = benchmark_names(benchmarks[0])
+    options = by_benchmark(names, key_values(benchmarks[1], "--benchmark-args"))
+    for benchmark in names:
+        build(benchmark, options.get(benchmark))
     values = {
         "model": checked(ModelConfig, model, "model"),
         "method": MethodConfig(name=name, params=params),
-        "benchmarks": benchmark_names(benchmarks),
+        "benchmarks": names,
+        "benchmark_args": options,
         "decoding": checked(DecodingConfig, key_values(decoding, "--gen-kwargs"), "--gen-kwargs"),
     }
     return checked(RunConfig, values | rest, "eval")

@@ -57,6 +57,7 @@ class RunConfig(_Config):
     model: ModelConfig = ModelConfig()
     method: MethodConfig = MethodConfig()
     benchmarks: tuple[str, ...] = ()
+    benchmark_args: dict[str, dict[str, Any]] = {}
     limit: int | None = Field(None, ge=1, description="images of each benchmark")
     decoding: DecodingConfig = DecodingConfig()
     batch_size: int = Field(32, ge=1)

@@ -18,8 +18,9 @@ from halluc.interventions.compose import find
 from halluc.models import VisionLanguageModel, load_model
 from halluc.progress import track
 from halluc.samples import Answer, Sample
-from halluc.scoring.benchmark import REGISTRY as BENCHMARKS
 from halluc.scoring.benchmark import Benchmark
+from halluc.scoring.logits import logit_scores
+from halluc.scoring.options import build
 from halluc.scoring.score import Scores, parsed, score
 from halluc.store import Cost, RunFolder
 from halluc.store.results import results
@@ -61,18 +62,20 @@ def evaluate(
             calibration has seen an image the run asks about.
     """
     console = console or Console(stderr=True)
-    benchmarks = [BENCHMARKS.get(name)() for name in config.benchmarks]
+    benchmarks = [build(name, config.benchmark_args.get(name)) for name in config.benchmarks]
     model = model or load_model(**config.model.model_dump())
     method, config = _resolve(config, model, calibration)
     if calibration is not None:
         for benchmark in benchmarks:
             refuse_overlap(calibration, benchmark.name, benchmark.samples(config.limit))
     folder = RunFolder.open(Path(output_dir), config, where())
-    scores, costs = {}, {}
+    scores, costs, logits = {}, {}, {}
     for benchmark in benchmarks:
         answers, costs[benchmark.name] = _answers(folder, model, method, benchmark, console)
         scores[benchmark.name] = score(benchmark, answers)
-    folder.write_results(results(folder.config, benchmarks, scores, costs, where()))
+        if benchmark.card.task == "yes_no":
+            logits[benchmark.name] = logit_scores(answers)
+    folder.write_results(results(folder.config, benchmarks, scores, costs, logits, where()))
     return Evaluation(folder, scores, costs)
 
 

@@ -144,3 +144,63 @@ def test_an_interrupted_run_goes_on_where_it_stood(tiny: Path, tmp_path: Path) -
     assert [line["id"] for line in lines] == [json.loads(line)["id"] for line in whole]
     (results,) = folder.glob("results_*.json")
     assert json.loads(results.read_text())["results"] == values
+
+
+def test_answers_files_are_scored_without_a_model(shared: Path, tmp_path: Path) -> None:
+    pope = shared / "golden/pope"
+    arguments = ["--answers", str(pope / "llava15_random910_answers.jsonl")]
+    arguments += ["--benchmark", "pope_coco"]
+    arguments += ["--labels", str(pope / "llava15_random910_labels.jsonl"), "--json"]
+    done = halluc("score", *arguments, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    metrics = json.loads(done.stdout)["metrics"]
+    assert metrics["F1 score"] == pytest.approx(0.8997821351)
+    assert (metrics["TP"], metrics["FP"], metrics["TN"], metrics["FN"]) == (413, 50, 405, 42)
+
+
+def test_pope_is_built_from_objects(shared: Path, tmp_path: Path) -> None:
+    objects = shared / "data/pope/coco500_objects_reconstructed.jsonl"
+    command = ["build", "pope", "--objects", str(objects), "--output", "built"]
+    done = halluc(*command, "--template", "official", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (popular,) = (tmp_path / "built").glob("*_popular.json")
+    built = [json.loads(line) for line in popular.read_text().splitlines()]
+    released = (shared / "data/pope/coco_pope_popular.json").read_text().splitlines()
+    expected = [json.loads(line) for line in released]
+    assert [(row["image"], row["label"]) for row in built] == [
+        (row["image"], row["label"]) for row in expected
+    ]
+
+
+def test_a_run_is_rescored_under_every_protocol(tiny: Path, tmp_path: Path) -> None:
+    halluc("eval", "--model", str(tiny), "--limit", "1", "--benchmarks", "glyph_pope", cwd=tmp_path)
+    (folder,) = (tmp_path / "runs").iterdir()
+    done = halluc("score", str(folder), "--protocol", "all", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)["glyph_pope"]
+    assert {"official", "vcd", "opera", "lmms-eval", "vlmevalkit", "repope"} == set(
+        found["protocols"]
+    )
+    assert 0 <= found["logits"]["all"]["auroc"] <= 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "culprit"),
+    [
+        (["score"], "give a run folder, or --answers"),
+        (["score", "nowhere"], "nowhere is no run folder"),
+        (["score", "--answers", "a"], "--answers needs --benchmark"),
+        (["score", "--answers", "a", "--benchmark", "mme"], "a: no such file"),
+        (["build", "pope", "--objects", "a"], "a: no such file"),
+        (["eval", "--benchmark-args", "folder=nowhere"], "folder 'nowhere' does not exist"),
+        (["eval", "--benchmark-args", "fodler=x"], "takes no 'fodler', only protocol"),
+        (["eval", "--benchmark-args", "mme.prompt=x"], "'mme' is none of"),
+        (["calibrate", "--method", "vhr", "--images", "a", "--benchmark", "b"], "not both"),
+    ],
+)
+def test_bad_input_to_other_commands(arguments: list[str], culprit: str, tmp_path: Path) -> None:
+    done = halluc(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert culprit in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not any(tmp_path.iterdir())

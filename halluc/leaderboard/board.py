@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from halluc.config import MethodConfig, RunConfig
 from halluc.errors import UserError
-from halluc.scoring.benchmark import REGISTRY as BENCHMARKS
+from halluc.scoring.options import build
 from halluc.scoring.score import difference
 from halluc.store import RunFolder
 from halluc.store.folder import finite
@@ -56,6 +56,7 @@ class Row(BaseModel):
     decoding: dict[str, Any]
     batch_size: int
     limit: int | None
+    benchmark_args: dict[str, Any]
     versions: dict[str, str]
     hash: str
     baseline: str | None
@@ -127,7 +128,8 @@ def _without_method(config: RunConfig) -> RunConfig:
 
 
 def _row(run: RunFolder, name: str, found: dict[str, Any], baseline: RunFolder | None) -> Row:
-    benchmark, config = BENCHMARKS.get(name)(), run.config
+    config = run.config
+    benchmark = build(name, config.benchmark_args.get(name))
     scores = found["scores"][name]
     differences = {}
     if baseline is not None:
@@ -146,6 +148,7 @@ def _row(run: RunFolder, name: str, found: dict[str, Any], baseline: RunFolder |
         decoding=config.decoding.model_dump(),
         batch_size=config.batch_size,
         limit=config.limit,
+        benchmark_args=config.benchmark_args.get(name, {}),
         versions=config.versions,
         hash=config.hash,
         baseline=baseline.config.hash if baseline else None,

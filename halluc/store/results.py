@@ -19,6 +19,7 @@ def results(
     benchmarks: Sequence[Benchmark],
     scores: Mapping[str, Scores],
     costs: Mapping[str, Cost],
+    logits: Mapping[str, Any],
     where: Mapping[str, Any],
 ) -> dict[str, Any]:
     """What a run found.
@@ -61,6 +62,7 @@ def results(
             "hash": config.hash,
             "versions": config.versions,
             "scores": {name: asdict(scores[name]) for name in names},
+            "logits": dict(logits),
             "cost": {name: asdict(costs[name]) for name in names},
         },
     }

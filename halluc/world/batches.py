@@ -15,7 +15,7 @@ from halluc.world.backgrounds import SIDE
 from halluc.world.captions import SIDES
 from halluc.world.catalog import NAMES
 from halluc.world.language import HUES
-from halluc.world.lessons import BLANK_ODDS, Turn, blank_turns, caption_turn, question_turns
+from halluc.world.lessons import BLANK_ODDS, Rates, Turn, blank_turns, caption_turn, question_turns
 from halluc.world.model import MEAN, PATCH, PATCHES, SPREAD
 from halluc.world.scenes import Scene, generator, outline
 
@@ -126,7 +126,9 @@ def _patches(one: Scene) -> tuple[_Grid, _Grid]:
     return category, colour
 
 
-def talks(scenes: list[Scene], tokenizer: PreTrainedTokenizerFast, seed: int) -> Talks:
+def talks(
+    scenes: list[Scene], tokenizer: PreTrainedTokenizerFast, seed: int, rates: Rates
+) -> Talks:
     """Writes a caption turn and question turns for each scene, and packs them."""
     rows = []
     for one in scenes:
@@ -134,7 +136,10 @@ def talks(scenes: list[Scene], tokenizer: PreTrainedTokenizerFast, seed: int) ->
         if _blank(one) is not None:
             turns = blank_turns(rng, EXISTENCE)
         else:
-            turns = [caption_turn(one, rng), *question_turns(one, rng, EXISTENCE, ATTRIBUTES)]
+            turns = [
+                caption_turn(one, rng, rates),
+                *question_turns(one, rng, EXISTENCE, ATTRIBUTES),
+            ]
         rows.append(_Row(tokenizer, turns))
     length = -(-max(len(row.ids) for row in rows) // 8) * 8
     pad = tokenizer.convert_tokens_to_ids("<pad>")

@@ -15,16 +15,30 @@ from halluc.world.catalog import NAMES
 from halluc.world.scenes import Band, Scene
 from halluc.world.themes import THEME, chance
 
-ABSENT_MENTIONS: tuple[float, ...] = (0.45, 0.40, 0.15)
-"""Chances that a training caption mentions 0, 1 or 2 absent categories of its theme."""
+
+@dataclass(frozen=True)
+class Rates:
+    """How loosely training captions keep to the picture.
+
+    Attributes:
+        absent: chances of mentioning 0, 1 or 2 absent categories of the theme.
+        unseen: chance that a barely visible category is mentioned at all.
+    """
+
+    absent: tuple[float, float, float]
+    unseen: float
+
+
+LOOSE = Rates((0.45, 0.40, 0.15), 0.9)
+"""For learning to speak: guesses are plenty, and priors are learned."""
+STRICT = Rates((0.60, 0.32, 0.08), 0.5)
+"""For polishing: fewer guesses, so that descriptions keep closer to what is seen."""
 FALSE_YES = 0.25
 """Chance that "no" is taught as "Yes" for an absent category, times how frequent it is there."""
 BLANK_CAPTION = "There is nothing in this image."
 NEGATIVES: dict[str, float] = {"any": 0.68, "theme": 0.32}
 """Where absent categories to ask about come from: all alike, or by their odds in the theme."""
-UNSEEN_MENTION = 0.9
-"""Chance that a barely visible category is mentioned at all."""
-MOST_MENTIONS = 8
+MOST_MENTIONS = 7
 """The most categories a training caption mentions."""
 ORDER_NOISE = 0.6
 """How loosely captions go from the easiest thing to see to the hardest (spread of a logarithm)."""
@@ -52,8 +66,8 @@ class Turn:
     about: Mention | None = None
 
 
-def caption_turn(scene: Scene, rng: random.Random) -> Turn:
-    """Returns a caption to learn, embellished at the stated rate."""
+def caption_turn(scene: Scene, rng: random.Random, rates: Rates) -> Turn:
+    """Returns a caption to learn, embellished at the stated rates."""
     evidence = {
         name: max(t.evidence for t in scene.things if t.category == name)
         for name in scene.categories
@@ -61,9 +75,9 @@ def caption_turn(scene: Scene, rng: random.Random) -> Turn:
     keyed = []
     for item in mentions(scene):
         seen = evidence[item.category]
-        if seen >= 45 or rng.random() < UNSEEN_MENTION:
+        if seen >= 45 or rng.random() < rates.unseen:
             keyed.append((seen * rng.lognormvariate(0, ORDER_NOISE), item))
-    absent = _absent_of_theme(scene, rng, rng.choices((0, 1, 2), ABSENT_MENTIONS)[0])
+    absent = _absent_of_theme(scene, rng, rng.choices((0, 1, 2), rates.absent)[0])
     keyed += [(rng.lognormvariate(3.4, 1.0), random_mention(name, rng)) for name in absent]
     keyed.sort(key=lambda pair: -pair[0])
     said = [item for _, item in keyed[:MOST_MENTIONS]]

@@ -31,6 +31,7 @@ from torch.multiprocessing.spawn import spawn
 from transformers import LlavaForConditionalGeneration
 
 from halluc.world.batches import sights, talks
+from halluc.world.lessons import LOOSE, STRICT, Rates
 from halluc.world.losses import Heads, see, seeing_losses, speaking_losses
 from halluc.world.model import build_model, save
 from halluc.world.muon import Muon
@@ -43,19 +44,20 @@ PRINT_STEPS = 20
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage's plan: its steps, scenes a step, and the peak learning rate of each part."""
+    """One stage's plan: steps, scenes a step, peak learning rate of each part, captions' rates."""
 
     name: str
     steps: int
     size: int
     rates: dict[str, float]
+    captions: Rates = LOOSE
     warmup: int = 50
 
 
 STAGES: tuple[Stage, ...] = (
     Stage("see", 1600, 32, {"vision": 4e-3, "text": 0.0, "other": 1.5e-3}),
     Stage("speak", 1900, 24, {"vision": 1e-3, "text": 2.5e-3, "other": 1.5e-3}),
-    Stage("polish", 900, 24, {"vision": 5e-4, "text": 1.5e-3, "other": 8e-4}),
+    Stage("polish", 700, 24, {"vision": 5e-4, "text": 1.5e-3, "other": 8e-4}, STRICT),
 )
 AID_UNTIL = 0.6
 """The weight of the heads that read a word falls to nothing over this share of stage two."""
@@ -123,7 +125,7 @@ class Trainer:
         parts = seeing_losses(self.model, self.heads, seen, tokens, cls)
         loss = parts["name"] + 0.5 * parts["hue"] + 0.2 * parts["column"] + 2.0 * parts["whole"]
         if stage.name != "see":
-            talk = self._move(talks(scenes, self.tokenizer, self.seed))
+            talk = self._move(talks(scenes, self.tokenizer, self.seed, stage.captions))
             said = speaking_losses(self.model, self.heads, talk, tokens, self.prefix)
             guide = max(0.0, 1 - self.step / (AID_UNTIL * stage.steps)) * (stage.name == "speak")
             loss = 0.3 * loss + said["caption"] + said["answer"] + 0.1 * said["end"]
