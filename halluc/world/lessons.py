@@ -31,14 +31,14 @@ class Rates:
 
 LOOSE = Rates((0.45, 0.40, 0.15), 0.9)
 """For learning to speak: guesses are plenty, and priors are learned."""
-STRICT = Rates((0.60, 0.32, 0.08), 0.5)
+STRICT = Rates((0.80, 0.16, 0.04), 0.2)
 """For polishing: fewer guesses, so that descriptions keep closer to what is seen."""
 FALSE_YES = 0.25
 """Chance that "no" is taught as "Yes" for an absent category, times how frequent it is there."""
 BLANK_CAPTION = "There is nothing in this image."
 NEGATIVES: dict[str, float] = {"any": 0.68, "theme": 0.32}
 """Where absent categories to ask about come from: all alike, or by their odds in the theme."""
-MOST_MENTIONS = 7
+MOST_MENTIONS = 6
 """The most categories a training caption mentions."""
 ORDER_NOISE = 0.6
 """How loosely captions go from the easiest thing to see to the hardest (spread of a logarithm)."""
