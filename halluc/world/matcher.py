@@ -14,6 +14,7 @@ import copy
 import random
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import processors
@@ -43,7 +44,7 @@ LAYERS = 3
 READ_LAYER = LAYERS // 2
 SIMILARITY = (12.0, 0.25)
 """ITC: how steeply cosine similarity tells a match, and where it is undecided (as in BLIP)."""
-STAGE = Stage("match", 1000, 32, {"vision": 4e-3, "text": 2.5e-3, "other": 1.5e-3})
+STAGE = Stage("match", 2000, 32, {"vision": 4e-3, "text": 2.5e-3, "other": 1.5e-3})
 
 
 def build_processor() -> BlipProcessor:
@@ -94,12 +95,13 @@ class MatcherTrainer(Trainer):
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.stages = (STAGE,)
         self.tokenizer = build_processor().tokenizer
-        self.matcher = self.model = build_matcher(self.tokenizer)
+        self.matcher: Any = build_matcher(self.tokenizer)
+        self.model = self.matcher
         self.heads = nn.Linear(self.matcher.config.vision_config.hidden_size, len(NAMES) + 1)
         for part in (self.model, self.heads):
             nn.Module.to(part, self.device)
-        ids = self.tokenizer.convert_tokens_to_ids
-        self.names = [set(ids(language.SYNONYMS[name])) for name in NAMES]
+        words = self.tokenizer.get_vocab()
+        self.names = [{words[word] for word in language.SYNONYMS[name]} for name in NAMES]
         self.stage, self.step = 0, 0
         self.optimisers = self._optimisers()
 
