@@ -1,7 +1,7 @@
 # make eval METHOD=var   evaluate a method beside the greedy baseline
 # make test              the tests           make check   lint, types, layout
 # make table             every method, into README    make bench   why the model hallucinates
-# make world             train the embedded model anew
+# make world             train the embedded model anew     make matcher   and AGLA's matcher
 
 METHOD ?= var
 MODEL  ?= glyph
@@ -16,7 +16,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup eval leaderboard test test-slow check table bench world clean
+.PHONY: help setup eval leaderboard test test-slow check table bench world matcher clean
 
 help:
 	@sed -n 's/^# //p' $(firstword $(MAKEFILE_LIST))
@@ -59,6 +59,9 @@ bench: setup
 
 world: setup
 	$(BIN)/python -m halluc.world.train --output halluc/world/glyph --work $(RUNS)/world --seed 0
+
+matcher: setup
+	$(BIN)/python -m halluc.world.matcher --output halluc/world/matcher --work $(RUNS)/matcher --seed 0
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .staging

@@ -1,4 +1,4 @@
-"""The embedded world: drawn scenes in COCO's format, and a small LLaVA trained on them.
+"""The embedded world: drawn scenes in COCO's format, a small LLaVA and a matcher trained on them.
 
 Importing it loads no torch; `halluc.world.train`, `.model`, `.tokenizer`, `.batches` and `.losses`
 do, and are needed only to train.
@@ -12,12 +12,15 @@ from halluc.world.scenes import Scene, Thing, scene
 
 GLYPH = Path(__file__).parent / "glyph"
 """The folder of the shipped model, for AutoProcessor and AutoModelForImageTextToText."""
+MATCHER = Path(__file__).parent / "matcher"
+"""The folder of the shipped image-text matcher, for `halluc.models.matcher`."""
 
 __all__ = [
     "CATEGORIES",
     "CATEGORY",
     "COLOURS",
     "GLYPH",
+    "MATCHER",
     "NAMES",
     "Category",
     "Scene",

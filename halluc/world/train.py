@@ -21,14 +21,14 @@ import math
 import os
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import distributed, nn
+from torch import Tensor, distributed, nn
 from torch.multiprocessing.spawn import spawn
-from transformers import LlavaForConditionalGeneration
 
 from halluc.world.batches import sights, talks
 from halluc.world.lessons import LOOSE, STRICT, Rates
@@ -78,8 +78,8 @@ class Trainer:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.work, self.seed, self.stages = work, seed, STAGES
         self.tokenizer = build_tokenizer()
-        self.model: LlavaForConditionalGeneration = build_model(self.tokenizer)
-        self.heads = Heads(self.model, self.tokenizer)
+        self.model: Any = build_model(self.tokenizer)
+        self.heads: Any = Heads(self.model, self.tokenizer)
         for part in (self.model, self.heads):
             nn.Module.to(part, self.device)
         ids = self.tokenizer.convert_tokens_to_ids(["<s>", "USER:"])
@@ -87,7 +87,7 @@ class Trainer:
         self.stage, self.step = 0, 0
         self.optimisers = self._optimisers()
 
-    def run(self) -> LlavaForConditionalGeneration:
+    def run(self) -> Any:
         """Trains to the end of the plan, from the last checkpoint if there is one."""
         self._resume()
         self.model.train()
@@ -132,6 +132,11 @@ class Trainer:
             aid = said["presence"] + 0.5 * (said["its_hue"] + said["its_side"])
             loss = loss + guide * aid
             parts |= said
+        self._apply(loss, stage)
+        return {name: float(part.detach()) for name, part in parts.items()}
+
+    def _apply(self, loss: Tensor, stage: Stage) -> None:
+        """Takes one step along the gradients of all workers."""
         loss.backward()
         self._average()
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
@@ -140,7 +145,6 @@ class Trainer:
                 group["lr"] = stage.rates[group["part"]] * rate_at(self.step, stage)
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
-        return {name: float(part.detach()) for name, part in parts.items()}
 
     def _average(self) -> None:
         """Averages gradients over the workers."""
@@ -208,17 +212,26 @@ def _progress(stage: Stage, step: int, parts: dict[str, float], each: float) -> 
     return f"{stage.name} {step}/{stage.steps} | {losses} | {pace}"
 
 
-def main() -> None:
-    """Reads the command line, trains, saves."""
-    parser = argparse.ArgumentParser(description="Train the glyph model on drawn scenes.")
-    parser.add_argument("--output", type=Path, default=Path("halluc/world/glyph"))
-    parser.add_argument("--work", type=Path, default=Path("runs/world"))
+Saver = Callable[[Any, Path], None]
+
+
+def launch(trainer: type[Trainer], saver: Saver, name: str) -> None:
+    """Reads the command line, trains, saves.
+
+    Args:
+        trainer: Made and run once in each worker.
+        saver: Given the trained model and the output folder.
+        name: What the output and work folders are called unless the command line says.
+    """
+    parser = argparse.ArgumentParser(description=f"Train the {name} model on drawn scenes.")
+    parser.add_argument("--output", type=Path, default=Path("halluc/world") / name)
+    parser.add_argument("--work", type=Path, default=Path("runs") / name)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
     workers = _workers()
     with tempfile.TemporaryDirectory() as meeting:
-        plan = (workers, meeting, options.work, options.output, options.seed)
+        plan = (trainer, saver, workers, meeting, options.work, options.output, options.seed)
         if workers == 1:
             _work(0, *plan)
         else:
@@ -233,19 +246,22 @@ def _workers() -> int:
     return next(number for number in (4, 2, 1) if number <= (cores or 1))
 
 
-def _work(rank: int, workers: int, meeting: str, work: Path, output: Path, seed: int) -> None:
+def _work(
+    rank: int, trainer: type[Trainer], saver: Saver, workers: int, meeting: str, work: Path,
+    output: Path, seed: int,
+) -> None:  # fmt: skip
     started = time.monotonic()
     if workers > 1:
         torch.set_num_threads(1)
         place = f"file://{meeting}/workers"
         distributed.init_process_group("gloo", place, rank=rank, world_size=workers)
-    model = Trainer(work, seed, rank, workers).run()
+    model = trainer(work, seed, rank, workers).run()
     if rank == 0:
-        save(model, output)
+        saver(model, output)
         print(f"saved {output} after {(time.monotonic() - started) / 60:.0f} minutes", flush=True)
     if workers > 1:
         distributed.destroy_process_group()
 
 
 if __name__ == "__main__":
-    main()
+    launch(Trainer, save, "glyph")

@@ -1,0 +1,51 @@
+"""What the matcher is taught: texts about one category, and whether it is in the scene."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from halluc.world import language
+from halluc.world.catalog import NAMES
+from halluc.world.scenes import Scene
+from halluc.world.themes import chance
+
+TEXTS = 6
+"""Texts about each scene, half of which match."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A text that names one category, and whether that is in the scene."""
+
+    text: str
+    category: str
+    there: bool
+
+
+def claims(one: Scene, rng: random.Random, blank: bool = False) -> list[Claim]:
+    """Returns texts about a scene, half of them true; barely visible things are left out."""
+    seen = [] if blank else [t.category for t in one.things if t.band != "barely"]
+    absent = [name for name in NAMES if blank or name not in one.categories]
+    odds = [chance(one.theme, name) for name in absent]
+    made = []
+    for number in range(TEXTS):
+        if there := bool(seen) and number % 2 == 0:
+            name = rng.choice(seen)
+        else:
+            name = rng.choices(absent, odds if number % 4 == 1 else None)[0]
+        made.append(Claim(_phrase(name, rng), name, there))
+    return made
+
+
+def _phrase(name: str, rng: random.Random) -> str:
+    """Returns a question about a category, or a sentence."""
+    hue, number = rng.choice(language.HUES), rng.choice(tuple(language.NUMBERS))
+    side: language.Side = rng.choice(("left", "right"))
+    plain = (language.exists(name), language.exists_here(name))
+    other = (
+        language.count(name, number), language.colour(name, hue), language.coloured(name, hue),
+        language.position(name, side), f"There is {language.article(name)} {name}.",
+        f"{language.article(hue)} {hue} {rng.choice(language.SYNONYMS[name])}",
+    )  # fmt: skip
+    return rng.choice(plain if rng.random() < 0.5 else other)

@@ -1,0 +1,180 @@
+"""AGLA: Assembly of Global and Local Attention.
+
+A matcher finds the parts of the image that bear on the question; the rest is blackened, and the
+logits of that view are added to those of the whole image.
+"""
+
+from __future__ import annotations
+
+from math import log
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from halluc.errors import UserError
+from halluc.interventions import Method, MethodCard, MethodParams, method
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from torch import Tensor
+
+    from halluc.interventions import Asked
+    from halluc.models import VisionLanguageModel
+    from halluc.models.matcher import Matcher, MatcherSource
+
+HUB_MATCHER = "Salesforce/blip-itm-large-coco"  # the retrieval checkpoint of the published code
+
+
+def kept(relevance: Tensor, similarity: float) -> Tensor:
+    """Pixels that stay: a share of 1 - similarity / 2, by relevance.
+
+    Args:
+        relevance: [H, W].
+        similarity: Of image and text, -1 to 1; the better they fit, the more is masked.
+
+    Returns:
+        bool [H, W]; pixels as relevant as the last one that stays do so too.
+    """
+    ranked = relevance.flatten().sort(descending=True).values
+    share = min(1 - similarity / 2, 1 - 1e-5)
+    return relevance >= ranked[int(ranked.numel() * share)]
+
+
+def mask_image(image: Image, relevance: Tensor, similarity: float) -> Image:
+    """Blacken the pixels of an RGB image that are not `kept`; relevance is of its size [H, W]."""
+    from PIL import Image as images
+
+    stencil = images.fromarray(kept(relevance, similarity).byte().mul(255).numpy())
+    return images.composite(image, images.new("RGB", image.size), stencil)
+
+
+def combine(full: Tensor, masked: Tensor, alpha: float, beta: float) -> Tensor:
+    """full + alpha * masked, for tokens plausible given the whole image.
+
+    Args:
+        full, masked: Next-token logits of the whole and the masked image [B, V].
+        alpha: Weight of the masked image.
+        beta: Tokens less probable than this share of the best one are ruled out; 0 rules out none.
+
+    Returns:
+        [B, V], with -inf at tokens ruled out.
+    """
+    combined = full + alpha * masked
+    if beta == 0:
+        return combined
+    return combined.masked_fill(full < full.amax(-1, keepdim=True) + log(beta), float("-inf"))
+
+
+def question_in(turn: str) -> str:
+    """The question itself, without what follows it on how to answer; else the whole turn."""
+    before, mark, _ = turn.rpartition("?")
+    return (before + mark or turn).strip()
+
+
+@method("agla")
+class AGLA(Method):
+    """Adds the logits of a view masked to what a matcher finds relevant to the question."""
+
+    card = MethodCard(
+        title="Mitigating Object Hallucinations in Large Vision-Language Models with Assembly of "
+        "Global and Local Attention",
+        authors="An et al.",
+        year=2025,
+        venue="CVPR",
+        paper="arXiv:2406.12718",
+        code="https://github.com/Lackel/AGLA@a3acef5",
+        deviations=(
+            "the masked image is a stream with a cache of its own; the code reads the whole "
+            "image's cache from the second token on, so that the masked one acts on the first "
+            "token only (variant official_code does the same)",
+            "the image is masked at its own size; the code squashes it to the matcher's square "
+            "first (variant official_code does the same)",
+            "the question is cut behind its last question mark, as the code's matcher never sees "
+            "the sentence that asks for one word; punctuation stays, which the code's strips",
+            "decoding is the run's own, greedy by default; the paper samples at temperature 1",
+            "glyph is matched by a matcher trained on drawn scenes",
+        ),
+    )
+    noop = {"alpha": 0.0, "beta": 0.0}
+
+    class Params(MethodParams):
+        """AGLA's parameters; None takes what fits the model."""
+
+        variant: Literal["paper", "official_code"] = "paper"
+        alpha: float = Field(2.0, ge=0, description="weight of the masked image's logits")
+        beta: float = Field(0.5, ge=0, le=1, description="least share of the best token's chance")
+        matcher: str | None = Field(None, description='"glyph", a folder or a hub id')
+        matcher_revision: str | None = Field(None, description="commit; hash of a local matcher")
+        cam_layer: int | None = Field(None, ge=0, description="text layer read, 0-based; the 7th")
+
+    params: Params
+
+    def __init__(self, params: Params) -> None:
+        super().__init__(params)
+        self._matcher: Matcher | None = None
+
+    @classmethod
+    def requires(cls, params: Params, config: Any, model: str) -> None:
+        """A matcher that exists, where one is named."""
+        if params.matcher is not None:
+            cls._found(params, params.matcher)
+
+    @classmethod
+    def resolve(cls, params: Params, model: VisionLanguageModel) -> Params:
+        """Name the matcher, the state it is in, and the layer read (index 6 of 12 layers).
+
+        Raises:
+            UserError: If there is no such matcher, or no such layer in it.
+        """
+        from halluc.models.names import EMBEDDED
+
+        drawn = model.name in EMBEDDED or not model.model.name_or_path  # or built in memory
+        name = params.matcher or ("glyph" if drawn else HUB_MATCHER)
+        source, layer = cls._found(params, name)
+        update = {"matcher": name, "matcher_revision": source.revision, "cam_layer": layer}
+        return params.model_copy(update=update)
+
+    @staticmethod
+    def _found(params: Params, name: str) -> tuple[MatcherSource, int]:
+        """Where the matcher is, and which of its layers is read."""
+        from halluc.models.matcher import find_matcher
+
+        source = find_matcher(name, params.matcher_revision)
+        layer = source.n_layers // 2 if params.cam_layer is None else params.cam_layer
+        if layer >= source.n_layers - 1:  # behind the last layer only the first token is read
+            raise UserError(
+                f"agla: cam_layer {layer} of matcher {name!r}: choose 0 to {source.n_layers - 2}"
+            )
+        return source, layer
+
+    def streams(self, model: VisionLanguageModel, asked: Asked) -> list[dict[str, Any]]:
+        """The same prompts about masked images."""
+        from halluc.models.matcher import attention_map
+
+        matcher = self._load(model)
+        images = [image.convert("RGB") for image in asked.images]
+        relevance, similarity = matcher.match(images, [question_in(q) for q in asked.questions])
+        if self.params.variant == "official_code":
+            images = [image.resize((matcher.side, matcher.side)) for image in images]
+        masked = [
+            mask_image(image, attention_map(patches, (image.height, image.width)), score)
+            for image, patches, score in zip(images, relevance, similarity.tolist(), strict=True)
+        ]
+        return [model.encode(asked.rendered, masked)]
+
+    def _load(self, model: VisionLanguageModel) -> Matcher:
+        """The matcher, loaded when first needed and kept: it is the same for all samples."""
+        from halluc.models.matcher import Matcher
+
+        if self._matcher is None:
+            assert self.params.matcher is not None
+            source, layer = self._found(self.params, self.params.matcher)
+            self._matcher = Matcher(source, layer, model.device)
+        return self._matcher
+
+    def combine(self, logits: Tensor, step: int) -> Tensor:
+        """Add the masked stream's logits; the published mistake adds the main stream's own."""
+        full, masked = logits
+        if self.params.variant == "official_code" and step > 0:
+            masked = full
+        return combine(full, masked, self.params.alpha, self.params.beta)
