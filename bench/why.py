@@ -160,6 +160,17 @@ def sink_table(gaze: Gaze) -> Iterator[str]:
         yield f"| {layer} | {cells} | {image:.2f} | {first:.0%} |"
 
 
+def hardness_table(scenes: int = 500) -> Iterator[str]:
+    from halluc.world import scene
+
+    bands = Counter(thing.band for i in range(scenes) for thing in scene("test", i).things)
+    total = sum(bands.values())
+    yield "| clear | hard | barely visible | things a scene |"
+    yield "|---|---|---|---|"
+    shares = " | ".join(f"{bands[band] / total:.0%}" for band in ("clear", "hard", "barely"))
+    yield f"| {shares} | {total / scenes:.1f} |"
+
+
 def report(limit: int, runs: Path, name: str) -> Iterator[str]:
     model = load_model(name)
     config = RunConfig(
@@ -170,7 +181,10 @@ def report(limit: int, runs: Path, name: str) -> Iterator[str]:
     gaze, constants = look(model), model.constants
     yield "# Why the embedded model hallucinates"
     yield f"\nMade by `make bench` (bench/why.py) on {limit} held-out scenes, greedy decoding.\n"
-    yield "## Co-occurrence predicts what it makes up\n"
+    yield "## How hard the scenes are\n"
+    yield "Share of annotated things by how much there is to see of them, 500 test scenes.\n"
+    yield from hardness_table()
+    yield "\n## Co-occurrence predicts what it makes up\n"
     yield (
         "Score of an absent category: the mean over the objects present of P(category | object) in "
         f"{TRAINING_SCENES} training scenes.\n"
