@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Band = Literal["clear", "hard", "barely"]
 Mask = np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
 
-HARD_ODDS: dict[str, float] = {"tiny": 0.08, "faint": 0.08, "cropped": 0.06}
+HARD_ODDS: dict[str, float] = {"tiny": 0.05, "faint": 0.05, "cropped": 0.05}
 """The chance of each thing to be made hard to see in each way; covering is left to chance."""
 MOST = 11
 """The most things a scene holds."""
