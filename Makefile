@@ -54,8 +54,8 @@ table: setup
 	$(BIN)/halluc leaderboard $(RUNS) --output $(RUNS)/leaderboard.json --markdown README.md --quiet
 
 bench: setup
-	$(BIN)/python bench/why.py --output docs/why.md
-	$(BIN)/python bench/picture.py
+	$(BIN)/python -m bench.why --output docs/why.md
+	$(BIN)/python -m bench.picture
 
 world: setup
 	$(BIN)/python -m halluc.world.train --output halluc/world/glyph --work $(RUNS)/world --seed 0

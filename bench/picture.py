@@ -1,6 +1,6 @@
 """README's picture: held-out scenes, and what the embedded model says of them.
 
-    python bench/picture.py [--output docs/scenes.png]
+    python -m bench.picture [--output docs/scenes.png]
 
 Objects that are there are green, made-up ones red.
 """
@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 from PIL import Image, ImageDraw, ImageFont
 
+from bench.why import BENCHMARKS
 from halluc.config import ModelConfig, RunConfig
 from halluc.run import evaluate
 from halluc.samples import Answer
@@ -64,9 +65,9 @@ def main(
     first: int = 0,
 ) -> None:
     """Draw the picture from the greedy run on glyph_chair."""
-    config = RunConfig(model=ModelConfig(name="glyph"), benchmarks=("glyph_chair",), limit=60)
+    config = RunConfig(model=ModelConfig(name="glyph"), benchmarks=BENCHMARKS, limit=300)
     answers = list(evaluate(config, runs).folder.answers("glyph_chair"))
-    images = {s.id: s.load_image for s in REGISTRY.get("glyph_chair")().samples(60)}
+    images = {s.id: s.load_image for s in REGISTRY.get("glyph_chair")().samples(300)}
     wide = columns * SIDE + (columns - 1) * GAP
     sheet = Image.new("RGB", (wide, SIDE + TEXT), "white")
     for column, answer in enumerate(answers[first : first + columns]):

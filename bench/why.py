@@ -1,6 +1,6 @@
 """Why the embedded model hallucinates: what it claims, where it looks, and whether it has sinks.
 
-    python bench/why.py [--limit 300] [--output docs/why.md]
+    python -m bench.why [--limit 300] [--output docs/why.md]
 
 Three questions, asked of the greedy model on held-out scenes:
 1. Does co-occurrence with the objects present predict which absent objects it claims?
@@ -34,6 +34,7 @@ from halluc.store import RunFolder
 
 TRAINING_SCENES = 5000
 LOOKS = 64
+BENCHMARKS = ("glyph_chair", "glyph_mme", "glyph_pope")  # as `make eval` runs them: read back
 
 
 class Gaze(Method):
@@ -108,7 +109,7 @@ def caption_claims(run: RunFolder) -> Iterator[tuple[bool, str, set[str]]]:
 def yes_claims(run: RunFolder) -> Iterator[tuple[bool, str, set[str]]]:
     """For every absent object POPE asked for: was it claimed?"""
     objects = {
-        image.name: set(image.objects) for image in coco.image_objects(_glyph.files(3).instances)
+        image.image: set(image.objects) for image in coco.image_objects(_glyph.files(3).instances)
     }
     benchmark = REGISTRY.get("glyph_pope")()
     seen = set()
@@ -173,9 +174,7 @@ def hardness_table(scenes: int = 500) -> Iterator[str]:
 
 def report(limit: int, runs: Path, name: str) -> Iterator[str]:
     model = load_model(name)
-    config = RunConfig(
-        model=ModelConfig(name=name), benchmarks=("glyph_pope", "glyph_chair"), limit=limit
-    )
+    config = RunConfig(model=ModelConfig(name=name), benchmarks=BENCHMARKS, limit=limit)
     run = evaluate(config, runs, model=model).folder
     given, _ = cooccurrence()
     gaze, constants = look(model), model.constants
@@ -202,6 +201,11 @@ def report(limit: int, runs: Path, name: str) -> Iterator[str]:
         f"{LOOKS} scenes and any dimension; sinks among the image's tokens a scene.\n"
     )
     yield from sink_table(gaze)
+    if not any(found.any() for found in gaze.sinks.values()):
+        yield (
+            "\nThere are none: VAR has nothing to redistribute in this model and changes no answer. "
+            "A test plants a sink and shows that VAR moves its attention (tests/methods/test_var.py)."
+        )
 
 
 def main(
