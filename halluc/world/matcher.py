@@ -43,7 +43,7 @@ LAYERS = 3
 READ_LAYER = LAYERS // 2
 SIMILARITY = (12.0, 0.25)
 """ITC: how steeply cosine similarity tells a match, and where it is undecided (as in BLIP)."""
-STAGE = Stage("match", 2000, 32, {"vision": 4e-3, "text": 2.5e-3, "other": 1.5e-3})
+STAGE = Stage("match", 900, 32, {"vision": 4e-3, "text": 2.5e-3, "other": 1.5e-3})
 
 
 def build_processor() -> BlipProcessor:
