@@ -14,7 +14,6 @@ import copy
 import random
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from tokenizers import processors
@@ -44,7 +43,7 @@ LAYERS = 3
 READ_LAYER = LAYERS // 2
 SIMILARITY = (12.0, 0.25)
 """ITC: how steeply cosine similarity tells a match, and where it is undecided (as in BLIP)."""
-STAGE = Stage("match", 2000, 32, {"vision": 4e-3, "text": 2.5e-3, "other": 1.5e-3})
+STAGE = Stage("match", 900, 32, {"vision": 4e-3, "text": 2.5e-3, "other": 1.5e-3})
 
 
 def build_processor() -> BlipProcessor:
@@ -95,9 +94,8 @@ class MatcherTrainer(Trainer):
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.stages = (STAGE,)
         self.tokenizer = build_processor().tokenizer
-        self.matcher: Any = build_matcher(self.tokenizer)
-        self.model = self.matcher
-        self.heads = nn.Linear(self.matcher.config.vision_config.hidden_size, len(NAMES) + 1)
+        self.model = build_matcher(self.tokenizer)
+        self.heads = nn.Linear(self.model.config.vision_config.hidden_size, len(NAMES) + 1)
         for part in (self.model, self.heads):
             nn.Module.to(part, self.device)
         words = self.tokenizer.get_vocab()
@@ -117,7 +115,7 @@ class MatcherTrainer(Trainer):
         ids, mask = read["input_ids"].to(self.device), read["attention_mask"].to(self.device)
         asked = torch.tensor([NAMES.index(claim.category) for claim in said], device=self.device)
         there = torch.tensor([claim.there for claim in said], device=self.device)
-        patches = self.matcher.vision_model(seen.pixels).last_hidden_state
+        patches = self.model.vision_model(seen.pixels).last_hidden_state
 
         parts = {
             "name": functional.cross_entropy(
@@ -141,9 +139,9 @@ class MatcherTrainer(Trainer):
 
     def _itc(self, image: Tensor, ids: Tensor, mask: Tensor, matches: Tensor) -> Tensor:
         """Every scene with every text of the batch; `matches` is float [scenes, texts]."""
-        text = self.matcher.text_encoder(input_ids=ids, attention_mask=mask).last_hidden_state
-        image = functional.normalize(self.matcher.vision_proj(image), dim=-1)
-        text = functional.normalize(self.matcher.text_proj(text[:, 0]), dim=-1)
+        text = self.model.text_encoder(input_ids=ids, attention_mask=mask).last_hidden_state
+        image = functional.normalize(self.model.vision_proj(image), dim=-1)
+        text = functional.normalize(self.model.text_proj(text[:, 0]), dim=-1)
         steep, middle = SIMILARITY
         logits = steep * (image @ text.T - middle)
         return functional.binary_cross_entropy_with_logits(logits, matches)
@@ -151,18 +149,18 @@ class MatcherTrainer(Trainer):
     def _itm(self, patches: Tensor, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Match logits at each token [texts, T, 2], and cross-attention of the layer read."""
         caught: list[Tensor] = []
-        layer = self.matcher.text_encoder.encoder.layer[READ_LAYER]
+        layer = self.model.text_encoder.encoder.layer[READ_LAYER]
         hook = layer.crossattention.self.register_forward_hook(
             lambda _m, _a, output: caught.append(output[1])
         )
-        last = self.matcher.config.text_config.vocab_size - 1
-        hidden = self.matcher.text_encoder(
+        last = self.model.config.text_config.vocab_size - 1
+        hidden = self.model.text_encoder(
             input_ids=torch.cat([torch.full_like(ids[:, :1], last), ids[:, 1:]], 1),
             attention_mask=mask,
             encoder_hidden_states=patches,
         ).last_hidden_state
         hook.remove()
-        return self.matcher.itm_head(hidden), caught[0]
+        return self.model.itm_head(hidden), caught[0]
 
     def _named(self, ids: Tensor, asked: Tensor) -> Tensor:
         """Which tokens name the category a text is about, bool [texts, T]."""
@@ -182,7 +180,7 @@ class MatcherTrainer(Trainer):
         vision: list[nn.Parameter] = []
         text: list[nn.Parameter] = []
         other: list[nn.Parameter] = [*self.heads.parameters()]
-        for name, parameter in self.matcher.named_parameters():
+        for name, parameter in self.model.named_parameters():
             if parameter.ndim != 2 or "embed" in name or "head" in name:
                 other.append(parameter)
             else:
