@@ -203,8 +203,8 @@ def report(limit: int, runs: Path, name: str) -> Iterator[str]:
     yield from sink_table(gaze)
     if not any(found.any() for found in gaze.sinks.values()):
         yield (
-            "\nThere are none: VAR has nothing to redistribute in this model and changes no answer. "
-            "A test plants a sink and shows that VAR moves its attention (tests/methods/test_var.py)."
+            "\nThere are none: VAR has nothing to redistribute in this model and changes nothing. "
+            "A test plants a sink, and VAR moves its attention (tests/methods/test_var.py)."
         )
 
 

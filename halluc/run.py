@@ -70,11 +70,15 @@ def evaluate(
             refuse_overlap(calibration, benchmark.name, benchmark.samples(config.limit))
     folder = RunFolder.open(Path(output_dir), config, where())
     scores, costs, logits = {}, {}, {}
+    finished = folder.results() is not None
     for benchmark in benchmarks:
-        answers, costs[benchmark.name] = _answers(folder, model, method, benchmark, console)
+        answers, costs[benchmark.name], fresh = _answers(folder, model, method, benchmark, console)
+        finished = finished and not fresh
         scores[benchmark.name] = score(benchmark, answers)
         if benchmark.card.task == "yes_no":
             logits[benchmark.name] = logit_scores(answers)
+    if finished:  # read back; others may be reading it too
+        return Evaluation(folder, scores, costs)
     folder.write_results(results(folder.config, benchmarks, scores, costs, logits, where()))
     return Evaluation(folder, scores, costs)
 
@@ -107,8 +111,8 @@ def _answers(
     method: Method,
     benchmark: Benchmark,
     console: Console,
-) -> tuple[list[Answer], Cost]:
-    """All answers to a benchmark, those of an earlier, interrupted run included."""
+) -> tuple[list[Answer], Cost, bool]:
+    """All answers to a benchmark, what they cost, and whether any was given just now."""
     config, name = folder.config, benchmark.name
     samples = list(benchmark.samples(config.limit))
     kept = {answer.id: answer for answer in folder.answers(name) if answer.status == "ok"}
@@ -130,7 +134,7 @@ def _answers(
             f"{failed[0].error} (kept in {folder.path})"
         )
     peak = peak_memory() if missing or not earlier else earlier["peak_memory_bytes"]
-    return answers, Cost.of(answers, peak)
+    return answers, Cost.of(answers, peak), bool(missing)
 
 
 def _with_predictions(

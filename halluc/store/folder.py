@@ -133,10 +133,11 @@ class RunFolder:
 
     def write_results(self, results: dict[str, Any]) -> Path:
         """Write the results file, in place of an earlier one of the same run."""
-        for old in self.path.glob("results_*.json"):
-            old.unlink()
         file = self.path / f"results_{datetime.now(UTC):%Y-%m-%dT%H-%M-%S}.json"
         _write_json(file, results)
+        for old in self.path.glob("results_*.json"):
+            if old != file:
+                old.unlink(missing_ok=True)
         return file
 
     def results(self) -> dict[str, Any] | None:
