@@ -71,4 +71,5 @@ def test_heads_can_be_typed() -> None:
 
 def resolve(name: str, model: VisionLanguageModel, **params: Any) -> None:
     cls = REGISTRY.get(name)
+    cls.requires(cls.Params(**params), model.model.config, model.name)
     cls.resolve(cls.Params(**params), model)
