@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -98,11 +97,6 @@ def benchmark_names(text: str) -> tuple[str, ...]:
     if not found:
         raise UserError("--benchmarks names none; see 'halluc list benchmarks'")
     return tuple(dict.fromkeys(found))
-
-
-def split(text: str) -> Sequence[str]:
-    """Parse "a,b" into its parts."""
-    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def _nested(values: dict[str, Any]) -> dict[str, Any]:

@@ -79,6 +79,14 @@ class Board(BaseModel):
     rows: list[Row]
 
 
+def settings(board: Board) -> list[list[Row]]:
+    """Rows that belong in one table: of one benchmark, model and baseline."""
+    groups: dict[tuple[str, str, str], list[Row]] = {}
+    for row in board.rows:
+        groups.setdefault((row.benchmark, row.model, row.baseline or row.hash), []).append(row)
+    return list(groups.values())
+
+
 def collect(folders: Iterable[str | Path]) -> Board:
     """Read every finished run below some folders.
 

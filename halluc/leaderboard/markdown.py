@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from halluc.errors import UserError
-from halluc.leaderboard.board import Board, Row, Value
-from halluc.leaderboard.table import digits, title
+from halluc.leaderboard.board import Board, Row, Value, settings
+from halluc.leaderboard.table import arrowed, digits, title
 from halluc.scoring.benchmark import REGISTRY as BENCHMARKS
 from halluc.scoring.benchmark import Metric
 
@@ -34,18 +34,13 @@ def markdown(board: Board) -> str:
     A cell holds the value with its 95% interval and, below it, the difference to greedy with its
     own; bold where that interval leaves zero out.
     """
-    groups: dict[tuple[str, str, str], list[Row]] = {}
-    for row in board.rows:
-        groups.setdefault((row.benchmark, row.model, row.baseline or row.hash), []).append(row)
-    return "\n\n".join("\n".join(_table(rows)) for rows in groups.values())
+    return "\n\n".join("\n".join(_table(rows)) for rows in settings(board))
 
 
 def _table(rows: list[Row]) -> Iterator[str]:
     card = BENCHMARKS.get(rows[0].benchmark).card
     metrics = [metric for metric in card.metrics if metric.headline]
-    names = [
-        f"{m.name}{ {True: ' ↑', False: ' ↓', None: ''}[m.higher_is_better] }" for m in metrics
-    ]
+    names = [arrowed(metric) for metric in metrics]
     yield f"**{title(rows[0])}**\n"
     yield f"| method | {' | '.join(names)} | passes | ms a sample | failed / unparseable |"
     yield "|---" * (len(metrics) + 4) + "|"

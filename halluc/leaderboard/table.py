@@ -7,18 +7,14 @@ from collections.abc import Callable, Iterator
 from rich.markup import escape
 from rich.table import Table
 
-from halluc.leaderboard.board import Board, Row, Value
+from halluc.leaderboard.board import Board, Row, Value, settings
 from halluc.scoring.benchmark import REGISTRY as BENCHMARKS
 from halluc.scoring.benchmark import Metric
 
 
 def render(board: Board) -> Iterator[Table]:
     """One table for each benchmark and setting: rows of the board become columns."""
-    groups: dict[tuple[str, str, str], list[Row]] = {}
-    for row in board.rows:
-        setting = row.baseline or row.hash
-        groups.setdefault((row.benchmark, row.model, setting), []).append(row)
-    for rows in groups.values():
+    for rows in settings(board):
         yield _table(rows)
 
 
@@ -32,7 +28,7 @@ def _table(rows: list[Row]) -> Table:
             table.add_column(f"{row.method} - greedy", justify="right")
     for metric in card.metrics:
         if metric.headline:
-            table.add_row(_name(metric), *_cells(metric, rows))
+            table.add_row(arrowed(metric), *_cells(metric, rows))
     table.add_section()
     for label, cells in _costs(rows):
         table.add_row(label, *cells)
@@ -103,6 +99,7 @@ def _costs(rows: list[Row]) -> Iterator[tuple[str, list[str]]]:
         yield label, cells
 
 
-def _name(metric: Metric) -> str:
+def arrowed(metric: Metric) -> str:
+    """A metric's name with the direction that is better."""
     arrow = {True: " ↑", False: " ↓", None: ""}[metric.higher_is_better]
     return metric.name + arrow
