@@ -87,8 +87,8 @@ class ACT(Method):
             "the paper knows text models only; on vision-language models it is an extension",
             "all heads unless `heads` names some: the paper's lists are of text models, found one "
             "by one on labelled samples",
-            "the code's threshold is 0.1, the paper's as others read it alpha/n with alpha 5, "
-            "which could not be verified: variant official_code (default) or paper",
+            "variant paper: the threshold is alpha/n; its alpha of 5 is as others read the paper, "
+            "which could not be verified. variant official_code: the code's fixed 0.1",
             "under a key-value cache the published code also feeds sinks and overwrites the first "
             "weight; here sinks are frozen with the prompt and generated rows get the row formula",
             "the code's A_00 = 1 is dropped: the first row sees nothing else anyway",
@@ -100,7 +100,7 @@ class ACT(Method):
     class Params(MethodParams):
         """ACT's parameters."""
 
-        variant: Literal["official_code", "paper"] = "official_code"
+        variant: Literal["paper", "official_code"] = "paper"
         beta: float = Field(0.4, ge=0, le=1, description="share of its attention a sink keeps")
         threshold: float = Field(0.1, gt=0, description="least column mean (official_code)")
         alpha: float = Field(5.0, gt=0, description="least column mean times n (paper)")

@@ -127,8 +127,17 @@ class PAINT(Method):
         needs_cls("paint", config, model)
 
     @classmethod
+    def decides(cls, params: Params) -> bool:
+        """Only with guidance."""
+        return cls._filled(params).gamma != 1.0
+
+    @classmethod
     def resolve(cls, params: Params, model: VisionLanguageModel) -> Params:
         """Fill in guidance and the prompt's boost by variant."""
+        return cls._filled(params)
+
+    @staticmethod
+    def _filled(params: Params) -> Params:
         paper = params.variant == "paper"
         filled: dict[str, Any] = {}
         if params.gamma is None:

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from halluc.interventions.site import Asked, Prompted, Site, VisionSite
     from halluc.models import VisionLanguageModel
 
-ALONE = ("combine",)
 ROWS: tuple[Literal["all", "after_image", "last"], ...] = ("all", "after_image", "last")
 
 
@@ -32,7 +31,7 @@ def find(name: str) -> type[Method]:
     """The method class of a name, or of names joined by "+".
 
     Raises:
-        UserError: If one is unknown, named twice, or cannot be combined with another.
+        UserError: If one is unknown or named twice.
     """
     names = [part.strip() for part in name.split("+")]
     if len(names) == 1:
@@ -40,13 +39,6 @@ def find(name: str) -> type[Method]:
     parts = [REGISTRY.get(part) for part in names]
     if len(set(names)) < len(names):
         raise UserError(f"method {name!r} names a part twice")
-    for seam in ALONE:
-        rivals = [part.name for part in parts if seam in part.declared()]
-        if len(rivals) > 1:
-            raise UserError(
-                f"method {name!r}: {' and '.join(rivals)} cannot be combined; "
-                "each decides the next token by streams of its own"
-            )
     return _composite(name, tuple(parts))
 
 
@@ -82,9 +74,24 @@ class Composite(Method):
 
     @classmethod
     def requires(cls, params: Any, config: Any, model: str) -> None:
-        """What each part requires."""
+        """What each part requires; and that only one has the last word on the next token."""
+        rivals = cls._deciding(params)
+        if len(rivals) > 1:
+            raise UserError(
+                f"method {cls.name!r}: {' and '.join(rivals)} cannot be combined; "
+                "each decides the next token by streams of its own"
+            )
         for part in cls.parts:
             part.requires(getattr(params, part.name), config, model)
+
+    @classmethod
+    def decides(cls, params: Any) -> bool:
+        """Whether a part has the last word."""
+        return bool(cls._deciding(params))
+
+    @classmethod
+    def _deciding(cls, params: Any) -> list[str]:
+        return [part.name for part in cls.parts if part.decides(getattr(params, part.name))]
 
     @classmethod
     def resolve(cls, params: Any, model: VisionLanguageModel) -> MethodParams:
@@ -109,6 +116,9 @@ class Composite(Method):
             with engine.serving(method, replace(whole, state=state)):
                 passes += method.prepare(engine, inputs)
         return passes
+
+    def _last_word(self) -> list[Method]:
+        return [method for method in self.methods if method.decides(method.params)]
 
     def at(self, seam: str, site: Site) -> Iterator[tuple[Method, Site]]:
         """The parts that declare a seam and act in this layer, each with its own site."""
@@ -164,12 +174,10 @@ class _Seams(Composite):
         return hidden
 
     def streams(self, model: VisionLanguageModel, asked: Asked) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = []
-        for method in self.methods:
-            if "streams" in method.declared():
-                found += method.streams(model, asked)
-        return found
+        return [one for method in self._last_word() for one in method.streams(model, asked)]
 
     def combine(self, logits: Tensor, step: int) -> Tensor:
-        (method,) = (m for m in self.methods if "combine" in m.declared())
-        return method.combine(logits, step)
+        for method in self._last_word():
+            return method.combine(logits, step)
+        return logits[0]
+

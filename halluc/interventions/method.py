@@ -87,6 +87,11 @@ class Method:
         """
 
     @classmethod
+    def decides(cls, params: Any) -> bool:
+        """Whether the method has the last word on the next token, with these parameters."""
+        return "combine" in cls.declared()
+
+    @classmethod
     def resolve(cls, params: Any, model: VisionLanguageModel) -> MethodParams:
         """Fill in what depends on the model (sink dimensions, layers); what it returns is recorded.
 

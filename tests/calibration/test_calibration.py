@@ -138,7 +138,7 @@ def test_name_holds_the_content() -> None:
 
 @pytest.mark.parametrize("name", ["act", "zerotuning"])
 def test_heads_are_found_one_by_one(name: str, tiny: Path, tmp_path: Path) -> None:
-    params = method_params(name, {})
+    params = method_params(name, {"alpha": 1.5} if name == "act" else {})
     found, _ = run_calibration(find(name), params, str(tiny), None, None, 6, False, tmp_path)
     assert found.labelled
     heads = found.params["heads"]

@@ -38,6 +38,13 @@ def test_a_part_that_does_nothing_leaves_the_other_as_it_is() -> None:
         assert torch.allclose(together(model, name, noop), alone, atol=1e-4)
 
 
+def test_guidance_is_the_same_beside_a_part_that_does_nothing() -> None:
+    model = llava()
+    alone, _ = answer(model, build("paint", model, gamma=1.3), asked(model, 0, 1))
+    both = together(model, "act+paint", "act.beta=1,paint.gamma=1.3")
+    assert torch.allclose(both, alone, atol=1e-4)
+
+
 def test_parts_add_up() -> None:
     model = llava()
     both = together(model, "vhr+paint")
@@ -64,9 +71,20 @@ def test_two_methods_that_decide_the_next_token_are_refused(
     REGISTRY.names()
     monkeypatch.setitem(REGISTRY._entries, "twin", Twin)
     monkeypatch.setitem(REGISTRY._entries, "blind", Blind)
+    config = llava().model.config
+    rivals = find("twin+blind")
     with pytest.raises(UserError, match="twin and blind cannot be combined"):
-        find("twin+blind")
+        rivals.requires(rivals.Params(), config, "tiny")
     assert find("twin+vhr").declared() == ("heads", "streams", "combine")
+
+
+def test_paint_decides_the_next_token_only_under_guidance() -> None:
+    config = llava().model.config
+    cls = find("agla+paint")
+    cls.requires(cls.Params(), config, "tiny")
+    guided = method_params("agla+paint", key_values("paint.gamma=1.1", "--method-args"))
+    with pytest.raises(UserError, match="agla and paint cannot be combined"):
+        cls.requires(guided, config, "tiny")
 
 
 @pytest.mark.parametrize(

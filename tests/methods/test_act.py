@@ -72,7 +72,7 @@ def watched(**params: object) -> tuple[Watched, dict[int, Tensor]]:
 
 
 def test_sinks_are_the_prompts_and_generated_rows_keep_their_sums() -> None:
-    method, sinks = watched(threshold=0.05)
+    method, sinks = watched(variant="official_code", threshold=0.05)
     assert sinks[2].any()
     assert {site.prefill for site, _, _ in method.seen} == {True, False}
     for site, before, after in method.seen:
@@ -85,7 +85,7 @@ def test_sinks_are_the_prompts_and_generated_rows_keep_their_sums() -> None:
 
 
 def test_only_calibrated_heads_are_edited() -> None:
-    method, sinks = watched(threshold=0.05, heads={1: (2,), 3: (0, 3)})
+    method, sinks = watched(variant="official_code", threshold=0.05, heads={1: (2,), 3: (0, 3)})
     assert sorted(sinks) == [1, 3]
     for layer, heads in ((1, [2]), (3, [0, 3])):
         assert set(sinks[layer].any(-1).any(0).nonzero()[:, 0].tolist()) <= set(heads)
