@@ -30,6 +30,7 @@ class Mme(MmePhotographs):
         metrics=score_metrics((*PERCEPTION, *COGNITION), ("perception", "cognition")),
         citation=CITATION,
         dataset="lmms-lab/MME",
+        size=(1187, 2374),
     )
 
 
@@ -47,4 +48,5 @@ class MmeHallucination(MmePhotographs):
         metrics=score_metrics(HALLUCINATION),
         citation=CITATION,
         dataset="lmms-lab/MME",
+        size=(120, 240),
     )

@@ -30,4 +30,5 @@ class PopeCoco(PopeBenchmark):
         metrics=rate_metrics(STRATEGIES, HEADLINE),
         citation=CITATION,
         dataset="lmms-lab/POPE",
+        size=(500, 9000),
     )

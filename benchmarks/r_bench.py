@@ -97,11 +97,15 @@ class RBench(YesNoBenchmark):
             raise UserError(f"{files.answers}: question {missing[0]!r} has no answer; truncated?")
         return [_answer(row["question_id"], row.text("text"), questions) for row in given]
 
+    def label(self, answer: Answer) -> str:
+        """The right answer, "yes" or "no"."""
+        return str(answer.target["label"])
+
     def tally(self, answers: Sequence[Answer]) -> dict[str, float]:
         """Count the confusion matrix of every subset a question is in."""
         totals: dict[str, float] = {}
         for answer in answers:
-            cells = confusion(answer.prediction, answer.target["label"], self.reader)
+            cells = confusion(answer.prediction, self.label(answer), self.reader)
             for subset in answer.target["subsets"]:
                 for name, count in cells.items():
                     totals[f"{subset}/{name}"] = totals.get(f"{subset}/{name}", 0.0) + count

@@ -19,14 +19,21 @@ _CLEAR_PEAK = Path("/proc/self/clear_refs")
 _STATUS = Path("/proc/self/status")
 
 
-def versions(weights: str) -> dict[str, str]:
+def versions(weights: str, image_processing: str) -> dict[str, str]:
     """Versions that can change an answer.
 
     Args:
         weights: The model's fingerprint.
+        image_processing: What its processor does to images.
     """
     packages = {name: version(name) for name in ("torch", "transformers", "tokenizers", "pillow")}
-    return {"halluc": _own_version(), "source": _source_hash(), "weights": weights, **packages}
+    return {
+        "halluc": _own_version(),
+        "source": _source_hash(),
+        "weights": weights,
+        "image_processing": image_processing,
+        **packages,
+    }
 
 
 def where() -> dict[str, Any]:

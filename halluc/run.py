@@ -101,7 +101,8 @@ def _resolve(
         resolved=params.model_dump(mode="json"),
     )
     loaded = config.model.model_copy(update=model.loaded_as)
-    update = {"method": resolved, "model": loaded, "versions": versions(model.fingerprint)}
+    seen = versions(model.fingerprint, model.image_processing)
+    update = {"method": resolved, "model": loaded, "versions": seen}
     return cls(params), config.model_copy(update=update)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from halluc.config import content_hash
 from halluc.environment import fingerprint
 from halluc.errors import UserError
 from halluc.interventions.site import Prompted
@@ -84,6 +86,12 @@ class VisionLanguageModel:
         if folder.is_dir():
             return fingerprint(folder)
         return str(getattr(self.model.config, "_commit_hash", None) or self.revision or "unknown")
+
+    @cached_property
+    def image_processing(self) -> str:
+        """The image processor's class, and a hash of its settings: size, padding, normalisation."""
+        settings = json.loads(self.processor.image_processor.to_json_string())
+        return f"{type(self.processor.image_processor).__name__} {content_hash(settings)}"
 
     @property
     def loaded_as(self) -> dict[str, str]:

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from halluc.errors import UserError
+from halluc.scoring.intervals import DRAWS
 from halluc.scoring.score import score
 
 if TYPE_CHECKING:
@@ -185,7 +186,7 @@ def unique(entries: Sequence[tuple[str, Any]]) -> dict[Any, int]:
 
 
 def score_files(
-    benchmark: Benchmark, files: OfficialFiles, draws: int = 10_000, seed: int = 0
+    benchmark: Benchmark, files: OfficialFiles, draws: int = DRAWS, seed: int = 0
 ) -> dict[str, Any]:
     """Score an answers file in its benchmark's official format; needs no model and no network.
 

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
     from halluc.scoring.benchmark import Benchmark
 
-_PATHS = ("folder", "tables")
+PATHS = ("folder", "tables")
+"""Options that say where on this machine something lies."""
 _TYPED = ("protocol", "prompt", "folder", "tables", "judge")
 
 
@@ -39,7 +40,7 @@ def build(name: str, options: Mapping[str, Any] | None = None) -> Benchmark:
 
 
 def _typed(name: str, key: str, value: Any) -> Any:
-    if key in _PATHS:
+    if key in PATHS:
         path = Path(str(value)).expanduser()
         if not path.exists():
             raise UserError(f"{name}: {key} {str(value)!r} does not exist")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from halluc.scoring import yes_no
 from halluc.scoring.benchmark import Benchmark, Metric
-from halluc.scoring.rates import RATES, group_rates, tally
+from halluc.scoring.rates import RATES, confusion, group_rates, tally
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -50,6 +50,15 @@ class YesNoBenchmark(Benchmark):
     def predict(self, answer: Answer) -> yes_no.Verdict | None:
         """Say what the protocol reads: "yes", "no", "both"; None where it reads neither."""
         return self.reader.parse(answer.text)
+
+    def label(self, answer: Answer) -> str:
+        """The right answer, "yes" or "no"."""
+        return str(answer.target)
+
+    def right(self, answer: Answer) -> bool | None:
+        """As the protocol counts it; None where it drops what it cannot read."""
+        counts = confusion(answer.prediction, self.label(answer), self.reader)
+        return bool(counts["correct"]) if counts["n"] else None
 
     def tally(self, answers: Sequence[Answer]) -> dict[str, float]:
         """Count the confusion matrix of every group."""
