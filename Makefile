@@ -16,7 +16,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup eval leaderboard test test-slow check table bench world matcher clean
+.PHONY: help setup eval leaderboard test test-slow check table schema bench world matcher clean
 
 help:
 	@sed -n 's/^# //p' $(firstword $(MAKEFILE_LIST))
@@ -30,7 +30,7 @@ setup: $(BIN)/.installed
 
 eval: setup
 	$(BIN)/halluc eval --model $(MODEL) --method $(METHOD) --benchmarks $(BENCH) --limit $(LIMIT) --output-dir $(RUNS) $(ARGS)
-	$(BIN)/halluc leaderboard $(RUNS) --output $(RUNS)/leaderboard.json --quiet
+	$(BIN)/halluc leaderboard $(RUNS) --output $(RUNS)/leaderboard.json --skip-unfinished --quiet
 
 leaderboard: setup
 	$(BIN)/halluc leaderboard $(RUNS) --output $(RUNS)/leaderboard.json
@@ -52,6 +52,9 @@ table: setup
 		$(BIN)/halluc eval --model glyph --method $$method --benchmarks glyph --limit 300 --output-dir $(RUNS) || exit 1; \
 	done
 	$(BIN)/halluc leaderboard $(RUNS) --output $(RUNS)/leaderboard.json --markdown README.md --quiet
+
+schema: setup
+	$(BIN)/python -m halluc.leaderboard.schema
 
 bench: setup
 	$(BIN)/python -m bench.why --output docs/why.md
