@@ -58,6 +58,7 @@ schema: setup
 
 bench: setup
 	$(BIN)/python -m bench.why --output docs/why.md
+	$(BIN)/python -m bench.matcher --output docs/matcher.md
 	$(BIN)/python -m bench.picture
 
 world: setup

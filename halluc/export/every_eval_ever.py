@@ -127,7 +127,7 @@ def _result(part: Exported, name: str, value: Value) -> dict[str, Any]:
                 "method": row.method,
                 "method_args": json.dumps(row.method_args),
                 "prompt_protocol": row.prompt,
-                "batch_size": str(row.batch_size),
+                "batch_size": str(row.batch_size or "what fits"),
                 **{key: json.dumps(value) for key, value in row.decoding.items()},
             },
         },

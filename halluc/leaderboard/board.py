@@ -78,6 +78,8 @@ class Row(_Part):
         weights: Hash of the weights, or the hub's commit.
         image_processing: The image processor's class and a hash of its settings.
         protocol, prompt: Who reads the answers, and whose wording asks.
+        batch_size: The most prompts answered together; None for what fits.
+        share: Whether what prompts have in common was computed once.
         harness: Version of halluc, and a hash of its sources.
         versions: Of the libraries beneath it.
         metrics: A metric's name to its value, in the benchmark's order.
@@ -107,7 +109,8 @@ class Row(_Part):
     protocol: str
     prompt: str
     decoding: dict[str, Any]
-    batch_size: int
+    batch_size: int | None
+    share: bool
     harness: str
     versions: dict[str, str]
     n: int

@@ -69,6 +69,7 @@ def _row(run: RunFolder, results: Mapping[str, Any], name: str) -> Row:
         "prompt": benchmark.prompt,
         "decoding": config.decoding.model_dump(),
         "batch_size": config.batch_size,
+        "share": config.share,
         "harness": f"{versions.get('halluc', '')} {versions.get('source', '')}".strip(),
         "versions": {name: versions[name] for name in LIBRARIES if name in versions},
     }
