@@ -23,8 +23,8 @@ def build(name: str, options: Mapping[str, Any] | None = None) -> Benchmark:
     """Make a benchmark.
 
     Args:
-        options: Of protocol, prompt, folder, tables and judge those the benchmark takes; a judge
-            is "endpoint:<model>" or "local:<model>".
+        options: Of protocol, prompt, folder, tables and judge those the benchmark takes, and
+            split; a judge is "endpoint:<model>" or "local:<model>".
 
     Raises:
         UserError: If it takes no such option, or a folder or file does not exist.
@@ -33,10 +33,14 @@ def build(name: str, options: Mapping[str, Any] | None = None) -> Benchmark:
     taken = [key for key in inspect.signature(cls).parameters if key in _TYPED]
     given: dict[str, Any] = {}
     for key, value in (options or {}).items():
-        if key not in taken:
-            raise UserError(f"{name}: takes no {key!r}, only {', '.join(taken)}")
+        if key not in (*taken, "split"):
+            raise UserError(f"{name}: takes no {key!r}, only {', '.join(taken)}, split")
         given[key] = _typed(name, key, value)
-    return cls(**given)
+    split = given.pop("split", None)
+    made = cls(**given)
+    if split is not None:
+        made.take(str(split))
+    return made
 
 
 def _typed(name: str, key: str, value: Any) -> Any:
