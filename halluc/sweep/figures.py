@@ -129,43 +129,52 @@ def _map(sweep: Sweep, figure: Figure) -> None:
     panel.set_ylabel(rows.name)
     base = sweep.baseline.values[goal].value * scale
     how = f"greedy {base:.1f}; bold: 95% interval of the difference without 0; framed: best"
+    how += "; x: misses a constraint" if sweep.config.bounds else ""
     panel.set_title(how, fontsize=8)
     figure.suptitle(_title(sweep), fontsize=10)
 
 
 def _pareto(sweep: Sweep, figure: Figure) -> None:
-    """Every point by recall and hallucination, and those that none beats in both."""
+    """Every point by recall and hallucination; those that none beats in both with 95% intervals."""
     rates = _rates(sweep)
     assert rates is not None
     panel = figure.subplots()
-    outcomes = [sweep.baseline, *sweep.points]
-    spots = [tuple(o.values[str(g)].value * g.metric.scale for g in rates) for o in outcomes]
-    front = sorted(
-        (recall, rate)
-        for rate, recall in set(spots)
-        if not any(r <= rate and c >= recall and (r, c) != (rate, recall) for r, c in spots)
-    )
-    panel.step([recall for recall, _ in front], [rate for _, rate in front], where="pre",
-               color=_POINT, lw=1, alpha=0.6, label="front")  # fmt: skip
-    for i, (outcome, (rate, recall)) in enumerate(zip(outcomes, spots, strict=True)):
-        best = sweep.best is not None and i == sweep.best + 1
-        colour = _GREEDY if i == 0 else _BEST if best else _POINT
-        errors = [
-            [[at - v.low * g.metric.scale], [v.high * g.metric.scale - at]]
-            for g, at in zip(rates, (rate, recall), strict=True)
-            for v in [outcome.values[str(g)]]
-        ]
-        panel.errorbar(recall, rate, yerr=errors[0], xerr=errors[1], fmt="s" if i == 0 else "o",
-                       color=colour, ms=6, lw=0.6, alpha=0.9, ecolor="#bbbbbb", zorder=3,
-                       label={0: "greedy"}.get(i, "best" if best else None))  # fmt: skip
-        if i == 0 or best or (recall, rate) in front:
-            panel.annotate(label(outcome.point), (recall, rate), xytext=(5, 5),
-                           textcoords="offset points", fontsize=7, color=colour)  # fmt: skip
+    best = None if sweep.best is None else sweep.points[sweep.best]
+    spots: dict[tuple[float, ...], list[Outcome]] = {}
+    for outcome in (sweep.baseline, *sweep.points):
+        spots.setdefault(tuple(_scaled(outcome, goal)[0] for goal in rates), []).append(outcome)
+    front = [one for one in spots if not any(_beats(other, one) for other in spots)]
+    for spot, outcomes in spots.items():
+        rate, recall = spot
+        own = best if best in outcomes else outcomes[0]
+        colour = _BEST if own is best else _GREEDY if own is sweep.baseline else _POINT
+        marker = "s" if own is sweep.baseline else "o"
+        panel.plot(recall, rate, marker, color=colour, ms=6, zorder=3)
+        if spot not in front and colour == _POINT:
+            continue
+        (up, across) = (_scaled(own, goal) for goal in rates)
+        panel.vlines(recall, *up[1:], color=colour, lw=0.7, alpha=0.6)
+        panel.hlines(rate, *across[1:], color=colour, lw=0.7, alpha=0.6)
+        panel.annotate(label(own.point), spot[::-1], xytext=(4, 4), textcoords="offset points",
+                       fontsize=7, color=colour)  # fmt: skip
+    line = sorted(spot[::-1] for spot in front)
+    panel.step(*zip(*line, strict=True), where="pre", color=_POINT, lw=1, alpha=0.6)
+    panel.margins(x=0.15)
+    panel.set_title("line: no point beats these in both; crosses: their 95% intervals", fontsize=8)
     panel.set_xlabel(_named(rates[1]))
     panel.set_ylabel(_named(rates[0]))
-    panel.legend(frameon=False, fontsize=8)
     _plain(panel)
     figure.suptitle(_title(sweep), fontsize=10)
+
+
+def _beats(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    """Whether a (rate, recall) is as good in both and another."""
+    return one[0] <= other[0] and one[1] >= other[1] and one != other
+
+
+def _scaled(outcome: Outcome, goal: Goal) -> tuple[float, float, float]:
+    value, scale = outcome.values[str(goal)], goal.metric.scale
+    return value.value * scale, value.low * scale, value.high * scale
 
 
 def _frame(x: int, y: int) -> Any:

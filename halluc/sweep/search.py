@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from halluc.sweep.outcome import Outcome
     from halluc.sweep.plan import SweepConfig
 
-_CONSTRAINTS = "constraints"
-
 
 def require_optuna() -> None:
     """Raise UserError if Optuna is not there."""
@@ -70,7 +68,7 @@ def search(
         found[json.dumps(point)] = measure(point)
     tried = len(study.get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED)))
     for number in range(tried, config.trials):
-        study.sampler = optuna.samplers.TPESampler(seed=number, constraints_func=_excess)
+        study.sampler = optuna.samplers.TPESampler(seed=number)
         asked = study.ask()
         for axis in config.axes:
             _suggest(asked, axis)
@@ -78,8 +76,9 @@ def search(
         key = json.dumps(point)
         result = found[key] = found.get(key) or measure(point)
         value = result.values[str(goal)].value
-        excess = [bound.excess(result.values[str(bound.goal)].value) for bound in config.bounds]
-        asked.set_user_attr(_CONSTRAINTS, [min(over, 1e9) for over in excess])
+        for text, bound in zip(config.constraint, config.bounds, strict=True):
+            excess = bound.excess(result.values[str(bound.goal)].value)
+            asked.set_constraint(text, min(excess, 1e9))  # its storage takes no infinity
         defined = value == value
         study.tell(asked, value if defined else None, None if defined else TrialState.PRUNED)
     return list(found.values())
@@ -100,8 +99,3 @@ def _point(config: SweepConfig, params: Mapping[str, Any]) -> dict[str, Any]:
         axis.name: params[axis.name] if axis.interval else axis.values[params[axis.name]]
         for axis in config.axes
     }
-
-
-def _excess(trial: optuna.trial.FrozenTrial) -> list[float]:
-    excess: list[float] = trial.user_attrs.get(_CONSTRAINTS, [])
-    return excess
