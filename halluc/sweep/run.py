@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -91,13 +91,13 @@ def run_sweep(
             lambda point: outcome(point, evaluated("tune", [point])[0], greedy),
         )
     baseline = outcome(None, greedy, greedy)
-    best = _best(config, found)
+    best = best_of(config, found)
     reported: tuple[Outcome, Outcome] | tuple[()] = ()
     if config.tune_share and best is not None:
         point = found[best].point
         base, own = evaluated("test", [None, point])
         reported = outcome(None, base, base), outcome(point, own, base)
-    ties = tuple(_ties(config, [baseline, *found]))
+    ties = ties_of(config, [baseline, *found])
     return Sweep(config, folder, baseline, tuple(found), ties, best, reported)
 
 
@@ -106,7 +106,8 @@ def feasible(config: SweepConfig, point: Outcome) -> bool:
     return all(b.excess(point.values[str(b.goal)].value) <= 0 for b in config.bounds)
 
 
-def _best(config: SweepConfig, points: Sequence[Outcome]) -> int | None:
+def best_of(config: SweepConfig, points: Sequence[Outcome]) -> int | None:
+    """The number of the point with the best objective that meets every constraint, if any does."""
     goal, sign = str(config.goal), 1 if config.goal.metric.higher_is_better else -1
     merits = {
         number: sign * point.values[goal].value
@@ -116,14 +117,13 @@ def _best(config: SweepConfig, points: Sequence[Outcome]) -> int | None:
     return max(merits, key=lambda number: merits[number]) if merits else None
 
 
-def _ties(config: SweepConfig, outcomes: Sequence[Outcome]) -> Iterator[int]:
-    """Tie groups by the objective; 0 where it is undefined."""
+def ties_of(config: SweepConfig, outcomes: Sequence[Outcome]) -> tuple[int, ...]:
+    """Group greedy and points that the objective cannot tell apart; 0 where it is undefined."""
     goal, sign = str(config.goal), 1 if config.goal.metric.higher_is_better else -1
     gaps = [point.differences.get(goal) for point in outcomes]
     known = [gap for gap in gaps if gap is not None]
     groups = iter(tie_groups([sign * gap.value for gap in known], [gap.stderr for gap in known]))
-    for gap in gaps:
-        yield 0 if gap is None else next(groups)
+    return tuple(0 if gap is None else next(groups) for gap in gaps)
 
 
 def _params(config: SweepConfig) -> Any:
