@@ -119,7 +119,7 @@ def _map(sweep: Sweep, figure: Figure) -> None:
                    fontweight="bold" if decided else "normal")  # fmt: skip
         if i == sweep.best:
             panel.add_patch(_frame(x, y))
-    reach = max(1e-9, float(np.nanmax(np.abs(grid))))
+    reach = float(np.nanmax(np.abs(grid))) or 1.0
     colours = "RdBu" if sweep.config.goal.metric.higher_is_better else "RdBu_r"
     image = panel.imshow(grid, cmap=colours, vmin=-1.6 * reach, vmax=1.6 * reach, aspect="auto")
     figure.colorbar(image, label=f"{_named(sweep.config.goal)}, minus greedy")
