@@ -128,7 +128,8 @@ def _map(sweep: Sweep, figure: Figure) -> None:
     panel.set_xlabel(columns.name)
     panel.set_ylabel(rows.name)
     base = sweep.baseline.values[goal].value * scale
-    how = f"greedy {base:.1f}; bold: 95% interval of the difference without 0; framed: best"
+    how = f"greedy {base:.1f}; bold: 95% interval of the difference without 0"
+    how += "" if sweep.best is None else "; framed: best"
     how += "; x: misses a constraint" if sweep.config.bounds else ""
     panel.set_title(how, fontsize=8)
     figure.suptitle(_title(sweep), fontsize=10)
@@ -140,9 +141,10 @@ def _pareto(sweep: Sweep, figure: Figure) -> None:
     assert rates is not None
     panel = figure.subplots()
     best = None if sweep.best is None else sweep.points[sweep.best]
-    spots: dict[tuple[float, ...], list[Outcome]] = {}
+    spots: dict[tuple[float, float], list[Outcome]] = {}
     for outcome in (sweep.baseline, *sweep.points):
-        spots.setdefault(tuple(_scaled(outcome, goal)[0] for goal in rates), []).append(outcome)
+        rate, recall = (_scaled(outcome, goal)[0] for goal in rates)
+        spots.setdefault((rate, recall), []).append(outcome)
     front = [one for one in spots if not any(_beats(other, one) for other in spots)]
     for spot, outcomes in spots.items():
         rate, recall = spot
@@ -155,7 +157,7 @@ def _pareto(sweep: Sweep, figure: Figure) -> None:
         (up, across) = (_scaled(own, goal) for goal in rates)
         panel.vlines(recall, *up[1:], color=colour, lw=0.7, alpha=0.6)
         panel.hlines(rate, *across[1:], color=colour, lw=0.7, alpha=0.6)
-        panel.annotate(label(own.point), spot[::-1], xytext=(4, 4), textcoords="offset points",
+        panel.annotate(label(own.point), (recall, rate), xytext=(4, 4), textcoords="offset points",
                        fontsize=7, color=colour)  # fmt: skip
     line = sorted(spot[::-1] for spot in front)
     panel.step(*zip(*line, strict=True), where="pre", color=_POINT, lw=1, alpha=0.6)
@@ -167,7 +169,7 @@ def _pareto(sweep: Sweep, figure: Figure) -> None:
     figure.suptitle(_title(sweep), fontsize=10)
 
 
-def _beats(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+def _beats(one: tuple[float, float], other: tuple[float, float]) -> bool:
     """Whether a (rate, recall) is as good in both and another."""
     return one[0] <= other[0] and one[1] >= other[1] and one != other
 

@@ -42,19 +42,19 @@ def write(sweep: Sweep) -> list[Path]:
 def summary(sweep: Sweep) -> dict[str, Any]:
     """The sweep as JSON can hold it."""
     config = sweep.config
-    disjoint = bool(sweep.reported)
-    told = sweep.reported or (sweep.baseline,)
-    best = sweep.reported[1] if sweep.reported else _best(sweep)
+    best = None if sweep.best is None else sweep.points[sweep.best]
+    baseline, told = sweep.reported or (sweep.baseline, best)
+    half = "test" if sweep.reported else "tune"
     return {
         "config": config.model_dump(mode="json"),
         "objective": str(config.goal),
         "higher_is_better": config.goal.metric.higher_is_better,
         "tuned_on": _images(sweep, "tune", sweep.baseline),
-        "reported_on": _images(sweep, "test" if disjoint else "tune", told[0]),
-        "disjoint": disjoint,
+        "reported_on": None if best is None else _images(sweep, half, baseline),
+        "disjoint": bool(config.tune_share),
         "notes": notes(sweep),
-        "best": asdict(best) if best else None,
-        "baseline": asdict(told[0]),
+        "best": asdict(told) if told else None,
+        "baseline": asdict(baseline),
         "tuning": {
             "baseline": asdict(sweep.baseline) | {"tie_group": sweep.ties[0]},
             "points": [
@@ -68,6 +68,9 @@ def summary(sweep: Sweep) -> dict[str, Any]:
 
 def notes(sweep: Sweep) -> list[str]:
     """What a reader of the numbers has to know."""
+    if all(point.same for point in sweep.points):
+        what = f"Every answer of every point is greedy's: {sweep.config.method} changes nothing"
+        return [f"{what} here, and no point is best."]
     found = []
     if sweep.best is None:
         found.append("No point meets the constraints, so none is best and none is reported.")
@@ -75,11 +78,7 @@ def notes(sweep: Sweep) -> list[str]:
         found.append(
             "Tuned and reported on the SAME images: the best point's numbers are too good."
         )
-    if all(point.same for point in sweep.points):
-        found.append(
-            f"Every answer of every point is greedy's: {sweep.config.method} changes nothing here."
-        )
-    elif sweep.best is not None and sweep.ties[0] == sweep.ties[1 + sweep.best]:
+    if sweep.best is not None and sweep.ties[0] == sweep.ties[1 + sweep.best]:
         found.append("On the images tuned on, the best point cannot be told from greedy.")
     return found
 
@@ -148,7 +147,3 @@ def _images(sweep: Sweep, half: str, setting: Outcome) -> dict[str, dict[str, An
         }
         for name in sweep.config.benchmarks
     }
-
-
-def _best(sweep: Sweep) -> Outcome | None:
-    return None if sweep.best is None else sweep.points[sweep.best]

@@ -32,7 +32,8 @@ class Sweep:
         folder: Where its report goes; the runs lie beside it.
         baseline, points: Greedy and every point, on the images tuned on.
         ties: The tie group by the objective of greedy and of every point, the best group first.
-        best: The point with the best objective among those that meet all constraints, if any does.
+        best: The point with the best objective among those that meet all constraints; None if none
+            does, or if all answer as greedy does.
         reported: Greedy and the best point on images no point was chosen by; empty if the sweep
             tuned on all images or nothing is best.
     """
@@ -107,7 +108,12 @@ def feasible(config: SweepConfig, point: Outcome) -> bool:
 
 
 def best_of(config: SweepConfig, points: Sequence[Outcome]) -> int | None:
-    """The number of the point with the best objective that meets every constraint, if any does."""
+    """The number of the point with the best objective that meets every constraint, if any does.
+
+    Where every answer of every point is greedy's, none is better than another.
+    """
+    if all(point.same for point in points):
+        return None
     goal, sign = str(config.goal), 1 if config.goal.metric.higher_is_better else -1
     merits = {
         number: sign * point.values[goal].value

@@ -129,6 +129,7 @@ def test_a_method_that_does_nothing_is_said_to(tiny: Path, tmp_path: Path) -> No
     )
     assert done.points[0].same
     assert done.ties == (1, 1)
+    assert (done.best, done.reported) == (None, ())
     assert "paint changes nothing here" in " ".join(notes(done))
 
 
