@@ -266,6 +266,9 @@ def test_two_answers_files_are_compared(shared: Path, tmp_path: Path) -> None:
     assert (found["right_wrong"]["only_ours"], found["right_wrong"]["only_theirs"]) == (42, 405)
     accuracy = found["metrics"]["random/accuracy"]
     assert accuracy["difference"]["value"] == pytest.approx((42 - 405) / 910)
+    assert found["notes"] == [
+        "no images named: intervals resample questions and are too narrow"
+    ]
 
 
 def test_power_says_what_a_benchmark_can_see(made: Path) -> None:
