@@ -52,7 +52,7 @@ def _answer_or_halve(
         raise
     except Exception as error:
         if len(batch) == 1:
-            return [_failed(batch[0], error)]
+            return [failed(batch[0], _reason(error))]
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     half = len(batch) // 2
@@ -65,7 +65,7 @@ def _answer_batch(
 ) -> list[Answer]:
     started = time.perf_counter()
     images = {sample.image_id: sample.load_image() for sample in batch}
-    rendered = [model.render(sample.prompt) for sample in batch]
+    rendered = [model.render(sample.prompt, sample.history) for sample in batch]
     inputs = model.encode(rendered, [images[sample.image_id] for sample in batch])
     yes_no = YesNo(model.yes_no_tokens) if model.yes_no_tokens else None
     asked = Asked(
@@ -97,6 +97,7 @@ def _answer_batch(
             group=sample.group,
             prompt=sample.prompt,
             target=sample.target,
+            history=sample.history,
             text=texts[i].strip(),
             yes_no=yes_no.found[i * decoding.num_beams] if yes_no else None,
             prompt_tokens=read[i],
@@ -116,17 +117,22 @@ def _lengths(tokens: Tensor, model: VisionLanguageModel) -> Tensor:
     return (ended.cumsum(1) - ended == 0).sum(1)
 
 
-def _failed(sample: Sample, error: Exception) -> Answer:
-    reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"
+def failed(sample: Sample, reason: str) -> Answer:
+    """The answer of a sample that has none."""
     return Answer(
         id=sample.id,
         image_id=sample.image_id,
         group=sample.group,
         prompt=sample.prompt,
         target=sample.target,
+        history=sample.history,
         status="failed",
         error=reason,
     )
+
+
+def _reason(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"
 
 
 def _image_hash(image: Image) -> str:
