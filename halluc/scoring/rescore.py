@@ -20,6 +20,7 @@ from halluc.store import RunFolder
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from rich.console import Group
     from rich.table import Table
 
 ALL = "all"
@@ -107,39 +108,45 @@ def of_files(
     return score_files(build(name, options), OfficialFiles(answers, path, ground_truth))
 
 
-def tables(found: Mapping[str, Any]) -> Iterator[Table]:
-    """The same for people: one table a benchmark, a column a protocol."""
+def tables(found: Mapping[str, Any]) -> Iterator[Group]:
+    """The same for people: one table a benchmark, a column a protocol, and what to know of it."""
     if "metrics" in found:
-        table = _table(f"{found['benchmark']}, {found['n']} answers", [found["protocol"]], found)
+        table = _table([found["protocol"]])
         for key, value in found["metrics"].items():
             parts = value if isinstance(value, dict) else {"": value}
             for part, number in parts.items():
                 table.add_row(f"{key}/{part}".rstrip("/"), _number(number))
         table.add_row("unparseable", str(found["unparseable"]))
-        yield table
+        yield _titled(f"{found['benchmark']}, {found['n']} answers", table, found["notes"])
         return
     for name, scores in found.items():
         protocols = scores["protocols"]
-        title = f"{name}, {next(iter(protocols.values()))['n']} answers"
-        if "labels" in scores:
-            title += f", labels of {', '.join(scores['labels'].values())}"
-        table = _table(title, protocols, scores)
-        for metric in next(iter(protocols.values()))["values"]:
+        first = next(iter(protocols.values()))
+        table = _table(protocols)
+        for metric in first["values"]:
             cells = (protocols[key]["values"].get(metric, {}).get("value") for key in protocols)
             table.add_row(metric, *map(_number, cells))
         table.add_row("unparseable", *(str(protocols[key]["unparseable"]) for key in protocols))
-        yield table
+        title = f"{name}, {first['n']} answers"
+        if "labels" in scores:
+            title += f", labels of {', '.join(scores['labels'].values())}"
+        yield _titled(title, table, scores["notes"])
 
 
-def _table(title: str, protocols: Iterable[str], found: Mapping[str, Any]) -> Table:
+def _table(protocols: Iterable[str]) -> Table:
     from rich.table import Table
 
-    caption = "\n".join(found["notes"]) or None
-    table = Table(title=title, title_justify="left", caption=caption, caption_justify="left")
-    table.add_column("")
+    table = Table("")
     for protocol in protocols:
         table.add_column(protocol, justify="right")
     return table
+
+
+def _titled(title: str, table: Table, notes: Sequence[str]) -> Group:
+    from rich.console import Group
+    from rich.text import Text
+
+    return Group(Text(title, style="italic"), table, *map(Text, notes))
 
 
 def _number(value: Any) -> str:
