@@ -10,7 +10,7 @@ from halluc.samples import Answer, Sample
 from halluc.scoring import hallusion, hub
 from halluc.scoring.benchmark import BenchmarkCard, Metric, benchmark
 from halluc.scoring.judged_benchmark import JudgedBenchmark
-from halluc.scoring.records import rows, unique
+from halluc.scoring.records import Row, rows, unique
 from halluc.scoring.sources import checksum, verify
 
 if TYPE_CHECKING:
@@ -22,12 +22,14 @@ if TYPE_CHECKING:
 
     from halluc.scoring.benchmark import Totals
     from halluc.scoring.official import OfficialFiles
-    from halluc.scoring.records import Row
 
 PLACE = ("category", "subcategory", "set_id", "figure_id", "question_id")
 FIELDS = (*PLACE, "visual_input", "question", "gt_answer", "gt_answer_details")
 REVISION = "cd417161857aefb23d878d42cf1bb53aa9dd646f"
 QUESTIONS, WITH_FIGURE = 1129, 951
+CODES = {"category": ("VD", "VS"), "visual_input": ("0", "1", "2"), "gt_answer": ("0", "1")}
+VERDICTS = {"verdict": ("gpt4v_output_gpt_check", ("0", "1", "2")), "same": ("same", ("0", "1"))}
+"""What an answers file may bring of a judge's: our name for it, and the authors' with its codes."""
 BIAS = ("Yes/No Bias (Pct Diff)", "Yes/No Bias (FP Ratio)")
 METRICS = (
     *(Metric(name, headline=True) for name in ("qAcc", "fAcc", "aAcc")),
@@ -105,7 +107,8 @@ class HallusionBench(JudgedBenchmark):
     def _hub(self) -> Iterator[tuple[dict[str, str], Any]]:
         table = self.dataset.load("image")
         for number, row in enumerate(table.rows):
-            yield {name: str(row[name]) for name in FIELDS}, partial(table.image, number)
+            where = f"{self.dataset.repo} row {number}"
+            yield _record(Row(where, row)), partial(table.image, number)
 
     def read_official(self, files: OfficialFiles) -> list[Answer]:
         """Read the authors' list of records with "model_prediction" in each.
@@ -198,20 +201,22 @@ class HallusionBench(JudgedBenchmark):
 
 
 def _record(row: Row) -> dict[str, str]:
-    record = {name: str(row[name]) for name in FIELDS}
-    if record["gt_answer"] not in {"0", "1"}:
-        raise UserError(f"{row.where}: gt_answer {record['gt_answer']!r} is neither 0 nor 1")
+    record = {name: str(row.id(name)) for name in FIELDS}
+    for name, codes in CODES.items():
+        if record[name] not in codes:
+            raise UserError(f"{row.where}: {name} {record[name]!r} is none of {', '.join(codes)}")
     return record
 
 
 def _answer(row: Row) -> Answer:
     target = _record(row)
-    given = (("verdict", "gpt4v_output_gpt_check", "012"), ("same", "same", "01"))
-    for name, source, codes in given:
+    for name, (source, codes) in VERDICTS.items():
         if source in row.fields:
             target[name] = str(row[source])
-            if target[name] not in tuple(codes):
-                raise UserError(f"{row.where}: {source} {target[name]!r} is none of {codes}")
+            if target[name] not in codes:
+                raise UserError(
+                    f"{row.where}: {source} {target[name]!r} is none of {', '.join(codes)}"
+                )
     id = "/".join(target[name] for name in PLACE)
     figure = "/".join(target[name] for name in PLACE[:4])
     text = row.text("model_prediction")
@@ -224,6 +229,7 @@ def _id(row: Row) -> str:
 
 def _compare(answers: Sequence[Answer], given: Sequence[Row], path: Path, figures: bool) -> None:
     asked = rows(path)
+    unique([(row.where, _id(row)) for row in asked])
     truth = {_id(row): row for row in asked if not figures or str(row["visual_input"]) != "0"}
     for answer, row in zip(answers, given, strict=True):
         if answer.id not in truth:

@@ -187,6 +187,9 @@ class AmberBenchmark(Benchmark):
                 )
             )
         self._complete(answers, truth, files.answers)
+        groups = {_group(target) for target in truth.values() if self._wanted(target)}
+        if left := sorted(groups - {answer.group for answer in answers}):
+            self.notes.append(f"no answers to {', '.join(left)}: sums with them are left out")
         if not images:
             self.notes.append("no images named: intervals resample questions and are too narrow")
         return answers

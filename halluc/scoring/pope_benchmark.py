@@ -120,8 +120,6 @@ class PopeBenchmark(YesNoBenchmark):
             refuse_altered(files.require("labels", ""))
         answers = pope_files.read_answers(files, self.notes)
         self.groups = tuple(dict.fromkeys(answer.group for answer in answers))
-        if answers[0].image_id.startswith("question "):
-            self.notes.append("no images named: intervals resample questions and are too narrow")
         return answers
 
     def relabelled(self, answers: Sequence[Answer], labels: Mapping[str, Path]) -> list[Answer]:

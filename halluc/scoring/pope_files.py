@@ -92,6 +92,9 @@ def read_answers(files: OfficialFiles, notes: list[str]) -> list[Answer]:
         labels = rows(files.require("labels", "the question file with the right answers"))
         names = [files.answers.name, files.require("labels", "").name]
     split = strategy_of(*names) or "all"
+    with_image = "image" in labels[0].fields
+    if not with_image:
+        notes.append("no images named: intervals resample questions and are too narrow")
     asked = [(row.where, _id(row, number)) for number, row in enumerate(labels, 1)]
     given = [(row.where, _id(row, number)) for number, row in enumerate(answers, 1)]
     if not any("question_id" in row.fields for row in answers):
@@ -103,7 +106,7 @@ def read_answers(files: OfficialFiles, notes: list[str]) -> list[Answer]:
             notes.append(f"{left} answers have no label in {names[-1]} and are left out")
     else:
         pairs = align(given, asked)
-    return [_answer(answers[a], labels[q], asked[q][1], split) for a, q in pairs]
+    return [_answer(answers[a], labels[q], asked[q][1], split, with_image) for a, q in pairs]
 
 
 def _id(row: Row, number: int) -> Any:
@@ -122,26 +125,25 @@ def _corrected(
         if id != due:
             raise UserError(f"{where}: answers question {id!r}, {due} is due; is it reordered?")
     position = unique(asked)
-    beyond = [(where, id) for where, id in asked if id > len(given)]
+    beyond = [(where, id) for where, id in asked if not 1 <= id <= len(given)]
     if beyond:
         where, id = beyond[0]
         raise UserError(f"{where}: question {id!r} has no answer; are the answers truncated?")
     return [(n, position[id]) for n, (_, id) in enumerate(given) if id in position]
 
 
-def _answer(row: Row, question: Row, id: Any, split: str) -> Answer:
+def _answer(row: Row, question: Row, id: Any, split: str, with_image: bool) -> Answer:
     text = row.text("answer", "ans") if question is row else row.text("answer", "ans", "text")
-    prompt = str(question.fields.get("text", ""))
-    echoed = (row.fields[name] for name in ("query", "question", "prompt") if name in row.fields)
-    said = str(next(echoed, prompt))
-    if bare(prompt) not in bare(said):
-        raise UserError(f"{row.where}: answers {said!r}, but {question.where} asks {prompt!r}")
+    prompt = question.text("text") if question is not row and "text" in question.fields else ""
+    echoed = [row.text(name) for name in ("query", "question", "prompt") if name in row.fields]
+    if echoed and bare(prompt) not in bare(echoed[0]):
+        raise UserError(f"{row.where}: answers {echoed[0]!r}, but {question.where} asks {prompt!r}")
     return Answer(
         id=f"{split}/{id}",
         # without images each question stands for itself, and intervals are a little too narrow
-        image_id=str(question.fields.get("image", f"question {id}")),
+        image_id=question.text("image") if with_image else f"question {id}",
         group=split,
-        prompt=prompt,
+        prompt=prompt or (echoed[0] if echoed else ""),
         target=label_of(question),
         text=text,
     )
