@@ -31,6 +31,7 @@ PROMPTS = {
     "vcd": " Please answer this question with one word.",
     "lmms-eval": LLAVA,
 }
+SOURCES = ("coco", "aokvqa", "gqa")
 
 
 class PopeBenchmark(YesNoBenchmark):
@@ -117,7 +118,11 @@ class PopeBenchmark(YesNoBenchmark):
     def read_official(self, files: OfficialFiles) -> list[Answer]:
         """Read POPE's answer lines, with `--labels` a question file."""
         if files.labels is not None:
-            refuse_altered(files.require("labels", ""))
+            path = files.require("labels", "")
+            refuse_altered(path)
+            source = path.name.partition("_")[0]
+            if source in SOURCES and not self.stem.startswith(source):
+                raise UserError(f"{path}: is not named after {self.stem}; another POPE's labels?")
         answers = pope_files.read_answers(files, self.notes)
         self.groups = tuple(dict.fromkeys(answer.group for answer in answers))
         return answers

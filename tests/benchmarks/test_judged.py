@@ -115,6 +115,21 @@ def test_mmhal_by_hand(tmp_path: Path) -> None:
         score_files(MmhalBench(), mmhal_answers(tmp_path))
 
 
+def test_mmhal_has_an_order(tmp_path: Path) -> None:
+    """The authors tell types by position and by nothing else."""
+    files = mmhal_answers(tmp_path)
+    records = json.loads(files.answers.read_text())
+    for broken, message in (
+        ([records[1], records[0], *records[2:]], r"line 1: is of type 'adversarial', 'attribute'"),
+        (records[:-1], "95 answers, MMHal-Bench has 96"),
+        ([*records[:8], records[0], *records[9:]], r"record 9: id .* again, first at"),
+        ([{**records[0], "image_content": "dog"}, *records[1:]], "'dog' and no list of texts"),
+    ):
+        write(files.answers, broken)
+        with pytest.raises(UserError, match=message):
+            score_files(MmhalBench(judge=Scripted("Rating: 6")), files)
+
+
 def test_ratings() -> None:
     assert rating("Rating: 4") == 4
     assert rating("rating: 4 ... Rating: 4") == 4

@@ -97,6 +97,8 @@ class TestPope:
         self, shared: Path, write: Any, tmp_path: Path
     ) -> None:
         labels = shared / "data/pope/coco_repope_popular.json"
+        with pytest.raises(UserError, match=r"is not named after gqa_pope; another POPE's labels"):
+            scored("pope_gqa", OfficialFiles(write(no_to_all(3000)), labels))
         answers = write(no_to_all(3000)).rename(tmp_path / "llava_random.jsonl")
         with pytest.raises(UserError, match="are named after different splits of POPE"):
             scored("pope_coco", OfficialFiles(answers, labels))
@@ -256,6 +258,33 @@ class TestAmber:
             ([{"id": 1005}], "needs 'response'"),
         ):
             path.write_text(json.dumps(broken))
+            with pytest.raises(UserError, match=message):
+                scored("amber_discriminative", OfficialFiles(path, labels))
+
+    def test_sums_over_what_is_not_answered_are_left_out(
+        self, shared: Path, tmp_path: Path, cache: Path
+    ) -> None:
+        labels = shared / "data/amber/annotations.json"
+        records = json.loads(labels.read_text())
+        answers = [
+            {"id": str(r["id"]), "response": "No"} for r in records if r["type"].endswith("state")
+        ]
+        path = tmp_path / "answers.json"
+        path.write_text(json.dumps(answers))
+        result = scored("amber_discriminative", OfficialFiles(path, labels))
+        assert list(result["metrics"]) == ["state"]
+        assert "no answers to action, existence, number, relation: sums" in result["notes"][0]
+
+    def test_wrong_annotations(self, tmp_path: Path, cache: Path) -> None:
+        labels, path = tmp_path / "annotations.json", tmp_path / "answers.json"
+        path.write_text('[{"id": 1, "response": "No"}]')
+        for annotation, message in (
+            ({"id": 1, "type": "relations", "truth": "no"}, "type 'relations' is none of AMBER's"),
+            ({"id": 1, "type": "relation", "truth": "No"}, "truth 'No' is neither yes nor no"),
+            ({"id": 1, "type": "generative", "truth": "dog", "hallu": []}, "no list of texts"),
+            ({"id": "one", "type": "relation", "truth": "no"}, "'one' and no whole number"),
+        ):
+            labels.write_text(json.dumps([annotation]))
             with pytest.raises(UserError, match=message):
                 scored("amber_discriminative", OfficialFiles(path, labels))
 
