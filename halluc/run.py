@@ -132,17 +132,15 @@ def _answers(
     earlier = (folder.results() or {}).get("halluc", {}).get("cost", {}).get(name)
     if missing:
         reset_peak_memory()
-        stream = in_turns(
-            missing,
-            kept,
-            partial(
-                answer_samples,
-                model,
-                method,
-                decoding=config.decoding,
-                batch_size=config.batch_size,
-            ),
+        ask = partial(
+            answer_samples,
+            model,
+            method,
+            decoding=config.decoding,
+            batch_size=config.batch_size,
+            share=config.share,
         )
+        stream = in_turns(missing, kept, ask)
         title = f"{method.name} {name}"
         for answer in folder.keep(name, track(stream, len(missing), title, console)):
             kept[answer.id] = answer

@@ -123,6 +123,7 @@ class VAR(Method):
     def __init__(self, params: Params) -> None:
         super().__init__(params)
         self.rows = params.rows
+        self.beginning = "nothing" if params.rows == "after_image" else "method"
 
     @classmethod
     def resolve(cls, params: Params, model: VisionLanguageModel) -> Params:
@@ -146,23 +147,17 @@ class VAR(Method):
         """All but the first two, and in the paper but the last."""
         return range(2, n_layers - (self.params.variant == "paper"))
 
-    def begin(self, prompted: Prompted) -> dict[int, Tensor]:
-        """Sink tokens of the prompt by layer, bool [B, L]."""
-        return {}
-
-    def observe(self, site: Site, hidden: Tensor) -> None:
-        """Find the prompt's sinks; generated tokens never become any."""
+    def observe(self, site: Site, hidden: Tensor) -> Tensor:
+        """Find the prompt's sinks, bool [B, Q]; generated tokens never become any."""
         assert self.params.sink_dims is not None and self.params.tau is not None
-        if site.prefill:
-            found = sink_tokens(hidden, self.params.sink_dims, self.params.tau)
-            site.state[site.layer] = found & site.real
+        return sink_tokens(hidden, self.params.sink_dims, self.params.tau)
 
     def weights(self, site: Site, attention: Tensor) -> Tensor:
         """Redistribute in the rows asked for."""
         assert self.params.keep is not None
-        sinks = site.state[site.layer]
+        sinks = site.observed
         grown = sinks.new_zeros(sinks.shape[0], attention.shape[-1])
-        grown[:, : sinks.shape[1]] = sinks
+        grown[:, : sinks.shape[1]] = sinks & site.real[:, : sinks.shape[1]]
         return redistribute(
             attention,
             grown,

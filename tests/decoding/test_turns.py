@@ -88,9 +88,16 @@ def model() -> VisionLanguageModel:
     return llava()
 
 
-def ask(model: VisionLanguageModel, samples: list[Sample], size: int) -> dict[str, Answer]:
+def ask(
+    model: VisionLanguageModel, samples: list[Sample], size: int, share: bool = True
+) -> dict[str, Answer]:
     answer = partial(
-        answer_samples, model, Greedy(Greedy.Params()), decoding=DecodingConfig(), batch_size=size
+        answer_samples,
+        model,
+        Greedy(Greedy.Params()),
+        decoding=DecodingConfig(),
+        batch_size=size,
+        share=share,
     )
     return {answer.id: answer for answer in in_turns(samples, {}, answer)}
 
@@ -125,6 +132,24 @@ def test_batches_change_no_conversation(model: VisionLanguageModel) -> None:
         {id: answer.text for id, answer in ask(model, samples, size).items()} for size in (1, 3, 8)
     ]
     assert texts[0] == texts[1] == texts[2]
+
+
+def test_the_same_question_after_other_turns_is_another_one(model: VisionLanguageModel) -> None:
+    """Two conversations about one image that start differently and go on alike."""
+    first, second = conversation(0, turns=2), conversation(0, turns=2)
+    second = [
+        replace(second[0], id="1/0", prompt=WORDS[2]),
+        replace(second[1], id="1/1", follows="1/0"),
+    ]
+    answers = ask(model, [*first, *second], 8)
+    assert answers["0/1"].prompt == answers["1/1"].prompt
+    assert answers["1/1"].same_as is None
+    apart = ask(model, second, 1, share=False)
+    assert [answers[id].text for id in ("1/0", "1/1")] == [apart[id].text for id in ("1/0", "1/1")]
+    assert answers["1/1"].yes_no == pytest.approx(apart["1/1"].yes_no, abs=1e-4)
+    again = [replace(s, id=f"2/{n}", follows=s.follows and "2/0") for n, s in enumerate(first)]
+    answers = ask(model, [*first, *again], 8)
+    assert answers["2/1"].same_as == "0/1"  # alike from the start
 
 
 def test_turns_in_the_chat_template(model: VisionLanguageModel) -> None:
