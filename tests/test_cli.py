@@ -248,7 +248,7 @@ def test_a_judged_run_is_scored_later(
     assert scored.returncode == 0, scored.stderr
     found = json.loads(scored.stdout)["haloquest"]
     assert found["protocols"]["official"]["values"]["accuracy"]["value"] == 1
-    assert "judge: m" in found["notes"]
+    assert "judge: endpoint:m" in found["notes"]
 
 
 def test_pope_is_built_from_objects(shared: Path, tmp_path: Path) -> None:

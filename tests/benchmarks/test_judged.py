@@ -6,6 +6,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import torch
 
 from halluc.benchmarks.dash_b import DashB
 from halluc.benchmarks.haloquest import HaloQuest
@@ -16,7 +17,7 @@ from halluc.benchmarks.openchair import OpenChair
 from halluc.benchmarks.r_bench import RBench
 from halluc.errors import UserError
 from halluc.samples import Answer
-from halluc.scoring.judges import CachedJudge, EndpointJudge, judge
+from halluc.scoring.judges import CachedJudge, EndpointJudge, LocalJudge, judge
 from halluc.scoring.official import OfficialFiles, score_files
 from tests.benchmarks.hub import cell
 
@@ -316,6 +317,8 @@ class TestJudges:
         assert (path, key) == ("/v1/chat/completions", "Bearer secret")
         assert body["messages"] == [{"role": "user", "content": "hello"}]
         assert body["temperature"] == 0
+        (kept,) = tmp_path.iterdir()
+        kept.write_text(kept.read_text() + '{"key": "cut sho')
         again = CachedJudge(EndpointJudge("m", wait=0), tmp_path)
         assert again.ask("hello") == "reply 2"
         assert len(endpoint) == 2
@@ -327,9 +330,33 @@ class TestJudges:
         assert "secret" not in str(refused.value)
         assert len(endpoint) == 1
 
+    def test_a_model_on_this_machine(self, tmp_path: Path) -> None:
+        from transformers import LlamaConfig, LlamaForCausalLM
+
+        from tests.families import CHAT, tokenizer
+
+        words = tokenizer()
+        torch.manual_seed(0)
+        config = LlamaConfig(
+            vocab_size=len(words), hidden_size=16, intermediate_size=32, num_hidden_layers=1,
+            num_attention_heads=2, pad_token_id=words.pad_token_id, eos_token_id=words.eos_token_id,
+        )  # fmt: skip
+        LlamaForCausalLM(config).save_pretrained(tmp_path / "judge")
+        words.save_pretrained(tmp_path / "judge")
+        with pytest.raises(UserError, match="has no chat template, so it is no judge"):
+            LocalJudge(str(tmp_path / "judge"), max_tokens=4).ask("is there a dog ?")
+        words.chat_template = CHAT.replace("message['content']", "[{'text': message['content']}]")
+        words.save_pretrained(tmp_path / "judge")
+        local = LocalJudge(str(tmp_path / "judge"), max_tokens=4)
+        reply = local.ask("is there a dog ?")
+        assert reply == local.ask("is there a dog ?")
+        assert 0 < len(reply.split()) <= 4
+        with pytest.raises(UserError, match=r"^judge .*nowhere: cannot be loaded \([^\n]+\)$"):
+            LocalJudge(str(tmp_path / "nowhere")).ask("?")
+
     def test_names(self) -> None:
-        assert judge("endpoint:gpt-4o").name == "gpt-4o"
-        assert judge("local:some/model").name == "some/model"
+        for name in ("endpoint:gpt-4o", "local:some/model"):
+            assert judge(name).name == name  # and so two kinds of a name share no reply
         for name in ("gpt-4o", "endpoint:", "oracle:x"):
             with pytest.raises(UserError, match="write endpoint:MODEL or local:MODEL"):
                 judge(name)
