@@ -84,7 +84,7 @@ def answer_batches(
             if len(batch) > 1:
                 queue.extendleft(reversed(_halves(batch)))
                 continue
-            answers = [_failed(batch[0], error)]
+            answers = [failed(batch[0], _reason(error))]
         yield [
             one
             for answer in answers
@@ -135,6 +135,7 @@ def _answer_batch(
             group=sample.group,
             prompt=sample.prompt,
             target=sample.target,
+            history=sample.history,
             text=texts[i].strip(),
             yes_no=yes_no.found[i * decoding.num_beams] if yes_no else None,
             prompt_tokens=read[i],
@@ -155,17 +156,22 @@ def _lengths(tokens: Tensor, model: VisionLanguageModel) -> Tensor:
     return (ended.cumsum(1) - ended == 0).sum(1)
 
 
-def _failed(sample: Sample, error: Exception) -> Answer:
-    reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"
+def failed(sample: Sample, reason: str) -> Answer:
+    """The answer of a sample that has none."""
     return Answer(
         id=sample.id,
         image_id=sample.image_id,
         group=sample.group,
         prompt=sample.prompt,
         target=sample.target,
+        history=sample.history,
         status="failed",
         error=reason,
     )
+
+
+def _reason(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"
 
 
 def _image_hash(image: Image) -> str:
