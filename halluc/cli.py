@@ -72,16 +72,22 @@ def eval_command(
     from halluc.leaderboard import collect, render
     from halluc.models.load import load_config, load_model
     from halluc.run import baseline_of, evaluate
+    from halluc.scoring.judges import NeedsJudge
 
     params = method_params(method, config.method.params)
     find(method).requires(params, load_config(model, revision), model)
     loaded = load_model(**config.model.model_dump())
     wanted = [config] if method == "greedy" or not baseline else [baseline_of(config), config]
-    done = []
+    done, unscored = [], list[str]()
     for one in wanted:
         file = calibration or find_calibration(output_dir, loaded, one.method.name)
         found = read(file) if file and one.method.name != "greedy" else None
-        done.append(evaluate(one, output_dir, model=loaded, calibration=found))
+        try:
+            done.append(evaluate(one, output_dir, model=loaded, calibration=found))
+        except NeedsJudge as refusal:  # the method is answered all the same
+            unscored.append(str(refusal))
+    if unscored:
+        raise UserError("; ".join(unscored))
     console = Console()
     for table in render(collect([run.folder.path for run in done])):
         console.print(table)
@@ -140,12 +146,19 @@ def list_command(
 def score(
     run: Annotated[Path | None, typer.Argument(help="A run folder to rescore.")] = None,
     answers: Annotated[Path | None, typer.Option(help="Answers in the official format.")] = None,
-    benchmark: Annotated[str | None, typer.Option(help="Whose format that is.")] = None,
-    labels: commands.Labels = None,
+    benchmark: Annotated[
+        str | None, typer.Option(help="Whose format that is; of a run, the only one to score.")
+    ] = None,
+    labels: Annotated[
+        list[str] | None,
+        typer.Option(help="Question or annotation file; for POPE also 'repope'; repeatable."),
+    ] = None,
     ground_truth: commands.GroundTruth = None,
     chair_tables: commands.ChairTables = None,
     judge: Annotated[str | None, typer.Option(help="endpoint:MODEL or local:MODEL.")] = None,
-    protocol: Annotated[str, typer.Option(help="Whose scorer; 'all' with a run.")] = "official",
+    protocol: Annotated[
+        str | None, typer.Option(help="Whose scorer; of a run also 'all', side by side.")
+    ] = None,
     as_json: commands.Json = False,
 ) -> None:
     """Score stored answers, or an answers file of any harness, without a model."""
@@ -153,15 +166,16 @@ def score(
 
     if (run is None) == (answers is None):
         raise UserError("give a run folder, or --answers FILE with --benchmark NAME")
+    given = {"protocol": protocol, "tables": chair_tables, "judge": judge}
+    options = {key: value for key, value in given.items() if value is not None}
     if run is not None:
-        found = of_run(run, protocol)
-    elif benchmark is None:
+        if ground_truth is not None:
+            raise UserError("--ground-truth goes with --answers; a run has its own")
+        found = of_run(run, options, benchmark, labels or ())
+    elif benchmark is None or answers is None:
         raise UserError("--answers needs --benchmark: whose format is it?")
     else:
-        options = {"protocol": protocol, "tables": chair_tables, "judge": judge}
-        typed = {key: value for key, value in options.items() if value is not None}
-        assert answers is not None
-        found = of_files(benchmark, typed, answers, labels, ground_truth)
+        found = of_files(benchmark, options, answers, labels or (), ground_truth)
     if as_json:
         typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
         return

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from halluc.interventions import Method
+    from halluc.interventions.prefix import Memo
     from halluc.models import VisionLanguageModel
 
 _FEW, _MOST = 32, 128
@@ -38,6 +39,20 @@ def answer_samples(
     batch_size: int | None = None,
     share: bool = True,
 ) -> Iterator[Answer]:
+    """Answer samples one by one: `answer_batches` for who does not care for batches."""
+    for answers in answer_batches(model, method, samples, decoding, batch_size, share):
+        yield from answers
+
+
+def answer_batches(
+    model: VisionLanguageModel,
+    method: Method,
+    samples: Iterable[Sample],
+    decoding: DecodingConfig,
+    batch_size: int | None = None,
+    share: bool = True,
+    memo: Memo | None = None,
+) -> Iterator[list[Answer]]:
     """Answer samples, those about one image together and the shortest first.
 
     A batch that raises (out of memory, a broken image) is halved until the culprit stands alone;
@@ -47,6 +62,7 @@ def answer_samples(
         batch_size: Most prompts answered together; None tries what fits.
         share: Read what prompts about one image have in common once, and answer identical ones
             once unless answers are drawn at random.
+        memo: Given to several runs that ask the same in turns, batch by batch.
     """
     size = batch_size or (_MOST if model.device.type == "cuda" else _FEW)
     samples = list(samples)
@@ -58,7 +74,7 @@ def answer_samples(
             queue.extendleft(reversed(_halves(batch)))
             continue
         try:
-            answers = _answer_batch(model, method, batch, decoding, share)
+            answers = _answer_batch(model, method, batch, decoding, share, memo)
         except (SeamError, UserError):
             raise
         except Exception as error:
@@ -68,10 +84,12 @@ def answer_samples(
             if len(batch) > 1:
                 queue.extendleft(reversed(_halves(batch)))
                 continue
-            answers = [_failed(batch[0], error)]
-        for answer in answers:
-            yield answer
-            yield from (repeated(answer, other) for other in others.get(answer.id, ()))
+            answers = [failed(batch[0], _reason(error))]
+        yield [
+            one
+            for answer in answers
+            for one in (answer, *(repeated(answer, s) for s in others.get(answer.id, ())))
+        ]
 
 
 def _chunks(samples: list[Sample], size: int) -> list[list[Sample]]:
@@ -88,6 +106,7 @@ def _answer_batch(
     batch: Sequence[Sample],
     decoding: DecodingConfig,
     share: bool,
+    memo: Memo | None,
 ) -> list[Answer]:
     started = time.perf_counter()
     ready = prompts(model, batch)
@@ -101,6 +120,7 @@ def _answer_batch(
         sample_ids=[sample.id for sample in batch],
         watch=[yes_no] if yes_no else [],
         share=share,
+        memo=memo,
     )
     read = ready.asked.inputs["attention_mask"].sum(1).tolist()
     written = _lengths(made.tokens, model).tolist()
@@ -115,6 +135,7 @@ def _answer_batch(
             group=sample.group,
             prompt=sample.prompt,
             target=sample.target,
+            history=sample.history,
             text=texts[i].strip(),
             yes_no=yes_no.found[i * decoding.num_beams] if yes_no else None,
             prompt_tokens=read[i],
@@ -135,17 +156,22 @@ def _lengths(tokens: Tensor, model: VisionLanguageModel) -> Tensor:
     return (ended.cumsum(1) - ended == 0).sum(1)
 
 
-def _failed(sample: Sample, error: Exception) -> Answer:
-    reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"
+def failed(sample: Sample, reason: str) -> Answer:
+    """The answer of a sample that has none."""
     return Answer(
         id=sample.id,
         image_id=sample.image_id,
         group=sample.group,
         prompt=sample.prompt,
         target=sample.target,
+        history=sample.history,
         status="failed",
         error=reason,
     )
+
+
+def _reason(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"
 
 
 def _image_hash(image: Image) -> str:

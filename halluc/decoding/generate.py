@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from halluc.interventions import Asked, Method
+    from halluc.interventions.prefix import Memo
     from halluc.models import VisionLanguageModel
 
 
@@ -50,6 +51,7 @@ def generate(
     sample_ids: Sequence[str],
     watch: Sequence[LogitsProcessor] = (),
     share: bool = True,
+    memo: Memo | None = None,
 ) -> Generated:
     """Answer a batch of prompts.
 
@@ -58,10 +60,13 @@ def generate(
         sample_ids: Seeds of the sampling, one for each prompt.
         watch: Processors that look at the scores the method leads to, rows as in `Combine`.
         share: Read what prompts about one image begin with once, where model and method allow.
+        memo: Beginnings that a run beside this one has read.
     """
     inputs, n_streams = decoding_streams(model, method, asked)
     common = shared(model, method, inputs) if share else None
-    inputs, vision_attention = encoded_images(model, method, common.beginnings if common else inputs)
+    inputs, vision_attention = encoded_images(
+        model, method, common.beginnings if common else inputs
+    )
     prompts = common.prompts(model, inputs) if common else inputs
     prompted = model.prompted(prompts)
     prompted.vision_attention, prompted.n_streams = vision_attention, n_streams
@@ -72,7 +77,7 @@ def generate(
     with intervene(model, method, prompted, shared=common is not None) as engine:
         if common:
             inputs["position_ids"] = positions(model, inputs)
-            engine.read_prefix(inputs, common.owner)
+            engine.read_prefix(inputs, common.owner, memo)
             prompts["past_key_values"] = cache_behind(inputs["input_ids"].shape[1], model.n_layers)
         extra_passes = method.prepare(engine, prompts)
         tokens = model.model.generate(

@@ -38,7 +38,7 @@ def prompts(model: VisionLanguageModel, batch: Sequence[Sample]) -> Prompts:
     for sample in batch:
         if sample.image_id not in images:
             images[sample.image_id] = sample.load_image()
-    rendered = [model.render(sample.prompt) for sample in batch]
+    rendered = [model.render(sample.prompt, sample.history) for sample in batch]
     seen = [images[sample.image_id] for sample in batch]
     inputs = encode_once(model, rendered, seen)
     return Prompts(Asked([s.prompt for s in batch], rendered, seen, inputs), images)

@@ -48,15 +48,14 @@ class Behind(DynamicLayer):
     """The cache of one layer behind a beginning, which it counts and does not hold."""
 
     def __init__(self, length: int) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.before = length
 
     def get_seq_length(self) -> int:
         """Keys of the beginning and of what followed."""
-        own = self.keys.shape[-2] if self.is_initialized and self.keys.numel() else 0
-        return self.before + int(own)
+        return self.before + int(super().get_seq_length())
 
-    def reorder_cache(self, beam_idx: Tensor) -> None:
+    def reorder_cache(self, beam_idx: Any) -> None:
         """Let beams change places; those of one prompt have the same beginning."""
         if self.is_initialized:
             super().reorder_cache(beam_idx)

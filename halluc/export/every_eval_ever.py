@@ -15,7 +15,7 @@ import time
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from halluc.export.exported import text
+from halluc.export.exported import asked, text
 from halluc.leaderboard.board import Statistics
 from halluc.scoring.intervals import DRAWS, LEVEL
 
@@ -206,18 +206,16 @@ def _samples(part: Exported, log: dict[str, Any]) -> Iterator[dict[str, Any]]:
         right = part.benchmark.right(answer)
         if right is None:
             continue
-        reference = [text(answer.target)]
+        prompt, reference = asked(answer), [text(answer.target)]
         yield {
             "schema_version": VERSION,
             "evaluation_id": log["evaluation_id"],
             "model_id": log["model_info"]["id"],
             "evaluation_name": part.row.benchmark,
             "sample_id": answer.id,
-            "sample_hash": hashlib.sha256(
-                "".join([answer.prompt, *reference]).encode()
-            ).hexdigest(),
+            "sample_hash": hashlib.sha256("".join([prompt, *reference]).encode()).hexdigest(),
             "interaction_type": "single_turn",
-            "input": {"raw": answer.prompt, "reference": reference},
+            "input": {"raw": prompt, "reference": reference},
             "output": {"raw": [answer.text]},
             "answer_attribution": [
                 {

@@ -132,8 +132,13 @@ class Composite(Method):
         """The parts that declare a seam and act in this layer, each with its own site."""
         for part, method in enumerate(self.methods):
             if seam in method.declared() and site.layer in method.layers(site.n_layers):
-                yield method, replace(
-                    site, rows=_rows(method, site), prompted=_own(site.prompted, site.layer, part)
+                yield (
+                    method,
+                    replace(
+                        site,
+                        rows=_rows(method, site),
+                        prompted=_own(site.prompted, site.layer, part),
+                    ),
                 )
 
 
@@ -196,4 +201,3 @@ class _Seams(Composite):
         for method in self._last_word():
             return method.combine(logits, step)
         return logits[0]
-

@@ -20,7 +20,7 @@ from torch import Tensor
 from transformers import DynamicCache
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from halluc.interventions.prefix import Prefix
+from halluc.interventions.prefix import Memo, Prefix
 from halluc.interventions.rows import (
     attention_weights,
     masked,
@@ -161,27 +161,42 @@ class Engine:
         finally:
             self.prompted = own
 
-    def read_prefix(self, inputs: dict[str, Any], owner: Tensor) -> None:
+    def read_prefix(self, inputs: dict[str, Any], owner: Tensor, memo: Memo | None = None) -> None:
         """Read what several prompts begin with; seams for the rows behind the image rest.
 
         Args:
             inputs: Model inputs of the U beginnings.
             owner: Which of them each prompt of the batch goes on from, int [B].
+            memo: Where they may have been read before.
         """
+        batch, how = self.prompted, self.method.reading()
+        found = memo.find(how, inputs) if memo else None
+        if found is None:
+            prefix = self._read(inputs, owner)
+            seen = batch.vision_attention
+            if memo:
+                memo.keep(how, inputs, prefix, seen)
+        else:
+            prefix, seen = found
+            prefix = replace(prefix, owner=owner)
+        image = (inputs["input_ids"] == self.model.model.config.image_token_id).any(1)
+        rows = (image.cumsum(0) - 1)[owner][image[owner]]
+        batch.vision_attention.update({layer: one[rows] for layer, one in seen.items()})
+        batch.prefix = prefix
+
+    def _read(self, inputs: dict[str, Any], owner: Tensor) -> Prefix:
         batch, cache = self.prompted, DynamicCache()
+        layers: Any = cache.layers
         self.prompted = self.model.prompted(inputs)
         self.prompted.state = self.method.begin(self.prompted)
         self._beginning = True
         try:
             self.model.model(**inputs, past_key_values=cache, use_cache=True, logits_to_keep=1)
-            observed, has_image = self.prompted.observed, self.prompted.image_mask.any(1)
+            observed = self.prompted.observed
         finally:
             self.prompted, self._beginning = batch, False
-        keys, values = zip(*((layer.keys, layer.values) for layer in cache.layers), strict=True)
-        batch.prefix = Prefix(keys, values, owner, observed)
-        image = (has_image.cumsum(0) - 1)[owner][has_image[owner]]
-        for layer, seen in batch.vision_attention.items():
-            batch.vision_attention[layer] = seen[image]
+        keys, values = zip(*((layer.keys, layer.values) for layer in layers), strict=True)
+        return Prefix(keys, values, owner, observed)
 
     @contextmanager
     def serving(self, method: Method, prompted: Prompted) -> Iterator[None]:

@@ -128,6 +128,12 @@ class Method:
         """Indices of the layers the seams are called in; all of them unless overridden."""
         return range(n_layers)
 
+    def reading(self) -> Any:
+        """What reading a beginning depends on beside the model; equal values share it."""
+        if self.beginning == "nothing" and "observe" not in self.declared():
+            return self.vision_layers
+        return self.name, self.params.model_dump_json()
+
     def begin(self, prompted: Prompted) -> Any:
         """Make the memory of one batch, found again as `site.state`."""
         return None

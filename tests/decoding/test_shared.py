@@ -12,7 +12,7 @@ from halluc.config import DecodingConfig
 from halluc.decoding.generate import generate
 from halluc.interventions import REGISTRY, Asked, Method
 from halluc.interventions.compose import find
-from halluc.interventions.prefix import Prefix
+from halluc.interventions.prefix import Memo, Prefix
 from halluc.interventions.rows import products, times_values
 from halluc.models import VisionLanguageModel
 from tests.families import llava, picture
@@ -90,6 +90,30 @@ def test_sharing_changes_no_answer(
     assert torch.allclose(scores[near], plain[near], atol=1e-3)
     assert torch.equal(tokens, plain_tokens)
     assert (widest < plain_widest) == (method.beginning != "question")
+
+
+def test_points_of_a_sweep_share_what_they_read(model: VisionLanguageModel) -> None:
+    settings = {"tau": 1.5, "min_image_mass": 0.01}
+    points = [
+        ("greedy", {}), ("cmai", {}), ("var", settings), ("var", settings | {"keep": 0.9}),
+        ("var", settings | {"tau": 1.0}), ("paint", {}), ("paint", {"alpha": 0.1}),
+        ("zerotuning", {}), ("zerotuning", {"gamma": 2.0}),
+    ]  # fmt: skip
+    memo, decoding, read = Memo(), DecodingConfig(), []
+    for name, params in points:
+        method = build(name, params, model)
+        before = memo._kept
+        alone, both = (
+            generate(
+                model, method, asked(model), decoding, max_new_tokens=6,
+                sample_ids=["a"] * 5, watch=[first], memo=remembered,
+            ) and first.scores
+            for remembered in (None, memo)
+            for first in [First()]
+        )  # fmt: skip
+        assert torch.equal(alone, both)
+        read.append(memo._kept is not before)
+    assert read == [True, False, True, False, True, True, False, True, True]
 
 
 def test_images_that_differ_are_not_taken_for_one(model: VisionLanguageModel) -> None:

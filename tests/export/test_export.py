@@ -16,6 +16,8 @@ from jsonschema import Draft7Validator
 
 from halluc.errors import UserError
 from halluc.export import export
+from halluc.export.exported import asked
+from halluc.samples import Answer
 from halluc.statistics import clustered_stderr
 from halluc.store import RunFolder
 from tests.export.every_eval_ever import AGGREGATE, INSTANCE
@@ -141,6 +143,11 @@ def test_a_repeated_export_replaces_itself(runs: Path, tmp_path: Path) -> None:
     for form, options in (("every-eval-ever", {}), ("lm-eval", {}), ("model-index", {})):
         once = files(form, runs, tmp_path / form, **options)
         assert files(form, runs, tmp_path / form, **options) == once
+
+
+def test_a_conversation_is_exported_whole() -> None:
+    turn = Answer("1", "image", "all", "And a cat?", "no", history=(("Is there a dog?", "Yes"),))
+    assert asked(turn) == "Is there a dog?\nYes\nAnd a cat?"
 
 
 def test_failed_answers_are_in_no_samples_file(tmp_path: Path) -> None:
