@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import io
 import json
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
@@ -194,6 +193,6 @@ def _nouns(name: str) -> str:
 
 
 def _decode(image: Any) -> Image:
-    from PIL import Image as Images
+    from halluc.images import open_image
 
-    return Images.open(io.BytesIO(base64.b64decode(image))).convert("RGB")
+    return open_image(base64.b64decode(image))
