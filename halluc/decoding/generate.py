@@ -13,6 +13,7 @@ from halluc.config import DecodingConfig
 from halluc.decoding.processors import Combine, sampling
 from halluc.decoding.streams import decoding_streams, encoded_images
 from halluc.interventions.engine import intervene
+from halluc.models.embedded import embedded
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -64,6 +65,7 @@ def generate(
     prompted.vision_attention, prompted.n_streams = vision_attention, n_streams
     with intervene(model, method, prompted) as engine:
         extra_passes = method.prepare(engine, inputs)
+        inputs = embedded(model, inputs, encode=bool(method.vision_layers))
         tokens = model.model.generate(
             **inputs,
             generation_config=_config(model, decoding, max_new_tokens),

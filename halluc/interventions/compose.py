@@ -180,4 +180,3 @@ class _Seams(Composite):
         for method in self._last_word():
             return method.combine(logits, step)
         return logits[0]
-

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from halluc.interventions.rows import attention_weights, masked_scores, visible, with_bias
 from halluc.interventions.site import Prompted, Site
-from halluc.interventions.switch import SeamError, switched
+from halluc.interventions.switch import SeamError, kernel_of, switched
 from halluc.interventions.vision import reading_cls
+from halluc.models.embedded import forwarded
 
 if TYPE_CHECKING:
     from halluc.interventions.method import Method
@@ -48,7 +48,7 @@ class Engine:
         self.called: set[str] = set()
         self._edited = frozenset(method.layers(model.n_layers))
         self._layer_of = {id(module): i for i, module in enumerate(model.attention_modules)}
-        self._kernel = ALL_ATTENTION_FUNCTIONS[model.text_attention]
+        self._kernel = model.text_attention
 
     def attend(
         self,
@@ -86,7 +86,7 @@ class Engine:
         else:
             if bias is not None:
                 attention_mask = with_bias(attention_mask, bias, query.shape[2], key)
-            output, _ = self._kernel(
+            output, _ = kernel_of(self._kernel, module)(
                 module, query, key, value, attention_mask, scaling=scaling, **kwargs
             )
             if edited is not None:
@@ -118,7 +118,7 @@ class Engine:
         own = self.prompted
         self.prompted = replace(self.model.prompted(inputs), state=own.state)
         try:
-            self.model.model(**inputs, use_cache=False, logits_to_keep=1)
+            self.model.model(**forwarded(self.model, inputs), use_cache=False, logits_to_keep=1)
         finally:
             self.prompted = own
 
