@@ -68,3 +68,21 @@ class Answer:
     forward_passes: int = 0
     seconds: float = 0.0
     key: str = ""
+
+    @classmethod
+    def of(cls, sample: Sample, **found: Any) -> Answer:
+        """An answer to a sample."""
+        return cls(
+            id=sample.id,
+            image_id=sample.image_id,
+            group=sample.group,
+            prompt=sample.prompt,
+            target=sample.target,
+            **found,
+        )
+
+    @classmethod
+    def failed(cls, sample: Sample, error: Exception) -> Answer:
+        """The answer to a sample that has none."""
+        first = (str(error).strip().splitlines() or [""])[0]
+        return cls.of(sample, status="failed", error=f"{type(error).__name__}: {first}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
@@ -11,15 +10,17 @@ from typing import TYPE_CHECKING
 import torch
 
 from halluc.config import DecodingConfig
+from halluc.decoding.endpoint import ask_endpoint
 from halluc.decoding.generate import generate
 from halluc.decoding.processors import YesNo
 from halluc.errors import UserError
+from halluc.images import as_rgb, image_hash
 from halluc.interventions import Asked
 from halluc.interventions.switch import SeamError
+from halluc.models.endpoint import EndpointModel
 from halluc.samples import Answer, Sample
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
     from torch import Tensor
 
     from halluc.interventions import Method
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def answer_samples(
-    model: VisionLanguageModel,
+    model: VisionLanguageModel | EndpointModel,
     method: Method,
     samples: Iterable[Sample],
     decoding: DecodingConfig,
@@ -36,8 +37,11 @@ def answer_samples(
     """Answer samples in the order given, `batch_size` at a time.
 
     A batch that raises (out of memory, a broken image) is halved until the culprit stands alone;
-    only that sample fails.
+    only that sample fails. A model behind an endpoint is sent `batch_size` requests at a time.
     """
+    if isinstance(model, EndpointModel):
+        yield from ask_endpoint(model, samples, decoding, batch_size)
+        return
     stream = iter(samples)
     while batch := list(islice(stream, batch_size)):
         yield from _answer_or_halve(model, method, batch, decoding)
@@ -52,7 +56,7 @@ def _answer_or_halve(
         raise
     except Exception as error:
         if len(batch) == 1:
-            return [_failed(batch[0], error)]
+            return [Answer.failed(batch[0], error)]
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     half = len(batch) // 2
@@ -64,7 +68,7 @@ def _answer_batch(
     model: VisionLanguageModel, method: Method, batch: Sequence[Sample], decoding: DecodingConfig
 ) -> list[Answer]:
     started = time.perf_counter()
-    images = {sample.image_id: sample.load_image() for sample in batch}
+    images = {sample.image_id: as_rgb(sample.load_image()) for sample in batch}
     rendered = [model.render(sample.prompt) for sample in batch]
     inputs = model.encode(rendered, [images[sample.image_id] for sample in batch])
     yes_no = YesNo(model.yes_no_tokens) if model.yes_no_tokens else None
@@ -88,15 +92,11 @@ def _answer_batch(
     written = _lengths(made.tokens, model).tolist()
     texts = model.processor.tokenizer.batch_decode(made.tokens, skip_special_tokens=True)
     seconds = (time.perf_counter() - started) / len(batch)
-    hashes = {image_id: _image_hash(image) for image_id, image in images.items()}
+    hashes = {image_id: image_hash(image) for image_id, image in images.items()}
     return [
-        Answer(
-            id=sample.id,
-            image_id=sample.image_id,
+        Answer.of(
+            sample,
             image_hash=hashes[sample.image_id],
-            group=sample.group,
-            prompt=sample.prompt,
-            target=sample.target,
             text=texts[i].strip(),
             yes_no=yes_no.found[i * decoding.num_beams] if yes_no else None,
             prompt_tokens=read[i],
@@ -114,20 +114,3 @@ def _lengths(tokens: Tensor, model: VisionLanguageModel) -> Tensor:
     ends = torch.tensor(own if isinstance(own, list) else [own], device=tokens.device)
     ended = torch.isin(tokens, ends).int()
     return (ended.cumsum(1) - ended == 0).sum(1)
-
-
-def _failed(sample: Sample, error: Exception) -> Answer:
-    reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"
-    return Answer(
-        id=sample.id,
-        image_id=sample.image_id,
-        group=sample.group,
-        prompt=sample.prompt,
-        target=sample.target,
-        status="failed",
-        error=reason,
-    )
-
-
-def _image_hash(image: Image) -> str:
-    return hashlib.sha256(image.tobytes()).hexdigest()[:10]
