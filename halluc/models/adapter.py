@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from halluc.environment import fingerprint
 from halluc.errors import UserError
+from halluc.images import padded
 from halluc.interventions.site import Prompted
 from halluc.models.calibrate import measured
 from halluc.models.constants import Constants, published
@@ -32,12 +33,14 @@ class VisionLanguageModel:
         model: A transformers `...ForConditionalGeneration`.
         processor: Its processor, with tokenizer, image processor and chat template.
         revision: The hub revision asked for, if any.
+        image_aspect: "pad" makes images square before the processor sees them.
     """
 
     name: str
     model: Any
     processor: Any
     revision: str | None = None
+    image_aspect: str = "native"
 
     # -- where things are ---------------------------------------------------------------------
 
@@ -87,9 +90,10 @@ class VisionLanguageModel:
 
     @property
     def loaded_as(self) -> dict[str, str]:
-        """The dtype and the kind of device it really runs with."""
+        """The dtype, the kind of device and the attention it really runs with."""
         dtype = str(self.model.dtype).removeprefix("torch.")
-        return {"dtype": dtype, "device": self.device.type}
+        attention = self.text_attention
+        return {"dtype": dtype, "device": self.device.type, "attn_implementation": attention}
 
     @cached_property
     def vision_layers(self) -> list[nn.Module]:
@@ -177,6 +181,9 @@ class VisionLanguageModel:
     def encode(self, prompts: Sequence[str], images: Sequence[Image]) -> dict[str, Any]:
         """Tokenize rendered prompts and preprocess their images, left-padded, on the device."""
         self.processor.tokenizer.padding_side = "left"
+        if self.image_aspect == "pad":
+            mean = self.processor.image_processor.image_mean or (0, 0, 0)
+            images = [padded(image, mean) for image in images]
         inputs = self.processor(
             images=list(images), text=list(prompts), padding=True, return_tensors="pt"
         )
