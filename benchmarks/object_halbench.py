@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import io
 import json
 from functools import cached_property, partial
 from itertools import groupby
@@ -241,6 +240,6 @@ def read(reply: str) -> list[str] | None:
 
 
 def _decode(image: str) -> Image:
-    from PIL import Image as Images
+    from halluc.images import open_image
 
-    return Images.open(io.BytesIO(base64.b64decode(image))).convert("RGB")
+    return open_image(base64.b64decode(image))

@@ -16,7 +16,11 @@ from halluc.environment import peak_memory, reset_peak_memory, versions, where
 from halluc.errors import UserError
 from halluc.interventions import Method
 from halluc.interventions.compose import find
-from halluc.models import VisionLanguageModel, load_model
+from halluc.interventions.needs import needs_masks
+from halluc.models import VisionLanguageModel
+from halluc.models.endpoint import EndpointModel
+from halluc.models.load import load_config, load_model
+from halluc.models.names import endpoint_name
 from halluc.progress import track
 from halluc.samples import Answer, Sample
 from halluc.scoring.benchmark import Benchmark
@@ -28,6 +32,8 @@ from halluc.store import Cost, RunFolder
 from halluc.store.results import results
 
 MAX_FAILED = 0.05
+
+Model = VisionLanguageModel | EndpointModel
 
 
 @dataclass(frozen=True)
@@ -43,7 +49,7 @@ def evaluate(
     config: RunConfig,
     output_dir: str | Path = "runs",
     *,
-    model: VisionLanguageModel | None = None,
+    model: Model | None = None,
     calibration: Calibration | None = None,
     console: Console | None = None,
 ) -> Evaluation:
@@ -67,7 +73,7 @@ def evaluate(
     """
     console = console or Console(stderr=True)
     benchmarks = [build(name, config.benchmark_args.get(name)) for name in config.benchmarks]
-    model = model or load_model(**config.model.model_dump())
+    model = model or open_model(config)
     method, config = _resolve(config, model, calibration)
     if calibration is not None:
         for benchmark in benchmarks:
@@ -95,8 +101,30 @@ def evaluate(
     return Evaluation(folder, scores, costs)
 
 
+def open_model(config: RunConfig) -> Model:
+    """Load the model, unless its configuration tells already that it cannot serve the method.
+
+    Raises:
+        UserError: If it cannot, or cannot be loaded.
+    """
+    from halluc.arguments import method_params
+
+    wanted = config.model
+    if endpoint_name(wanted.name) is not None:
+        remote = EndpointModel.named(wanted.name)
+        remote.check(config)
+        return remote
+    cls = find(config.method.name)
+    params = method_params(cls.name, config.method.params)
+    needs_masks(cls, wanted.attn_implementation)
+    cls.requires(
+        params, load_config(wanted.name, wanted.revision, wanted.trust_remote_code), wanted.name
+    )
+    return load_model(**wanted.model_dump())
+
+
 def _resolve(
-    config: RunConfig, model: VisionLanguageModel, calibration: Calibration | None
+    config: RunConfig, model: Model, calibration: Calibration | None
 ) -> tuple[Method, RunConfig]:
     """Build the method for this model; record everything it and the model really run with."""
     from halluc.arguments import method_params
@@ -104,8 +132,13 @@ def _resolve(
     cls = find(config.method.name)
     measured = calibration.params if calibration else {}
     given = method_params(cls.name, measured | config.method.params)
-    cls.requires(given, model.model.config, model.name)
-    params = cls.resolve(given, model)
+    if isinstance(model, EndpointModel):
+        model.check(config)
+        params = given
+    else:
+        cls.requires(given, model.model.config, model.name)
+        needs_masks(cls, model.text_attention)
+        params = cls.resolve(given, model)
     resolved = MethodConfig(
         name=cls.name,
         params=config.method.params,
@@ -120,7 +153,7 @@ def _resolve(
 
 def _answers(
     folder: RunFolder,
-    model: VisionLanguageModel,
+    model: Model,
     method: Method,
     benchmark: Benchmark,
     console: Console,

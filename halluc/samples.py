@@ -78,3 +78,24 @@ class Answer:
     same_as: str | None = None
     seconds: float = 0.0
     key: str = ""
+
+    @classmethod
+    def of(cls, sample: Sample, **found: Any) -> Answer:
+        """An answer to a sample."""
+        return cls(
+            id=sample.id,
+            image_id=sample.image_id,
+            group=sample.group,
+            prompt=sample.prompt,
+            target=sample.target,
+            history=sample.history,
+            **found,
+        )
+
+    @classmethod
+    def failed(cls, sample: Sample, error: Exception | str) -> Answer:
+        """The answer to a sample that has none."""
+        if isinstance(error, str):
+            return cls.of(sample, status="failed", error=error)
+        first = (str(error).strip().splitlines() or [""])[0]
+        return cls.of(sample, status="failed", error=f"{type(error).__name__}: {first}")

@@ -129,7 +129,7 @@ def test_from_evaluation_to_leaderboard(tiny: Path, tmp_path: Path) -> None:
     assert vhr["method_args"]["gain"] == 3
     assert len(vhr["method_args"]["layers"]) == 2
     assert vhr["baseline"] == rows[2]["key"] == rows[2]["baseline"]
-    assert vhr["image_processing"].startswith("CLIPImageProcessor")
+    assert vhr["image_processing"].startswith("native CLIPImageProcessor")
     assert vhr["n"] == 36
     assert vhr["n_images"] == 2
     assert vhr["cost"]["forward_passes"] > rows[2]["cost"]["forward_passes"]

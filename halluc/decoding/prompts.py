@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from halluc.images import as_rgb
 from halluc.interventions import Asked
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def prompts(model: VisionLanguageModel, batch: Sequence[Sample]) -> Prompts:
     images: dict[str, Image] = {}
     for sample in batch:
         if sample.image_id not in images:
-            images[sample.image_id] = sample.load_image()
+            images[sample.image_id] = as_rgb(sample.load_image())
     rendered = [model.render(sample.prompt, sample.history) for sample in batch]
     seen = [images[sample.image_id] for sample in batch]
     inputs = encode_once(model, rendered, seen)

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from halluc.decoding.answer import failed
+from halluc.samples import Answer
 
 if TYPE_CHECKING:
-    from halluc.samples import Answer, Sample
+    from halluc.samples import Sample
 
 
 def in_turns(
@@ -53,7 +53,7 @@ def _turn(
         if before is None:
             askable.append(sample)
         elif before.status == "failed":
-            yield failed(sample, f"follows {before.id}, which failed")
+            yield Answer.failed(sample, f"follows {before.id}, which failed")
         else:
             history = (*before.history, (before.prompt, before.text))
             askable.append(replace(sample, history=history))

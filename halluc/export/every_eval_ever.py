@@ -92,6 +92,7 @@ def _log(part: Exported, organization: str) -> dict[str, Any]:
                 "revision": row.revision or "",
                 "weights": row.weights,
                 "dtype": row.dtype,
+                "quantization": row.quantization or "none",
                 "image_processing": row.image_processing,
             },
         },

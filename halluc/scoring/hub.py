@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
@@ -152,13 +151,17 @@ class Table:
         return values
 
     def image(self, row: int) -> Image:
-        """Decode a row's image, RGB."""
-        from PIL import Image as Images
+        """Decode a row's image, RGB.
+
+        Raises:
+            BadImage: If it cannot be read.
+        """
+        from halluc.images import open_image
 
         start, path, number = max(group for group in self._groups if group[0] <= row)
         value = self._images(path, number)[row - start]
         content = value["bytes"] if isinstance(value, dict) else value
-        return Images.open(io.BytesIO(content)).convert("RGB")
+        return open_image(content, f"{path.name}, row {row - start} of group {number}")
 
 
 class ImageFolder:
@@ -218,7 +221,12 @@ class ImageFolder:
         return {name.rsplit(".", 1)[0]: name for name in self._paths}
 
     def open(self, name: str, where: str = "") -> Image:
-        """Open an image, RGB."""
-        from PIL import Image as Images
+        """Open an image, RGB.
 
-        return Images.open(self.find(name, where)).convert("RGB")
+        Raises:
+            BadImage: If it cannot be read.
+            UserError: If it is missing.
+        """
+        from halluc.images import open_image
+
+        return open_image(self.find(name, where))

@@ -325,7 +325,9 @@ class TestJudges:
         assert all("secret" not in file.read_text() for file in tmp_path.iterdir())
 
     def test_a_refusal_is_an_error_without_the_key(self, endpoint: list[Any]) -> None:
-        with pytest.raises(UserError, match=r"judge unknown at .*404") as refused:
+        with pytest.raises(
+            UserError, match=r"model 'unknown' at its endpoint: HTTP 404"
+        ) as refused:
             EndpointJudge("unknown", wait=0).ask("hello")
         assert "secret" not in str(refused.value)
         assert len(endpoint) == 1

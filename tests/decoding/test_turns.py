@@ -10,7 +10,6 @@ import pytest
 
 from halluc.config import DecodingConfig
 from halluc.decoding import answer_samples, in_turns
-from halluc.decoding.answer import failed
 from halluc.methods.greedy import Greedy
 from halluc.models import VisionLanguageModel
 from halluc.samples import Answer, Sample
@@ -44,7 +43,7 @@ class Echo:
         self.asked.append(list(samples))
         for s in self.asked[-1]:
             if s.id in self.broken:
-                yield failed(s, "broken")
+                yield Answer.failed(s, "broken")
             else:
                 yield Answer(
                     s.id, s.image_id, s.group, s.prompt, None, text=f"<{s.id}>", history=s.history
