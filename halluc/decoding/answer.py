@@ -46,7 +46,7 @@ def answer_samples(
 
 
 def answer_batches(
-    model: VisionLanguageModel,
+    model: VisionLanguageModel | EndpointModel,
     method: Method,
     samples: Iterable[Sample],
     decoding: DecodingConfig,
