@@ -92,7 +92,7 @@ class VisionLanguageModel:
 
     @cached_property
     def image_processing(self) -> str:
-        """The aspect, the image processor's class, and a hash of its settings (size, crop, mean)."""
+        """The aspect, the image processor's class, and a hash of its settings: size, crop, mean."""
         processor = self.processor.image_processor
         settings = content_hash(json.loads(processor.to_json_string()))
         return f"{self.image_aspect} {type(processor).__name__} {settings}"

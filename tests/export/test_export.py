@@ -115,6 +115,26 @@ def test_every_eval_ever_keeps_its_schemas(runs: Path, tmp_path: Path) -> None:
         assert len({row["sample_id"] for row in rows}) == len(rows)
 
 
+@pytest.mark.parametrize(
+    ("model", "id", "deployed"),
+    [
+        ("glyph", "halluc/glyph", "self_deployed"),
+        ("/some/where/my model", "local/my_model", "self_deployed"),
+        ("openai:org/big", "org/big", "externally_managed"),
+        ("openai:big", "unknown/big", "externally_managed"),
+    ],
+)
+def test_every_eval_ever_names_any_model(
+    model: str, id: str, deployed: str, tmp_path: Path
+) -> None:
+    run = write_run(tmp_path / "runs", benchmarks=("glyph_chair",), model=model, limit=3)
+    *_, file = export("every-eval-ever", [run.path], tmp_path)
+    info = json.loads(file.read_text())["model_info"]
+    assert (info["id"], info["name"]) == (id, model)
+    assert info["additional_details"]["deployment_type"] == deployed
+    assert str(file.parent.relative_to(tmp_path)) == f"data/glyph_chair/{id}"
+
+
 def test_every_eval_ever_says_which_method_and_what_beside(runs: Path, tmp_path: Path) -> None:
     files("every-eval-ever", runs, tmp_path, organization="us")
     logs = [json.loads(path.read_text()) for path in tmp_path.glob("data/glyph_chair/*/*/*.json")]
