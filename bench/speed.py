@@ -20,7 +20,7 @@ import typer
 
 from bench.geometry import SHAPES, build, plain_loop, questions
 from halluc.config import DecodingConfig
-from halluc.decoding import answer_batches, answer_samples, in_turns
+from halluc.decoding import answer_batches, answer_samples, in_lockstep
 from halluc.environment import peak_memory, reset_peak_memory
 from halluc.interventions import REGISTRY, Method
 from halluc.interventions.prefix import Memo
@@ -173,7 +173,7 @@ def side_by_side(
         i: answer_batches(model, point, samples, GREEDY, memo=memo)
         for i, point in enumerate(points)
     }
-    for i, batch in in_turns(streams, dict.fromkeys(streams, len(samples))):
+    for i, batch in in_lockstep(streams, dict.fromkeys(streams, len(samples))):
         answers[i] += batch
     return [sorted(own, key=lambda answer: answer.id) for own in answers]
 

@@ -52,6 +52,8 @@ def compare(
     console = Console()
     for table in tables(pairs):
         console.print(table)
+    for note in (note for pair in pairs.values() for note in pair.notes):
+        console.print(note, highlight=False)
     if differing:
         console.print(f"The runs also differ in {'; '.join(differing)}.", highlight=False)
 

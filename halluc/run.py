@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +12,21 @@ from rich.console import Console
 
 from halluc.calibration import Calibration, refuse_overlap
 from halluc.config import MethodConfig, RunConfig
-from halluc.decoding import answer_batches, in_turns
+from halluc.decoding import answer_batches, in_lockstep, in_turns
 from halluc.environment import peak_memory, reset_peak_memory, versions, where
 from halluc.errors import UserError
 from halluc.interventions import Method
 from halluc.interventions.compose import find
+from halluc.interventions.needs import needs_masks
 from halluc.interventions.prefix import Memo
-from halluc.models import VisionLanguageModel, load_model
+from halluc.models import VisionLanguageModel
+from halluc.models.endpoint import EndpointModel
+from halluc.models.load import load_config, load_model
+from halluc.models.names import endpoint_name
 from halluc.progress import track
 from halluc.samples import Answer, Sample
 from halluc.scoring.benchmark import Benchmark
+from halluc.scoring.judges import NeedsJudge
 from halluc.scoring.logits import logit_scores
 from halluc.scoring.options import build
 from halluc.scoring.score import Scores, parsed, score
@@ -28,6 +34,8 @@ from halluc.store import Cost, RunFolder
 from halluc.store.results import results
 
 MAX_FAILED = 0.05
+
+Model = VisionLanguageModel | EndpointModel
 
 
 @dataclass(frozen=True)
@@ -43,7 +51,7 @@ def evaluate(
     config: RunConfig,
     output_dir: str | Path = "runs",
     *,
-    model: VisionLanguageModel | None = None,
+    model: Model | None = None,
     calibration: Calibration | None = None,
     console: Console | None = None,
 ) -> Evaluation:
@@ -62,6 +70,8 @@ def evaluate(
     Raises:
         UserError: If something named in the config does not exist or does not fit the model, or a
             calibration has seen an image the run asks about.
+        NeedsJudge: If a benchmark's answers can only be scored by a judge and there is none; all
+            benchmarks are answered by then, and the answers kept.
     """
     (done,) = evaluate_together(
         [config], output_dir, model=model, calibration=calibration, console=console
@@ -73,7 +83,7 @@ def evaluate_together(
     configs: Sequence[RunConfig],
     output_dir: str | Path = "runs",
     *,
-    model: VisionLanguageModel | None = None,
+    model: Model | None = None,
     calibration: Calibration | None = None,
     console: Console | None = None,
 ) -> list[Evaluation]:
@@ -90,7 +100,7 @@ def evaluate_together(
     """
     console, asked = console or Console(stderr=True), configs[0]
     benchmarks = [build(name, asked.benchmark_args.get(name)) for name in asked.benchmarks]
-    model = model or load_model(**asked.model.model_dump())
+    model = model or open_model(asked)
     resolved = [_resolve(config, model, calibration) for config in configs]
     if any(config.method.calibration for _, config in resolved) and calibration:
         for benchmark in benchmarks:
@@ -101,6 +111,7 @@ def evaluate_together(
         for _, config in resolved
     }
     logits: dict[str, dict[str, Any]] = {key: {} for key in runs}
+    unjudged: list[str] = []
     fresh = {key for key, run in runs.items() if run.folder.results() is None}
     for benchmark in benchmarks:
         samples = list(benchmark.asked(asked.limit))
@@ -108,19 +119,50 @@ def evaluate_together(
         for key, run in runs.items():
             answers = _checked(run.folder, benchmark, samples, fresh=key in answered)
             run.costs[benchmark.name] = _cost(run.folder, benchmark, answers, key in answered)
-            run.scores[benchmark.name] = score(benchmark, answers)
-            if benchmark.card.task == "yes_no":
-                logits[key][benchmark.name] = logit_scores(answers)
+            if found := logit_scores(benchmark, answers):
+                logits[key][benchmark.name] = found
+            try:
+                run.scores[benchmark.name] = score(benchmark, answers)
+            except NeedsJudge:
+                unjudged.append(benchmark.name)
         fresh |= answered
+    if unjudged:
+        path = runs[resolved[-1][1].hash].folder.path
+        raise NeedsJudge(
+            f"{', '.join(dict.fromkeys(unjudged))}: answered but not scored, for want of a judge; "
+            f"'halluc score {path} --judge endpoint:MODEL' (or local:MODEL) scores them"
+        )
     for key in fresh:  # others are read back; someone may be reading them too
         folder, scores, costs = runs[key].folder, runs[key].scores, runs[key].costs
-        found = results(folder.config, benchmarks, scores, costs, logits[key], where())
-        folder.write_results(found)
+        table = results(folder.config, benchmarks, scores, costs, logits[key], where())
+        folder.write_results(table)
     return [runs[config.hash] for _, config in resolved]
 
 
+def open_model(config: RunConfig) -> Model:
+    """Load the model, unless its configuration tells already that it cannot serve the method.
+
+    Raises:
+        UserError: If it cannot, or cannot be loaded.
+    """
+    from halluc.arguments import method_params
+
+    wanted = config.model
+    if endpoint_name(wanted.name) is not None:
+        remote = EndpointModel.named(wanted.name)
+        remote.check(config)
+        return remote
+    cls = find(config.method.name)
+    params = method_params(cls.name, config.method.params)
+    needs_masks(cls, wanted.attn_implementation)
+    cls.requires(
+        params, load_config(wanted.name, wanted.revision, wanted.trust_remote_code), wanted.name
+    )
+    return load_model(**wanted.model_dump())
+
+
 def _resolve(
-    config: RunConfig, model: VisionLanguageModel, calibration: Calibration | None
+    config: RunConfig, model: Model, calibration: Calibration | None
 ) -> tuple[Method, RunConfig]:
     """Build the method for this model; record everything it and the model really run with."""
     from halluc.arguments import method_params
@@ -128,8 +170,13 @@ def _resolve(
     cls = find(config.method.name)
     known = calibration if cls.name != MethodConfig().name else None
     given = method_params(cls.name, (known.params if known else {}) | config.method.params)
-    cls.requires(given, model.model.config, model.name)
-    params = cls.resolve(given, model)
+    if isinstance(model, EndpointModel):
+        model.check(config)
+        params = given
+    else:
+        cls.requires(given, model.model.config, model.name)
+        needs_masks(cls, model.text_attention)
+        params = cls.resolve(given, model)
     resolved = MethodConfig(
         name=cls.name,
         params=config.method.params,
@@ -145,7 +192,7 @@ def _resolve(
 def _answer(
     runs: Mapping[str, Evaluation],
     methods: Mapping[str, Method],
-    model: VisionLanguageModel,
+    model: Model,
     benchmark: Benchmark,
     samples: Sequence[Sample],
     console: Console,
@@ -153,15 +200,23 @@ def _answer(
     """Answer and keep what the runs miss of a benchmark; return which runs missed any."""
     memo, streams, left = Memo() if len(runs) > 1 else None, {}, {}
     for key, run in runs.items():
-        done = {answer.id for answer in run.folder.answers(benchmark.name) if answer.status == "ok"}
-        missing = [sample for sample in samples if sample.id not in done]
+        given = run.folder.answers(benchmark.name)
+        kept = {answer.id: answer for answer in given if answer.status == "ok"}
+        missing = [sample for sample in samples if sample.id not in kept]
         config, left[key] = run.folder.config, len(missing)
-        streams[key] = answer_batches(
-            model, methods[key], missing, config.decoding, config.batch_size, config.share, memo
+        ask = partial(
+            answer_batches,
+            model,
+            methods[key],
+            decoding=config.decoding,
+            batch_size=config.batch_size,
+            share=config.share,
+            memo=memo,
         )
-    given = (
+        streams[key] = in_turns(missing, kept, ask)
+    answers = (
         answer
-        for key, batch in in_turns(streams, left)
+        for key, batch in in_lockstep(streams, left)
         for answer in runs[key].folder.keep(benchmark.name, batch)
     )
     waiting = {key for key, n in left.items() if n}
@@ -169,7 +224,7 @@ def _answer(
         reset_peak_memory()
         names = " and ".join(dict.fromkeys(methods[key].name for key in waiting))
         title = f"{names} {benchmark.name}" + f", {len(waiting)} runs" * (len(waiting) > 1)
-        for _ in track(given, sum(left.values()), title, console):
+        for _ in track(answers, sum(left.values()), title, console):
             pass
     return waiting
 
@@ -183,7 +238,10 @@ def _checked(
         UserError: If too many samples failed.
     """
     kept = {answer.id: answer for answer in folder.answers(benchmark.name)}
-    read = {answer.id: answer for answer in parsed(benchmark, kept.values())}
+    try:
+        read = {answer.id: answer for answer in parsed(benchmark, kept.values())}
+    except NeedsJudge:
+        read = {}
     answers = [read.get(sample.id, kept[sample.id]) for sample in samples]
     if fresh:
         folder.replace(benchmark.name, answers)

@@ -1,36 +1,63 @@
-"""Several runs answer the same samples in turns, so that one reads what the others need too."""
+"""Conversations: a question is put once those before it are answered."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import TypeVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from halluc.samples import Answer
 
-K = TypeVar("K")
+if TYPE_CHECKING:
+    from halluc.samples import Sample
 
 
 def in_turns(
-    streams: Mapping[K, Iterator[list[Answer]]], left: Mapping[K, int]
-) -> Iterator[tuple[K, list[Answer]]]:
-    """Advance the runs that have most left by a batch each, and again, until all are done.
+    samples: Sequence[Sample],
+    answered: Mapping[str, Answer],
+    answer: Callable[[Sequence[Sample]], Iterator[list[Answer]]],
+) -> Iterator[list[Answer]]:
+    """Answer the first turns of all conversations, then the second ones, and so on.
 
-    A run that was interrupted a batch earlier than the others therefore catches up first, and
-    from then on all stand at the same samples.
+    Samples of no conversation are first turns, and all there is to most benchmarks. What follows a
+    sample that failed cannot be asked, and fails too.
 
     Args:
-        streams: Each run's batches (`answer_batches`, given one memo).
-        left: How many answers each will give.
+        samples: Those to answer.
+        answered: Answers by sample id that are there already; a conversation goes on from them.
+        answer: Answers samples whose history is complete, batch by batch.
 
     Yields:
-        A run and the batch it has just answered.
+        The batches.
+
+    Raises:
+        ValueError: If a sample follows one that is neither answered nor to be.
     """
-    left = {run: n for run, n in left.items() if n}
-    while left:
-        most = max(left.values())
-        for run in [run for run, n in left.items() if n == most]:
-            batch = next(streams[run])
-            yield run, batch
-            left[run] -= len(batch)
-            if not left[run]:
-                del left[run]
+    answered, waiting = dict(answered), list(samples)
+    while waiting:
+        turn = [s for s in waiting if s.follows is None or s.follows in answered]
+        if not turn:
+            raise ValueError(f"{waiting[0].id} follows {waiting[0].follows}, which is not asked")
+        ids = {sample.id for sample in turn}
+        waiting = [sample for sample in waiting if sample.id not in ids]
+        for batch in _turn(turn, answered, answer):
+            answered |= {given.id: given for given in batch}
+            yield batch
+
+
+def _turn(
+    samples: Sequence[Sample],
+    answered: Mapping[str, Answer],
+    answer: Callable[[Sequence[Sample]], Iterator[list[Answer]]],
+) -> Iterator[list[Answer]]:
+    askable: list[Sample] = []
+    for sample in samples:
+        before = answered[sample.follows] if sample.follows is not None else None
+        if before is None:
+            askable.append(sample)
+        elif before.status == "failed":
+            yield [Answer.failed(sample, f"follows {before.id}, which failed")]
+        else:
+            history = (*before.history, (before.prompt, before.text))
+            askable.append(replace(sample, history=history))
+    yield from answer(askable)

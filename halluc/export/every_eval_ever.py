@@ -12,21 +12,20 @@ import hashlib
 import json
 import re
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from halluc.export.exported import text
+from halluc.export.instances import VERSION, instances
 from halluc.leaderboard.board import Statistics
+from halluc.models.names import endpoint_name
 from halluc.scoring.intervals import DRAWS, LEVEL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from halluc.export.exported import Exported
     from halluc.leaderboard.board import Row, Value
-
-VERSION = "0.3.0"
 
 
 def write(parts: Sequence[Exported], output: Path, organization: str) -> Iterator[Path]:
@@ -37,12 +36,11 @@ def write(parts: Sequence[Exported], output: Path, organization: str) -> Iterato
     """
     for part in parts:
         log = _log(part, organization)
-        developer, model = _developer_and_model(part.row)
-        place = f"data/{part.row.benchmark}/{developer}/{model}"
+        place = f"data/{part.row.benchmark}/{log['model_info']['id']}"
         folder = output / place
         folder.mkdir(parents=True, exist_ok=True)
         name = _uuid(part)
-        lines = "".join(json.dumps(s, ensure_ascii=False) + "\n" for s in _samples(part, log))
+        lines = "".join(json.dumps(s, ensure_ascii=False) + "\n" for s in instances(part, log))
         if lines:
             samples = folder / f"{name}_samples.jsonl"
             samples.write_text(lines)
@@ -60,11 +58,10 @@ def write(parts: Sequence[Exported], output: Path, organization: str) -> Iterato
 
 
 def _log(part: Exported, organization: str) -> dict[str, Any]:
-    row, date = part.row, str(int(part.date.timestamp()))
-    developer, model = _developer_and_model(row)
+    row, date, model = part.row, str(int(part.date.timestamp())), _model(part.row)
     return {
         "schema_version": VERSION,
-        "evaluation_id": f"{row.benchmark}-{row.method}-{row.key}/{developer}/{model}/{date}",
+        "evaluation_id": f"{row.benchmark}-{row.method}-{row.key}/{model['id']}/{date}",
         "evaluation_timestamp": date,
         "retrieved_timestamp": str(int(time.time())),
         "source_metadata": {
@@ -78,23 +75,7 @@ def _log(part: Exported, organization: str) -> dict[str, Any]:
             "version": row.harness.split(" ")[0],
             "additional_details": {"harness": row.harness, **row.versions},
         },
-        "model_info": {
-            "name": row.model,
-            "id": f"{developer}/{model}",
-            "developer": developer,
-            "inference_engine": {
-                "name": "transformers",
-                "version": row.versions.get("transformers", "unknown"),
-            },
-            "additional_details": {
-                "deployment_type": "self_deployed",
-                "model_availability": "open_weights",
-                "revision": row.revision or "",
-                "weights": row.weights,
-                "dtype": row.dtype,
-                "image_processing": row.image_processing,
-            },
-        },
+        "model_info": model,
         "evaluation_results": [
             _result(part, name, value)
             for name, value in row.metrics.items()
@@ -200,56 +181,36 @@ def _arguments(decoding: dict[str, Any]) -> dict[str, Any]:
     return {**arguments, **({"max_tokens": longest} if longest else {})}
 
 
-def _samples(part: Exported, log: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """A line an answer that is right or wrong."""
-    for answer in part.answers:
-        right = part.benchmark.right(answer)
-        if right is None:
-            continue
-        reference = [text(answer.target)]
-        yield {
-            "schema_version": VERSION,
-            "evaluation_id": log["evaluation_id"],
-            "model_id": log["model_info"]["id"],
-            "evaluation_name": part.row.benchmark,
-            "sample_id": answer.id,
-            "sample_hash": hashlib.sha256(
-                "".join([answer.prompt, *reference]).encode()
-            ).hexdigest(),
-            "interaction_type": "single_turn",
-            "input": {"raw": answer.prompt, "reference": reference},
-            "output": {"raw": [answer.text]},
-            "answer_attribution": [
-                {
-                    "turn_idx": 0,
-                    "source": "output.raw",
-                    "extracted_value": text(answer.prediction),
-                    "extraction_method": f"halluc {part.row.protocol}",
-                    "is_terminal": True,
-                }
-            ],
-            "evaluation": {"score": float(right), "is_correct": right},
-            "token_usage": {
-                "input_tokens": answer.prompt_tokens,
-                "output_tokens": answer.tokens,
-                "total_tokens": answer.prompt_tokens + answer.tokens,
-            },
-            "performance": {"latency_ms": 1000 * answer.seconds},
-            "metadata": {
-                "image": answer.image_id,
-                "image_hash": answer.image_hash,
-                "group": answer.group,
-            },
-        }
-
-
-def _developer_and_model(row: Row) -> tuple[str, str]:
-    """A hub model's organisation and name; "local" for a folder, and ours for what we ship."""
-    if re.fullmatch(r"[\w.-]+/[\w.-]+", row.model) and not row.model.startswith("."):
-        developer, model = row.model.split("/")
-        return developer, model
-    name = row.model.rstrip("/").rsplit("/", 1)[-1]
-    return ("halluc" if name == row.model else "local"), re.sub(r"[^\w.-]+", "_", name)
+def _model(row: Row) -> dict[str, Any]:
+    """The model: a hub model by its organisation, a folder by its name, what we ship as ours."""
+    endpoint = endpoint_name(row.model)
+    name = endpoint or row.model.rstrip("/")
+    *above, last = name.split("/")
+    if endpoint is not None:
+        developer = above[0] if above else "unknown"
+    elif len(above) == 1 and above[0] not in ("", ".", "~") and not Path(row.model).is_dir():
+        developer = above[0]
+    else:
+        developer = "local" if above else "halluc"
+    model = re.sub(r"[^\w.-]+", "_", last)
+    return {
+        "name": row.model,
+        "id": f"{developer}/{model}",
+        "developer": developer,
+        "inference_engine": {
+            "name": "endpoint" if endpoint else "transformers",
+            "version": "unknown" if endpoint else row.versions.get("transformers", "unknown"),
+        },
+        "additional_details": {
+            "deployment_type": "externally_managed" if endpoint else "self_deployed",
+            "model_availability": "unknown" if endpoint else "open_weights",
+            "revision": row.revision or "",
+            "weights": row.weights,
+            "dtype": row.dtype,
+            "quantization": row.quantization or "none",
+            "image_processing": row.image_processing,
+        },
+    }
 
 
 def _uuid(part: Exported) -> UUID:

@@ -14,7 +14,7 @@ import re
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from halluc.export.exported import text
+from halluc.export.exported import asked, text
 from halluc.statistics import clustered_stderr
 from halluc.store.folder import finite
 
@@ -129,13 +129,13 @@ def _samples(part: Exported) -> Iterator[dict[str, Any]]:
             "doc_id": number,
             "doc": doc,
             "target": text(answer.target),
-            "arguments": {"gen_args_0": {"arg_0": answer.prompt, "arg_1": dict(part.row.decoding)}},
+            "arguments": {"gen_args_0": {"arg_0": asked(answer), "arg_1": dict(part.row.decoding)}},
             "resps": [[answer.text]],
             "filtered_resps": [answer.text],
             "filter": "none",
             "metrics": [] if right is None else [RIGHT],
             "doc_hash": _hash(json.dumps(doc, indent=2, ensure_ascii=False)),
-            "prompt_hash": _hash(answer.prompt),
+            "prompt_hash": _hash(asked(answer)),
             "target_hash": _hash(text(answer.target)),
             **({} if right is None else {RIGHT: float(right)}),
         }

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 from transformers import DynamicCache
-from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from halluc.interventions.prefix import Memo, Prefix
 from halluc.interventions.rows import (
@@ -30,8 +29,9 @@ from halluc.interventions.rows import (
     with_bias,
 )
 from halluc.interventions.site import Prompted, Site
-from halluc.interventions.switch import SeamError, switched
+from halluc.interventions.switch import SeamError, kernel_of, switched
 from halluc.interventions.vision import reading_cls
+from halluc.models.embedded import forwarded
 
 if TYPE_CHECKING:
     from halluc.interventions.method import Method
@@ -59,7 +59,7 @@ class Engine:
         self._prefixes: dict[int, Prefix] = {}
         self._edited_layers = frozenset(method.layers(model.n_layers))
         self._layer_of = {id(module): i for i, module in enumerate(model.attention_modules)}
-        self._kernel = ALL_ATTENTION_FUNCTIONS[model.text_attention]
+        self._kernel = model.text_attention
 
     def attend(
         self,
@@ -94,7 +94,7 @@ class Engine:
         if output is None:
             if bias is not None:
                 attention_mask = with_bias(attention_mask, bias, n_rows, key)
-            output, _ = self._kernel(
+            output, _ = kernel_of(self._kernel, module)(
                 module, query, key, value, attention_mask, scaling=scaling, **kwargs
             )
             if edited is not None:
@@ -157,7 +157,7 @@ class Engine:
         own = self.prompted
         self.prompted = replace(self.model.prompted(inputs), state=own.state)
         try:
-            self.model.model(**inputs, use_cache=False, logits_to_keep=1)
+            self.model.model(**forwarded(self.model, inputs), use_cache=False, logits_to_keep=1)
         finally:
             self.prompted = own
 
@@ -191,7 +191,12 @@ class Engine:
         self.prompted.state = self.method.begin(self.prompted)
         self._beginning = True
         try:
-            self.model.model(**inputs, past_key_values=cache, use_cache=True, logits_to_keep=1)
+            self.model.model(
+                **forwarded(self.model, inputs),
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=1,
+            )
             observed = self.prompted.observed
         finally:
             self.prompted, self._beginning = batch, False

@@ -9,6 +9,7 @@ from halluc.errors import UserError
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from halluc.interventions.method import Method
     from halluc.models import VisionLanguageModel
 
 Heads = dict[int, tuple[int, ...]]
@@ -17,6 +18,24 @@ Heads = dict[int, tuple[int, ...]]
 _CLS_TOWERS = (
     "clip_vision_model", "dinov2", "blip_2_vision_model", "instructblip_vision_model",
 )  # fmt: skip
+
+
+def needs_masks(method: type[Method], attention: str) -> None:
+    """Refuse a method that edits attention on a kernel that takes no mask of ours.
+
+    Args:
+        attention: The implementation; "auto" where it is not known yet.
+
+    Raises:
+        UserError: Naming it.
+    """
+    free = {"observe", "streams", "combine"}
+    edits = method.vision_layers or set(method.declared()) - free
+    if edits and attention not in ("auto", "sdpa", "eager"):
+        raise UserError(
+            f"method {method.name!r} edits attention, and {attention} takes no masks; "
+            "choose attn_implementation=sdpa"
+        )
 
 
 def needs_cls(name: str, config: Any, model: str) -> None:

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from halluc.interventions.site import VisionSite
-from halluc.interventions.switch import switched
+from halluc.interventions.switch import kernel_of, switched
 
 if TYPE_CHECKING:
     from halluc.interventions.method import Method
@@ -30,14 +29,14 @@ def reading_cls(
     """
     modules = model.vision_attention_modules
     wanted = {id(modules[layer]): layer for layer in layers}
-    kernel = ALL_ATTENTION_FUNCTIONS[model.attention_of("vision")]
+    kernel = model.attention_of("vision")
 
     def attend(
         module: torch.nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Any, **kwargs: Any
     ) -> Any:
         if (layer := wanted.get(id(module))) is not None:
             found[layer] = _cls_attention(query, key, kwargs)[:, :, 1:]
-        return kernel(module, query, key, value, mask, **kwargs)
+        return kernel_of(kernel, module)(module, query, key, value, mask, **kwargs)
 
     with switched(model, "vision", attend):
         yield
@@ -54,7 +53,7 @@ def thinning(
     """
     modules = model.vision_attention_modules
     layer_of = {id(module): i for i, module in enumerate(modules)}
-    kernel = ALL_ATTENTION_FUNCTIONS[model.attention_of("vision")]
+    kernel = model.attention_of("vision")
     state: dict[str, Any] = {}
     seen: dict[int, tuple[Tensor, Tensor]] = {}
     features = model.vision_feature_layer
@@ -69,7 +68,7 @@ def thinning(
         elif "kept" in state:
             kept[layer] = state["kept"]
         seen[layer] = _cls_attention(query, key, kwargs), value
-        return kernel(module, query, key, value, mask, **kwargs)
+        return kernel_of(kernel, module)(module, query, key, value, mask, **kwargs)
 
     def thin(layer: int, output: Any) -> Any:
         attention, values = seen.pop(layer)

@@ -76,7 +76,8 @@ class Row(_Part):
             that row, None if there was none of the same setting.
         run, config_hash: The run's folder and the hash of its configuration.
         weights: Hash of the weights, or the hub's commit.
-        image_processing: The image processor's class and a hash of its settings.
+        image_processing: The aspect images are given, the image processor's class, and a hash of
+            its settings.
         protocol, prompt: Who reads the answers, and whose wording asks.
         batch_size: The most prompts answered together; None for what fits.
         share: Whether what prompts have in common was computed once.
@@ -98,6 +99,8 @@ class Row(_Part):
     weights: str
     dtype: str
     device: str
+    quantization: str | None
+    attn_implementation: str
     image_processing: str
     method: str
     method_args: dict[str, Any]

@@ -42,7 +42,7 @@ class Compared(BaseModel):
 
 
 class Pair(BaseModel):
-    """Two runs on one benchmark."""
+    """Two runs on one benchmark; `notes` is what a reader of the numbers has to know."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -50,6 +50,7 @@ class Pair(BaseModel):
     n_images: int
     right_wrong: RightWrong | None
     metrics: dict[str, Compared]
+    notes: list[str]
 
 
 def of_runs(ours: Path, theirs: Path, protocol: str | None) -> tuple[dict[str, Pair], list[str]]:
@@ -142,6 +143,7 @@ def _pair(benchmark: Benchmark, ours: Iterable[Answer], theirs: Iterable[Answer]
             for metric in benchmark.card.metrics
             if metric.name in found.ours
         },
+        notes=benchmark.notes,
     )
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from halluc.store import RunFolder
 
 BASELINE = "greedy"
-LIBRARIES = ("torch", "transformers", "tokenizers", "pillow")
+LIBRARIES = ("torch", "transformers", "tokenizers", "pillow", "torchvision", "bitsandbytes")
 
 
 def rows_of(runs: Sequence[RunFolder]) -> Iterator[tuple[RunFolder, Row]]:
@@ -59,6 +59,8 @@ def _row(run: RunFolder, results: Mapping[str, Any], name: str) -> Row:
         "weights": versions.get("weights", ""),
         "dtype": config.model.dtype,
         "device": config.model.device,
+        "quantization": config.model.quantization,
+        "attn_implementation": config.model.attn_implementation,
         "image_processing": versions.get("image_processing", ""),
         "benchmark": name,
         "dataset": benchmark.card.dataset,

@@ -38,7 +38,7 @@ def _table(rows: Sequence[Row]) -> Table:
         table.add_column(label, justify="right")
         if row.differences:
             table.add_column(f"{label} - greedy", justify="right")
-            table.add_column("p", justify="right")
+            table.add_column("p, Holm", justify="right")
     for name, value in headline(rows).items():
         table.add_row(arrowed(name, value), *_cells(name, rows))
         if any(name in row.same_length for row in rows) and value.higher_is_better is not None:

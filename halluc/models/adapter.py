@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from halluc.config import content_hash
 from halluc.environment import fingerprint
 from halluc.errors import UserError
+from halluc.images import padded
 from halluc.interventions.site import Prompted
 from halluc.models.calibrate import measured
 from halluc.models.constants import Constants, published
@@ -34,12 +35,14 @@ class VisionLanguageModel:
         model: A transformers `...ForConditionalGeneration`.
         processor: Its processor, with tokenizer, image processor and chat template.
         revision: The hub revision asked for, if any.
+        image_aspect: "pad" makes images square before the processor sees them.
     """
 
     name: str
     model: Any
     processor: Any
     revision: str | None = None
+    image_aspect: str = "native"
 
     # -- where things are ---------------------------------------------------------------------
 
@@ -89,15 +92,17 @@ class VisionLanguageModel:
 
     @cached_property
     def image_processing(self) -> str:
-        """The image processor's class, and a hash of its settings: size, padding, normalisation."""
-        settings = json.loads(self.processor.image_processor.to_json_string())
-        return f"{type(self.processor.image_processor).__name__} {content_hash(settings)}"
+        """The aspect, the image processor's class, and a hash of its settings: size, crop, mean."""
+        processor = self.processor.image_processor
+        settings = content_hash(json.loads(processor.to_json_string()))
+        return f"{self.image_aspect} {type(processor).__name__} {settings}"
 
     @property
     def loaded_as(self) -> dict[str, str]:
-        """The dtype and the kind of device it really runs with."""
+        """The dtype, the kind of device and the attention it really runs with."""
         dtype = str(self.model.dtype).removeprefix("torch.")
-        return {"dtype": dtype, "device": self.device.type}
+        attention = self.text_attention
+        return {"dtype": dtype, "device": self.device.type, "attn_implementation": attention}
 
     @cached_property
     def vision_layers(self) -> list[nn.Module]:
@@ -156,23 +161,38 @@ class VisionLanguageModel:
 
     # -- prompts ------------------------------------------------------------------------------
 
-    def render(self, prompt: str) -> str:
+    def render(self, prompt: str, history: Sequence[tuple[str, str]] = ()) -> str:
         """The user's turn in the model's chat template, image first.
+
+        Args:
+            history: Earlier turns of the conversation, prompt and answer each; the image then
+                stands in the first of them.
 
         Raises:
             UserError: If the processor has no chat template.
         """
-        content = [{"type": "image"}, {"type": "text", "text": prompt}]
         if getattr(self.processor, "chat_template", None) is None:
             raise UserError(f"model {self.name!r}: its processor has no chat template")
+        turns = [("user", prompt)]
+        for asked, answered in reversed(history):
+            turns = [("user", asked), ("assistant", answered), *turns]
+        contents = [[{"type": "text", "text": said}] for _, said in turns]
+        contents[0].insert(0, {"type": "image"})
+        messages = [
+            {"role": role, "content": content}
+            for (role, _), content in zip(turns, contents, strict=True)
+        ]
         text: str = self.processor.apply_chat_template(
-            [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
+            messages, add_generation_prompt=True, tokenize=False
         )
         return text
 
     def encode(self, prompts: Sequence[str], images: Sequence[Image]) -> dict[str, Any]:
         """Tokenize rendered prompts and preprocess their images, left-padded, on the device."""
         self.processor.tokenizer.padding_side = "left"
+        if self.image_aspect == "pad":
+            mean = self.processor.image_processor.image_mean or (0, 0, 0)
+            images = [padded(image, mean) for image in images]
         inputs = self.processor(
             images=list(images), text=list(prompts), padding=True, return_tensors="pt"
         )

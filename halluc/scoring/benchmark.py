@@ -161,7 +161,9 @@ class Benchmark(ABC):
         Args:
             answer: With `prediction` filled in.
         """
-        return bool(answer.prediction == answer.target) if self.card.task == "yes_no" else None
+        label = self.label(answer)
+        truth = answer.target if label is None else label
+        return bool(answer.prediction == truth) if self.card.task == "yes_no" else None
 
     def caption(self, answer: Answer) -> str | None:
         """The description that is scored; None if the answer is none."""
@@ -170,6 +172,11 @@ class Benchmark(ABC):
     def cluster(self, answer: Answer) -> str:
         """What is tallied and resampled as one: the image, unless items span several images."""
         return answer.image_id
+
+    def label(self, answer: Answer) -> str | None:
+        """The right answer of a yes/no question, "yes" or "no"; None of anything else."""
+        is_label = self.card.task == "yes_no" and answer.target in ("yes", "no")
+        return answer.target if is_label else None
 
     @abstractmethod
     def tally(self, answers: Sequence[Answer]) -> dict[str, float]:

@@ -29,18 +29,26 @@ def build(name: str, options: Mapping[str, Any] | None = None) -> Benchmark:
     Raises:
         UserError: If it takes no such option, or a folder or file does not exist.
     """
-    cls = REGISTRY.get(name)
-    taken = [key for key in inspect.signature(cls).parameters if key in _TYPED]
+    known = taken(name)
     given: dict[str, Any] = {}
     for key, value in (options or {}).items():
-        if key not in (*taken, "split"):
-            raise UserError(f"{name}: takes no {key!r}, only {', '.join(taken)}, split")
+        if key not in (*known, "split"):
+            raise UserError(f"{name}: takes no {key!r}, only {', '.join(known)}, split")
         given[key] = _typed(name, key, value)
     split = given.pop("split", None)
-    made = cls(**given)
+    made = REGISTRY.get(name)(**given)
     if split is not None:
         made.take(str(split))
     return made
+
+
+def taken(name: str) -> list[str]:
+    """The options a benchmark takes.
+
+    Raises:
+        UserError: If there is no such benchmark.
+    """
+    return [key for key in inspect.signature(REGISTRY.get(name)).parameters if key in _TYPED]
 
 
 def _typed(name: str, key: str, value: Any) -> Any:

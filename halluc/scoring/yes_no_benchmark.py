@@ -51,13 +51,10 @@ class YesNoBenchmark(Benchmark):
         """Say what the protocol reads: "yes", "no", "both"; None where it reads neither."""
         return self.reader.parse(answer.text)
 
-    def label(self, answer: Answer) -> str:
-        """The right answer, "yes" or "no"."""
-        return str(answer.target)
-
     def right(self, answer: Answer) -> bool | None:
         """As the protocol counts it; None where it drops what it cannot read."""
-        counts = confusion(answer.prediction, self.label(answer), self.reader)
+        label = self.label(answer)
+        counts = confusion(answer.prediction, label, self.reader) if label else {"n": 0.0}
         return bool(counts["correct"]) if counts["n"] else None
 
     def tally(self, answers: Sequence[Answer]) -> dict[str, float]:

@@ -16,6 +16,8 @@ from jsonschema import Draft7Validator
 
 from halluc.errors import UserError
 from halluc.export import export
+from halluc.export.exported import asked
+from halluc.samples import Answer
 from halluc.statistics import clustered_stderr
 from halluc.store import RunFolder
 from tests.export.every_eval_ever import AGGREGATE, INSTANCE
@@ -113,6 +115,26 @@ def test_every_eval_ever_keeps_its_schemas(runs: Path, tmp_path: Path) -> None:
         assert len({row["sample_id"] for row in rows}) == len(rows)
 
 
+@pytest.mark.parametrize(
+    ("model", "id", "deployed"),
+    [
+        ("glyph", "halluc/glyph", "self_deployed"),
+        ("/some/where/my model", "local/my_model", "self_deployed"),
+        ("openai:org/big", "org/big", "externally_managed"),
+        ("openai:big", "unknown/big", "externally_managed"),
+    ],
+)
+def test_every_eval_ever_names_any_model(
+    model: str, id: str, deployed: str, tmp_path: Path
+) -> None:
+    run = write_run(tmp_path / "runs", benchmarks=("glyph_chair",), model=model, limit=3)
+    *_, file = export("every-eval-ever", [run.path], tmp_path)
+    info = json.loads(file.read_text())["model_info"]
+    assert (info["id"], info["name"]) == (id, model)
+    assert info["additional_details"]["deployment_type"] == deployed
+    assert str(file.parent.relative_to(tmp_path)) == f"data/glyph_chair/{id}"
+
+
 def test_every_eval_ever_says_which_method_and_what_beside(runs: Path, tmp_path: Path) -> None:
     files("every-eval-ever", runs, tmp_path, organization="us")
     logs = [json.loads(path.read_text()) for path in tmp_path.glob("data/glyph_chair/*/*/*.json")]
@@ -141,6 +163,11 @@ def test_a_repeated_export_replaces_itself(runs: Path, tmp_path: Path) -> None:
     for form, options in (("every-eval-ever", {}), ("lm-eval", {}), ("model-index", {})):
         once = files(form, runs, tmp_path / form, **options)
         assert files(form, runs, tmp_path / form, **options) == once
+
+
+def test_a_conversation_is_exported_whole() -> None:
+    turn = Answer("1", "image", "all", "And a cat?", "no", history=(("Is there a dog?", "Yes"),))
+    assert asked(turn) == "Is there a dog?\nYes\nAnd a cat?"
 
 
 def test_failed_answers_are_in_no_samples_file(tmp_path: Path) -> None:
