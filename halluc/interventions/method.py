@@ -58,6 +58,8 @@ class Method:
     Attributes:
         rows: Which query rows `scores` and `weights` receive: those after the image, only the last
             row of each forward pass, or all that are not padding.
+        cross_attention: Whether attention seams are called, too, in layers whose keys are the image
+            alone (Mllama).
         vision_layers: Layers of the vision tower whose CLS attention the method reads.
         noop: Parameters under which the method changes nothing; a test holds it to that.
     """
@@ -65,6 +67,7 @@ class Method:
     name: ClassVar[str]
     card: ClassVar[MethodCard]
     rows: Literal["after_image", "last", "all"] = "after_image"
+    cross_attention: ClassVar[bool] = False
     vision_layers: ClassVar[tuple[int, ...]] = ()
     noop: ClassVar[dict[str, Any]] = {}
 

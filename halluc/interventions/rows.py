@@ -25,13 +25,16 @@ def visible(mask: Tensor | None, n_rows: int, key: Tensor) -> Tensor:
     return ones.tril(n_keys - n_rows)[None, None]
 
 
-def masked_scores(query: Tensor, key: Tensor, mask: Tensor, scaling: float) -> Tensor:
+def masked_scores(
+    query: Tensor, key: Tensor, mask: Tensor, scaling: float, softcap: float | None = None
+) -> Tensor:
     """Attention logits q.k * scaling in fp32, with the mask applied.
 
     Args:
         query: [B, H, R, d].
         key: [B, Hk, K, d]; each of its heads serves H / Hk query heads.
         mask: From `visible`, cut to the same R rows.
+        softcap: Bound on a logit's size that some models put there smoothly.
 
     Returns:
         [B, H, R, K]; masked entries hold fp32's minimum, so a fully masked row stays finite.
@@ -39,9 +42,16 @@ def masked_scores(query: Tensor, key: Tensor, mask: Tensor, scaling: float) -> T
     batch, heads, rows, _ = query.shape
     grouped = query.reshape(batch, key.shape[1], -1, query.shape[-1])
     scores = (grouped @ key.transpose(2, 3)).reshape(batch, heads, rows, -1).float() * scaling
+    if softcap is not None:
+        scores = (scores / softcap).tanh() * softcap
     if mask.dtype == torch.bool:
         return scores.masked_fill(~mask, torch.finfo(torch.float32).min)
     return (scores + mask.float()).clamp(min=torch.finfo(torch.float32).min)
+
+
+def may_attend(mask: Tensor) -> Tensor:
+    """The mask from `visible` as bool: True where a row may attend to a key."""
+    return mask if mask.dtype == torch.bool else mask > torch.finfo(mask.dtype).min / 2
 
 
 def attention_weights(scores: Tensor, mask: Tensor) -> Tensor:

@@ -2,13 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
+
+
+def on_keys(values: Tensor, n_keys: int, n_tokens: int) -> Tensor:
+    """Values of a prompt's tokens, for the keys of a layer.
+
+    Args:
+        values: [..., L]; tokens behind the prompt get 0 or False.
+        n_keys: K, keys the layer sees; the last ones, if fewer than tokens (a sliding window).
+        n_tokens: Tokens read so far, at least L and K.
+
+    Returns:
+        [..., K].
+    """
+    grown = values.new_zeros(*values.shape[:-1], n_tokens)
+    grown[..., : values.shape[-1]] = values
+    return grown[..., n_tokens - n_keys :]
+
+
+def first_token(real: Tensor) -> Tensor:
+    """The first token of each row that is not padding, bool [B, L], of those that are not."""
+    found: Tensor = real & (real.cumsum(1) == 1)
+    return found
 
 
 @dataclass(frozen=True)
@@ -75,8 +97,10 @@ class Prompted:
         input_ids: Token ids, left-padded [B, L].
         attention_mask: True at real tokens [B, L].
         image_mask: True at image tokens [B, L].
+        images: The inputs that belong to images, in the order of their rows.
         vision_attention: The vision tower's attention from its CLS token, filled in while images
-            are encoded: layer index (negative from the end) to [images, H, patches].
+            are encoded: layer index (negative from the end) to [n, H] for each image, n its
+            image tokens.
         n_streams: Copies of the batch below each other, the main one first: S of B rows each.
         state: The method's own memory, made by `Method.begin`; gone with the batch.
     """
@@ -84,7 +108,8 @@ class Prompted:
     input_ids: Tensor
     attention_mask: Tensor
     image_mask: Tensor
-    vision_attention: dict[int, Tensor] = field(default_factory=dict)
+    images: Mapping[str, Tensor] = field(default_factory=dict)
+    vision_attention: dict[int, list[Tensor]] = field(default_factory=dict)
     n_streams: int = 1
     state: Any = None
 
@@ -106,22 +131,69 @@ class Site:
         n_layers: How many there are.
         n_heads: H, query heads of each.
         prefill: True while the prompt is read, False for every generated token.
+        n_tokens: Tokens read so far; a layer with a sliding window sees only the last K of them.
+        crosses: True where the keys are the image alone and no tokens of the prompt.
         image_columns: Keys of THIS layer that are image tokens, bool [B, K].
         real: Keys of this layer that are not padding, bool [B, K].
         rows: Query rows the method edits, bool [B, R]; rows that are False come back unchanged.
         prompted: The batch, with the method's state.
+        visible: Keys each row may attend to, bool [B or 1, R, K]; only `scores` and `weights`
+            have it.
     """
 
     layer: int
     n_layers: int
     n_heads: int
     prefill: bool
+    n_tokens: int
+    crosses: bool
     image_columns: Tensor
     real: Tensor
     rows: Tensor
     prompted: Prompted
+    visible: Tensor | None = None
 
     @property
     def state(self) -> Any:
         """The method's own memory of this batch."""
         return self.prompted.state
+
+    @property
+    def image_mask(self) -> Tensor:
+        """The prompt's image tokens, bool [B, L]."""
+        return self._for_beams(self.prompted.image_mask)
+
+    @property
+    def first_token(self) -> Tensor:
+        """The prompt's first token, among the keys of this layer, bool [B, K].
+
+        All False where it left the window.
+        """
+        return self.on_keys(first_token(self.prompted.attention_mask.bool()))
+
+    def on_keys(self, values: Tensor) -> Tensor:
+        """Values of the prompt's tokens [B or prompts, ..., L] for this layer's keys [B, ..., K].
+
+        Keys that are no tokens of the prompt get 0 or False.
+        """
+        values = self._for_beams(values)
+        if self.crosses:
+            return values.new_zeros(*values.shape[:-1], self._n_keys)
+        return on_keys(values, self._n_keys, self.n_tokens)
+
+    def of_prompt(self, values: Tensor) -> Tensor:
+        """Values of this layer's keys [..., K] for the prompt's tokens [..., L].
+
+        Tokens that left the window get 0 or False.
+        """
+        whole = values.new_zeros(*values.shape[:-1], self.n_tokens)
+        whole[..., self.n_tokens - self._n_keys :] = values
+        return whole[..., : self.prompted.input_ids.shape[1]]
+
+    @property
+    def _n_keys(self) -> int:
+        return self.real.shape[1]
+
+    def _for_beams(self, values: Tensor) -> Tensor:
+        """Rows repeated for beams, which stand next to each other."""
+        return values.repeat_interleave(self.real.shape[0] // values.shape[0], 0)

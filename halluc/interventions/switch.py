@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,13 @@ if TYPE_CHECKING:
 
 class SeamError(RuntimeError):
     """A seam the method declares was never called: the method would silently do nothing."""
+
+
+def kernel_of(implementation: str, module: Any) -> Any:
+    """The attention function of that name; "eager" is each modelling file's own."""
+    if implementation == "eager":
+        return sys.modules[type(module).__module__].eager_attention_forward
+    return ALL_ATTENTION_FUNCTIONS[implementation]
 
 
 @contextmanager
