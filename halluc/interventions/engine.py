@@ -106,10 +106,11 @@ class Engine:
             if edited is not None:
                 rows = torch.where(site.rows[:, :, None, None], edited, output[:, start:])
                 output = torch.cat([output[:, :start], rows], dim=1)
+        output = self._without_image(layer, output)
         if "heads" in self.seams:
             gain = self._call("heads", site, output)
             output = output * gain[:, None, :, None].to(output.dtype)
-        return self._without_image(layer, output), None
+        return output, None
 
     def _edit(self, site: Site, scores: Tensor, mask: Tensor) -> Tensor:
         """Attention weights of the rows handed to the method, as it wants them [B, H, R, K]."""

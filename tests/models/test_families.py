@@ -168,3 +168,27 @@ def test_image_columns_are_as_many_as_features(family: str) -> None:
         grid = model.grid(image)
         alone = model.encode([model.render("?")], [image])
         assert grid is None or grid[0] * grid[1] == int(model.n_image_tokens(alone))
+
+
+@pytest.mark.parametrize("family", ["aya_vision", "gemma3", "mistral3", "paligemma2"])
+def test_columns_move_with_the_window(family: str) -> None:
+    """A bias on image columns means the same with a cache, which forgets what left the window."""
+    model, method, what = build(family), Bias(Method.Params()), asked(build(family), 0)
+    windowed: list[bool] = []
+
+    class Watched(Bias):
+        def bias(self, site: Site) -> Tensor:
+            windowed.append(site.real.shape[1] < site.n_tokens)
+            return super().bias(site)
+
+    written = tokens(model, Watched(Method.Params()), what, beams=1, length=8)[0]
+    assert any(windowed) and not all(windowed)
+    grown = dict(what.inputs)
+    after = {"token_type_ids": family.startswith("paligemma"), "attention_mask": 1}
+    for token in written:
+        with torch.inference_mode(), intervene(model, method, model.prompted(what.inputs)):
+            scores = model.model(**grown, use_cache=False).logits[0, -1]
+        assert int(scores.argmax()) == token
+        for key in set(grown) & {"input_ids", *after}:
+            new = grown[key].new_full((1, 1), int(after.get(key, token)))
+            grown[key] = torch.cat([grown[key], new], 1)
