@@ -35,7 +35,12 @@ def eval_command(
     ] = "",
     limit: Annotated[int | None, typer.Option(help="Images of each benchmark.")] = None,
     gen_kwargs: Annotated[str, typer.Option(help="Decoding: do_sample=true,num_beams=5")] = "",
-    batch_size: Annotated[int, typer.Option(help="Prompts answered together.")] = 32,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Most prompts answered together; default: what fits.")
+    ] = None,
+    share: Annotated[
+        bool, typer.Option(help="Compute what prompts have in common once; no answer changes.")
+    ] = True,
     baseline: Annotated[bool, typer.Option(help="Evaluate greedy beside the method.")] = True,
     calibration: Annotated[
         Path | None,
@@ -54,6 +59,7 @@ def eval_command(
         model={"name": model, "revision": revision, "dtype": dtype, "device": device},
         limit=limit,
         batch_size=batch_size,
+        share=share,
     )
     if output_dir.exists() and not output_dir.is_dir():
         raise UserError(f"--output-dir {str(output_dir)!r} is a file; give a folder")

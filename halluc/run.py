@@ -120,7 +120,9 @@ def _answers(
     earlier = (folder.results() or {}).get("halluc", {}).get("cost", {}).get(name)
     if missing:
         reset_peak_memory()
-        stream = answer_samples(model, method, missing, config.decoding, config.batch_size)
+        stream = answer_samples(
+            model, method, missing, config.decoding, config.batch_size, config.share
+        )
         title = f"{method.name} {name}"
         for answer in folder.keep(name, track(stream, len(missing), title, console)):
             kept[answer.id] = answer

@@ -48,6 +48,8 @@ class Answer:
         image_hash: Hash of the image's pixels.
         prompt_tokens, tokens: Tokens read (image tokens included) and generated.
         forward_passes: Passes through the language model in which this sample took part.
+        images_encoded: Its share of the images its batch had to encode.
+        same_as: The sample that asked the same and was answered in its place.
         seconds: Its share of its batch's wall-clock time.
         key: Hash of everything that can change the answer.
     """
@@ -66,5 +68,7 @@ class Answer:
     prompt_tokens: int = 0
     tokens: int = 0
     forward_passes: int = 0
+    images_encoded: float = 0.0
+    same_as: str | None = None
     seconds: float = 0.0
     key: str = ""

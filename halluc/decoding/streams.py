@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from halluc.interventions.vision import Attention, thinning
+from halluc.interventions.prefix import Attention
+from halluc.interventions.vision import thinning
 from halluc.models.tower import without_gaps
 
 if TYPE_CHECKING:

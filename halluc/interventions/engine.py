@@ -18,15 +18,19 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+from transformers import DynamicCache
 
+from halluc.interventions.prefix import Memo, Prefix
 from halluc.interventions.rows import (
     attention_weights,
-    masked_scores,
+    masked,
     may_attend,
+    products,
+    times_values,
     visible,
     with_bias,
 )
-from halluc.interventions.site import Prompted, Site, on_keys
+from halluc.interventions.site import Prompted, Site
 from halluc.interventions.switch import SeamError, kernel_of, switched
 from halluc.interventions.vision import reading_cls
 
@@ -43,17 +47,20 @@ class Engine:
 
     Attributes:
         passes: Forward passes of the language model so far.
+        n_tokens: Tokens read once the pass now running is through.
     """
 
     def __init__(self, model: VisionLanguageModel, method: Method, prompted: Prompted) -> None:
         self.model = model
         self.prompted = prompted
         self.passes = 0
+        self.n_tokens = prompted.input_ids.shape[1]
         self.called: set[str] = set()
-        self._kernel = model.text_attention
+        self._beginning = False
+        self._prefixes: dict[int, Prefix] = {}
         attention = model.self_attention | model.cross_attention
         self._layer_of = {id(module): layer for layer, module in attention.items()}
-        self.n_tokens = prompted.input_ids.shape[1]
+        self._kernel = model.text_attention
         self._serve(method)
 
     def _serve(self, method: Method) -> None:
@@ -63,7 +70,7 @@ class Engine:
         reached = set(self.model.self_attention)
         if method.cross_attention:
             reached |= set(self.model.cross_attention)
-        self._edited = self._named & reached
+        self._edited_layers = self._named & reached
 
     def attend(
         self,
@@ -76,30 +83,34 @@ class Engine:
         **kwargs: Any,
     ) -> tuple[Tensor, None]:
         """The attention function that transformers calls; [B, H, Q, d] in, [B, Q, H, d] out."""
+        layer = self._layer_of.get(id(module))
+        seams = self._live(layer)
         scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
         kernel = partial(
             kernel_of(self._kernel, module), module, query, key, value, scaling=scaling, **kwargs
         )
-        layer = self._layer_of.get(id(module))
-        if layer is None or layer not in self._edited:
+        prefix = self._prefix(query.shape[0])
+        if layer is None or not (seams or prefix):
             return self._without_image(layer, kernel(attention_mask)[0]), None
 
-        n_rows = query.shape[2]
+        n_rows, n_keys = query.shape[2], key.shape[2] + (prefix.length if prefix else 0)
         crosses = layer in self.model.cross_attention
-        site, start = self._site(layer, n_rows, key.shape[2], query.shape[0], crosses)
-        bias = self._call("bias", site) if "bias" in self.seams else None
-        edited: Tensor | None = None
-        if {"scores", "weights"} & set(self.seams) or (bias is not None and n_rows == 1):
-            mask = visible(attention_mask, n_rows, key)[:, :, start:]
-            scores = masked_scores(query[:, :, start:], key, mask, scaling, kwargs.get("softcap"))
-            if bias is not None:
-                scores = scores + (bias if bias.shape[2] == 1 else bias[:, :, start:])
-            weights = self._edit(replace(site, visible=may_attend(mask)[:, 0]), scores, mask)
-            edited = _times_values(weights.to(query.dtype), value)
+        site, start = self._site(layer, n_rows, n_keys, query.shape[0], crosses)
+        bias = self._call("bias", site) if "bias" in seams else None
 
-        if edited is not None and start == 0 and bool(site.rows.all()):
-            output = edited
-        else:
+        output = edited = None
+        if prefix or {"scores", "weights"} & set(seams) or (bias is not None and n_rows == 1):
+            start = 0 if prefix else start  # no kernel knows the prefix
+            mask = visible(attention_mask, n_rows, n_keys, query.device)[:, :, start:]
+            scores = products(query[:, :, start:], key)
+            if prefix:
+                scores = torch.cat([prefix.scores(layer, query), scores], dim=-1)
+            scores = masked(scores, mask, scaling, kwargs.get("softcap"))
+            weights = self._weights(seams, site, scores, mask, bias)
+            edited = self._outputs(layer, prefix, weights.to(query.dtype), value)
+            if start == 0 and (prefix or not site.prefill or bool(site.rows.all())):
+                output = edited
+        if output is None:
             if bias is not None:
                 attention_mask = with_bias(attention_mask, bias, n_rows, key)
             output = kernel(attention_mask)[0]
@@ -107,17 +118,10 @@ class Engine:
                 rows = torch.where(site.rows[:, :, None, None], edited, output[:, start:])
                 output = torch.cat([output[:, :start], rows], dim=1)
         output = self._without_image(layer, output)
-        if "heads" in self.seams:
+        if "heads" in seams:
             gain = self._call("heads", site, output)
             output = output * gain[:, None, :, None].to(output.dtype)
         return output, None
-
-    def _edit(self, site: Site, scores: Tensor, mask: Tensor) -> Tensor:
-        """Attention weights of the rows handed to the method, as it wants them [B, H, R, K]."""
-        if "scores" in self.seams:
-            scores = self._call("scores", site, scores)
-        weights = attention_weights(scores, mask)
-        return self._call("weights", site, weights) if "weights" in self.seams else weights
 
     def _without_image(self, layer: int | None, output: Tensor) -> Tensor:
         """Silence layers that hold the image for prompts that have none.
@@ -132,16 +136,49 @@ class Engine:
             return output
         return output * seen.repeat_interleave(len(output) // len(seen))[:, None, None, None]
 
+    def _weights(
+        self, seams: tuple[str, ...], site: Site, scores: Tensor, mask: Tensor, bias: Tensor | None
+    ) -> Tensor:
+        """Attention weights [B, H, R, K] of logits, as the method wants them."""
+        site = replace(site, visible=may_attend(mask)[:, 0, -site.rows.shape[1] :])
+        if bias is not None:
+            scores = scores + (bias if bias.shape[2] == 1 else bias[:, :, -scores.shape[2] :])
+        if "scores" in seams:
+            scores = self._edited("scores", site, scores)
+        changed = bias is not None or "scores" in seams
+        weights = attention_weights(scores, mask) if changed else scores.softmax(-1)
+        return self._edited("weights", site, weights) if "weights" in seams else weights
+
+    def _edited(self, seam: str, site: Site, values: Tensor) -> Tensor:
+        """What a seam makes of the last rows of [B, H, R', K]; others come back as they are."""
+        rows = site.rows.shape[1]
+        before = values[:, :, -rows:]
+        after: Tensor = self._call(seam, site, before)
+        if self.prompted.prefix is None or not site.prefill:
+            return after
+        after = torch.where(site.rows[:, None, :, None], after, before)
+        return torch.cat([values[:, :, :-rows], after], dim=2)
+
+    @staticmethod
+    def _outputs(layer: int, prefix: Prefix | None, weights: Tensor, value: Tensor) -> Tensor:
+        """Weights [B, H, R, K] times the values of prefix and rest, [B, R, H, d]."""
+        if prefix is None:
+            return times_values(weights, value).transpose(1, 2)
+        read = prefix.times_values(layer, weights[..., : prefix.length])
+        return (read + times_values(weights[..., prefix.length :], value)).transpose(1, 2)
+
     def observe(self, layer: int, hidden: Tensor) -> None:
-        """Show the method the residual stream entering `layer`, [B, Q, D]."""
-        if "observe" not in self.seams or layer not in self._named:
-            return
+        """Show the method the residual stream entering `layer`, [B, Q, D], and keep its facts."""
         length = hidden.shape[1]
-        site, start = self._site(layer, length, length, hidden.shape[0], crosses=False)
+        if "observe" not in self.seams or layer not in self._named or length == 1:
+            return
+        prefix = self._prefix(hidden.shape[0])
+        n_keys = length + (prefix.length if prefix else 0)
+        site, start = self._site(layer, length, n_keys, hidden.shape[0], crosses=False)
         if start:
-            rows = torch.nn.functional.pad(site.rows, (start, 0))
-            site = replace(site, rows=rows)
-        self._call("observe", site, hidden)
+            site = replace(site, rows=torch.nn.functional.pad(site.rows, (start, 0)))
+        facts = self._call("observe", site, hidden)
+        self.prompted.observed[layer] = prefix.joined(layer, facts) if prefix else facts
 
     def read(self, inputs: dict[str, Any]) -> None:
         """Run one pass over other prompts than the batch's own, with the batch's state.
@@ -155,6 +192,43 @@ class Engine:
             self.model.model(**inputs, use_cache=False, logits_to_keep=1)
         finally:
             self.prompted = own
+
+    def read_prefix(self, inputs: dict[str, Any], owner: Tensor, memo: Memo | None = None) -> None:
+        """Read what several prompts begin with; seams for the rows behind the image rest.
+
+        Args:
+            inputs: Model inputs of the U beginnings.
+            owner: Which of them each prompt of the batch goes on from, int [B].
+            memo: Where they may have been read before.
+        """
+        batch, how = self.prompted, self.method.reading()
+        found = memo.find(how, inputs) if memo else None
+        if found is None:
+            prefix = self._read(inputs, owner)
+            seen = batch.vision_attention
+            if memo:
+                memo.keep(how, inputs, prefix, seen)
+        else:
+            prefix, seen = found
+            prefix = replace(prefix, owner=owner)
+        image = (inputs["input_ids"] == self.model.image_token).any(1)
+        rows = (image.cumsum(0) - 1)[owner][image[owner]].tolist()
+        batch.vision_attention.update({layer: [of[i] for i in rows] for layer, of in seen.items()})
+        batch.prefix = prefix
+
+    def _read(self, inputs: dict[str, Any], owner: Tensor) -> Prefix:
+        batch, cache = self.prompted, DynamicCache()
+        layers: Any = cache.layers
+        self.prompted = self.model.prompted(inputs)
+        self.prompted.state = self.method.begin(self.prompted)
+        self._beginning = True
+        try:
+            self.model.model(**inputs, past_key_values=cache, use_cache=True, logits_to_keep=1)
+            observed = self.prompted.observed
+        finally:
+            self.prompted, self._beginning = batch, False
+        keys, values = zip(*((layer.keys, layer.values) for layer in layers), strict=True)
+        return Prefix(keys, values, owner, observed)
 
     @contextmanager
     def serving(self, method: Method, prompted: Prompted) -> Iterator[None]:
@@ -175,8 +249,25 @@ class Engine:
             raise SeamError(
                 f"method {self.method.name!r}: seam {missing[0]!r} bound to nothing on "
                 f"{self.model.name} ({self.model.n_layers} layers, method edits "
-                f"{sorted(self._edited)})"
+                f"{sorted(self._edited_layers)})"
             )
+
+    def _live(self, layer: int | None) -> tuple[str, ...]:
+        """Seams to be called in a layer."""
+        if layer not in self._edited_layers:
+            return ()
+        if self._beginning and self.method.rows != "all":
+            return tuple(seam for seam in self.seams if seam not in ("scores", "weights"))
+        return self.seams
+
+    def _prefix(self, batch: int) -> Prefix | None:
+        """What the rows of this pass begin with, beams counted."""
+        if self.prompted.prefix is None:
+            return None
+        repeats = batch // self.prompted.size
+        if repeats not in self._prefixes:
+            self._prefixes[repeats] = self.prompted.prefix.repeated(repeats)
+        return self._prefixes[repeats]
 
     def _call(self, seam: str, *args: Any) -> Any:
         self.called.add(seam)
@@ -187,35 +278,31 @@ class Engine:
     ) -> tuple[Site, int]:
         """The site of this call, and the index of the first query row it hands to the method."""
         prompted, model = self.prompted, self.model
-        image = model.image_columns(layer, n_keys, prompted.image_mask, self.n_tokens)
-        mask = prompted.attention_mask.bool()
-        # What is not padding is marked with False, which is what keys behind the prompt get.
-        real = image if crosses else ~on_keys(~mask, n_keys, self.n_tokens)
-        rows, start = self._rows(n_rows, mask, prompted.image_mask)
         repeats = batch // prompted.size  # beams stand next to each other
-        if repeats > 1:
-            image, real, rows = (x.repeat_interleave(repeats, 0) for x in (image, real, rows))
+        if n_rows == 1 or self.method.rows == "last":
+            rows, start = prompted.attention_mask.new_ones(batch, 1).bool(), n_rows - 1
+        else:
+            whole = self.method.rows == "all"
+            edited = prompted.attention_mask.bool() if whole else prompted.after_image
+            hidden = edited.shape[1] - n_rows  # read beforehand
+            start = 0 if whole else max(0, prompted.first_after_image - hidden)
+            rows = edited[:, hidden + start :]
+            rows = rows if repeats == 1 else rows.repeat_interleave(repeats, 0)
         site = Site(
-            layer, model.n_layers, model.n_heads, n_rows > 1, self.n_tokens, crosses,
-            image, real, rows, prompted,
+            layer, model.n_layers, model.n_heads, n_rows > 1, rows, n_keys, self.n_tokens, crosses,
+            repeats, prompted, model,
         )  # fmt: skip
         return site, start
 
-    def _rows(self, n_rows: int, mask: Tensor, image: Tensor) -> tuple[Tensor, int]:
-        """Rows the method edits among those handed to it, bool [B, R], and the first of them."""
-        if n_rows == 1 or self.method.rows == "last":
-            return mask.new_ones(len(mask), 1), n_rows - 1
-        if self.method.rows == "all":
-            return mask[:, -n_rows:], 0
-        after = mask & (image.flip(1).cumsum(1).flip(1) == 0)
-        rows = after[:, -n_rows:]
-        start = int(rows.int().argmax(1).min())
-        return rows[:, start:], start
-
 
 @contextmanager
-def intervene(model: VisionLanguageModel, method: Method, prompted: Prompted) -> Iterator[Engine]:
+def intervene(
+    model: VisionLanguageModel, method: Method, prompted: Prompted, *, shared: bool = False
+) -> Iterator[Engine]:
     """Serve `method` on `model` for one batch; restore the model exactly on leaving.
+
+    Args:
+        shared: Whether a prefix will be read for several prompts at once.
 
     Raises:
         SeamError: On leaving, if a declared seam was bound to nothing.
@@ -224,21 +311,21 @@ def intervene(model: VisionLanguageModel, method: Method, prompted: Prompted) ->
     engine = Engine(model, method, prompted)
     with ExitStack() as stack:
         _count(stack, model, engine)
-        blind = model.cross_attention and not bool(prompted.image_mask.any(1).all())
-        if blind or set(engine.seams) & {"bias", "scores", "weights", "heads"}:
+        blind = bool(model.cross_attention) and not bool(prompted.image_mask.any(1).all())
+        if shared or blind or set(engine.seams) & {"bias", "scores", "weights", "heads"}:
             stack.enter_context(switched(model, "text", engine.attend))
         if "observe" in engine.seams:
             _observe_layers(stack, model, engine)
         if method.vision_layers:
-            found, images = prompted.vision_attention, prompted.images
-            stack.enter_context(reading_cls(model, method.vision_layers, found, images))
+            found = prompted.vision_attention
+            stack.enter_context(
+                reading_cls(model, method.vision_layers, found, lambda: engine.prompted.images)
+            )
         yield engine
     engine.check_bound()
 
 
 def _count(stack: ExitStack, model: VisionLanguageModel, engine: Engine) -> None:
-    """Count passes, and the tokens read once a pass is through."""
-
     def count(_: Any, args: Any, kwargs: Any) -> None:
         engine.passes += 1
         given = (kwargs.get("inputs_embeds"), kwargs.get("input_ids"), *args)
@@ -258,10 +345,3 @@ def _observe_layers(stack: ExitStack, model: VisionLanguageModel, engine: Engine
 
         handle = model.layers[index].register_forward_pre_hook(look, with_kwargs=True)
         stack.callback(handle.remove)
-
-
-def _times_values(weights: Tensor, value: Tensor) -> Tensor:
-    """[B, H, R, K] times [B, Hk, K, d], grouped heads expanded, as [B, R, H, d]."""
-    batch, heads, rows, keys = weights.shape
-    grouped = weights.reshape(batch, value.shape[1], -1, keys)
-    return (grouped @ value).reshape(batch, heads, rows, -1).transpose(1, 2)

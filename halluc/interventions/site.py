@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
+
+    from halluc.interventions.prefix import Prefix
+    from halluc.models import VisionLanguageModel
 
 
 def on_keys(values: Tensor, n_keys: int, n_tokens: int) -> Tensor:
@@ -102,6 +106,8 @@ class Prompted:
             are encoded: layer index (negative from the end) to [n, H] for each image, n its
             image tokens.
         n_streams: Copies of the batch below each other, the main one first: S of B rows each.
+        prefix: What the prompts begin with, if it was read beforehand for several at once.
+        observed: By layer, what `observe` remembers of each token, [B, L, ...].
         state: The method's own memory, made by `Method.begin`; gone with the batch.
     """
 
@@ -111,7 +117,20 @@ class Prompted:
     images: Mapping[str, Tensor] = field(default_factory=dict)
     vision_attention: dict[int, list[Tensor]] = field(default_factory=dict)
     n_streams: int = 1
+    prefix: Prefix | None = None
+    observed: dict[int, Any] = field(default_factory=dict)
     state: Any = None
+
+    @cached_property
+    def after_image(self) -> Tensor:
+        """True at real tokens behind the last image token, and at all real ones without image."""
+        behind: Tensor = self.image_mask.flip(1).cumsum(1).flip(1) == 0
+        return behind & self.attention_mask.bool()
+
+    @cached_property
+    def first_after_image(self) -> int:
+        """The first position that is behind the image for some prompt."""
+        return int(self.after_image.int().argmax(1).min())
 
     @property
     def size(self) -> int:
@@ -131,12 +150,13 @@ class Site:
         n_layers: How many there are.
         n_heads: H, query heads of each.
         prefill: True while the prompt is read, False for every generated token.
+        rows: Query rows the method edits, bool [B, R]; rows that are False come back unchanged.
+        n_keys: K, keys of this layer in this pass.
         n_tokens: Tokens read so far; a layer with a sliding window sees only the last K of them.
         crosses: True where the keys are the image alone and no tokens of the prompt.
-        image_columns: Keys of THIS layer that are image tokens, bool [B, K].
-        real: Keys of this layer that are not padding, bool [B, K].
-        rows: Query rows the method edits, bool [B, R]; rows that are False come back unchanged.
+        repeats: How often each prompt stands in the batch, as many times as there are beams.
         prompted: The batch, with the method's state.
+        model: The model.
         visible: Keys each row may attend to, bool [B or 1, R, K]; only `scores` and `weights`
             have it.
     """
@@ -145,18 +165,34 @@ class Site:
     n_layers: int
     n_heads: int
     prefill: bool
+    rows: Tensor
+    n_keys: int
     n_tokens: int
     crosses: bool
-    image_columns: Tensor
-    real: Tensor
-    rows: Tensor
+    repeats: int
     prompted: Prompted
+    model: VisionLanguageModel = field(repr=False)
     visible: Tensor | None = None
 
-    @property
-    def state(self) -> Any:
-        """The method's own memory of this batch."""
-        return self.prompted.state
+    @cached_property
+    def image_columns(self) -> Tensor:
+        """Keys of THIS layer that are image tokens, bool [B, K]."""
+        image = self.prompted.image_mask
+        own = self.model.image_columns(self.layer, self.n_keys, image, self.n_tokens)
+        return self._for_beams(own)
+
+    @cached_property
+    def real(self) -> Tensor:
+        """Keys of this layer that are not padding, bool [B, K]."""
+        return ~self.on_keys(~self.prompted.attention_mask.bool())
+
+    @cached_property
+    def first_token(self) -> Tensor:
+        """The prompt's first token among the keys of this layer, bool [B, K].
+
+        All False where it left the window.
+        """
+        return self.on_keys(first_token(self.prompted.attention_mask.bool()))
 
     @property
     def image_mask(self) -> Tensor:
@@ -164,12 +200,14 @@ class Site:
         return self._for_beams(self.prompted.image_mask)
 
     @property
-    def first_token(self) -> Tensor:
-        """The prompt's first token, among the keys of this layer, bool [B, K].
+    def state(self) -> Any:
+        """The method's own memory of this batch."""
+        return self.prompted.state
 
-        All False where it left the window.
-        """
-        return self.on_keys(first_token(self.prompted.attention_mask.bool()))
+    @property
+    def observed(self) -> Any:
+        """What `observe` remembers of the prompt's tokens in this layer, [B, L, ...]."""
+        return self.prompted.observed[self.layer]
 
     def on_keys(self, values: Tensor) -> Tensor:
         """Values of the prompt's tokens [B or prompts, ..., L] for this layer's keys [B, ..., K].
@@ -178,8 +216,8 @@ class Site:
         """
         values = self._for_beams(values)
         if self.crosses:
-            return values.new_zeros(*values.shape[:-1], self._n_keys)
-        return on_keys(values, self._n_keys, self.n_tokens)
+            return values.new_zeros(*values.shape[:-1], self.n_keys)
+        return on_keys(values, self.n_keys, self.n_tokens)
 
     def of_prompt(self, values: Tensor) -> Tensor:
         """Values of this layer's keys [..., K] for the prompt's tokens [..., L].
@@ -187,13 +225,10 @@ class Site:
         Tokens that left the window get 0 or False.
         """
         whole = values.new_zeros(*values.shape[:-1], self.n_tokens)
-        whole[..., self.n_tokens - self._n_keys :] = values
+        whole[..., self.n_tokens - self.n_keys :] = values
         return whole[..., : self.prompted.input_ids.shape[1]]
 
-    @property
-    def _n_keys(self) -> int:
-        return self.real.shape[1]
-
     def _for_beams(self, values: Tensor) -> Tensor:
-        """Rows repeated for beams, which stand next to each other."""
-        return values.repeat_interleave(self.real.shape[0] // values.shape[0], 0)
+        """Rows of prompts repeated for beams, which stand next to each other."""
+        repeats = self.prompted.size * self.repeats // values.shape[0]
+        return values if repeats == 1 else values.repeat_interleave(repeats, 0)

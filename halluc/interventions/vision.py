@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
+from halluc.interventions.prefix import Attention
 from halluc.interventions.site import VisionSite
 from halluc.interventions.switch import kernel_of, switched
 
@@ -16,23 +17,19 @@ if TYPE_CHECKING:
     from halluc.interventions.method import Method
     from halluc.models import VisionLanguageModel
 
-Attention = dict[int, list[Tensor]]
-"""The CLS token's attention by layer: for each image [n, H], n its image tokens."""
-
-
 @contextmanager
 def reading_cls(
     model: VisionLanguageModel,
     layers: tuple[int, ...],
     found: Attention,
-    images: Mapping[str, Tensor],
+    images: Callable[[], Mapping[str, Tensor]],
 ) -> Iterator[None]:
     """Record the CLS token's attention to the patches in some layers of the vision tower.
 
     Args:
         layers: Indices, negative ones from the end.
         found: Filled with a layer's index to the attention each image's tokens get.
-        images: The inputs that belong to the images.
+        images: Gives the inputs that belong to the images now being encoded.
     """
     modules = model.tower.attention_modules
     wanted = {id(modules[layer]): layer for layer in layers}
@@ -43,7 +40,7 @@ def reading_cls(
     ) -> Any:
         if (layer := wanted.get(id(module))) is not None:
             seen = _cls_attention(query, key, kwargs)[:, :, 1:].transpose(1, 2)
-            found[layer] = model.tower.lay_out(seen, None, images)
+            found[layer] = model.tower.lay_out(seen, None, images())
         return kernel_of(kernel, module)(module, query, key, value, mask, **kwargs)
 
     with switched(model, "vision", attend):

@@ -56,7 +56,7 @@ def test_the_language_model_gets_what_is_left() -> None:
         thinned, _ = encoded_images(model, method, inputs)
         whole = model.encode_images(inputs).pooler_output
         seen: dict[int, list[torch.Tensor]] = {}
-        with reading_cls(model, (-2,), seen, inputs):
+        with reading_cls(model, (-2,), seen, lambda: inputs):
             model.encode_images(inputs)
     assert model.prompted(thinned).image_mask.sum(1).tolist() == [8, 8]
     for row, features in enumerate(thinned["mm_encoder_outputs"]["image"].pooler_output):
