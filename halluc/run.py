@@ -15,6 +15,7 @@ from halluc.environment import peak_memory, reset_peak_memory, versions, where
 from halluc.errors import UserError
 from halluc.interventions import Method
 from halluc.interventions.compose import find
+from halluc.interventions.needs import needs_reached_layers
 from halluc.models import VisionLanguageModel, load_model
 from halluc.progress import track
 from halluc.samples import Answer, Sample
@@ -102,7 +103,9 @@ def _resolve(
     )
     loaded = config.model.model_copy(update=model.loaded_as)
     update = {"method": resolved, "model": loaded, "versions": versions(model.fingerprint)}
-    return cls(params), config.model_copy(update=update)
+    method = cls(params)
+    needs_reached_layers(method, model)
+    return method, config.model_copy(update=update)
 
 
 def _answers(

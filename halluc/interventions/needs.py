@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from halluc.errors import UserError
@@ -10,10 +11,13 @@ from halluc.models.families import family_of
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from halluc.interventions.method import Method
     from halluc.models import VisionLanguageModel
 
 Heads = dict[int, tuple[int, ...]]
 """Heads of some layers, 0-based."""
+
+_IN_ATTENTION = {"bias", "scores", "weights", "heads"}
 
 _CLS_TOWERS = (
     "clip_vision_model", "dinov2", "internvl_vision", "blip_2_vision_model",
@@ -91,6 +95,26 @@ def needs_text_first(name: str, model: VisionLanguageModel) -> None:
             f"method {name!r} scales attention to the prompt's first token, and a prompt of "
             f"{model.name!r} starts with the image; it needs a text token there"
         )
+
+
+def needs_reached_layers(method: Method, model: VisionLanguageModel) -> None:
+    """Refuse a method, or a part of one, none of whose layers has an attention in reach.
+
+    Raises:
+        UserError: Naming its layers and the model's.
+    """
+    for part in getattr(method, "methods", [method]):
+        reached = {*model.self_attention, *(model.cross_attention if part.cross_attention else ())}
+        named = part.layers(model.n_layers)
+        if _IN_ATTENTION & set(part.declared()) and not reached & set(named):
+            raise UserError(
+                f"method {part.name!r} acts in layers {_listed(named)}; the attention of "
+                f"{model.name!r} can be reached in {_listed(reached)}"
+            )
+
+
+def _listed(layers: Collection[int]) -> str:
+    return ", ".join(map(str, sorted(layers))) or "none"
 
 
 def needs_heads(name: str, heads: Heads, model: VisionLanguageModel) -> None:

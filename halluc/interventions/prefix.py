@@ -34,9 +34,7 @@ class Memo:
             return prefix, dict(seen)
         return None
 
-    def keep(
-        self, reading: Any, inputs: dict[str, Any], prefix: Prefix, seen: Attention
-    ) -> None:
+    def keep(self, reading: Any, inputs: dict[str, Any], prefix: Prefix, seen: Attention) -> None:
         """Keep what was read, in place of what was kept before."""
         self._kept = reading, inputs, prefix, dict(seen)
 

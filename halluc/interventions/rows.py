@@ -39,9 +39,7 @@ def times_values(weights: Tensor, value: Tensor) -> Tensor:
     return (grouped @ value).reshape(batch, heads, rows, -1)
 
 
-def masked(
-    products: Tensor, mask: Tensor, scaling: float, softcap: float | None = None
-) -> Tensor:
+def masked(products: Tensor, mask: Tensor, scaling: float, softcap: float | None = None) -> Tensor:
     """Attention logits q.k * scaling in fp32, with the mask applied.
 
     Args:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from halluc.interventions.method import Method
     from halluc.models import VisionLanguageModel
 
+
 @contextmanager
 def reading_cls(
     model: VisionLanguageModel,

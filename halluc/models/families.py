@@ -22,12 +22,14 @@ class Family:
         token: What an image token stands for: one "patch" of the vision tower, several patches
             "merged", a learned "query", or nothing, as "keys" of layers of their own hold the
             image.
+        alone: Why prompts about one image cannot share its reading.
         template: The prompt published for checkpoints without a chat template.
         note: What a reader of results should know.
     """
 
     tier: Literal["A", "B", "C", "-"] = "-"
     token: Literal["patch", "merged", "query", "keys"] = "merged"
+    alone: str = ""
     template: str | None = None
     note: str = ""
 
@@ -39,32 +41,38 @@ _DEEPSTACK = f"{_MROPE}; early layers add image features to the residual stream 
 
 FAMILIES = {
     "aya_vision": Family("A", note=_TILES),
-    "blip-2": Family("B", "query", "Question: {prompt} Answer:", "Q-Former"),
+    "blip-2": Family(
+        "B", "query", "its generate() needs the image", "Question: {prompt} Answer:", "Q-Former"
+    ),
     "cohere2_vision": Family("A", note=_TILES),
     "gemma3": Family("A", note="an image's tokens see each other; sliding windows"),
     "glm4v": Family("A", note=_MROPE),
     "idefics2": Family("B", "query", note="Perceiver resampler"),
     "idefics3": Family("A", note=_TILES),
-    "instructblip": Family("B", "query", "{prompt}", "Q-Former"),
+    "instructblip": Family("B", "query", "its Q-Former reads the question", "{prompt}", "Q-Former"),
     "internvl": Family("A", note=_TILES),
     "lfm2_vl": Family("A", note=f"{_TILES}; convolution layers cannot be reached"),
-    "llava": Family("A", "patch", _VICUNA),
+    "llava": Family("A", "patch", template=_VICUNA),
     "llava_next": Family("A", "patch", note=f"{_TILES}, laid out on one grid"),
     "llava_onevision": Family("A", "patch", note=f"{_TILES}, laid out on one grid"),
     "mistral3": Family("A"),
-    "mllama": Family(
-        "C", "keys", note="cross-attention layers; VAR's and CMAI's rows lack one side"
+    "mllama": Family("C", "keys", "no prompt holds its image", note="cross-attention layers"),
+    "ovis2": Family(
+        "A", alone="the mark behind an image is embedded with it",
+        note=f"{_TILES}; an image token is a mixture of visual words",
     ),
-    "ovis2": Family("A", note=f"{_TILES}; an image token is a mixture of visual words"),
-    "paligemma": Family("A", template="{image}answer en {prompt}", note="the prompt is a prefix"),
+    "paligemma": Family(
+        "A", alone="its image tokens see the question", template="{image}answer en {prompt}",
+        note="all tokens of a prompt see each other",
+    ),
     "qwen2_5_vl": Family("A", note=f"{_MROPE}; windows in the vision tower"),
     "qwen2_vl": Family("A", note=_MROPE),
     "qwen3_5": Family("C", note=f"{_MROPE}; linear-attention layers cannot be reached"),
     "qwen3_vl": Family("A", note=_DEEPSTACK),
     "qwen3_vl_moe": Family("A", note=_DEEPSTACK),
     "smolvlm": Family("A", note=_TILES),
-    "vipllava": Family("A", "patch", "###Human: {image}\n{prompt}###Assistant:"),
-}
+    "vipllava": Family("A", "patch", template="###Human: {image}\n{prompt}###Assistant:"),
+}  # fmt: skip
 
 _REFUSED = {
     "janus": "its own generate() drops logits processors, which read yes and no and join streams",

@@ -43,6 +43,36 @@ def kept(inputs: Inputs, keep: Tensor, pad: int) -> dict[str, Tensor]:
     return found
 
 
+def apart(inputs: Inputs, tokens: Sequence[int]) -> list[dict[str, Tensor]]:
+    """The inputs of each image alone; their rows may be whole images, tiles or patches.
+
+    Args:
+        inputs: Of any number of prompts.
+        tokens: How many image tokens each image has.
+    """
+    found: list[dict[str, Tensor]] = [{} for _ in tokens]
+    for key, value in of_images(inputs).items():
+        if len(value) == len(tokens):
+            sizes = [1] * len(tokens)
+        elif key == "pixel_values" and "image_grid_thw" in inputs:
+            sizes = inputs["image_grid_thw"].prod(1).tolist()
+        else:
+            sizes = _tiles(inputs, tokens)
+        for one, rows in zip(found, value.split(sizes), strict=True):
+            one[key] = rows
+    return found
+
+
+def _tiles(inputs: Inputs, tokens: Sequence[int]) -> list[int]:
+    """How many tiles each image was cut into: as many as make its share of all tokens."""
+    shapes = inputs.get("spatial_shapes")
+    size = torch.ones(len(inputs["pixel_values"])) if shapes is None else shapes.prod(1)
+    ends = torch.tensor(tokens).cumsum(0) / sum(tokens)
+    filled = (size.cumsum(0) / size.sum()).cpu()
+    upto = [int((filled < end + 1e-6).sum()) for end in ends]
+    return [end - start for start, end in zip([0, *upto], upto, strict=False)]
+
+
 def with_queries_right_padded(inputs: Inputs) -> dict[str, Tensor]:
     """What a Q-Former reads, padded behind: it counts positions from the left, padding included.
 

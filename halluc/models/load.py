@@ -9,6 +9,7 @@ from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 
 from halluc.errors import UserError
 from halluc.models.adapter import VisionLanguageModel
+from halluc.models.families import refuse_unserved
 from halluc.models.names import locate
 
 
@@ -16,14 +17,17 @@ def load_config(name: str, revision: str | None = None) -> Any:
     """Load a model's configuration alone.
 
     Raises:
-        UserError: If it cannot be found, or is no configuration transformers knows.
+        UserError: If it cannot be found, is no configuration transformers knows, or is of a model
+            that no method could act on.
     """
     kwargs = {"revision": revision} if revision else {}
     try:
-        return AutoConfig.from_pretrained(locate(name), **kwargs)
+        config = AutoConfig.from_pretrained(locate(name), **kwargs)
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(f"model {name!r} cannot be loaded: {reason}") from error
+    refuse_unserved(config, name)
+    return config
 
 
 def load_model(
@@ -40,6 +44,7 @@ def load_model(
     Raises:
         UserError: If it cannot be found, or is not a vision-language model.
     """
+    load_config(name, revision)
     path = locate(name)
     device = _device(device)
     kwargs: dict[str, Any] = {"revision": revision} if revision else {}

@@ -15,7 +15,7 @@ from torch import Tensor
 from halluc.errors import UserError
 from halluc.interventions.site import Prompted, first_token
 from halluc.models.families import Family, family_of
-from halluc.models.inputs import Inputs, kept, of_images, stacked, with_queries_right_padded
+from halluc.models.inputs import Inputs, apart, kept, of_images, stacked, with_queries_right_padded
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -92,7 +92,9 @@ class Reader:
             return_tensors="pt",
         )  # fmt: skip
         placed = {key: self._place(value) for key, value in inputs.items() if key != "labels"}
-        return with_queries_right_padded(placed)
+        # BLIP's processors pad between image and text.
+        tokens = kept(placed, placed["attention_mask"].bool(), self.pad_token)
+        return with_queries_right_padded(placed | tokens)
 
     def _place(self, value: Tensor) -> Tensor:
         value = value.to(self.device)
@@ -129,10 +131,9 @@ class Reader:
         return stacked(batches, self.pad_token)
 
     def image_inputs(self, inputs: Inputs) -> list[dict[str, Tensor]]:
-        """The vision tower's inputs of each image alone, in the order of their rows."""
-        rest = of_images(inputs)
-        count = len(inputs["pixel_values"])
-        return [{key: value[i : i + 1] for key, value in rest.items()} for i in range(count)]
+        """The inputs of each image alone, in the order of their rows, at most one a row."""
+        tokens = self.n_image_tokens(inputs)
+        return apart(inputs, tokens[tokens > 0].tolist())
 
     def encode_images(self, inputs: Inputs) -> Any:
         """The vision tower's and projector's output; `pooler_output` holds [n, D] an image.

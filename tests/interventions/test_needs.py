@@ -10,6 +10,8 @@ import pytest
 from halluc.arguments import key_values
 from halluc.errors import UserError
 from halluc.interventions import REGISTRY
+from halluc.interventions.compose import find
+from halluc.interventions.needs import needs_reached_layers
 from halluc.models import VisionLanguageModel
 from tests.families import build, llava
 
@@ -55,6 +57,17 @@ def test_heads_and_layers_the_model_lacks(name: str) -> None:
         resolve(name, model, heads={1: [0, 4]})
     with pytest.raises(UserError, match="first_layer 3 to last_layer 2 is no range"):
         resolve(name, model, first_layer=3, last_layer=2)
+
+
+def test_layers_out_of_reach() -> None:
+    model = build("qwen3_5")  # full attention in layers 1 and 2
+    vhr, act = REGISTRY.get("vhr"), find("zerotuning+vhr")
+    needs_reached_layers(vhr(vhr.Params(layers=(0, 1))), model)  # type: ignore[call-arg]
+    with pytest.raises(UserError, match="'vhr' acts in layers 0, 3; .* can be reached in 1, 2"):
+        needs_reached_layers(vhr(vhr.Params(layers=(0, 3))), model)  # type: ignore[call-arg]
+    both = act.Params(zerotuning={"last_layer": 2}, vhr={"layers": (3,)})  # type: ignore[call-arg]
+    with pytest.raises(UserError, match="'vhr' acts in layers 3;"):
+        needs_reached_layers(act(both), model)
 
 
 def test_heads_can_be_typed() -> None:

@@ -12,6 +12,8 @@ from torch import Tensor
 
 from halluc.config import DecodingConfig
 from halluc.decoding.generate import generate
+from halluc.decoding.prompts import encode_once
+from halluc.decoding.shared import shared, why_not_shared
 from halluc.interventions import Asked, Method, Site
 from halluc.interventions.engine import intervene
 from halluc.models import VisionLanguageModel
@@ -192,3 +194,29 @@ def test_columns_move_with_the_window(family: str) -> None:
         for key in set(grown) & {"input_ids", *after}:
             new = grown[key].new_full((1, 1), int(after.get(key, token)))
             grown[key] = torch.cat([grown[key], new], 1)
+
+
+@EVERY
+@pytest.mark.parametrize("beams", [1, 3])
+def test_questions_about_one_image_share_its_reading(family: str, beams: int) -> None:
+    model, method = build(family), Bias(Method.Params())
+    method.beginning = "method"
+    numbers = (0, 1, 0, 1)
+    images = {number: picture(number, 32 + 16 * number, 32) for number in (0, 1)}
+    questions = [QUESTIONS[0], QUESTIONS[1], "is there a cat ?", "is there a car ?"]
+    rendered = [model.render(question) for question in questions]
+    seen = [images[number] for number in numbers]
+    once, plain = encode_once(model, rendered, seen), model.encode(rendered, seen)
+    assert once.keys() == plain.keys()
+    assert all(torch.equal(value, plain[key]) for key, value in once.items())
+    what = Asked(questions, rendered, seen, once)
+    common = shared(model, method, once)
+    assert (common is None) == bool(why_not_shared(model))
+    made = [
+        generate(
+            model, method, what, DecodingConfig(num_beams=beams), max_new_tokens=4,
+            sample_ids=["a"] * 4, share=share,
+        ).tokens.tolist()
+        for share in (True, False)
+    ]  # fmt: skip
+    assert made[0] == made[1]
