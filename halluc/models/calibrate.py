@@ -33,12 +33,12 @@ def measured(model: VisionLanguageModel, samples: Sequence[Sample] = ()) -> Cons
     samples = samples or _scenes()
     images = [sample.load_image() for sample in samples]
     inputs = model.encode([model.render(sample.prompt) for sample in samples], images)
+    both = model.stacked(inputs, model.without_image(inputs))  # Q-Formers' batches need images
     with torch.inference_mode():
-        hidden, seen = _run(model, inputs)
-        _, unseen = _run(model, model.without_image(inputs))
-    rows = torch.arange(len(hidden), device=hidden.device)
-    first = hidden[rows, inputs["attention_mask"].int().argmax(1)]
-    dims, peak = sink_dimensions(first)
+        hidden, outputs = _run(model, both)
+    seen = {layer: output.chunk(2)[0] for layer, output in outputs.items()}
+    unseen = {layer: output.chunk(2)[1] for layer, output in outputs.items()}
+    dims, peak = sink_dimensions(hidden[model.first_token(both)][: len(samples)])
     moved = shifts(seen, unseen, model.n_layers)
     return Constants(
         sink_dims=dims,

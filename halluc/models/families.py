@@ -62,7 +62,7 @@ FAMILIES = {
         note=f"{_TILES}; an image token is a mixture of visual words",
     ),
     "paligemma": Family(
-        "A", alone="its image tokens see the question", template="{image}answer en {prompt}",
+        "A", "patch", "its image tokens see the question", "{image}answer en {prompt}",
         note="all tokens of a prompt see each other",
     ),
     "qwen2_5_vl": Family("A", note=f"{_MROPE}; windows in the vision tower"),

@@ -7,6 +7,14 @@ from typing import Any
 
 import torch
 from PIL import Image
+from transformers import (
+    Blip2Config,
+    Florence2Config,
+    InstructBlipConfig,
+    JanusConfig,
+    Kosmos2Config,
+    T5Config,
+)
 
 from halluc.models import VisionLanguageModel
 from tests.families import dynamic, fixed, parts, tiles
@@ -21,6 +29,15 @@ _ZOO: dict[str, Callable[..., tuple[Any, Any]]] = {
 }
 FAMILIES = sorted(_ZOO)
 """Names to `build`; the families of `halluc.models.families`, and variants of them."""
+
+REFUSED = {
+    "florence-2": Florence2Config(),
+    "blip-2 with T5": Blip2Config(text_config=T5Config().to_dict(), image_token_index=9),
+    "kosmos-2": Kosmos2Config(),
+    "instructblip of old": InstructBlipConfig(),
+    "janus": JanusConfig(),
+}
+"""Configurations of models that cannot be served."""
 
 
 def build(name: str, seed: int = 0, **settings: Any) -> VisionLanguageModel:

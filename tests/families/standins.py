@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from transformers import BatchFeature, ProcessorMixin
+from transformers.image_utils import SizeDict
 from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import GotOcr2ImageProcessorPil
 from transformers.models.siglip2.image_processing_pil_siglip2 import (
     Siglip2ImageProcessorKwargs,
@@ -23,7 +24,7 @@ class _Rows(Siglip2ImageProcessorKwargs, total=False):
 
 
 class Lfm2VlImages(Siglip2ImageProcessorPil):
-    """One tile an image, its sides rounded to whole tokens of 2 x 2 patches."""
+    """One tile of 2 x 2 or 2 x 3 tokens an image, each made of 2 x 2 patches."""
 
     valid_kwargs = _Rows
     use_thumbnail = False
@@ -32,12 +33,9 @@ class Lfm2VlImages(Siglip2ImageProcessorPil):
     encoder_patch_size = 8
 
     def _preprocess(self, images: list[Any], **settings: Any) -> BatchFeature:
-        token = self.downsample_factor * self.encoder_patch_size
-        whole = [
-            image[:, : image.shape[1] // token * token, : image.shape[2] // token * token]
-            for image in images
-        ]
-        made = super()._preprocess(whole, **settings | {"do_resize": False})
+        wide = (SizeDict(height=32, width=32), SizeDict(height=32, width=48))
+        sized = [self.resize(image, wide[image.shape[2] > image.shape[1]]) for image in images]
+        made = super()._preprocess(sized, **settings | {"do_resize": False})
         shapes = made["spatial_shapes"].tolist()
         made["image_rows"] = made["image_cols"] = [1] * len(shapes)
         made["image_sizes"] = [[side * self.encoder_patch_size for side in s] for s in shapes]

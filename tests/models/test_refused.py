@@ -6,21 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from transformers import (
-    Blip2Config,
-    Florence2Config,
-    InstructBlipConfig,
-    JanusConfig,
-    Kosmos2Config,
-    LlavaConfig,
-    OPTConfig,
-    T5Config,
-)
+from transformers import LlavaConfig, OPTConfig
 
 from halluc.errors import UserError
 from halluc.models import load_model
 from halluc.models.families import family_of, refuse_unserved
-from tests.families import build
+from tests.families import REFUSED, build
 
 ENCODERS = "is an encoder-decoder: its image tokens are read by an encoder"
 NAMELESS = "names no image token"
@@ -29,12 +20,12 @@ NAMELESS = "names no image token"
 @pytest.mark.parametrize(
     ("config", "reason"),
     [
-        (Florence2Config(), ENCODERS),
-        (Blip2Config(text_config=T5Config().to_dict(), image_token_index=9), ENCODERS),
-        (Kosmos2Config(), NAMELESS),
-        (InstructBlipConfig(), NAMELESS),
+        (REFUSED["florence-2"], ENCODERS),
+        (REFUSED["blip-2 with T5"], ENCODERS),
+        (REFUSED["kosmos-2"], NAMELESS),
+        (REFUSED["instructblip of old"], NAMELESS),
+        (REFUSED["janus"], "drops logits processors"),
         (OPTConfig(), NAMELESS),
-        (JanusConfig(), "drops logits processors"),
     ],
 )
 def test_refused_before_weights_are_read(config: Any, reason: str, tmp_path: Path) -> None:
