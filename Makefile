@@ -1,6 +1,7 @@
 # make eval METHOD=var   evaluate a method beside the greedy baseline
 # make test              the tests           make check   lint, types, layout
 # make table             every method, into README    make bench   why the model hallucinates
+# make families          every method on a tiny model of every family, into docs/families.md
 # make world             train the embedded model anew     make matcher   and AGLA's matcher
 
 METHOD ?= var
@@ -16,7 +17,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup eval leaderboard test test-slow check table bench world matcher clean
+.PHONY: help setup eval leaderboard test test-slow check table families bench world matcher clean
 
 help:
 	@sed -n 's/^# //p' $(firstword $(MAKEFILE_LIST))
@@ -52,6 +53,9 @@ table: setup
 		$(BIN)/halluc eval --model glyph --method $$method --benchmarks glyph --limit 300 --output-dir $(RUNS) || exit 1; \
 	done
 	$(BIN)/halluc leaderboard $(RUNS) --output $(RUNS)/leaderboard.json --markdown README.md --quiet
+
+families: setup
+	$(BIN)/python -m tests.matrix --output docs/families.md
 
 bench: setup
 	$(BIN)/python -m bench.why --output docs/why.md
