@@ -55,6 +55,7 @@ table: setup
 
 bench: setup
 	$(BIN)/python -m bench.why --output docs/why.md
+	$(BIN)/python -m bench.matcher --output docs/matcher.md
 	$(BIN)/python -m bench.picture
 
 world: setup

@@ -41,7 +41,12 @@ def eval_command(
     ] = "",
     limit: Annotated[int | None, typer.Option(help="Images of each benchmark.")] = None,
     gen_kwargs: Annotated[str, typer.Option(help="Decoding: do_sample=true,num_beams=5")] = "",
-    batch_size: Annotated[int, typer.Option(help="Prompts answered together.")] = 32,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Most prompts answered together; default: what fits.")
+    ] = None,
+    share: Annotated[
+        bool, typer.Option(help="Compute what prompts have in common once; no answer changes.")
+    ] = True,
     baseline: Annotated[bool, typer.Option(help="Evaluate greedy beside the method.")] = True,
     calibration: Annotated[
         Path | None,
@@ -61,6 +66,7 @@ def eval_command(
         model=_model(model, model_args, revision, dtype, device),
         limit=limit,
         batch_size=batch_size,
+        share=share,
     )
     if output_dir.exists() and not output_dir.is_dir():
         raise UserError(f"--output-dir {str(output_dir)!r} is a file; give a folder")
@@ -69,16 +75,22 @@ def eval_command(
     from halluc.calibration import find_calibration, read
     from halluc.leaderboard import collect, render
     from halluc.run import baseline_of, evaluate, open_model
+    from halluc.scoring.judges import NeedsJudge
 
     loaded = open_model(config)
     wanted = [config] if method == "greedy" or not baseline else [baseline_of(config), config]
-    done = []
+    done, unscored = [], list[str]()
     for one in wanted:
         found = None
         if one.method.name != "greedy":
             file = calibration or find_calibration(output_dir, loaded.fingerprint, one.method.name)
             found = read(file) if file else None
-        done.append(evaluate(one, output_dir, model=loaded, calibration=found))
+        try:
+            done.append(evaluate(one, output_dir, model=loaded, calibration=found))
+        except NeedsJudge as refusal:  # the method is answered all the same
+            unscored.append(str(refusal))
+    if unscored:
+        raise UserError("; ".join(unscored))
     console = Console()
     for table in render(collect([run.folder.path for run in done])):
         console.print(table)
@@ -171,12 +183,19 @@ def list_command(
 def score(
     run: Annotated[Path | None, typer.Argument(help="A run folder to rescore.")] = None,
     answers: Annotated[Path | None, typer.Option(help="Answers in the official format.")] = None,
-    benchmark: Annotated[str | None, typer.Option(help="Whose format that is.")] = None,
-    labels: Annotated[Path | None, typer.Option(help="Question or annotation file.")] = None,
+    benchmark: Annotated[
+        str | None, typer.Option(help="Whose format that is; of a run, the only one to score.")
+    ] = None,
+    labels: Annotated[
+        list[str] | None,
+        typer.Option(help="Question or annotation file; for POPE also 'repope'; repeatable."),
+    ] = None,
     ground_truth: Annotated[Path | None, typer.Option(help="CHAIR's objects per image.")] = None,
     chair_tables: Annotated[Path | None, typer.Option(help="CHAIR's synonym tables.")] = None,
     judge: Annotated[str | None, typer.Option(help="endpoint:MODEL or local:MODEL.")] = None,
-    protocol: Annotated[str, typer.Option(help="Whose scorer; 'all' with a run.")] = "official",
+    protocol: Annotated[
+        str | None, typer.Option(help="Whose scorer; of a run also 'all', side by side.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """Score stored answers, or an answers file of any harness, without a model."""
@@ -184,15 +203,16 @@ def score(
 
     if (run is None) == (answers is None):
         raise UserError("give a run folder, or --answers FILE with --benchmark NAME")
+    given = {"protocol": protocol, "tables": chair_tables, "judge": judge}
+    options = {key: value for key, value in given.items() if value is not None}
     if run is not None:
-        found = of_run(run, protocol)
-    elif benchmark is None:
+        if ground_truth is not None:
+            raise UserError("--ground-truth goes with --answers; a run has its own")
+        found = of_run(run, options, benchmark, labels or ())
+    elif benchmark is None or answers is None:
         raise UserError("--answers needs --benchmark: whose format is it?")
     else:
-        options = {"protocol": protocol, "tables": chair_tables, "judge": judge}
-        typed = {key: value for key, value in options.items() if value is not None}
-        assert answers is not None
-        found = of_files(benchmark, typed, answers, labels, ground_truth)
+        found = of_files(benchmark, options, answers, labels or (), ground_truth)
     if as_json:
         typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
         return

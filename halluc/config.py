@@ -72,7 +72,8 @@ class RunConfig(_Config):
     benchmark_args: dict[str, dict[str, Any]] = {}
     limit: int | None = Field(None, ge=1, description="images of each benchmark")
     decoding: DecodingConfig = DecodingConfig()
-    batch_size: int = Field(32, ge=1)
+    batch_size: int | None = Field(None, ge=1, description="None: what fits")
+    share: bool = Field(True, description="compute what prompts have in common once")
     versions: dict[str, str] = {}
 
     @property

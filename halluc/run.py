@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 
 from halluc.calibration import Calibration, refuse_overlap
 from halluc.config import MethodConfig, RunConfig
-from halluc.decoding import answer_samples
+from halluc.decoding import answer_samples, in_turns
 from halluc.environment import peak_memory, reset_peak_memory, versions, where
 from halluc.errors import UserError
 from halluc.interventions import Method
@@ -23,6 +24,7 @@ from halluc.models.names import endpoint_name
 from halluc.progress import track
 from halluc.samples import Answer, Sample
 from halluc.scoring.benchmark import Benchmark
+from halluc.scoring.judges import NeedsJudge
 from halluc.scoring.logits import logit_scores
 from halluc.scoring.options import build
 from halluc.scoring.score import Scores, parsed, score
@@ -66,6 +68,8 @@ def evaluate(
     Raises:
         UserError: If something named in the config does not exist or does not fit the model, or a
             calibration has seen an image the run asks about.
+        NeedsJudge: If a benchmark's answers can only be scored by a judge and there is none; all
+            benchmarks are answered by then, and the answers kept.
     """
     console = console or Console(stderr=True)
     benchmarks = [build(name, config.benchmark_args.get(name)) for name in config.benchmarks]
@@ -75,14 +79,22 @@ def evaluate(
         for benchmark in benchmarks:
             refuse_overlap(calibration, benchmark.name, benchmark.samples(config.limit))
     folder = RunFolder.open(Path(output_dir), config, where())
-    scores, costs, logits = {}, {}, {}
+    scores, costs, logits, unjudged = {}, {}, {}, list[str]()
     finished = folder.results() is not None
     for benchmark in benchmarks:
         answers, costs[benchmark.name], fresh = _answers(folder, model, method, benchmark, console)
         finished = finished and not fresh
-        scores[benchmark.name] = score(benchmark, answers)
-        if benchmark.card.task == "yes_no":
-            logits[benchmark.name] = logit_scores(answers)
+        try:
+            scores[benchmark.name] = score(benchmark, answers)
+        except NeedsJudge:
+            unjudged.append(benchmark.name)
+        if found := logit_scores(benchmark, answers):
+            logits[benchmark.name] = found
+    if unjudged:
+        raise NeedsJudge(
+            f"{', '.join(unjudged)}: answered but not scored, for want of a judge; "
+            f"'halluc score {folder.path} --judge endpoint:MODEL' (or local:MODEL) scores them"
+        )
     if finished:  # read back; others may be reading it too
         return Evaluation(folder, scores, costs)
     folder.write_results(results(folder.config, benchmarks, scores, costs, logits, where()))
@@ -153,7 +165,15 @@ def _answers(
     earlier = (folder.results() or {}).get("halluc", {}).get("cost", {}).get(name)
     if missing:
         reset_peak_memory()
-        stream = answer_samples(model, method, missing, config.decoding, config.batch_size)
+        ask = partial(
+            answer_samples,
+            model,
+            method,
+            decoding=config.decoding,
+            batch_size=config.batch_size,
+            share=config.share,
+        )
+        stream = in_turns(missing, kept, ask)
         title = f"{method.name} {name}"
         for answer in folder.keep(name, track(stream, len(missing), title, console)):
             kept[answer.id] = answer
@@ -174,7 +194,10 @@ def _with_predictions(
     benchmark: Benchmark, samples: list[Sample], kept: dict[str, Answer]
 ) -> Iterator[Answer]:
     """Answers in the order of the samples, with what the benchmark's parser makes of them."""
-    read = {answer.id: answer for answer in parsed(benchmark, kept.values())}
+    try:
+        read = {answer.id: answer for answer in parsed(benchmark, kept.values())}
+    except NeedsJudge:
+        read = {}
     for sample in samples:
         yield read.get(sample.id, kept[sample.id])
 

@@ -95,6 +95,7 @@ class AGLA(Method):
             "glyph is matched by a matcher trained on drawn scenes",
         ),
     )
+    beginning = "nothing"
     noop = {"alpha": 0.0, "beta": 0.0}
 
     class Params(MethodParams):

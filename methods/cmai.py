@@ -76,6 +76,7 @@ class CMAI(Method):
             "tokens, so that beams may change places",
         ),
     )
+    beginning = "nothing"
     noop = {"share": 0.0}
 
     class Params(MethodParams):

@@ -79,6 +79,7 @@ class FlowCut(Method):
             "towers without a CLS token, for which the paper averages the patches, are refused",
         ),
     )
+    beginning = "method"
     noop = {"target": 1.0}
 
     class Params(MethodParams):

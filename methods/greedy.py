@@ -16,3 +16,4 @@ class Greedy(Method):
         venue="-",
         paper="-",
     )
+    beginning = "nothing"

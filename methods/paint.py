@@ -106,6 +106,7 @@ class PAINT(Method):
     )
     rows = "last"
     vision_layers = (_FIRST, _FEATURES)
+    beginning = "nothing"
     noop = {"alpha": 0.0, "beta": 0.0}
 
     class Params(MethodParams):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from halluc.calibration import Handful
-    from halluc.interventions import Prompted, Site
+    from halluc.interventions import Site
     from halluc.models import VisionLanguageModel
 
 _PER_TOKEN = 1e-6  # the published code adds this to every image token's attention
@@ -67,21 +67,24 @@ def redistribute(
     Returns:
         Edited weights [B, H, Q, K]; each row keeps its sum.
     """
-    receives = image_columns & ~sinks
-    column = sinks.shape[0], 1, 1, sinks.shape[1]
-    image, sink, free = (x.view(column).to(attention) for x in (image_columns, sinks, receives))
-    image_mass = (attention * image).sum(-1, keepdim=True)
-    free_mass = (attention * free).sum(-1, keepdim=True)
-    sink_mass = (attention * sink).sum(-1, keepdim=True)
-    floor = _PER_TOKEN * image.sum(-1, keepdim=True)
-    sink_share = (attention * image * sink).sum(-1, keepdim=True) / (image_mass + floor)
+    kinds = (image_columns & ~sinks, sinks, image_columns & sinks)
+    columns = kinds[0].new_empty(*sinks.shape, 3).to(attention)
+    for number, kind in enumerate(kinds):
+        columns[..., number] = kind
+    columns = columns[:, None]  # [B, 1, K, 3]
+    free, sink, visual_sink = (attention @ columns).unbind(-1)
+    image = free + visual_sink
+    floor = _PER_TOKEN * image_columns.sum(-1)[:, None, None]
 
-    chosen = rows[:, None, :, None] & (sink_share <= rho) & (image_mass >= min_image_mass)
-    chosen = chosen & (free_mass > 0)
+    chosen = rows[:, None] & (visual_sink <= rho * (image + floor)) & (image >= min_image_mass)
+    chosen = chosen & (free > 0)
     if not without_visual_sinks:
-        chosen = chosen & (image_columns & sinks).any(-1)[:, None, None, None]
-    gain = (1 - keep) * sink_mass / free_mass.clamp(min=1e-12)
-    return attention.where(~chosen, attention * (1 - (1 - keep) * sink + gain * free))
+        chosen = chosen & kinds[2].any(-1)[:, None, None]
+    moved = (1 - keep) * chosen.to(attention)
+    change = (moved * sink / free.clamp(min=1e-12), -moved)
+    factor = change[0].new_empty(*moved.shape, 2)
+    factor[..., 0], factor[..., 1] = change
+    return attention * (1 + factor @ columns[..., :2].transpose(-1, -2))
 
 
 @method("var")
@@ -123,6 +126,7 @@ class VAR(Method):
     def __init__(self, params: Params) -> None:
         super().__init__(params)
         self.rows = params.rows
+        self.beginning = "nothing" if params.rows == "after_image" else "method"
 
     @classmethod
     def resolve(cls, params: Params, model: VisionLanguageModel) -> Params:
@@ -146,23 +150,23 @@ class VAR(Method):
         """All but the first two, and in the paper but the last."""
         return range(2, n_layers - (self.params.variant == "paper"))
 
-    def begin(self, prompted: Prompted) -> dict[int, Tensor]:
-        """Sink tokens of the prompt by layer, bool [B, L]."""
-        return {}
+    def reading(self) -> Any:
+        """Which tokens are sinks, and where."""
+        if self.beginning == "method":
+            return super().reading()
+        return self.name, self.params.sink_dims, self.params.tau, self.params.variant
 
-    def observe(self, site: Site, hidden: Tensor) -> None:
-        """Find the prompt's sinks; generated tokens never become any."""
+    def observe(self, site: Site, hidden: Tensor) -> Tensor:
+        """Find the prompt's sinks, bool [B, Q]; generated tokens never become any."""
         assert self.params.sink_dims is not None and self.params.tau is not None
-        if site.prefill:
-            found = sink_tokens(hidden, self.params.sink_dims, self.params.tau)
-            site.state[site.layer] = found & site.real
+        return sink_tokens(hidden, self.params.sink_dims, self.params.tau)
 
     def weights(self, site: Site, attention: Tensor) -> Tensor:
         """Redistribute in the rows asked for."""
         assert self.params.keep is not None
-        sinks = site.state[site.layer]
+        sinks = site.observed
         grown = sinks.new_zeros(sinks.shape[0], attention.shape[-1])
-        grown[:, : sinks.shape[1]] = sinks
+        grown[:, : sinks.shape[1]] = sinks & site.real[:, : sinks.shape[1]]
         return redistribute(
             attention,
             grown,

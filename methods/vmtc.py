@@ -115,6 +115,7 @@ class VMTC(Method):
             "a merged token stands where its most important member stood",
         ),
     )
+    beginning = "method"
     noop = {"primary": 1.0}
 
     class Params(MethodParams):

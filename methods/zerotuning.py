@@ -86,6 +86,7 @@ class ZeroTuning(Method):
             "helpful",
         ),
     )
+    beginning = "method"
     noop = {"gamma": 1.0}
 
     class Params(MethodParams):

@@ -24,7 +24,9 @@ WORDS = (
     "is there a dog cat car in the image describe this please yes no Yes No ? . USER: ASSISTANT:"
 )
 CHAT = (
-    "{% for message in messages %}USER: {% for part in message['content'] %}"
+    "{% for message in messages %}{{ '' if loop.first else ' ' }}"
+    "{{ 'USER: ' if message['role'] == 'user' else 'ASSISTANT:' }}"
+    "{% for part in message['content'] %}"
     "{% if part['type'] == 'image' %}<image>{% else %} {{ part['text'] }}{% endif %}{% endfor %}"
     "{% endfor %}{% if add_generation_prompt %} ASSISTANT:{% endif %}"
 )

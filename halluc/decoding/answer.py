@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
 from typing import TYPE_CHECKING
 
 import torch
 
 from halluc.config import DecodingConfig
+from halluc.decoding.batches import batches, distinct, repeated
 from halluc.decoding.endpoint import ask_endpoint
 from halluc.decoding.generate import generate
 from halluc.decoding.processors import YesNo
+from halluc.decoding.prompts import prompts
 from halluc.errors import UserError
-from halluc.images import as_rgb, image_hash
-from halluc.interventions import Asked
+from halluc.images import image_hash
 from halluc.interventions.switch import SeamError
 from halluc.models.endpoint import EndpointModel
 from halluc.samples import Answer, Sample
@@ -24,7 +25,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from halluc.interventions import Method
+    from halluc.interventions.prefix import Memo
     from halluc.models import VisionLanguageModel
+
+_FEW, _MOST, _IN_FLIGHT = 32, 128, 8
+"""Prompts answered together where the user does not say: on a CPU, at first on a GPU, by others."""
 
 
 def answer_samples(
@@ -32,67 +37,114 @@ def answer_samples(
     method: Method,
     samples: Iterable[Sample],
     decoding: DecodingConfig,
-    batch_size: int,
+    batch_size: int | None = None,
+    share: bool = True,
 ) -> Iterator[Answer]:
-    """Answer samples in the order given, `batch_size` at a time.
+    """Answer samples one by one: `answer_batches` for who does not care for batches."""
+    for answers in answer_batches(model, method, samples, decoding, batch_size, share):
+        yield from answers
+
+
+def answer_batches(
+    model: VisionLanguageModel | EndpointModel,
+    method: Method,
+    samples: Iterable[Sample],
+    decoding: DecodingConfig,
+    batch_size: int | None = None,
+    share: bool = True,
+    memo: Memo | None = None,
+) -> Iterator[list[Answer]]:
+    """Answer samples, those about one image together and the shortest first.
 
     A batch that raises (out of memory, a broken image) is halved until the culprit stands alone;
-    only that sample fails. A model behind an endpoint is sent `batch_size` requests at a time.
+    only that sample fails. After running out of memory no batch is as large again. A model behind
+    an endpoint is sent `batch_size` requests at a time.
+
+    Args:
+        batch_size: Most prompts answered together; None tries what fits.
+        share: Read what prompts about one image have in common once, and answer identical ones
+            once unless answers are drawn at random.
+        memo: Given to several runs that ask the same in turns, batch by batch.
     """
+    samples = list(samples)
+    asked, others = distinct(samples) if share and not decoding.do_sample else (samples, {})
+    for answers in _batches(model, method, asked, decoding, batch_size, share, memo):
+        yield [
+            one
+            for answer in answers
+            for one in (answer, *(repeated(answer, s) for s in others.get(answer.id, ())))
+        ]
+
+
+def _batches(
+    model: VisionLanguageModel | EndpointModel,
+    method: Method,
+    samples: list[Sample],
+    decoding: DecodingConfig,
+    batch_size: int | None,
+    share: bool,
+    memo: Memo | None,
+) -> Iterator[list[Answer]]:
     if isinstance(model, EndpointModel):
-        yield from ask_endpoint(model, samples, decoding, batch_size)
+        asked = ask_endpoint(model, samples, decoding, batch_size or _IN_FLIGHT)
+        yield from ([answer] for answer in asked)
         return
-    stream = iter(samples)
-    while batch := list(islice(stream, batch_size)):
-        yield from _answer_or_halve(model, method, batch, decoding)
+    size = batch_size or (_MOST if model.device.type == "cuda" else _FEW)
+    queue = deque(batches(samples, size) if share else _chunks(samples, size))
+    while queue:
+        batch = queue.popleft()
+        if len(batch) > size:
+            queue.extendleft(reversed(_halves(batch)))
+            continue
+        try:
+            yield _answer_batch(model, method, batch, decoding, share, memo)
+        except (SeamError, UserError):
+            raise
+        except Exception as error:
+            if isinstance(error, torch.OutOfMemoryError):
+                size = max(1, len(batch) // 2)
+                torch.cuda.empty_cache()
+            if len(batch) == 1:
+                yield [Answer.failed(batch[0], error)]
+            else:
+                queue.extendleft(reversed(_halves(batch)))
 
 
-def _answer_or_halve(
-    model: VisionLanguageModel, method: Method, batch: list[Sample], decoding: DecodingConfig
-) -> list[Answer]:
-    try:
-        return _answer_batch(model, method, batch, decoding)
-    except (SeamError, UserError):
-        raise
-    except Exception as error:
-        if len(batch) == 1:
-            return [Answer.failed(batch[0], error)]
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    half = len(batch) // 2
-    parts = (batch[:half], batch[half:])
-    return [answer for part in parts for answer in _answer_or_halve(model, method, part, decoding)]
+def _chunks(samples: list[Sample], size: int) -> list[list[Sample]]:
+    return [samples[i : i + size] for i in range(0, len(samples), size)]
+
+
+def _halves(batch: list[Sample]) -> list[list[Sample]]:
+    return [batch[: len(batch) // 2], batch[len(batch) // 2 :]]
 
 
 def _answer_batch(
-    model: VisionLanguageModel, method: Method, batch: Sequence[Sample], decoding: DecodingConfig
+    model: VisionLanguageModel,
+    method: Method,
+    batch: Sequence[Sample],
+    decoding: DecodingConfig,
+    share: bool,
+    memo: Memo | None,
 ) -> list[Answer]:
     started = time.perf_counter()
-    images = {sample.image_id: as_rgb(sample.load_image()) for sample in batch}
-    rendered = [model.render(sample.prompt) for sample in batch]
-    inputs = model.encode(rendered, [images[sample.image_id] for sample in batch])
+    ready = prompts(model, batch)
     yes_no = YesNo(model.yes_no_tokens) if model.yes_no_tokens else None
-    asked = Asked(
-        questions=[sample.prompt for sample in batch],
-        rendered=rendered,
-        images=[images[sample.image_id] for sample in batch],
-        inputs=inputs,
-    )
     made = generate(
         model,
         method,
-        asked,
+        ready.asked,
         decoding,
         max_new_tokens=max(sample.max_new_tokens for sample in batch),
         sample_ids=[sample.id for sample in batch],
         watch=[yes_no] if yes_no else [],
+        share=share,
+        memo=memo,
     )
-
-    read = inputs["attention_mask"].sum(1).tolist()
+    read = ready.asked.inputs["attention_mask"].sum(1).tolist()
     written = _lengths(made.tokens, model).tolist()
     texts = model.processor.tokenizer.batch_decode(made.tokens, skip_special_tokens=True)
     seconds = (time.perf_counter() - started) / len(batch)
-    hashes = {image_id: image_hash(image) for image_id, image in images.items()}
+    hashes = {image_id: image_hash(image) for image_id, image in ready.images.items()}
     return [
         Answer.of(
             sample,
@@ -102,6 +154,7 @@ def _answer_batch(
             prompt_tokens=read[i],
             tokens=written[i],
             forward_passes=written[i] * decoding.num_beams * made.n_streams + made.extra_passes,
+            images_encoded=made.images_encoded / len(batch),
             seconds=seconds,
         )
         for i, sample in enumerate(batch)

@@ -74,7 +74,7 @@ def _submitted(
 
 def _ask(endpoint: Endpoint, sample: Sample, image: Image, params: dict[str, Any]) -> Answer:
     try:
-        reply = endpoint.complete([message(sample.prompt, image)], **params)
+        reply = endpoint.complete(messages(sample, image), **params)
     except RequestFailed as error:
         return Answer.failed(sample, error)
     return Answer.of(
@@ -86,16 +86,21 @@ def _ask(endpoint: Endpoint, sample: Sample, image: Image, params: dict[str, Any
     )
 
 
-def message(prompt: str, image: Image) -> dict[str, Any]:
-    """The user's turn, image first; PNG leaves its pixels as they are."""
+def messages(sample: Sample, image: Image) -> list[dict[str, Any]]:
+    """The conversation so far, the image in its first turn; PNG leaves the pixels as they are."""
     file = io.BytesIO()
     image.save(file, "PNG")
     url = f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
-    content = [
+    said = [words for turn in sample.history for words in turn] + [sample.prompt]
+    first = [
         {"type": "image_url", "image_url": {"url": url}},
-        {"type": "text", "text": prompt},
+        {"type": "text", "text": said[0]},
     ]
-    return {"role": "user", "content": content}
+    roles = ("user", "assistant")
+    return [
+        {"role": roles[number % 2], "content": words if number else first}
+        for number, words in enumerate(said)
+    ]
 
 
 def parameters(decoding: DecodingConfig, sample: Sample) -> dict[str, Any]:

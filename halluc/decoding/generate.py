@@ -11,6 +11,7 @@ from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 
 from halluc.config import DecodingConfig
 from halluc.decoding.processors import Combine, sampling
+from halluc.decoding.shared import cache_behind, positions, shared
 from halluc.decoding.streams import decoding_streams, encoded_images
 from halluc.interventions.engine import intervene
 from halluc.models.embedded import embedded
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from halluc.interventions import Asked, Method
+    from halluc.interventions.prefix import Memo
     from halluc.models import VisionLanguageModel
 
 
@@ -30,11 +32,13 @@ class Generated:
         tokens: Generated ids [B, T], padded behind the end token.
         n_streams: Copies of each sample that were decoded side by side.
         extra_passes: Passes the method made for each sample beside the decoding.
+        images_encoded: Images that went through the vision tower.
     """
 
     tokens: Tensor
     n_streams: int
     extra_passes: int
+    images_encoded: int
 
 
 @torch.inference_mode()
@@ -47,6 +51,8 @@ def generate(
     max_new_tokens: int,
     sample_ids: Sequence[str],
     watch: Sequence[LogitsProcessor] = (),
+    share: bool = True,
+    memo: Memo | None = None,
 ) -> Generated:
     """Answer a batch of prompts.
 
@@ -54,25 +60,37 @@ def generate(
         max_new_tokens: Where answers are cut, unless the decoding says otherwise.
         sample_ids: Seeds of the sampling, one for each prompt.
         watch: Processors that look at the scores the method leads to, rows as in `Combine`.
+        share: Read what prompts about one image begin with once, where model and method allow.
+        memo: Beginnings that a run beside this one has read.
     """
     inputs, n_streams = decoding_streams(model, method, asked)
-    inputs, vision_attention = encoded_images(model, method, inputs)
+    common = shared(model, method, inputs) if share else None
+    inputs, vision_attention = encoded_images(
+        model, method, common.beginnings if common else inputs
+    )
+    prompts = common.prompts(model, inputs) if common else inputs
+    prompted = model.prompted(prompts)
+    prompted.vision_attention, prompted.n_streams = vision_attention, n_streams
     processors: list[LogitsProcessor] = []
     if "combine" in method.declared():
         processors.append(Combine(method, n_streams, normalise=decoding.num_beams > 1))
     processors += [*watch, *sampling(decoding, [*sample_ids] * n_streams)]
-    prompted = model.prompted(inputs)
-    prompted.vision_attention, prompted.n_streams = vision_attention, n_streams
-    with intervene(model, method, prompted) as engine:
-        extra_passes = method.prepare(engine, inputs)
-        inputs = embedded(model, inputs, encode=bool(method.vision_layers))
+    with intervene(model, method, prompted, shared=common is not None) as engine:
+        if common:
+            inputs["position_ids"] = positions(model, inputs)
+            engine.read_prefix(inputs, common.owner, memo)
+            prompts["past_key_values"] = cache_behind(inputs["input_ids"].shape[1], model.n_layers)
+        extra_passes = method.prepare(engine, prompts)
+        if not common:
+            prompts = embedded(model, prompts, encode=bool(method.vision_layers))
         tokens = model.model.generate(
-            **inputs,
+            **prompts,
             generation_config=_config(model, decoding, max_new_tokens),
             logits_processor=LogitsProcessorList(processors),
         )
-    written = tokens[: len(sample_ids), inputs["input_ids"].shape[1] :]
-    return Generated(written, n_streams, extra_passes)
+    written = tokens[: len(sample_ids), prompts["input_ids"].shape[1] :]
+    images = int((inputs["input_ids"] == model.model.config.image_token_id).any(1).sum())
+    return Generated(written, n_streams, extra_passes, images)
 
 
 def _config(

@@ -10,12 +10,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import reduce
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 from pydantic import create_model
 
 from halluc.errors import UserError
-from halluc.interventions.method import REGISTRY, SEAMS, Method, MethodCard, MethodParams
+from halluc.interventions.method import (
+    REGISTRY,
+    SEAMS,
+    Beginning,
+    Method,
+    MethodCard,
+    MethodParams,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -71,6 +78,7 @@ class Composite(Method):
         self.methods = [part(getattr(params, part.name)) for part in self.parts]
         wanted = {method.rows for method in self.methods}
         self.rows = next(rows for rows in ROWS if rows in wanted)
+        self.beginning = max((m.beginning for m in self.methods), key=get_args(Beginning).index)
 
     @classmethod
     def requires(cls, params: Any, config: Any, model: str) -> None:
@@ -122,10 +130,23 @@ class Composite(Method):
 
     def at(self, seam: str, site: Site) -> Iterator[tuple[Method, Site]]:
         """The parts that declare a seam and act in this layer, each with its own site."""
-        for method, state in zip(self.methods, site.state, strict=True):
+        for part, method in enumerate(self.methods):
             if seam in method.declared() and site.layer in method.layers(site.n_layers):
-                own = replace(site.prompted, state=state)
-                yield method, replace(site, rows=_rows(method, site), prompted=own)
+                yield (
+                    method,
+                    replace(
+                        site,
+                        rows=_rows(method, site),
+                        prompted=_own(site.prompted, site.layer, part),
+                    ),
+                )
+
+
+def _own(prompted: Prompted, layer: int, part: int) -> Prompted:
+    """The batch as a part remembers it."""
+    seen = prompted.observed.get(layer)
+    observed = {} if seen is None else {layer: seen[part]}
+    return replace(prompted, state=prompted.state[part], observed=observed)
 
 
 def _rows(method: Method, site: Site) -> Tensor:
@@ -163,9 +184,9 @@ class _Seams(Composite):
             gain = gain * method.heads(own, outputs)
         return gain
 
-    def observe(self, site: Site, hidden: Tensor) -> None:
-        for method, own in self.at("observe", site):
-            method.observe(own, hidden)
+    def observe(self, site: Site, hidden: Tensor) -> tuple[Any, ...]:
+        facts = {method: method.observe(own, hidden) for method, own in self.at("observe", site)}
+        return tuple(facts.get(method) for method in self.methods)
 
     def tokens(self, site: VisionSite, hidden: Tensor) -> Tensor:
         for method in self.methods:

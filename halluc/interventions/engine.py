@@ -17,8 +17,17 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+from transformers import DynamicCache
 
-from halluc.interventions.rows import attention_weights, masked_scores, visible, with_bias
+from halluc.interventions.prefix import Memo, Prefix
+from halluc.interventions.rows import (
+    attention_weights,
+    masked,
+    products,
+    times_values,
+    visible,
+    with_bias,
+)
 from halluc.interventions.site import Prompted, Site
 from halluc.interventions.switch import SeamError, kernel_of, switched
 from halluc.interventions.vision import reading_cls
@@ -46,7 +55,9 @@ class Engine:
         self.passes = 0
         self.seams = method.declared()
         self.called: set[str] = set()
-        self._edited = frozenset(method.layers(model.n_layers))
+        self._beginning = False
+        self._prefixes: dict[int, Prefix] = {}
+        self._edited_layers = frozenset(method.layers(model.n_layers))
         self._layer_of = {id(module): i for i, module in enumerate(model.attention_modules)}
         self._kernel = model.text_attention
 
@@ -62,52 +73,80 @@ class Engine:
     ) -> tuple[Tensor, None]:
         """The attention function that transformers calls; [B, H, Q, d] in, [B, Q, H, d] out."""
         layer = self._layer_of.get(id(module))
-        seams = self.seams if layer in self._edited else ()
+        seams = self._live(layer)
         scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
-        site, start = self._site(layer or 0, query.shape[2], key.shape[2], query.shape[0])
+        prefix = self._prefix(query.shape[0])
+        n_rows, n_keys = query.shape[2], key.shape[2] + (prefix.length if prefix else 0)
+        site, start = self._site(layer or 0, n_rows, n_keys, query.shape[0])
         bias = self._call("bias", site) if "bias" in seams else None
-        explicit = "scores" in seams or "weights" in seams
 
-        edited: Tensor | None = None
-        if explicit or (bias is not None and query.shape[2] == 1):
-            mask = visible(attention_mask, query.shape[2], key)[:, :, start:]
-            scores = masked_scores(query[:, :, start:], key, mask, scaling)
+        output = edited = None
+        if prefix or {"scores", "weights"} & set(seams) or (bias is not None and n_rows == 1):
+            start = 0 if prefix else start  # no kernel knows the prefix
+            mask = visible(attention_mask, n_rows, n_keys, query.device)[:, :, start:]
+            scores = products(query[:, :, start:], key)
+            if prefix:
+                scores = torch.cat([prefix.scores(site.layer, query), scores], dim=-1)
+            weights = self._weights(seams, site, masked(scores, mask, scaling), mask, bias)
+            edited = self._outputs(site.layer, prefix, weights.to(query.dtype), value)
+            if start == 0 and (prefix or not site.prefill or bool(site.rows.all())):
+                output = edited
+        if output is None:
             if bias is not None:
-                scores = scores + (bias if bias.shape[2] == 1 else bias[:, :, start:])
-            if "scores" in seams:
-                scores = self._call("scores", site, scores)
-            weights = attention_weights(scores, mask)
-            if "weights" in seams:
-                weights = self._call("weights", site, weights)
-            edited = _times_values(weights.to(query.dtype), value)
-
-        if edited is not None and start == 0 and bool(site.rows.all()):
-            output = edited
-        else:
-            if bias is not None:
-                attention_mask = with_bias(attention_mask, bias, query.shape[2], key)
+                attention_mask = with_bias(attention_mask, bias, n_rows, key)
             output, _ = kernel_of(self._kernel, module)(
                 module, query, key, value, attention_mask, scaling=scaling, **kwargs
             )
             if edited is not None:
-                kept = output[:, start:]
-                rows = torch.where(site.rows[:, :, None, None], edited, kept)
+                rows = torch.where(site.rows[:, :, None, None], edited, output[:, start:])
                 output = torch.cat([output[:, :start], rows], dim=1)
         if "heads" in seams:
             gain = self._call("heads", site, output)
             output = output * gain[:, None, :, None].to(output.dtype)
         return output, None
 
+    def _weights(
+        self, seams: tuple[str, ...], site: Site, scores: Tensor, mask: Tensor, bias: Tensor | None
+    ) -> Tensor:
+        """Attention weights [B, H, R, K] of logits, as the method wants them."""
+        if bias is not None:
+            scores = scores + (bias if bias.shape[2] == 1 else bias[:, :, -scores.shape[2] :])
+        if "scores" in seams:
+            scores = self._edited("scores", site, scores)
+        changed = bias is not None or "scores" in seams
+        weights = attention_weights(scores, mask) if changed else scores.softmax(-1)
+        return self._edited("weights", site, weights) if "weights" in seams else weights
+
+    def _edited(self, seam: str, site: Site, values: Tensor) -> Tensor:
+        """What a seam makes of the last rows of [B, H, R', K]; others come back as they are."""
+        rows = site.rows.shape[1]
+        before = values[:, :, -rows:]
+        after: Tensor = self._call(seam, site, before)
+        if self.prompted.prefix is None or not site.prefill:
+            return after
+        after = torch.where(site.rows[:, None, :, None], after, before)
+        return torch.cat([values[:, :, :-rows], after], dim=2)
+
+    @staticmethod
+    def _outputs(layer: int, prefix: Prefix | None, weights: Tensor, value: Tensor) -> Tensor:
+        """Weights [B, H, R, K] times the values of prefix and rest, [B, R, H, d]."""
+        if prefix is None:
+            return times_values(weights, value).transpose(1, 2)
+        read = prefix.times_values(layer, weights[..., : prefix.length])
+        return (read + times_values(weights[..., prefix.length :], value)).transpose(1, 2)
+
     def observe(self, layer: int, hidden: Tensor) -> None:
-        """Show the method the residual stream entering `layer`, [B, Q, D]."""
-        if "observe" not in self.seams or layer not in self._edited:
-            return
+        """Show the method the residual stream entering `layer`, [B, Q, D], and keep its facts."""
         length = hidden.shape[1]
-        site, start = self._site(layer, length, length, hidden.shape[0])
+        if "observe" not in self.seams or layer not in self._edited_layers or length == 1:
+            return
+        prefix = self._prefix(hidden.shape[0])
+        n_keys = length + (prefix.length if prefix else 0)
+        site, start = self._site(layer, length, n_keys, hidden.shape[0])
         if start:
-            rows = torch.nn.functional.pad(site.rows, (start, 0))
-            site = replace(site, rows=rows)
-        self._call("observe", site, hidden)
+            site = replace(site, rows=torch.nn.functional.pad(site.rows, (start, 0)))
+        facts = self._call("observe", site, hidden)
+        self.prompted.observed[layer] = prefix.joined(layer, facts) if prefix else facts
 
     def read(self, inputs: dict[str, Any]) -> None:
         """Run one pass over other prompts than the batch's own, with the batch's state.
@@ -122,16 +161,58 @@ class Engine:
         finally:
             self.prompted = own
 
+    def read_prefix(self, inputs: dict[str, Any], owner: Tensor, memo: Memo | None = None) -> None:
+        """Read what several prompts begin with; seams for the rows behind the image rest.
+
+        Args:
+            inputs: Model inputs of the U beginnings.
+            owner: Which of them each prompt of the batch goes on from, int [B].
+            memo: Where they may have been read before.
+        """
+        batch, how = self.prompted, self.method.reading()
+        found = memo.find(how, inputs) if memo else None
+        if found is None:
+            prefix = self._read(inputs, owner)
+            seen = batch.vision_attention
+            if memo:
+                memo.keep(how, inputs, prefix, seen)
+        else:
+            prefix, seen = found
+            prefix = replace(prefix, owner=owner)
+        image = (inputs["input_ids"] == self.model.model.config.image_token_id).any(1)
+        rows = (image.cumsum(0) - 1)[owner][image[owner]]
+        batch.vision_attention.update({layer: one[rows] for layer, one in seen.items()})
+        batch.prefix = prefix
+
+    def _read(self, inputs: dict[str, Any], owner: Tensor) -> Prefix:
+        batch, cache = self.prompted, DynamicCache()
+        layers: Any = cache.layers
+        self.prompted = self.model.prompted(inputs)
+        self.prompted.state = self.method.begin(self.prompted)
+        self._beginning = True
+        try:
+            self.model.model(
+                **forwarded(self.model, inputs),
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=1,
+            )
+            observed = self.prompted.observed
+        finally:
+            self.prompted, self._beginning = batch, False
+        keys, values = zip(*((layer.keys, layer.values) for layer in layers), strict=True)
+        return Prefix(keys, values, owner, observed)
+
     @contextmanager
     def serving(self, method: Method, prompted: Prompted) -> Iterator[None]:
         """Serve one part of a composite alone, for passes of its own."""
-        whole = self.method, self.prompted, self.seams, self._edited
+        whole = self.method, self.prompted, self.seams, self._edited_layers
         self.method, self.prompted, self.seams = method, prompted, method.declared()
-        self._edited = frozenset(method.layers(self.model.n_layers))
+        self._edited_layers = frozenset(method.layers(self.model.n_layers))
         try:
             yield
         finally:
-            self.method, self.prompted, self.seams, self._edited = whole
+            self.method, self.prompted, self.seams, self._edited_layers = whole
 
     def check_bound(self) -> None:
         """Raise SeamError if a declared seam was never called although the model ran."""
@@ -140,8 +221,25 @@ class Engine:
             raise SeamError(
                 f"method {self.method.name!r}: seam {missing[0]!r} bound to nothing on "
                 f"{self.model.name} ({self.model.n_layers} layers, method edits "
-                f"{sorted(self._edited)})"
+                f"{sorted(self._edited_layers)})"
             )
+
+    def _live(self, layer: int | None) -> tuple[str, ...]:
+        """Seams to be called in a layer."""
+        if layer not in self._edited_layers:
+            return ()
+        if self._beginning and self.method.rows != "all":
+            return tuple(seam for seam in self.seams if seam not in ("scores", "weights"))
+        return self.seams
+
+    def _prefix(self, batch: int) -> Prefix | None:
+        """What the rows of this pass begin with, beams counted."""
+        if self.prompted.prefix is None:
+            return None
+        repeats = batch // self.prompted.size
+        if repeats not in self._prefixes:
+            self._prefixes[repeats] = self.prompted.prefix.repeated(repeats)
+        return self._prefixes[repeats]
 
     def _call(self, seam: str, *args: Any) -> Any:
         self.called.add(seam)
@@ -149,34 +247,31 @@ class Engine:
 
     def _site(self, layer: int, n_rows: int, n_keys: int, batch: int) -> tuple[Site, int]:
         """The site of this call, and the index of the first query row it hands to the method."""
-        prompted = self.prompted
+        prompted, model = self.prompted, self.model
         repeats = batch // prompted.size  # beams stand next to each other
-        image = self.model.image_columns(layer, n_keys, prompted.image_mask)
-        real = torch.nn.functional.pad(
-            prompted.attention_mask.bool(),
-            (0, n_keys - prompted.attention_mask.shape[1]),
-            value=True,
-        )
         if n_rows == 1 or self.method.rows == "last":
-            rows, start = image.new_ones(image.shape[0], 1), n_rows - 1
-        elif self.method.rows == "all":
-            rows, start = prompted.attention_mask.bool()[:, -n_rows:], 0
+            rows, start = prompted.attention_mask.new_ones(batch, 1).bool(), n_rows - 1
         else:
-            after = prompted.image_mask.flip(1).cumsum(1).flip(1) == 0
-            after &= prompted.attention_mask.bool()
-            rows = after[:, -n_rows:]
-            start = int(rows.int().argmax(1).min())
-            rows = rows[:, start:]
-        if repeats > 1:
-            image, real, rows = (x.repeat_interleave(repeats, 0) for x in (image, real, rows))
-        model = self.model
-        site = Site(layer, model.n_layers, model.n_heads, n_rows > 1, image, real, rows, prompted)
+            whole = self.method.rows == "all"
+            edited = prompted.attention_mask.bool() if whole else prompted.after_image
+            hidden = edited.shape[1] - n_rows  # read beforehand
+            start = 0 if whole else max(0, prompted.first_after_image - hidden)
+            rows = edited[:, hidden + start :]
+            rows = rows if repeats == 1 else rows.repeat_interleave(repeats, 0)
+        site = Site(
+            layer, model.n_layers, model.n_heads, n_rows > 1, rows, n_keys, repeats, prompted, model
+        )
         return site, start
 
 
 @contextmanager
-def intervene(model: VisionLanguageModel, method: Method, prompted: Prompted) -> Iterator[Engine]:
+def intervene(
+    model: VisionLanguageModel, method: Method, prompted: Prompted, *, shared: bool = False
+) -> Iterator[Engine]:
     """Serve `method` on `model` for one batch; restore the model exactly on leaving.
+
+    Args:
+        shared: Whether a prefix will be read for several prompts at once.
 
     Raises:
         SeamError: On leaving, if a declared seam was bound to nothing.
@@ -185,7 +280,7 @@ def intervene(model: VisionLanguageModel, method: Method, prompted: Prompted) ->
     engine = Engine(model, method, prompted)
     with ExitStack() as stack:
         _count_passes(stack, model, engine)
-        if set(engine.seams) & {"bias", "scores", "weights", "heads"}:
+        if shared or set(engine.seams) & {"bias", "scores", "weights", "heads"}:
             stack.enter_context(switched(model, "text", engine.attend))
         if "observe" in engine.seams:
             _observe_layers(stack, model, engine)
@@ -203,17 +298,10 @@ def _count_passes(stack: ExitStack, model: VisionLanguageModel, engine: Engine) 
 
 
 def _observe_layers(stack: ExitStack, model: VisionLanguageModel, engine: Engine) -> None:
-    for index in sorted(engine._edited):
+    for index in sorted(engine._edited_layers):
 
         def look(_: Any, args: Any, kwargs: Any, index: int = index) -> None:
             engine.observe(index, args[0] if args else kwargs["hidden_states"])
 
         handle = model.layers[index].register_forward_pre_hook(look, with_kwargs=True)
         stack.callback(handle.remove)
-
-
-def _times_values(weights: Tensor, value: Tensor) -> Tensor:
-    """[B, H, R, K] times [B, Hk, K, d], grouped heads expanded, as [B, R, H, d]."""
-    batch, heads, rows, keys = weights.shape
-    grouped = weights.reshape(batch, value.shape[1], -1, keys)
-    return (grouped @ value).reshape(batch, heads, rows, -1).transpose(1, 2)

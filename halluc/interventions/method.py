@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 REGISTRY: Registry[Method] = Registry("method", "halluc.methods")
 
+Beginning = Literal["nothing", "method", "question"]
+
 SEAMS = ("bias", "scores", "weights", "heads", "observe", "tokens", "streams", "combine")
 
 
@@ -59,6 +61,9 @@ class Method:
         rows: Which query rows `scores` and `weights` receive: those after the image, only the last
             row of each forward pass, or all that are not padding.
         vision_layers: Layers of the vision tower whose CLS attention the method reads.
+        beginning: What the rows up to the end of the image depend on, beside the model: on
+            "nothing", on the "method" and its parameters, or on the "question" behind them.
+            Questions about one image share these rows unless they depend on the question.
         noop: Parameters under which the method changes nothing; a test holds it to that.
     """
 
@@ -66,6 +71,7 @@ class Method:
     card: ClassVar[MethodCard]
     rows: Literal["after_image", "last", "all"] = "after_image"
     vision_layers: ClassVar[tuple[int, ...]] = ()
+    beginning: Beginning = "question"
     noop: ClassVar[dict[str, Any]] = {}
 
     class Params(MethodParams):
@@ -122,6 +128,12 @@ class Method:
         """Indices of the layers the seams are called in; all of them unless overridden."""
         return range(n_layers)
 
+    def reading(self) -> Any:
+        """What reading a beginning depends on beside the model; equal values share it."""
+        if self.beginning == "nothing" and "observe" not in self.declared():
+            return self.vision_layers
+        return self.name, self.params.model_dump_json()
+
     def begin(self, prompted: Prompted) -> Any:
         """Make the memory of one batch, found again as `site.state`."""
         return None
@@ -169,8 +181,18 @@ class Method:
         """
         raise NotImplementedError
 
-    def observe(self, site: Site, hidden: Tensor) -> None:
-        """Read the residual stream that enters this layer, [B, Q, D]; `site.rows` is [B, Q]."""
+    def observe(self, site: Site, hidden: Tensor) -> Any:
+        """Read the residual stream that enters this layer while the prompt is read.
+
+        Args:
+            site: Its `rows` is [B, Q]; Q is less than the prompt where its beginning was read
+                before, by a call of its own.
+            hidden: [B, Q, D].
+
+        Returns:
+            What to remember of each token, [B, Q, ...], found again for the whole prompt as
+            `site.observed`; or None.
+        """
         raise NotImplementedError
 
     def tokens(self, site: VisionSite, hidden: Tensor) -> Tensor:

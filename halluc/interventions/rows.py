@@ -6,39 +6,50 @@ import torch
 from torch import Tensor
 
 
-def visible(mask: Tensor | None, n_rows: int, key: Tensor) -> Tensor:
+def visible(mask: Tensor | None, n_rows: int, n_keys: int, device: torch.device) -> Tensor:
     """The mask as transformers hands it over, made explicit.
 
     Args:
         mask: None (causal, nothing padded), bool (True = may attend) or additive float,
             [B, 1, Q, K].
         n_rows: Q of this forward pass.
-        key: [B, Hk, K, d].
+        n_keys: K.
+        device: Where a mask is made if there is none.
 
     Returns:
         The same mask, bool or additive, [B or 1, 1, Q, K].
     """
     if mask is not None:
-        return mask[..., : key.shape[2]]
-    n_keys = key.shape[2]
-    ones = torch.ones(n_rows, n_keys, dtype=torch.bool, device=key.device)
+        return mask[..., :n_keys]
+    ones = torch.ones(n_rows, n_keys, dtype=torch.bool, device=device)
     return ones.tril(n_keys - n_rows)[None, None]
 
 
-def masked_scores(query: Tensor, key: Tensor, mask: Tensor, scaling: float) -> Tensor:
+def products(query: Tensor, key: Tensor) -> Tensor:
+    """q.k of queries [B, H, R, d] and keys [B, Hk, K, d], grouped heads expanded: [B, H, R, K]."""
+    batch, heads, rows, _ = query.shape
+    grouped = query.reshape(batch, key.shape[1], -1, query.shape[-1])
+    return (grouped @ key.transpose(2, 3)).reshape(batch, heads, rows, -1)
+
+
+def times_values(weights: Tensor, value: Tensor) -> Tensor:
+    """[B, H, R, K] times [B, Hk, K, d], grouped heads expanded: [B, H, R, d]."""
+    batch, heads, rows, keys = weights.shape
+    grouped = weights.reshape(batch, value.shape[1], -1, keys)
+    return (grouped @ value).reshape(batch, heads, rows, -1)
+
+
+def masked(products: Tensor, mask: Tensor, scaling: float) -> Tensor:
     """Attention logits q.k * scaling in fp32, with the mask applied.
 
     Args:
-        query: [B, H, R, d].
-        key: [B, Hk, K, d]; each of its heads serves H / Hk query heads.
+        products: q.k [B, H, R, K].
         mask: From `visible`, cut to the same R rows.
 
     Returns:
         [B, H, R, K]; masked entries hold fp32's minimum, so a fully masked row stays finite.
     """
-    batch, heads, rows, _ = query.shape
-    grouped = query.reshape(batch, key.shape[1], -1, query.shape[-1])
-    scores = (grouped @ key.transpose(2, 3)).reshape(batch, heads, rows, -1).float() * scaling
+    scores = products.float() * scaling
     if mask.dtype == torch.bool:
         return scores.masked_fill(~mask, torch.finfo(torch.float32).min)
     return (scores + mask.float()).clamp(min=torch.finfo(torch.float32).min)
@@ -61,7 +72,7 @@ def with_bias(mask: Tensor | None, bias: Tensor, n_rows: int, key: Tensor) -> Te
     Returns:
         [B, H or 1, Q, K] in the key's dtype.
     """
-    seen = visible(mask, n_rows, key)
+    seen = visible(mask, n_rows, key.shape[2], key.device)
     bias = bias.to(key.dtype)
     if seen.dtype == torch.bool:
         lowest = torch.finfo(key.dtype).min

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
+
+    from halluc.interventions.prefix import Prefix
+    from halluc.models import VisionLanguageModel
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,8 @@ class Prompted:
         vision_attention: The vision tower's attention from its CLS token, filled in while images
             are encoded: layer index (negative from the end) to [images, H, patches].
         n_streams: Copies of the batch below each other, the main one first: S of B rows each.
+        prefix: What the prompts begin with, if it was read beforehand for several at once.
+        observed: By layer, what `observe` remembers of each token, [B, L, ...].
         state: The method's own memory, made by `Method.begin`; gone with the batch.
     """
 
@@ -86,7 +92,20 @@ class Prompted:
     image_mask: Tensor
     vision_attention: dict[int, Tensor] = field(default_factory=dict)
     n_streams: int = 1
+    prefix: Prefix | None = None
+    observed: dict[int, Any] = field(default_factory=dict)
     state: Any = None
+
+    @cached_property
+    def after_image(self) -> Tensor:
+        """True at real tokens behind the last image token, and at all real ones without image."""
+        behind: Tensor = self.image_mask.flip(1).cumsum(1).flip(1) == 0
+        return behind & self.attention_mask.bool()
+
+    @cached_property
+    def first_after_image(self) -> int:
+        """The first position that is behind the image for some prompt."""
+        return int(self.after_image.int().argmax(1).min())
 
     @property
     def size(self) -> int:
@@ -106,22 +125,46 @@ class Site:
         n_layers: How many there are.
         n_heads: H, query heads of each.
         prefill: True while the prompt is read, False for every generated token.
-        image_columns: Keys of THIS layer that are image tokens, bool [B, K].
-        real: Keys of this layer that are not padding, bool [B, K].
         rows: Query rows the method edits, bool [B, R]; rows that are False come back unchanged.
+        n_keys: K, keys of this layer in this pass.
+        repeats: How often each prompt stands in the batch, as many times as there are beams.
         prompted: The batch, with the method's state.
+        model: The model.
     """
 
     layer: int
     n_layers: int
     n_heads: int
     prefill: bool
-    image_columns: Tensor
-    real: Tensor
     rows: Tensor
+    n_keys: int
+    repeats: int
     prompted: Prompted
+    model: VisionLanguageModel = field(repr=False)
+
+    @cached_property
+    def image_columns(self) -> Tensor:
+        """Keys of THIS layer that are image tokens, bool [B, K]."""
+        image = self.model.image_columns(self.layer, self.n_keys, self.prompted.image_mask)
+        return self._for_beams(image)
+
+    @cached_property
+    def real(self) -> Tensor:
+        """Keys of this layer that are not padding, bool [B, K]."""
+        mask = self.prompted.attention_mask.bool()
+        real = mask.new_ones(mask.shape[0], self.n_keys)
+        real[:, : mask.shape[1]] = mask[:, : self.n_keys]
+        return self._for_beams(real)
 
     @property
     def state(self) -> Any:
         """The method's own memory of this batch."""
         return self.prompted.state
+
+    @property
+    def observed(self) -> Any:
+        """What `observe` remembers of the prompt's tokens in this layer, [B, L, ...]."""
+        return self.prompted.observed[self.layer]
+
+    def _for_beams(self, columns: Tensor) -> Tensor:
+        return columns if self.repeats == 1 else columns.repeat_interleave(self.repeats, 0)

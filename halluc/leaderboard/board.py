@@ -54,7 +54,7 @@ class Row(BaseModel):
     dataset: str
     dataset_revision: str
     decoding: dict[str, Any]
-    batch_size: int
+    batch_size: int | None
     limit: int | None
     benchmark_args: dict[str, Any]
     versions: dict[str, str]

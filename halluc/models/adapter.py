@@ -152,17 +152,29 @@ class VisionLanguageModel:
 
     # -- prompts ------------------------------------------------------------------------------
 
-    def render(self, prompt: str) -> str:
+    def render(self, prompt: str, history: Sequence[tuple[str, str]] = ()) -> str:
         """The user's turn in the model's chat template, image first.
+
+        Args:
+            history: Earlier turns of the conversation, prompt and answer each; the image then
+                stands in the first of them.
 
         Raises:
             UserError: If the processor has no chat template.
         """
-        content = [{"type": "image"}, {"type": "text", "text": prompt}]
         if getattr(self.processor, "chat_template", None) is None:
             raise UserError(f"model {self.name!r}: its processor has no chat template")
+        turns = [("user", prompt)]
+        for asked, answered in reversed(history):
+            turns = [("user", asked), ("assistant", answered), *turns]
+        contents = [[{"type": "text", "text": said}] for _, said in turns]
+        contents[0].insert(0, {"type": "image"})
+        messages = [
+            {"role": role, "content": content}
+            for (role, _), content in zip(turns, contents, strict=True)
+        ]
         text: str = self.processor.apply_chat_template(
-            [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
+            messages, add_generation_prompt=True, tokenize=False
         )
         return text
 

@@ -176,7 +176,7 @@ class Matcher:
         )
         try:
             hidden = self.model.text_encoder(
-                input_ids=self._to_match(ids),
+                input_ids=self.to_match(ids),
                 attention_mask=mask,
                 encoder_hidden_states=seen.requires_grad_(),
             ).last_hidden_state
@@ -186,7 +186,7 @@ class Matcher:
         (gradient,) = torch.autograd.grad(logits.sum(), caught)
         return caught[0], gradient
 
-    def _to_match(self, ids: Tensor) -> Tensor:
+    def to_match(self, ids: Tensor) -> Tensor:
         """BLIP starts a text to be matched with [ENC], the last word of its embeddings.
 
         Hub tokenizers do not know it, and transformers' own forward leaves [CLS] there.

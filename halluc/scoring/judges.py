@@ -50,8 +50,8 @@ class EndpointJudge:
 
     @property
     def name(self) -> str:
-        """The model's name."""
-        return self.model
+        """The model's name, as a user types it."""
+        return f"endpoint:{self.model}"
 
     def ask(self, prompt: str) -> str:
         """Reply to one prompt; a busy endpoint is asked again a few times."""
@@ -78,8 +78,8 @@ class LocalJudge:
 
     @property
     def name(self) -> str:
-        """The model's id."""
-        return self.model
+        """The model's id, as a user types it."""
+        return f"local:{self.model}"
 
     def ask(self, prompt: str) -> str:
         """Reply to one prompt; the model is loaded at the first."""
@@ -89,7 +89,10 @@ class LocalJudge:
             try:
                 self._pipeline = pipeline("text-generation", self.model, device_map="auto")
             except (OSError, ValueError) as error:
-                raise UserError(f"judge {self.model}: cannot be loaded ({error})") from error
+                reason = str(error).strip().split("\n", 1)[0]
+                raise UserError(f"judge {self.model}: cannot be loaded ({reason})") from error
+            if self._pipeline.tokenizer.chat_template is None:
+                raise UserError(f"judge {self.model}: has no chat template, so it is no judge")
         reply = self._pipeline(
             [{"role": "user", "content": prompt}],
             max_new_tokens=self._max_tokens,
@@ -114,7 +117,10 @@ class CachedJudge:
         self._replies: dict[str, str] = {}
         if self._path.is_file():
             for line in self._path.read_text().splitlines():
-                record = json.loads(line)
+                try:
+                    record = json.loads(line)
+                except ValueError:  # cut short by a crash: asked again
+                    continue
                 self._replies[record["key"]] = record["reply"]
 
     @property

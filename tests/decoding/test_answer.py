@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 import pytest
@@ -15,7 +15,7 @@ from halluc.decoding import answer_samples
 from halluc.decoding.processors import GumbelNoise
 from halluc.methods.greedy import Greedy
 from halluc.models import VisionLanguageModel
-from halluc.samples import Sample
+from halluc.samples import Answer, Sample
 from tests.families import llava, picture
 
 GREEDY = Greedy(Greedy.Params())
@@ -37,12 +37,16 @@ def load(seed: int) -> Callable[[], Image.Image]:
     return lambda: picture(seed)
 
 
+def in_order(answers: Iterable[Answer]) -> list[Answer]:
+    return sorted(answers, key=lambda answer: answer.id)
+
+
 def broken() -> Image.Image:
     raise OSError("image file is truncated")
 
 
 def texts(model: VisionLanguageModel, decoding: DecodingConfig, size: int) -> list[str]:
-    return [a.text for a in answer_samples(model, GREEDY, samples(7), decoding, size)]
+    return [a.text for a in in_order(answer_samples(model, GREEDY, samples(7), decoding, size))]
 
 
 @pytest.mark.parametrize(
@@ -66,10 +70,10 @@ def test_seeds_change_samples(model: VisionLanguageModel) -> None:
 def test_a_broken_image_fails_its_sample_alone(model: VisionLanguageModel) -> None:
     batch = samples(5)
     batch[3] = replace(batch[3], image_id="broken", load_image=broken)
-    answers = list(answer_samples(model, GREEDY, batch, DecodingConfig(), 5))
+    answers = in_order(answer_samples(model, GREEDY, batch, DecodingConfig(), 5))
     assert [a.status for a in answers] == ["ok", "ok", "ok", "failed", "ok"]
     assert answers[3].error == "OSError: image file is truncated"
-    whole = list(answer_samples(model, GREEDY, samples(5), DecodingConfig(), 5))
+    whole = in_order(answer_samples(model, GREEDY, samples(5), DecodingConfig(), 5))
     assert [a.text for a in answers if a.status == "ok"] == [
         a.text for i, a in enumerate(whole) if i != 3
     ]

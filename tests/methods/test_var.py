@@ -140,7 +140,7 @@ def test_a_planted_sink_loses_its_attention_to_the_image() -> None:
     with torch.inference_mode():
         stock = model.model(**inputs).logits[:, -1]
     site, before, after = method.seen[0]
-    sinks = site.state[site.layer]
+    sinks = site.observed
     first = inputs["attention_mask"].int().argmax(1)
     for row in range(2):
         image = site.image_columns[row].nonzero()[:, 0]

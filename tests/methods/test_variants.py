@@ -98,10 +98,11 @@ def pruned(name: str, pruning: Method) -> type[Method]:
         def tokens(self, site: VisionSite, hidden: Tensor) -> Tensor:
             return pruning.tokens(site, hidden)
 
-        def observe(self, site: Site, hidden: Tensor) -> None:
+        def observe(self, site: Site, hidden: Tensor) -> Any:
             self.columns |= set(site.image_columns.sum(1).tolist())
             if type(self).__mro__[1].observe is not Method.observe:
-                super().observe(site, hidden)
+                return super().observe(site, hidden)
+            return None
 
     return Pruned
 

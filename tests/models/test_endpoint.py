@@ -17,7 +17,7 @@ from PIL import Image
 
 from halluc.config import DecodingConfig, MethodConfig, ModelConfig, RunConfig
 from halluc.decoding import answer_samples
-from halluc.decoding.endpoint import message
+from halluc.decoding.endpoint import messages
 from halluc.endpoint import EndpointRefused
 from halluc.errors import UserError
 from halluc.images import BadImage
@@ -50,7 +50,11 @@ def answers(
 
 
 def test_the_image_goes_first_and_keeps_its_pixels() -> None:
-    image, text = message("what is it?", picture(3))["content"]
+    sample = Sample("s", "i", "and this?", lambda: picture(3), history=(("what is it?", "a dog"),))
+    first, reply, last = messages(sample, picture(3))
+    assert reply == {"role": "assistant", "content": "a dog"}
+    assert last == {"role": "user", "content": "and this?"}
+    image, text = first["content"]
     assert text == {"type": "text", "text": "what is it?"}
     kind, _, content = image["image_url"]["url"].partition("base64,")
     assert kind == "data:image/png;"
@@ -179,7 +183,9 @@ def test_a_benchmark_from_the_command_line(endpoint: Served, tmp_path: Path) -> 
     assert done.returncode == 0, done.stderr
     (folder,) = (tmp_path / "runs").iterdir()
     lines = [json.loads(row) for row in (folder / "samples_glyph_pope.jsonl").open()]
-    assert len(lines) == len(endpoint.requests) == 36
+    assert len(lines) == 36
+    asked = {(line["image_id"], line["prompt"]) for line in lines}
+    assert len(endpoint.requests) == len(asked) == sum(not line["same_as"] for line in lines)
     assert {line["prediction"] for line in lines} == {"yes", "no"}
     results = json.loads(next(folder.glob("results_*.json")).read_text())
     assert 0 <= results["results"]["glyph_pope"]["accuracy,none"] <= 1

@@ -1,0 +1,177 @@
+"""How fast: ratios within one run, on this machine.
+
+    python -m bench.speed [pope methods captions growth] [--geometry lab] [--device cpu]
+
+Rounds are interleaved: what is compared is measured in turns, and the median of paired ratios is
+shown with the least and the largest.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Annotated
+
+import torch
+import typer
+
+from bench.geometry import SHAPES, build, plain_loop, questions
+from halluc.config import DecodingConfig
+from halluc.decoding import answer_samples
+from halluc.environment import peak_memory, reset_peak_memory
+from halluc.interventions import REGISTRY, Method
+from halluc.models import VisionLanguageModel
+from halluc.samples import Answer, Sample
+
+GREEDY = DecodingConfig()
+PER_IMAGE = ((18, 2), (6, 6), (2, 12), (1, 16))
+"""Questions about each image, and images."""
+
+
+def ours(
+    model: VisionLanguageModel, samples: Sequence[Sample], method: str = "greedy", **how: object
+) -> list[Answer]:
+    """The harness's own answers."""
+    found = answer_samples(model, prepared(method, model), samples, GREEDY, **how)  # type: ignore[arg-type]
+    return sorted(found, key=lambda answer: answer.id)
+
+
+def prepared(name: str, model: VisionLanguageModel) -> Method:
+    """A method with its defaults."""
+    cls = REGISTRY.get(name)
+    return cls(cls.resolve(cls.Params(), model))
+
+
+def seconds(what: Callable[[], object]) -> float:
+    """Wall-clock seconds, the device's work included."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    started = time.perf_counter()
+    what()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter() - started
+
+
+def spread(ratios: Sequence[float]) -> str:
+    """Median, least and largest."""
+    return f"{median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+
+
+def pope(model: VisionLanguageModel, rounds: int) -> Iterator[str]:
+    """Questions a second against a plain loop over `generate`."""
+    yield "## POPE: questions a second, against a plain loop at batch 1\n"
+    yield "| questions an image | distinct | faster | plain, ms | ours, ms | equal answers |"
+    yield "|---|---|---|---|---|---|"
+    for each, images, distinct in (*((e, i, e) for e, i in PER_IMAGE), (18, 4, 10)):
+        samples = questions(images, each, distinct)
+        plain_loop(model, samples[:2])
+        ours(model, samples[: 2 * each])
+        times = [
+            (
+                seconds(lambda s=samples: plain_loop(model, s)),  # type: ignore[misc]
+                seconds(lambda s=samples: ours(model, s)),  # type: ignore[misc]
+            )
+            for _ in range(rounds)
+        ]
+        faster = [slow / fast for slow, fast in times]
+        texts = [answer.text for answer in ours(model, samples)]
+        equal = sum(a == b for a, b in zip(texts, plain_loop(model, samples), strict=True))
+        slow, fast = (1000 * median(column) / len(samples) for column in zip(*times, strict=True))
+        yield (
+            f"| {each} | {distinct} | **{spread(faster)}** | {slow:.0f} | {fast:.1f} | "
+            f"{equal} of {len(texts)} |"
+        )
+
+
+def methods(model: VisionLanguageModel, rounds: int) -> Iterator[str]:
+    """Each method against greedy: reading the prompt, and each generated token."""
+    yield "\n## Methods against greedy, batch 8\n"
+    yield "| method | reading the prompt | a generated token | peak memory |\n|---|---|---|---|"
+    short, long = (questions(8, 1, most=most) for most in (1, 25))
+    names = [name for name in REGISTRY.names() if name != "greedy"]
+    for name in names:
+        reading, writing, memory = [], [], []
+        for _ in range(rounds):
+            peaks, times = [], []
+            for each in ("greedy", name):
+                reset_peak_memory()
+                first = seconds(lambda e=each: ours(model, short, e, share=False))  # type: ignore[misc]
+                whole = seconds(lambda e=each: ours(model, long, e, share=False))  # type: ignore[misc]
+                peaks.append(peak_memory())
+                times.append((first, whole - first))
+            (read, wrote), (read_too, wrote_too) = times
+            reading.append(read_too / read)
+            writing.append(wrote_too / wrote)
+            memory.append(peaks[1] / peaks[0] if peaks[0] else 1.0)
+        yield f"| {name} | {spread(reading)} | {spread(writing)} | {median(memory):.2f} |"
+
+
+def captions(model: VisionLanguageModel, rounds: int) -> Iterator[str]:
+    """Descriptions of 128 tokens: batch 16 against batch 1."""
+    yield "\n## Captions of 128 tokens\n"
+    samples = questions(16, 1, most=128)
+    ratios = [
+        seconds(lambda: ours(model, samples, batch_size=1))
+        / seconds(lambda: ours(model, samples, batch_size=16))
+        for _ in range(max(2, rounds // 3))
+    ]
+    yield f"Batch 16 is {spread(ratios)} times as fast as batch 1."
+
+
+def growth(model: VisionLanguageModel, rounds: int) -> Iterator[str]:
+    """Memory over many samples, time over many image tokens."""
+    yield "\n## Growth\n"
+    yield "| answers | resident memory grew by |\n|---|---|"
+    small = build("lab", "cpu", torch.float32, side=28)
+    before = None
+    for count in (1000, 5000, 10000):
+        for _ in answer_samples(
+            small, prepared("greedy", small), questions(count // 5, 5, most=1), GREEDY
+        ):
+            pass
+        now = _resident()
+        yield f"| {count} | {'-' if before is None else f'{(now - before) / 2**20:.0f} MiB'} |"
+        before = before or now
+    yield "\n| image tokens | ms a question, 6 an image |\n|---|---|"
+    for side in (112, 224, 336, 560, 756):
+        one = build("lab", str(model.device), model.model.dtype, side=side)
+        samples = questions(2, 6)
+        ours(one, samples)
+        took = median(seconds(lambda o=one, s=samples: ours(o, s)) for _ in range(3))  # type: ignore[misc]
+        yield f"| {(side // 14) ** 2} | {1000 * took / len(samples):.0f} |"
+
+
+def _resident() -> int:
+    pages = Path("/proc/self/statm").read_text().split()[1]
+    return int(pages) * 4096
+
+
+SECTIONS = {"pope": pope, "methods": methods, "captions": captions, "growth": growth}
+
+
+def main(
+    sections: Annotated[list[str] | None, typer.Argument(help=", ".join(SECTIONS))] = None,
+    geometry: Annotated[str, typer.Option(help=", ".join(SHAPES))] = "lab",
+    device: str = "cpu",
+    rounds: Annotated[int, typer.Option(min=1)] = 7,
+    output: Path | None = None,
+) -> None:
+    """Print what was measured as markdown, and write it to a file."""
+    dtype = torch.float32 if device == "cpu" else torch.bfloat16
+    model = build(geometry, device, dtype)
+    lines = []
+    for name in sections or list(SECTIONS):
+        for line in SECTIONS[name](model, rounds):
+            print(line, flush=True)
+            lines.append(line)
+    if output is not None:
+        output.write_text("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    typer.run(main)

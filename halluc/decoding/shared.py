@@ -1,0 +1,183 @@
+"""Prompts about one image have their beginning in common: it is read once for all of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from transformers import Cache, DynamicLayer
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from halluc.interventions import Method
+    from halluc.models import VisionLanguageModel
+
+
+@dataclass(frozen=True)
+class Shared:
+    """Prompts taken apart behind their last image token.
+
+    Attributes:
+        beginnings: Model inputs of the U different beginnings, left-padded.
+        endings: What each prompt goes on with, left-padded [B, S], by name of the input.
+        owner: Which beginning that goes on from, int [B].
+        places: What else tells a token's position: sizes of each prompt's image.
+    """
+
+    beginnings: dict[str, Any]
+    endings: dict[str, Tensor]
+    owner: Tensor
+    places: dict[str, Tensor]
+
+    def prompts(self, model: VisionLanguageModel, beginnings: dict[str, Any]) -> dict[str, Any]:
+        """The whole prompts [B, P + S], padded in front and in between, without their images.
+
+        Args:
+            beginnings: As in `self`, perhaps with fewer image tokens.
+        """
+        whole = {
+            key: torch.cat([beginnings[key][self.owner], ending], 1)
+            for key, ending in self.endings.items()
+        }
+        return whole | {"position_ids": positions(model, whole | self.places)}
+
+
+class Behind(DynamicLayer):
+    """The cache of one layer behind a beginning, which it counts and does not hold."""
+
+    def __init__(self, length: int) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.before = length
+
+    def get_seq_length(self) -> int:
+        """Keys of the beginning and of what followed."""
+        return self.before + int(super().get_seq_length())
+
+    def reorder_cache(self, beam_idx: Any) -> None:
+        """Let beams change places; those of one prompt have the same beginning."""
+        if self.is_initialized:
+            super().reorder_cache(beam_idx)
+
+
+def cache_behind(length: int, n_layers: int) -> Cache:
+    """A cache that goes on behind a beginning of `length` tokens."""
+    return Cache(layers=[Behind(length) for _ in range(n_layers)])
+
+
+def positions(model: VisionLanguageModel, inputs: dict[str, Any]) -> Tensor:
+    """Position ids as the model's own `generate` makes them, padding anywhere."""
+    own = model.model._prepare_position_ids_for_generation
+    found: Tensor = own(inputs["input_ids"], dict(inputs))
+    return found
+
+
+def shared(model: VisionLanguageModel, method: Method, inputs: dict[str, Any]) -> Shared | None:
+    """Find what prompts begin with in common; None where nothing can be gained or shared.
+
+    Prompts share a beginning if their tokens up to the end of the image and the images are equal,
+    whichever stream of a method they belong to.
+    """
+    if method.beginning == "question" or why_not_shared(model):
+        return None
+    image = inputs["input_ids"] == model.model.config.image_token_id
+    real, length = inputs["attention_mask"].bool(), image.shape[1]
+    start = real.int().argmax(1)
+    last = length - 1 - image.flip(1).int().argmax(1)
+    cut = torch.where(image.any(1), last, start) + 1  # without image the first token alone
+    owner, first = _owners(model, inputs, image, start.tolist(), cut.tolist())
+    longest = int((length - cut).max())
+    if len(first) == len(owner) or longest < 2:
+        return None
+    rows = [key for key, value in inputs.items() if value.shape[:2] == image.shape]
+    ends = torch.full_like(cut, length)
+    return Shared(
+        beginnings=_slices(model, inputs, rows, start, cut, torch.tensor(first))
+        | _images(model, inputs, image, first),
+        endings=_slices(model, inputs, rows, cut, ends, torch.arange(len(owner))),
+        owner=torch.tensor(owner, device=cut.device),
+        places={
+            key: value
+            for key, value in inputs.items()
+            if key not in rows and not value.is_floating_point()
+        },
+    )
+
+
+def why_not_shared(model: VisionLanguageModel) -> str | None:
+    """Why prompts of this model cannot share what they begin with; None if they can."""
+    text = model.model.config.get_text_config()
+    kinds = set(getattr(text, "layer_types", None) or ["full_attention"])
+    if kinds != {"full_attention"}:
+        return f"layers of {', '.join(sorted(kinds - {'full_attention'}))} keep caches of their own"
+    if getattr(text, "sliding_window", None) and getattr(text, "use_sliding_window", True):
+        return "its attention has a sliding window"
+    if model.model.config.model_type in _BEGIN_WITH_THE_QUESTION:
+        return "its image tokens see the question"
+    return None
+
+
+_BEGIN_WITH_THE_QUESTION = ("paligemma", "instructblip", "mllama")
+
+
+def _owners(
+    model: VisionLanguageModel,
+    inputs: dict[str, Any],
+    image: Tensor,
+    start: list[int],
+    cut: list[int],
+) -> tuple[list[int], list[int]]:
+    """Which beginning each row has, and the first row of each beginning."""
+    images = iter(model.image_inputs(inputs))
+    has_image = image.any(1).tolist()
+    known: dict[tuple[int, ...], list[tuple[int, dict[str, Tensor]]]] = {}
+    owner: list[int] = []
+    first: list[int] = []
+    for row, tokens in enumerate(inputs["input_ids"].tolist()):
+        seen = next(images) if has_image[row] else {}
+        rivals = known.setdefault(tuple(tokens[start[row] : cut[row]]), [])
+        found = next((u for u, other in rivals if _equal(seen, other)), None)
+        if found is None:
+            found = len(first)
+            rivals.append((found, seen))
+            first.append(row)
+        owner.append(found)
+    return owner, first
+
+
+def _equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+    return all(torch.equal(value, other[key]) for key, value in one.items())
+
+
+def _slices(
+    model: VisionLanguageModel,
+    inputs: dict[str, Any],
+    keys: list[str],
+    start: Tensor,
+    end: Tensor,
+    rows: Tensor,
+) -> dict[str, Tensor]:
+    """Tokens from `start` to `end` of some rows, left-padded anew."""
+    rows = rows.to(start.device)
+    start, end = start[rows], end[rows]
+    width = int((end - start).max())
+    source = end[:, None] - torch.arange(width, 0, -1, device=end.device)
+    inside = source >= start[:, None]
+    source = source.clamp(min=0)
+    pad = {"input_ids": model.processor.tokenizer.pad_token_id or 0}
+    return {
+        key: inputs[key][rows].gather(1, source).masked_fill(~inside, pad.get(key, 0))
+        for key in keys
+    }
+
+
+def _images(
+    model: VisionLanguageModel, inputs: dict[str, Any], image: Tensor, rows: list[int]
+) -> dict[str, Tensor]:
+    """The images of some rows, one at most in each."""
+    has_image = image.any(1)
+    number = (has_image.cumsum(0) - 1).tolist()
+    images = model.image_inputs(inputs)
+    chosen = [images[number[row]] for row in rows if bool(has_image[row])]
+    return {key: torch.cat([one[key] for one in chosen]) for key in (chosen[0] if chosen else {})}
