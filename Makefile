@@ -1,5 +1,6 @@
 # make eval METHOD=var   evaluate a method beside the greedy baseline
 # make test              the tests           make check   lint, types, layout
+# make test-lowest       the tests on the lowest versions supported
 # make table             every method, into README    make bench   why the model hallucinates
 # make families          every method on a tiny model of every family, into docs/families.md
 # make world             train the embedded model anew     make matcher   and AGLA's matcher
@@ -15,9 +16,10 @@ JOBS   ?= 2
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+LOWEST := .venv-lowest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup eval leaderboard test test-slow check table families bench world matcher clean
+.PHONY: help setup eval leaderboard test test-lowest test-slow check table families bench world matcher clean
 
 help:
 	@sed -n 's/^# //p' $(firstword $(MAKEFILE_LIST))
@@ -38,6 +40,14 @@ leaderboard: setup
 
 test: setup
 	$(BIN)/python -m pytest -n $(JOBS) -m 'not slow'
+
+$(LOWEST)/.installed: pyproject.toml constraints-lowest.txt
+	$(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/pip install --quiet --disable-pip-version-check -c constraints-lowest.txt -e '.[dev]'
+	@touch $@
+
+test-lowest: $(LOWEST)/.installed
+	$(LOWEST)/bin/python -m pytest -n $(JOBS) -m 'not slow'
 
 test-slow: setup
 	$(BIN)/python -m pytest -m slow
@@ -69,4 +79,4 @@ matcher: setup
 	$(BIN)/python -m halluc.world.matcher --output halluc/world/matcher --work $(RUNS)/matcher --seed 0
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .staging
+	rm -rf $(VENV) $(LOWEST) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .staging

@@ -202,9 +202,18 @@ def _reason(error: Exception) -> str:
 
 
 def _device(device: str) -> str:
-    if device != "auto":
-        return device
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    """The device to load on.
+
+    Raises:
+        UserError: If it is not there.
+    """
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # the latter of builds without that backend
+        raise UserError(f"device={device} cannot be used here: {_reason(error)}") from error
+    return device
 
 
 def _dtype(dtype: str, device: str) -> torch.dtype | str:

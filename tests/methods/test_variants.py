@@ -81,7 +81,7 @@ def test_official_paint_never_boosts_the_prompt(model: VisionLanguageModel) -> N
 
 
 def test_all_rows_edit_the_image_too(model: VisionLanguageModel) -> None:
-    loose = {"rho": 1.0, "min_image_mass": 0.0, "tau": 1.5, "sink_dims": (3, 5)}
+    loose = {"rho": 1.0, "min_image_mass": 0.0, "tau": 1.0, "sink_dims": (3, 5)}
     found = [
         answer(model, build("var", model, rows=rows, **loose), asked(model, 0))[0]
         for rows in ("after_image", "all")

@@ -248,6 +248,12 @@ def test_options_are_checked_first(options: dict[str, str], reason: str) -> None
         load_model("nobody/nothing", **options)
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="here is a GPU")
+def test_a_device_that_is_not_there(whole: Path) -> None:
+    with pytest.raises(UserError, match=r"^device=cuda cannot be used here: .*CUDA"):
+        load_model(str(whole), device="cuda")
+
+
 def test_options_are_recorded_and_name_the_run(whole: Path, tmp_path: Path) -> None:
     runs = []
     for options in ({}, {"image_aspect": "pad"}, {"attn_implementation": "eager"}):
