@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from halluc.errors import UserError
 from halluc.samples import Answer, Sample
-from halluc.scoring import chair_families, coco, hub
+from halluc.scoring import chair_families, chair_files, coco, hub
 from halluc.scoring.benchmark import BenchmarkCard, benchmark
 from halluc.scoring.chair_benchmark import METRICS, ChairBenchmark, cut_unfinished
-from halluc.scoring.official import Row, rows, text_of, unique
+from halluc.scoring.sources import checksum, verify
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -49,7 +49,8 @@ class ChairCoco(ChairBenchmark):
     """Descriptions of up to 512 tokens, read by `pattern` (the original) or `wordnet`.
 
     Args:
-        folder: COCO's annotations (`instances_*.json`, `captions_*.json`, at any depth) and images.
+        folder: COCO's annotations (`instances_*.json`, `captions_*.json`, at any depth) and images;
+            of several pairs of them val2014 is asked about.
         tables: The vocabulary, see `halluc.scoring.chair_families.load_tables`; None fetches it.
     """
 
@@ -87,8 +88,9 @@ class ChairCoco(ChairBenchmark):
 
         if self.folder is None:
             raise UserError(f"{self.name}: give a folder with COCO's annotations and images")
-        instances = coco.load(_annotations(self.folder, "instances"))
-        captions = coco.load(_annotations(self.folder, "captions"))
+        paths = [chair_files.val2014(found) for found in chair_files.annotation_files(self.folder)]
+        verify("chair_coco", {path.name: checksum(path) for path in paths})
+        instances, captions = (coco.load(path) for path in paths)
         ids = sorted(instances.getImgIds())
         drawn = random.Random("chair_coco").sample(ids, min(self.images, len(ids)))[:limit]
         images = hub.ImageFolder(self.folder)
@@ -117,20 +119,16 @@ class ChairCoco(ChairBenchmark):
             UserError: If an image is unknown, which published scorers take for an empty one, or
                 captioned twice, or has no caption.
         """
-        captions = _captions(files.answers)
         path = files.require("ground_truth", "objects per image, or COCO's annotations")
-        truth = truth_of(path)
+        truth = chair_files.read_truth(path)
+        if path.is_file():
+            self.notes.append(f"ground truth is {path.name}'s: it has to be of the same family")
         beside = path.parent / "chair_tables.json"
         if self._tables is None and beside.is_file():
             self._tables = beside
-        given = [(row.where, _image(row["image_id"])) for row in captions]
-        for where, id in given:
-            if id not in truth:
-                raise UserError(f"{where}: image {id} is not in {files.ground_truth}")
-        unique(given)
         return [
-            Answer(id, id, "all", "", truth[id], text=row.text("caption"))
-            for row, (_, id) in zip(captions, given, strict=True)
+            Answer(id, id, "all", "", truth[id], text=caption)
+            for id, caption in chair_files.read_captions(files.answers, truth, path)
         ]
 
     def official(self, totals: Mapping[str, float]) -> dict[str, float]:
@@ -181,47 +179,3 @@ class ChairCoco64(ChairCoco):
     def caption(self, answer: Answer) -> str:
         """The answer without its unfinished last sentence."""
         return cut_unfinished(answer.text)
-
-
-def _annotations(folder: Path, kind: str) -> Path:
-    found = sorted(folder.rglob(f"{kind}_*.json"))
-    if len(found) != 1:
-        names = ", ".join(path.name for path in found) or "none"
-        raise UserError(f"{folder}: needs exactly one {kind}_*.json below it, has {names}")
-    return found[0]
-
-
-def _captions(path: Path) -> list[Row]:
-    """Caption records: one each, or all under "imgToEval" as coco-caption writes them."""
-    found = rows(path)
-    if len(found) == 1 and "imgToEval" in found[0].fields:
-        return [Row(f"{path} image {id}", record) for id, record in found[0]["imgToEval"].items()]
-    return found
-
-
-def _image(id: Any) -> str:
-    """An image id as a string of digits: 139, "139" and "COCO_val2014_000000000139.jpg" alike."""
-    digits = str(id).rsplit("_", 1)[-1].split(".")[0]
-    return str(int(digits)) if digits.isdigit() else str(id)
-
-
-def truth_of(path: Path) -> dict[str, dict[str, list[str]]]:
-    """Read targets by image id, from objects per image or from a folder of COCO's annotations.
-
-    Raises:
-        UserError: If the path is neither.
-    """
-    import json
-
-    if path.is_dir():
-        instances = coco.load(_annotations(path, "instances"))
-        captions = coco.load(_annotations(path, "captions"))
-        named, said = coco.objects(instances), coco.captions(captions)
-        return {str(id): {"categories": named[id], "captions": said[id]} for id in named}
-    try:
-        sets = json.loads(text_of(path))
-    except ValueError as error:
-        raise UserError(f"{path}: not JSON ({error})") from None
-    if not isinstance(sets, dict) or not all(isinstance(names, list) for names in sets.values()):
-        raise UserError(f"{path}: needs to be a JSON object of image ids and lists of objects")
-    return {_image(id): {"objects": names} for id, names in sets.items()}

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
+from halluc.errors import UserError
 from halluc.samples import Answer, Sample
 from halluc.scoring import hub
 from halluc.scoring.benchmark import BenchmarkCard, Metric, benchmark
-from halluc.scoring.official import rows, unique
 from halluc.scoring.pope_files import label_of
 from halluc.scoring.rates import ratio
+from halluc.scoring.records import Row, json_of, rows, unique
+from halluc.scoring.sources import checksum, verify
 from halluc.scoring.yes_no import Protocol, parse_substring
 from halluc.scoring.yes_no_benchmark import YesNoBenchmark
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
@@ -25,15 +28,24 @@ if TYPE_CHECKING:
 
 REPO = "YanNeu/DASH-B"
 READERS = {"official": Protocol(parse_substring, "wrong", f"{REPO} src/eval_utils.py")}
+PROMPT = "Can you see a {} in this image? Please answer only with yes or no."
+FILE = "dash_benchmark_{}.json"
+LABELS = {"neg": "no", "pos": "yes"}
 
 
 @benchmark("dash_b")
 class DashB(YesNoBenchmark):
-    """2682 images of 70 objects, half of them without the object; an unreadable answer is wrong."""
+    """2682 images of 70 objects, half of them without the object; an unreadable answer is wrong.
+
+    Args:
+        folder: The authors' `images` (or a folder above it): dash_benchmark_neg.json and _pos.json,
+            neg and pos with a folder a source and one an object below; None reads the hub.
+    """
 
     groups = ("all",)
     readers = READERS
     protocols = ("official",)
+    questions: ClassVar[int] = 2682
     dataset = hub.Dataset(
         REPO, {"test": "data/test-*"}, ("img_id", "question_id", "object", "question", "answer")
     )
@@ -54,35 +66,64 @@ class DashB(YesNoBenchmark):
     )
 
     def samples(self, limit: int | None = None) -> Iterator[Sample]:
-        """Yield the question of each of the first `limit` images."""
+        """Yield the questions about each of the first `limit` images.
+
+        Raises:
+            UserError: If files or images are missing, or have changed since they were first used.
+        """
+        by_image: dict[str, list[Sample]] = {}
+        for sample in self._hub() if self.folder is None else self._files(self.folder):
+            by_image.setdefault(sample.image_id, []).append(sample)
+        for samples in list(by_image.values())[:limit]:
+            yield from samples
+
+    def _hub(self) -> Iterator[Sample]:
         table = self.dataset.load("test")
-        for number, row in enumerate(table.rows[:limit]):
+        for number, fields in enumerate(table.rows):
+            row = Row(f"{REPO} row {number}", fields)
             yield Sample(
-                id=f"{row['question_id']}",
+                id=str(row["question_id"]),
                 image_id=str(row["img_id"]),
-                prompt=row["question"],
+                prompt=row.text("question"),
                 load_image=partial(table.image, number),
-                target=str(row["answer"]).lower(),
+                target=label_of(row, "answer"),
             )
+
+    def _files(self, folder: Path) -> Iterator[Sample]:
+        found = {part: sorted(folder.rglob(FILE.format(part))) for part in LABELS}
+        if missing := [part for part, paths in found.items() if not paths]:
+            raise UserError(f"{folder}: has no {FILE.format(missing[0])} below it")
+        verify("dash_b", {paths[0].name: checksum(paths[0]) for paths in found.values()})
+        images, number = hub.ImageFolder(folder), 0
+        for part, (path, *_) in found.items():
+            for source, name, file in _listed(path):
+                place = f"{part}/{source}/{name}/{file}"
+                images.find(place, str(path))
+                yield Sample(
+                    id=str(number),
+                    image_id=file,
+                    prompt=PROMPT.format(name),
+                    load_image=partial(images.open, place),
+                    target=LABELS[part],
+                )
+                number += 1
 
     def read_official(self, files: OfficialFiles) -> list[Answer]:
         """Read the authors' JSON list of img_id, object_name, gt and response.
 
         Raises:
-            UserError: If an image is asked about the same object twice, or a gt is no yes or no.
+            UserError: If an image is asked about the same object twice, a gt is no yes or no, or
+                the list is not whole.
         """
         given = rows(files.answers)
-        unique([(row.where, (row["img_id"], row["object_name"])) for row in given])
-        if len(given) != 2682:
-            self.notes.append(f"{len(given)} of 2682 questions")
-        answers = []
-        for number, row in enumerate(given):
-            row.fields["label"] = row["gt"]
-            answers.append(
-                Answer(f"{number:04d}", str(row["img_id"]), "all", str(row["object_name"]),
-                       label_of(row), text=row.text("response"))
-            )  # fmt: skip
-        return answers
+        unique([(row.where, (row.id("img_id"), row.text("object_name"))) for row in given])
+        if len(given) != self.questions:
+            raise UserError(f"{given[-1].where}: is answer {len(given)} of {self.questions}")
+        return [
+            Answer(f"{number:04d}", str(row["img_id"]), "all", str(row["object_name"]),
+                   label_of(row, "gt"), text=row.text("response"))
+            for number, row in enumerate(given)
+        ]  # fmt: skip
 
     def metrics(self, totals: Totals) -> dict[str, NDArray[np.float64]]:
         """Accuracy, the two rates and their harmonic mean."""
@@ -99,3 +140,12 @@ class DashB(YesNoBenchmark):
         """Name the metrics as eval_utils.py does, as fractions."""
         names = {"accuracy": "ACC", "tnr": "TNR", "tpr": "TPR", "harmonic_mean": "Harmonic Mean"}
         return {names[name]: value / 100 for name, value in super().official(totals).items()}
+
+
+def _listed(path: Path) -> Iterator[tuple[str, str, str]]:
+    """Source, object and image file of every question."""
+    for source, objects in json_of(path, dict).items():
+        if not isinstance(objects, dict):
+            raise UserError(f"{path}: {source!r} is no JSON object of objects and image files")
+        row = Row(f"{path}, {source}", objects)
+        yield from ((source, name, file) for name in objects for file in row.texts(name))

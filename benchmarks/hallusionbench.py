@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,7 @@ from halluc.samples import Answer, Sample
 from halluc.scoring import hallusion, hub
 from halluc.scoring.benchmark import BenchmarkCard, Metric, benchmark
 from halluc.scoring.judged_benchmark import JudgedBenchmark
-from halluc.scoring.official import rows, unique
+from halluc.scoring.records import Row, rows, unique
 from halluc.scoring.sources import checksum, verify
 
 if TYPE_CHECKING:
@@ -22,11 +21,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from halluc.scoring.benchmark import Totals
-    from halluc.scoring.official import OfficialFiles, Row
+    from halluc.scoring.official import OfficialFiles
 
 PLACE = ("category", "subcategory", "set_id", "figure_id", "question_id")
 FIELDS = (*PLACE, "visual_input", "question", "gt_answer", "gt_answer_details")
-QUESTIONS = 1129
+REVISION = "cd417161857aefb23d878d42cf1bb53aa9dd646f"
+QUESTIONS, WITH_FIGURE = 1129, 951
+CODES = {"category": ("VD", "VS"), "visual_input": ("0", "1", "2"), "gt_answer": ("0", "1")}
+VERDICTS = {"verdict": ("gpt4v_output_gpt_check", ("0", "1", "2")), "same": ("same", ("0", "1"))}
+"""What an answers file may bring of a judge's: our name for it, and the authors' with its codes."""
 BIAS = ("Yes/No Bias (Pct Diff)", "Yes/No Bias (FP Ratio)")
 METRICS = (
     *(Metric(name, headline=True) for name in ("qAcc", "fAcc", "aAcc")),
@@ -54,7 +57,9 @@ class HallusionBench(JudgedBenchmark):
     """
 
     protocols = ("rules", "official")
-    dataset = hub.Dataset("lmms-lab/HallusionBench", {"image": "data/image-*.parquet"}, FIELDS)
+    dataset = hub.Dataset(
+        "lmms-lab/HallusionBench", {"image": "data/image-*.parquet"}, FIELDS, REVISION
+    )
     card = BenchmarkCard(
         title="HallusionBench",
         paper="https://arxiv.org/abs/2310.14566",
@@ -63,6 +68,7 @@ class HallusionBench(JudgedBenchmark):
         metrics=METRICS,
         citation="Guan et al., HallusionBench, CVPR 2024",
         dataset="lmms-lab/HallusionBench",
+        revision=REVISION,
     )
 
     def samples(self, limit: int | None = None) -> Iterator[Sample]:
@@ -101,24 +107,32 @@ class HallusionBench(JudgedBenchmark):
     def _hub(self) -> Iterator[tuple[dict[str, str], Any]]:
         table = self.dataset.load("image")
         for number, row in enumerate(table.rows):
-            yield {name: str(row[name]) for name in FIELDS}, partial(table.image, number)
+            where = f"{self.dataset.repo} row {number}"
+            yield _record(Row(where, row)), partial(table.image, number)
 
     def read_official(self, files: OfficialFiles) -> list[Answer]:
         """Read the authors' list of records with "model_prediction" in each.
 
+        All questions must be answered, or all that have a figure.
+
         Args:
-            files: With `labels`, HallusionBench.json, every question must be answered.
+            files: With `labels`, the questions asked, as in HallusionBench.json.
 
         Raises:
             UserError: If a question is unknown, answered twice, missing or has another truth.
         """
         given = rows(files.answers)
-        unique([(row.where, "/".join(str(row[name]) for name in PLACE)) for row in given])
+        unique([(row.where, _id(row)) for row in given])
         answers = [_answer(row) for row in given]
+        figures = all(answer.target["visual_input"] != "0" for answer in answers)
         if files.labels is not None:
-            _compare(answers, [row.where for row in given], files.require("labels", ""))
-        elif len(given) != QUESTIONS:
-            self.notes.append(f"{len(given)} of {QUESTIONS} questions")
+            path = files.require("labels", "")
+            _compare(answers, given, path, figures)
+        elif len(given) != (WITH_FIGURE if figures else QUESTIONS):
+            raise UserError(
+                f"{given[-1].where}: is answer {len(given)} of {QUESTIONS}, or of {WITH_FIGURE} "
+                "with a figure; --labels would name others"
+            )
         return answers
 
     def cluster(self, answer: Answer) -> str:
@@ -134,6 +148,10 @@ class HallusionBench(JudgedBenchmark):
         return hallusion.verdict(
             self.ask(hallusion.CORRECT.format(**answer.target, answer=answer.text))
         )
+
+    def label(self, answer: Answer) -> str | None:
+        """The right answer."""
+        return "yes" if answer.target["gt_answer"] == "1" else "no"
 
     def tally(self, answers: Sequence[Answer]) -> dict[str, float]:
         """Count questions, pairs and figures of a set."""
@@ -183,34 +201,43 @@ class HallusionBench(JudgedBenchmark):
 
 
 def _record(row: Row) -> dict[str, str]:
-    record = {name: str(row[name]) for name in FIELDS}
-    if record["gt_answer"] not in {"0", "1"}:
-        raise UserError(f"{row.where}: gt_answer {record['gt_answer']!r} is neither 0 nor 1")
+    record = {name: str(row.id(name)) for name in FIELDS}
+    for name, codes in CODES.items():
+        if record[name] not in codes:
+            raise UserError(f"{row.where}: {name} {record[name]!r} is none of {', '.join(codes)}")
     return record
 
 
 def _answer(row: Row) -> Answer:
     target = _record(row)
-    for name, source in (("verdict", "gpt4v_output_gpt_check"), ("same", "same")):
+    for name, (source, codes) in VERDICTS.items():
         if source in row.fields:
             target[name] = str(row[source])
+            if target[name] not in codes:
+                raise UserError(
+                    f"{row.where}: {source} {target[name]!r} is none of {', '.join(codes)}"
+                )
     id = "/".join(target[name] for name in PLACE)
     figure = "/".join(target[name] for name in PLACE[:4])
     text = row.text("model_prediction")
     return Answer(id, figure, target["category"], target["question"], target, text=text)
 
 
-def _compare(answers: Sequence[Answer], where: Sequence[str], path: Path) -> None:
-    truth: Mapping[str, Row] = {
-        "/".join(str(row[name]) for name in PLACE): row for row in rows(path)
-    }
-    for answer, line in zip(answers, where, strict=True):
+def _id(row: Row) -> str:
+    return "/".join(str(row[name]) for name in PLACE)
+
+
+def _compare(answers: Sequence[Answer], given: Sequence[Row], path: Path, figures: bool) -> None:
+    asked = rows(path)
+    unique([(row.where, _id(row)) for row in asked])
+    truth = {_id(row): row for row in asked if not figures or str(row["visual_input"]) != "0"}
+    for answer, row in zip(answers, given, strict=True):
         if answer.id not in truth:
-            raise UserError(f"{line}: question {answer.id} is not in {path}")
+            raise UserError(f"{row.where}: question {answer.id} is not in {path}")
         if str(truth[answer.id]["gt_answer"]) != answer.target["gt_answer"]:
-            raise UserError(f"{line}: question {answer.id} has another gt_answer than {path}")
-    counts = Counter(answer.id for answer in answers)
-    missing = [id for id in truth if id not in counts]
+            raise UserError(f"{row.where}: question {answer.id} has another gt_answer than {path}")
+    answered = {answer.id for answer in answers}
+    missing = [id for id in truth if id not in answered]
     if missing:
         raise UserError(
             f"{len(answers)} answers to {len(truth)} questions: {missing[0]} "

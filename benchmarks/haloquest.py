@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from halluc.errors import UserError
 from halluc.samples import Answer, Sample
 from halluc.scoring import hub
 from halluc.scoring.benchmark import BenchmarkCard, Metric, benchmark
 from halluc.scoring.judged_benchmark import JudgedBenchmark
-from halluc.scoring.official import rows, text_of, unique
 from halluc.scoring.rates import ratio
-from halluc.scoring.sources import checksum, verify
+from halluc.scoring.records import by_id, rows, table, unique
+from halluc.scoring.sources import checksum, fetch, verify
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -25,12 +24,17 @@ if TYPE_CHECKING:
 
     from halluc.scoring.benchmark import Totals
     from halluc.scoring.official import OfficialFiles
+    from halluc.scoring.records import Row
 
+COMMIT = "2f643ebb77aeae40f4c5323db38f99f0dc257cf5"
 FILE = "haloquest-eval.csv"
-GROUPS = ("false premises", "insufficient context", "visually challenging")
+PUBLISHED = f"https://raw.githubusercontent.com/google/haloquest/{COMMIT}/{FILE}"
+SHA256 = "6c88c8d6eb6d0a98881ec3e50ae52b5919247b53a47b7c723819603621b838b4"
+GROUPS = ("false premises", "insufficient context", "visual challenge")
 COLUMNS = ("image_name", "hallucination type", "question", "groundtruth responses")
 ASK = """Is the response to the question consistent with any of the reference answers? The image \
-is not shown. Reply with one word, yes or no.
+is not shown. It is not if it declines to answer, counts otherwise than they do, or says no more \
+than yes, no or nothing of a thing that they say is not there. Reply with one word, yes or no.
 
 Question: {question}
 Reference answers: {truth}
@@ -42,10 +46,10 @@ Reply:"""
 class HaloQuest(JudgedBenchmark):
     """608 questions; a judge compares each answer with the reference answers.
 
-    The authors' Auto-Eval asks Gemini; the wording put to the judge here is ours.
+    The authors' Auto-Eval asks Gemini; the wording put to the judge here is ours, by its rules.
 
     Args:
-        folder: haloquest-eval.csv and the images by name.
+        folder: The images by name, and haloquest-eval.csv, which is fetched where it is missing.
     """
 
     card = BenchmarkCard(
@@ -59,7 +63,8 @@ class HaloQuest(JudgedBenchmark):
         ),
         citation="Wang et al., HaloQuest: A Visual Hallucination Dataset for Advancing Multimodal "
         "Reasoning, ECCV 2024",
-        dataset="google/haloquest on GitHub",
+        dataset="google/haloquest on GitHub; images by the addresses in its table",
+        revision=COMMIT,
     )
 
     def samples(self, limit: int | None = None) -> Iterator[Sample]:
@@ -69,12 +74,17 @@ class HaloQuest(JudgedBenchmark):
             UserError: If files or images are missing, or have changed since they were first used.
         """
         if self.folder is None:
-            raise UserError(f"haloquest: give a folder with {FILE} and the images")
+            raise UserError("haloquest: give a folder with the images")
         images = hub.ImageFolder(self.folder)
         by_image: dict[str, list[Sample]] = {}
-        for number, row in _questions(self.folder / FILE).items():
+        path = self.folder / FILE
+        if path.is_file():
+            verify("haloquest", {FILE: checksum(path)})
+        else:
+            path = fetch(PUBLISHED, SHA256)
+        for number, row in _questions(path).items():
             name = row["image_name"]
-            images.find(name, f"{FILE}, row {number}")
+            images.find(name, row.where)
             by_image.setdefault(name, []).append(
                 Sample(
                     id=f"{number:04d}",
@@ -86,27 +96,22 @@ class HaloQuest(JudgedBenchmark):
                     max_new_tokens=128,
                 )
             )
-        verify("haloquest", {FILE: checksum(self.folder / FILE)})
         for samples in list(by_image.values())[:limit]:
             yield from samples
 
     def read_official(self, files: OfficialFiles) -> list[Answer]:
-        """Read JSON lines of id (the table's first column) and response, with `--labels` the table.
+        """Read JSON lines of id (the table's first column) and response.
+
+        Args:
+            files: With `labels`, the table; without, it is fetched.
 
         Raises:
             UserError: If an id is unknown, answered twice or missing.
         """
-        path = files.require("labels", f"HaloQuest's {FILE}")
+        path = files.require("labels", "") if files.labels else fetch(PUBLISHED, SHA256)
         questions = _questions(path)
-        given = rows(files.answers)
-        unique([(row.where, int(row["id"])) for row in given])
-        for row in given:
-            if int(row["id"]) not in questions:
-                raise UserError(f"{row.where}: id {row['id']!r} is not in {path}")
-        missing = sorted(set(questions) - {int(row["id"]) for row in given})
-        if missing:
-            raise UserError(f"{files.answers}: id {missing[0]} has no answer; truncated?")
-        return [_answer(int(row["id"]), row.text("response"), questions) for row in given]
+        given = by_id(rows(files.answers), "id", questions)
+        return [_answer(id, row.text("response"), questions[id]) for id, row in given.items()]
 
     def predict(self, answer: Answer) -> str | None:
         """The judge's "yes" or "no"; None if the reply is neither."""
@@ -132,15 +137,16 @@ class HaloQuest(JudgedBenchmark):
         }
 
 
-def _questions(path: Path) -> dict[int, dict[str, Any]]:
-    table = list(csv.DictReader(text_of(path).splitlines(keepends=True)))
-    missing = [name for name in COLUMNS if not table or name not in table[0]]
-    if missing:
-        raise UserError(f"{path}: has no column {missing[0]!r}")
-    return {int(row.get("", number)): row for number, row in enumerate(table)}
+def _questions(path: Path) -> dict[int, Row]:
+    """The table's rows by its first column, which has no name."""
+    found = table(path, ("", *COLUMNS))
+    place = unique([(row.where, row.number("")) for row in found])
+    for row in found:
+        if row["hallucination type"] not in GROUPS:
+            raise UserError(f"{row.where}: hallucination type {row['hallucination type']!r}")
+    return {id: found[number] for id, number in place.items()}
 
 
-def _answer(id: int, text: str, questions: dict[int, dict[str, Any]]) -> Answer:
-    row = questions[id]
+def _answer(id: int, text: str, row: Row) -> Answer:
     return Answer(f"{id:04d}", row["image_name"], row["hallucination type"], row["question"],
                   row["groundtruth responses"], text=text)  # fmt: skip

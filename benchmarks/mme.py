@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from halluc.scoring.benchmark import BenchmarkCard, benchmark
 from halluc.scoring.mme import COGNITION, HALLUCINATION, PERCEPTION
-from halluc.scoring.mme_benchmark import MmePhotographs, score_metrics
+from halluc.scoring.mme_benchmark import REPO, REVISION, MmePhotographs, score_metrics
 
 PAPER = "https://arxiv.org/abs/2306.13394"
 LICENCE = "academic use; images on request"
@@ -29,7 +29,8 @@ class Mme(MmePhotographs):
         task="yes_no",
         metrics=score_metrics((*PERCEPTION, *COGNITION), ("perception", "cognition")),
         citation=CITATION,
-        dataset="lmms-lab/MME",
+        dataset=REPO,
+        revision=REVISION,
     )
 
 
@@ -46,5 +47,6 @@ class MmeHallucination(MmePhotographs):
         task="yes_no",
         metrics=score_metrics(HALLUCINATION),
         citation=CITATION,
-        dataset="lmms-lab/MME",
+        dataset=REPO,
+        revision=REVISION,
     )

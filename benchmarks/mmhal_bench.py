@@ -11,8 +11,8 @@ from halluc.samples import Answer, Sample
 from halluc.scoring import hub
 from halluc.scoring.benchmark import BenchmarkCard, Metric, benchmark
 from halluc.scoring.judged_benchmark import JudgedBenchmark
-from halluc.scoring.official import rows, unique
 from halluc.scoring.rates import ratio
+from halluc.scoring.records import rows, unique
 from halluc.scoring.sources import checksum, verify
 
 if TYPE_CHECKING:
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from halluc.scoring.benchmark import Totals
-    from halluc.scoring.official import OfficialFiles, Row
+    from halluc.scoring.official import OfficialFiles
+    from halluc.scoring.records import Row
 
 TYPES = (
     "attribute", "adversarial", "comparison", "counting", "relation", "environment", "holistic",
@@ -30,6 +31,8 @@ TYPES = (
 )  # fmt: skip
 """Question types, in the order of the file, which repeats every eight questions."""
 QUESTIONS = 96
+REPO = "Shengcao1006/MMHal-Bench"
+REVISION = "f5f49a938f45ed99e235b8519ba28f76832a2add"
 FILE = "response_template.json"
 HALLUCINATES = 3
 """Ratings below this count as hallucination."""
@@ -63,7 +66,7 @@ class MmhalBench(JudgedBenchmark):
 
     Args:
         folder: response_template.json (or mmhal-bench_answer_template.json) and images, named
-            `<image_id>` or as the address in image_src ends.
+            `<image_id>` or as the address in image_src ends; None reads the hub.
     """
 
     card = BenchmarkCard(
@@ -77,7 +80,8 @@ class MmhalBench(JudgedBenchmark):
             *(Metric(f"{name}/score") for name in TYPES),
         ),
         citation="Sun et al., Aligning Large Multimodal Models with Factually Augmented RLHF, 2023",
-        dataset="Shengcao1006/MMHal-Bench",
+        dataset=REPO,
+        revision=REVISION,
     )
 
     def samples(self, limit: int | None = None) -> Iterator[Sample]:
@@ -86,25 +90,25 @@ class MmhalBench(JudgedBenchmark):
         Raises:
             UserError: If files or images are missing, or have changed since they were first used.
         """
-        if self.folder is None:
-            raise UserError(f"mmhal_bench: give a folder with {FILE} and the images")
-        found = sorted([*self.folder.glob(FILE), *self.folder.glob("mmhal-bench_*template.json")])
+        folder = self.folder or hub.fetch_folder(REPO, (FILE, "images/*"), REVISION)
+        found = sorted([*folder.glob(FILE), *folder.glob("mmhal-bench_*template.json")])
         if not found:
-            raise UserError(f"{self.folder}: has no {FILE}")
-        verify("mmhal_bench", {found[0].name: checksum(found[0])})
-        images = hub.ImageFolder(self.folder)
+            raise UserError(f"{folder}: has no {FILE}")
+        if self.folder is not None:
+            verify("mmhal_bench", {found[0].name: checksum(found[0])})
+        images = hub.ImageFolder(folder)
         stems = images.stems()
         for number, row in list(enumerate(rows(found[0])))[:limit]:
-            source = str(row["image_src"]).rsplit("/", 1)[-1]
-            name = stems.get(str(row["image_id"]), source)
+            source = row.text("image_src").rsplit("/", 1)[-1]
+            name = stems.get(row.text("image_id"), source)
             images.find(name, row.where)
             yield Sample(
                 id=f"{number:02d}",
-                image_id=str(row["image_id"]),
-                prompt=row["question"],
+                image_id=row.text("image_id"),
+                prompt=row.text("question"),
                 load_image=partial(images.open, name),
                 target=_target(row),
-                group=TYPES[number % len(TYPES)],
+                group=_type(row, number),
                 max_new_tokens=512,
             )
 
@@ -112,15 +116,15 @@ class MmhalBench(JudgedBenchmark):
         """Read the authors' JSON list of 96 records with "model_answer" in each.
 
         Raises:
-            UserError: If it has another length, or asks one question of an image twice.
+            UserError: If it has another length or order, or asks one question of an image twice.
         """
         given = rows(files.answers)
-        unique([(row.where, (row["image_id"], row["question"])) for row in given])
+        unique([(row.where, (row.text("image_id"), row.text("question"))) for row in given])
         if len(given) != QUESTIONS:
             raise UserError(f"{files.answers}: {len(given)} answers, MMHal-Bench has {QUESTIONS}")
         return [
-            Answer(f"{number:02d}", str(row["image_id"]), TYPES[number % len(TYPES)],
-                   str(row["question"]), _target(row), text=row.text("model_answer"))
+            Answer(f"{number:02d}", row.text("image_id"), _type(row, number),
+                   row.text("question"), _target(row), text=row.text("model_answer"))
             for number, row in enumerate(given)
         ]  # fmt: skip
 
@@ -168,4 +172,14 @@ def rating(reply: str) -> int | None:
 
 
 def _target(row: Row) -> dict[str, Any]:
-    return {"contents": list(row["image_content"]), "answer": str(row["gt_answer"])}
+    return {"contents": row.texts("image_content"), "answer": row.text("gt_answer")}
+
+
+def _type(row: Row, number: int) -> str:
+    """The type that stands at this place of the file; the authors look at nothing else."""
+    expected = TYPES[number % len(TYPES)]
+    if row.text("question_type") != expected:
+        raise UserError(
+            f"{row.where}: is of type {row['question_type']!r}, {expected!r} is due; reordered?"
+        )
+    return expected

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from functools import partial
 from typing import TYPE_CHECKING
@@ -12,8 +11,8 @@ from halluc.samples import Answer, Sample
 from halluc.scoring import hub
 from halluc.scoring.benchmark import BenchmarkCard, Metric, benchmark
 from halluc.scoring.judged_benchmark import JudgedBenchmark
-from halluc.scoring.official import align, rows, text_of
 from halluc.scoring.rates import ratio
+from halluc.scoring.records import align, rows, table
 from halluc.scoring.sources import checksum, verify
 
 if TYPE_CHECKING:
@@ -24,8 +23,14 @@ if TYPE_CHECKING:
 
     from halluc.scoring.benchmark import Totals
     from halluc.scoring.official import OfficialFiles
+    from halluc.scoring.records import Row
 
 REPO = "MMVP/MMVP"
+REVISION = "37eafecab8a3940c50c2ade5b36de69dbc99a8cf"
+FILE = "Questions.csv"
+IMAGES = "MMVP Images"
+COLUMNS = ("Question", "Options", "Correct Answer")
+CHOICES = re.compile(r"\(a\)\s*(.+?)\s*\(b\)\s*(.+?)\s*$", re.IGNORECASE | re.DOTALL)
 MISLABELLED = (99, 100, 279, 280)
 """Rows, from 1, whose labels lmms-eval corrects."""
 ASK = (
@@ -58,6 +63,7 @@ class Mmvp(JudgedBenchmark):
         citation="Tong et al., Eyes Wide Shut? Exploring the Visual Shortcomings of Multimodal "
         "LLMs, CVPR 2024",
         dataset=REPO,
+        revision=REVISION,
     )
 
     def samples(self, limit: int | None = None) -> Iterator[Sample]:
@@ -66,28 +72,23 @@ class Mmvp(JudgedBenchmark):
         Raises:
             UserError: If files or images are missing, or have changed since they were first used.
         """
-        table, images = self._files()
-        for number, row in enumerate(table[: None if limit is None else limit + limit % 2], 1):
-            name = f"{number}.jpg"
-            images.find(name)
+        folder = self.folder
+        if folder is None:
+            folder = hub.fetch_folder(REPO, (FILE, f"{IMAGES}/*.jpg"), REVISION)
+        else:
+            verify("mmvp", {FILE: checksum(folder / FILE)})
+        questions, images = table(folder / FILE, COLUMNS), hub.ImageFolder(folder)
+        for number, row in enumerate(questions[: None if limit is None else limit + limit % 2], 1):
+            name = f"{IMAGES}/{number}.jpg"
+            images.find(name, row.where)
             yield Sample(
                 id=f"{number:03d}",
-                image_id=name,
-                prompt=f"{row['Question']} {row['Options']}",
+                image_id=f"{number}.jpg",
+                prompt=f"{row['Question']} {_options(row, 'Options')}",
                 load_image=partial(images.open, name),
-                target={"options": row["Options"], "answer": row["Correct Answer"].strip()},
+                target={"options": row["Options"], "answer": _letter(row, "Correct Answer")},
                 max_new_tokens=64,
             )
-
-    def _files(self) -> tuple[list[dict[str, str]], hub.ImageFolder]:
-        if self.folder is None:
-            paths = hub.fetch_files(REPO, ("Questions.csv", "MMVP Images/*.jpg"))
-            folder = next(path.parent for path in paths if path.name == "Questions.csv")
-        else:
-            folder = self.folder
-            verify("mmvp", {"Questions.csv": checksum(folder / "Questions.csv")})
-        table = list(csv.DictReader(text_of(folder / "Questions.csv").splitlines()))
-        return table, hub.ImageFolder(folder)
 
     def read_official(self, files: OfficialFiles) -> list[Answer]:
         """Read JSON lines of question_id, prompt, answer and response.
@@ -96,18 +97,18 @@ class Mmvp(JudgedBenchmark):
             UserError: If a question is missing, out of order or answered twice.
         """
         given = rows(files.answers)
-        align([(r.where, int(r["question_id"])) for r in given],
+        align([(row.where, row.number("question_id")) for row in given],
               [("MMVP", number) for number in range(1, 301)])  # fmt: skip
         return [
             Answer(
-                id=f"{int(row['question_id']):03d}",
-                image_id=f"{row['question_id']}.jpg",
+                id=f"{number:03d}",
+                image_id=f"{number}.jpg",
                 group="all",
-                prompt=str(row["prompt"]),
-                target={"options": str(row["prompt"]), "answer": str(row["answer"]).strip()},
+                prompt=row.text("prompt"),
+                target={"options": _options(row, "prompt"), "answer": _letter(row, "answer")},
                 text=row.text("response"),
             )
-            for row in given
+            for number, row in enumerate(given, 1)
         ]
 
     def cluster(self, answer: Answer) -> str:
@@ -132,7 +133,7 @@ class Mmvp(JudgedBenchmark):
     def _right(self, answer: Answer) -> bool:
         if self.protocol == "official":
             return bool(answer.prediction == "yes")
-        truth = str(answer.target["answer"]).lower()
+        truth = str(answer.target["answer"])
         if self.protocol == "lmms-eval" and int(answer.id) in MISLABELLED:
             truth = {"(a)": "(b)", "(b)": "(a)"}[truth]
         return bool(answer.prediction == truth)
@@ -145,18 +146,28 @@ class Mmvp(JudgedBenchmark):
         }
 
 
+def _letter(row: Row, name: str) -> str:
+    letter = row.text(name).strip().lower()
+    if letter not in {"(a)", "(b)"}:
+        raise UserError(f"{row.where}: {name} {letter!r} is neither (a) nor (b)")
+    return letter
+
+
+def _options(row: Row, name: str) -> str:
+    if not CHOICES.search(text := row.text(name)):
+        raise UserError(f"{row.where}: {name} {text!r} does not end in '(a) ... (b) ...'")
+    return text
+
+
 def option(text: str, options: str) -> str | None:
     """Read which option an answer names: its letter, or else its words; None if both or neither.
 
     Args:
         options: Ends in "(a) Open (b) Closed".
-
-    Raises:
-        UserError: If the options are not of that form.
     """
-    found = re.search(r"\(a\)\s*(.+?)\s*\(b\)\s*(.+?)\s*$", options, re.IGNORECASE | re.DOTALL)
+    found = CHOICES.search(options)
     if found is None:
-        raise UserError(f"MMVP: options {options!r} are not '(a) ... (b) ...'")
+        return None
     text = text.strip().lower()
     letters = set(re.findall(r"\(([ab])\)", text)) or set(re.findall(r"^([ab])(?:[.):]|$)", text))
     words = {"a": found[1].lower(), "b": found[2].lower()}

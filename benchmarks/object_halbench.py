@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import base64
-import io
 import json
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any
+from itertools import groupby
+from typing import TYPE_CHECKING, ClassVar
 
-from halluc.benchmarks.chair_coco import truth_of
 from halluc.errors import UserError
 from halluc.samples import Answer, Sample
 from halluc.scoring import english
 from halluc.scoring.benchmark import BenchmarkCard, Metric, benchmark
 from halluc.scoring.chair import Reader, Tables
 from halluc.scoring.chair_families import load_tables, noun_words
+from halluc.scoring.chair_files import annotation_files, read_truth
 from halluc.scoring.judged_benchmark import JudgedBenchmark
-from halluc.scoring.official import rows
 from halluc.scoring.rates import ratio
+from halluc.scoring.records import rows, unique
+from halluc.scoring.sources import checksum, verify
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -43,7 +44,7 @@ ASK = (
 
 @benchmark("object_halbench")
 class ObjectHalBench(JudgedBenchmark):
-    """300 images, several prompts each; a judge lists the objects, CHAIR's vocabulary maps them.
+    """300 questions on COCO images; a judge lists the objects, CHAIR's vocabulary maps them.
 
     Nouns are tagged by NLTK and not by spaCy's transformer, and the judge is whichever is given.
 
@@ -52,6 +53,7 @@ class ObjectHalBench(JudgedBenchmark):
         tables: As for `chair_coco`; items are stripped here, and four synonyms added.
     """
 
+    questions: ClassVar[int] = 300
     card = BenchmarkCard(
         title="Object HalBench",
         paper="https://arxiv.org/abs/2312.00849",
@@ -82,9 +84,9 @@ class ObjectHalBench(JudgedBenchmark):
     def reader(self) -> Reader:
         """CHAIR with every word lemmatised as a noun."""
         published = load_tables(self._tables)
-        nodes = {word.strip(): node.strip() for word, node in published.nodes.items()}
-        pairs = {**published.double_words, **{w: w for w in ADDED if " " in w}}
-        return Reader(Tables({**nodes, **ADDED}, pairs), noun_words)
+        nodes = {word.strip(): node.strip() for word, node in published.nodes.items()} | ADDED
+        pairs = {word: word for word in nodes if " " in word} | dict(published.double_words)
+        return Reader(Tables(nodes, pairs), noun_words)
 
     def samples(self, limit: int | None = None) -> Iterator[Sample]:
         """Yield the questions about each of the first `limit` images.
@@ -94,18 +96,22 @@ class ObjectHalBench(JudgedBenchmark):
         """
         if self.folder is None:
             raise UserError(f"object_halbench: give a folder with {FILE} and COCO's annotations")
-        truth = truth_of(self.folder)
+        asked = rows(self.folder / FILE)
+        instances, captions = annotation_files(self.folder)
+        files = [self.folder / FILE, *instances, *captions]
+        verify("object_halbench", {path.name: checksum(path) for path in files})
+        truth = read_truth(self.folder)
         by_image: dict[str, list[Sample]] = {}
-        for number, row in enumerate(rows(self.folder / FILE)):
-            id = str(int(row["image_id"]))
+        for number, row in enumerate(asked):
+            id = str(row.number("image_id"))
             if id not in truth:
                 raise UserError(f"{row.where}: image {id} is not in COCO's annotations")
             by_image.setdefault(id, []).append(
                 Sample(
                     id=f"{number:04d}",
                     image_id=id,
-                    prompt=row["question"],
-                    load_image=partial(_decode, row["image"]),
+                    prompt=row.text("question"),
+                    load_image=partial(_decode, row.text("image")),
                     target=truth[id],
                     max_new_tokens=512,
                 )
@@ -114,49 +120,74 @@ class ObjectHalBench(JudgedBenchmark):
             yield from samples
 
     def read_official(self, files: OfficialFiles) -> list[Answer]:
-        """Read JSON lines of image_id and answer, with `--ground-truth` as for CHAIR.
+        """Read JSON lines of image_id, question or prompt, and text or answer.
+
+        Args:
+            files: With `ground_truth`, the objects per image as for CHAIR.
 
         Raises:
-            UserError: If an image is unknown.
+            UserError: If an image is unknown, a question of it answered twice, or one has no
+                answer.
         """
         path = files.require("ground_truth", "objects per image, or COCO's annotations")
-        truth = truth_of(path)
+        truth, given = read_truth(path), rows(files.answers)
+        keys = [(str(row.number("image_id")), row.text("prompt", "question")) for row in given]
+        unique([(row.where, key) for row, key in zip(given, keys, strict=True)])
+        if len(given) != self.questions:
+            raise UserError(f"{given[-1].where}: is answer {len(given)} of {self.questions}")
         answers = []
-        for number, row in enumerate(rows(files.answers)):
-            id = str(int(row["image_id"]))
+        for number, (row, (id, question)) in enumerate(zip(given, keys, strict=True)):
             if id not in truth:
                 raise UserError(f"{row.where}: image {id} is not in {path}")
-            text = row.text("answer", "text")
-            answers.append(Answer(f"{number:04d}", id, "all", "", truth[id], text=text))
+            text = row.text("text", "answer").replace("Assistant:", "").strip()
+            answers.append(Answer(f"{number:04d}", id, "all", question, truth[id], text=text))
         return answers
 
-    def predict(self, answer: Answer) -> list[str] | None:
-        """The distinct COCO objects the judge lists; None if its reply is no list."""
+    def predict(self, answer: Answer) -> list[tuple[str, str]] | None:
+        """The COCO objects the judge lists, word and object; None if its reply is no list."""
         if len(answer.text.split()) <= 3:
             return []
         listed = read(self.ask(ASK.format(text=answer.text)))
         if listed is None:
             return None
-        nodes = [node for name in listed for node in self.reader.read(_nouns(name)).nodes]
-        return list(dict.fromkeys(nodes))
+        nodes = self.reader.tables.nodes
+        words = dict.fromkeys(word for name in listed for word in self.words(name))
+        if "toilet" in words and "seat" in words:
+            del words["seat"]
+        return [(word, nodes[word]) for word in words if word in nodes]
+
+    def words(self, name: str) -> list[str]:
+        """What an object's name comes to: pairs of the vocabulary, else its runs of nouns."""
+        tagged = english.tag(english.tokenize(f"a {name.lower()}"))
+        lemmas = [english.lemmatize(word) for word, _ in tagged]
+        pairs = self.reader.tables.double_words
+        found, place = list[str](), 0
+        while place < len(lemmas) - 1:
+            pair = pairs.get(" ".join(lemmas[place : place + 2]))
+            found += [] if pair is None else [pair]
+            place += 1 if pair is None else 2
+        if found:
+            return found
+        runs = groupby(zip(lemmas, tagged, strict=True), lambda word: word[1][1].startswith("NN"))
+        return [" ".join(lemma for lemma, _ in run) for is_noun, run in runs if is_noun]
 
     def tally(self, answers: Sequence[Answer]) -> dict[str, float]:
-        """Count answers with objects, hallucinating ones, and distinct objects."""
+        """Count answers with objects, hallucinating ones, and objects, one for each word."""
         counts = dict.fromkeys(
             ("n", "words", "said", "bad", "objects", "wrong", "truth", "found"), 0
         )
         for answer in answers:
             truth = self.truth(answer.target)
-            named = set(answer.prediction or ())
-            wrong = named - truth
+            named = [node for _, node in answer.prediction or ()]
+            wrong = sum(node not in truth for node in named)
             counts["n"] += 1
-            counts["words"] += len(answer.text.split())
+            counts["words"] += len(answer.text.strip().split(" "))
             counts["said"] += bool(named)
             counts["bad"] += bool(wrong)
             counts["objects"] += len(named)
-            counts["wrong"] += len(wrong)
+            counts["wrong"] += wrong
             counts["truth"] += len(truth)
-            counts["found"] += len(named & truth)
+            counts["found"] += len(set(named) & truth)
         return {name: float(count) for name, count in counts.items()}
 
     def truth(self, target: Mapping[str, list[str]]) -> set[str]:
@@ -174,6 +205,21 @@ class ObjectHalBench(JudgedBenchmark):
             "length": ratio(totals["words"], totals["n"]),
         }
 
+    def official(self, totals: Mapping[str, float]) -> dict[str, float]:
+        """Print as summarize_gpt_obj_halbench_review.py does."""
+        values = super().official(totals)
+        return {
+            "Response Hall": values["response_hall"],
+            "Object Hall": values["object_hall"],
+            "Response Correct": 100 - values["response_hall"],
+            "Object Correct": 100 - values["object_hall"],
+            "Object Recall": values["recall"],
+            "Average Length": values["length"],
+            "COCO Sent Number": totals["said"],
+            "COCO Word Number": totals["found"],
+            "GT Word Number": totals["truth"],
+        }
+
 
 def read(reply: str) -> list[str] | None:
     """Read a JSON list, or one in the last line."""
@@ -187,13 +233,7 @@ def read(reply: str) -> list[str] | None:
     return None
 
 
-def _nouns(name: str) -> str:
-    """The nouns of an object's name, as the authors take them from "a" and the name."""
-    tagged = english.tag(english.tokenize(f"a {name.lower()}"))[1:]
-    return " ".join(word for word, tag in tagged if tag.startswith("NN")) or name.lower()
+def _decode(image: str) -> Image:
+    from halluc.images import open_image
 
-
-def _decode(image: Any) -> Image:
-    from PIL import Image as Images
-
-    return Images.open(io.BytesIO(base64.b64decode(image))).convert("RGB")
+    return open_image(base64.b64decode(image))

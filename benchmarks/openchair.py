@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
@@ -12,8 +11,8 @@ from halluc.samples import Answer, Sample
 from halluc.scoring import english, hub
 from halluc.scoring.benchmark import BenchmarkCard, Metric, benchmark
 from halluc.scoring.judged_benchmark import JudgedBenchmark
-from halluc.scoring.official import rows, text_of, unique
 from halluc.scoring.rates import ratio
+from halluc.scoring.records import table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,8 +22,10 @@ if TYPE_CHECKING:
 
     from halluc.scoring.benchmark import Totals
     from halluc.scoring.official import OfficialFiles
+    from halluc.scoring.records import Row
 
 REPO = "moranyanuka/OpenCHAIR"
+REVISION = "204ba0103ad8bf634c055b3ba3ea275653b7b6da"
 CONCRETE = 4.5
 IGNORED = frozenset({"painting", "drawing", "photo", "picture", "portrait", "photograph"})
 RATINGS = "concreteness.csv"
@@ -39,13 +40,13 @@ class OpenChair(JudgedBenchmark):
     """2000 generated images; hallucinated nouns of all that a judge decides on.
 
     Nouns are NLTK's and not spaCy's, and the judge is whichever is given: scores compare within
-    one table. The metric counts one question a noun of a description, as the authors do.
+    one table. A noun counts as often as a description has it, as the authors have it.
 
     Args:
         folder: concreteness.csv, Brysbaert's ratings as a table with columns Word and Conc.M.
     """
 
-    dataset = hub.Dataset(REPO, {"test": "data/test-*"}, ("text",))
+    dataset = hub.Dataset(REPO, {"test": "data/test-*"}, ("text",), REVISION)
     card = BenchmarkCard(
         title="OpenCHAIR",
         paper="https://arxiv.org/abs/2312.03631",
@@ -55,78 +56,107 @@ class OpenChair(JudgedBenchmark):
             Metric("openchair", higher_is_better=False, headline=True, scale=100),
             Metric("nouns", higher_is_better=None, headline=True),
             Metric("unsure", higher_is_better=None, scale=100),
+            Metric("unread", higher_is_better=None, scale=100),
         ),
         citation="Ben-Kish et al., Mitigating Open-Vocabulary Caption Hallucinations, EMNLP 2024",
         dataset=REPO,
+        revision=REVISION,
     )
 
     def samples(self, limit: int | None = None) -> Iterator[Sample]:
-        """Yield one request to describe each of the first `limit` images."""
-        table = self.dataset.load("test")
-        for number, row in enumerate(table.rows[:limit]):
+        """Yield one request to describe each of the first `limit` images.
+
+        Raises:
+            UserError: If the data set cannot be had or has changed, or the ratings are missing,
+                without which no answer could be scored.
+        """
+        if not self.concrete:
+            raise UserError(f"openchair: {RATINGS} has no word above {CONCRETE}")
+        images = self.dataset.load("test")
+        for number, row in enumerate(images.rows[:limit]):
             yield Sample(
                 id=f"{number:04d}",
                 image_id=f"{number:04d}",
                 prompt="Please describe this image in detail.",
-                load_image=partial(table.image, number),
+                load_image=partial(images.image, number),
                 target=row["text"],
                 max_new_tokens=512,
             )
 
     def read_official(self, files: OfficialFiles) -> list[Answer]:
-        """Read JSON lines of id, generated_caption and gt_caption.
+        """Read the authors' CSV of generated_caption, one an image in the order of the data set.
+
+        The data set is read from the hub's cache, for the captions the images were made from.
+
+        Args:
+            files: With `labels`, the ratings of `folder`.
 
         Raises:
-            UserError: If an id is there twice, or a line lacks one of them.
+            UserError: If there are more or fewer captions than images.
         """
-        given = rows(files.answers)
-        unique([(row.where, row["id"]) for row in given])
+        if files.labels is not None:
+            self.folder = files.require("labels", "").parent
+        given = table(files.answers, ("generated_caption",))
+        truth = [str(row["text"]) for row in self.dataset.load("test").rows]
+        if len(given) != len(truth):
+            raise UserError(
+                f"{given[-1].where}: is caption {len(given)}, {REPO} has {len(truth)} images"
+            )
         return [
-            Answer(str(row["id"]), str(row["id"]), "all", "", str(row["gt_caption"]),
-                   text=row.text("generated_caption"))
-            for row in given
-        ]  # fmt: skip
+            Answer(f"{n:04d}", f"{n:04d}", "all", "", caption, text=row.text("generated_caption"))
+            for n, (row, caption) in enumerate(zip(given, truth, strict=True))
+        ]
 
     @cached_property
     def concrete(self) -> frozenset[str]:
         """Words that name something one can see or touch."""
         if self.folder is None or not (self.folder / RATINGS).is_file():
             raise UserError(f"openchair: give a folder with {RATINGS} (columns Word and Conc.M)")
-        table = csv.DictReader(text_of(self.folder / RATINGS).splitlines())
-        return frozenset(r["Word"].lower() for r in table if float(r["Conc.M"]) > CONCRETE)
+        found = table(self.folder / RATINGS, ("Word", "Conc.M"))
+        return frozenset(row["Word"].lower() for row in found if _rating(row) > CONCRETE)
 
     def nouns(self, caption: str) -> list[str]:
-        """The distinct concrete nouns of a caption, in order."""
+        """The concrete nouns of a caption, in order, with repetition."""
         tagged = english.tag(english.tokenize(caption.lower()))
-        found = (english.lemmatize(word) for word, tag in tagged if tag.startswith("NN"))
-        return [n for n in dict.fromkeys(found) if n in self.concrete and n not in IGNORED]
+        found = (english.lemmatize(word) for word, tag in tagged if tag in ("NN", "NNS"))
+        return [noun for noun in found if noun in self.concrete and noun not in IGNORED]
 
     def predict(self, answer: Answer) -> dict[str, str]:
-        """What the judge says of each noun: "yes", "no" or "unsure"."""
+        """What the judge says of each noun: "yes", "no" or "unsure"; "unread" if none of these."""
         return {
             noun: read(self.ask(ASK.format(caption=answer.target, noun=noun)))
-            for noun in self.nouns(answer.text)
+            for noun in dict.fromkeys(self.nouns(answer.text))
         }
 
     def tally(self, answers: Sequence[Answer]) -> dict[str, float]:
         """Count what was said of all nouns."""
-        said = [word for answer in answers for word in answer.prediction.values()]
+        said = [answer.prediction[noun] for answer in answers for noun in self.nouns(answer.text)]
         return {
             "captions": float(len(answers)),
-            **{word: float(said.count(word)) for word in ("yes", "no", "unsure")},
+            "nouns": float(len(said)),
+            **{word: float(said.count(word)) for word in ("yes", "no", "unsure", "unread")},
         }
 
     def metrics(self, totals: Totals) -> dict[str, NDArray[np.float64]]:
-        """Share of nouns that are not there, of those decided; nouns a caption; share undecided."""
-        decided = totals["yes"] + totals["no"]
+        """Share of nouns that are not there, of those decided; nouns a caption; what was not."""
         return {
-            "openchair": ratio(totals["no"], decided),
-            "nouns": ratio(decided + totals["unsure"], totals["captions"]),
-            "unsure": ratio(totals["unsure"], decided + totals["unsure"]),
+            "openchair": ratio(totals["no"], totals["yes"] + totals["no"]),
+            "nouns": ratio(totals["nouns"], totals["captions"]),
+            "unsure": ratio(totals["unsure"], totals["nouns"]),
+            "unread": ratio(totals["unread"], totals["nouns"]),
         }
 
 
 def read(reply: str) -> str:
     """Read a reply as the authors do: the word yes, else no or not, else unsure."""
     words = set(re.findall(r"[a-z]+", reply.lower()))
-    return "yes" if "yes" in words else "no" if words & {"no", "not"} else "unsure"
+    if "yes" in words:
+        return "yes"
+    return "no" if words & {"no", "not"} else "unsure" if "unsure" in words else "unread"
+
+
+def _rating(row: Row) -> float:
+    try:
+        return float(row["Conc.M"])
+    except ValueError:
+        raise UserError(f"{row.where}: Conc.M {row['Conc.M']!r} is no number") from None

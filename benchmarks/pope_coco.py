@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from halluc.scoring.benchmark import BenchmarkCard, benchmark
 from halluc.scoring.hub import Dataset
 from halluc.scoring.pope import STRATEGIES
@@ -10,6 +12,7 @@ from halluc.scoring.yes_no_benchmark import rate_metrics
 
 CITATION = "Li et al., Evaluating Object Hallucination in Large Vision-Language Models, EMNLP 2023"
 HEADLINE = ("random/accuracy", "popular/accuracy", "adversarial/accuracy", "f1")
+REVISION = "4db1276663dfa5eb8ad16a52d24c31a09e470896"
 
 
 @benchmark("pope_coco")
@@ -21,6 +24,7 @@ class PopeCoco(PopeBenchmark):
         repo="lmms-lab/POPE",
         files={strategy: f"Full/{strategy}-*.parquet" for strategy in STRATEGIES},
         columns=("question_id", "question", "answer", "image_source"),
+        revision=REVISION,
     )
     card = BenchmarkCard(
         title="POPE (COCO)",
@@ -30,4 +34,14 @@ class PopeCoco(PopeBenchmark):
         metrics=rate_metrics(STRATEGIES, HEADLINE),
         citation=CITATION,
         dataset="lmms-lab/POPE",
+        revision=REVISION,
     )
+
+
+@benchmark("pope_coco_chat")
+class PopeCocoChat(PopeCoco):
+    """The same questions as conversations, six turns an image and strategy, as PAI puts them."""
+
+    chat = True
+    max_new_tokens = 512
+    card = replace(PopeCoco.card, title="POPE (COCO), conversations")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from halluc.benchmarks.pope_coco import CITATION, HEADLINE
 from halluc.scoring.benchmark import BenchmarkCard, benchmark
 from halluc.scoring.pope import STRATEGIES
@@ -23,3 +25,12 @@ class PopeGqa(PopeBenchmark):
         citation=CITATION,
         dataset="gqa_pope_*.json of RUCAIBox/POPE or DAMO-NLP-SG/VCD",
     )
+
+
+@benchmark("pope_gqa_chat")
+class PopeGqaChat(PopeGqa):
+    """The same questions as conversations, see `pope_coco_chat`."""
+
+    chat = True
+    max_new_tokens = 512
+    card = replace(PopeGqa.card, title="POPE (GQA), conversations")

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from halluc.errors import UserError
 from halluc.samples import Answer, Sample
 from halluc.scoring import hub
 from halluc.scoring.benchmark import BenchmarkCard, benchmark
-from halluc.scoring.official import rows, text_of, unique
 from halluc.scoring.rates import COUNTS, confusion
+from halluc.scoring.records import Row, by_id, json_of, rows, unique
 from halluc.scoring.sources import checksum, verify
 from halluc.scoring.yes_no_benchmark import YesNoBenchmark, rate_metrics
 
@@ -60,17 +59,18 @@ class RBench(YesNoBenchmark):
             )
         images = hub.ImageFolder(self.folder)
         by_image: dict[str, list[Sample]] = {}
-        verify("r_bench", {QUESTIONS: checksum(self.folder / QUESTIONS)})
-        for id, question in _questions(self.folder / QUESTIONS).items():
-            name = str(question["image"])
-            images.find(name, question["where"])
-            by_image.setdefault(name, []).append(
+        questions = _questions(self.folder / QUESTIONS)
+        files = (QUESTIONS, *map(SUBSET.format, SUBSETS))
+        verify("r_bench", {name: checksum(self.folder / name) for name in files})
+        for id, question in questions.items():
+            images.find(question.image, question.where)
+            by_image.setdefault(question.image, []).append(
                 Sample(
                     id=str(id),
-                    image_id=name,
-                    prompt=question["text"],
-                    load_image=partial(images.open, name),
-                    target={"label": question["label"], "subsets": question["subsets"]},
+                    image_id=question.image,
+                    prompt=question.text,
+                    load_image=partial(images.open, question.image),
+                    target=question.target,
                 )
             )
         for samples in list(by_image.values())[:limit]:
@@ -86,16 +86,17 @@ class RBench(YesNoBenchmark):
             UserError: If a question is unknown, answered twice, or missing.
         """
         questions = _questions(files.require("labels", f"R-Bench's {QUESTIONS}"))
-        given = rows(files.answers)
-        unique([(row.where, row["question_id"]) for row in given])
-        for row in given:
-            if row["question_id"] not in questions:
-                raise UserError(f"{row.where}: question {row['question_id']!r} is not asked")
-        answered = {row["question_id"] for row in given}
-        missing = [id for id, q in questions.items() if q["subsets"] and id not in answered]
-        if missing:
-            raise UserError(f"{files.answers}: question {missing[0]!r} has no answer; truncated?")
-        return [_answer(row["question_id"], row.text("text"), questions) for row in given]
+        needed = [id for id, question in questions.items() if question.target["subsets"]]
+        given = by_id(rows(files.answers), "question_id", questions, needed)
+        return [
+            Answer(str(id), questions[id].image, "all", questions[id].text, questions[id].target,
+                   text=row.text("text"))
+            for id, row in given.items()
+        ]  # fmt: skip
+
+    def label(self, answer: Answer) -> str | None:
+        """The right answer."""
+        return str(answer.target["label"])
 
     def tally(self, answers: Sequence[Answer]) -> dict[str, float]:
         """Count the confusion matrix of every subset a question is in."""
@@ -126,28 +127,33 @@ def _printed(totals: Mapping[str, float], subset: str) -> dict[str, float]:
     }
 
 
-def _questions(path: Path) -> dict[Any, dict[str, Any]]:
-    """Questions by id, each with the subsets it is in."""
+class _Question(NamedTuple):
+    image: str
+    text: str
+    target: dict[str, Any]
+    where: str
+
+
+def _questions(path: Path) -> dict[int | str, _Question]:
+    """Questions by id; a target is the label and the subsets the question is in."""
     asked = rows(path)
-    unique([(row.where, row["question_id"]) for row in asked])
-    members: dict[Any, list[str]] = {}
+    place = unique([(row.where, row.id("question_id")) for row in asked])
+    members: dict[int | str, list[str]] = {id: [] for id in place}
     for subset in SUBSETS:
-        for id in json.loads(text_of(path.parent / SUBSET.format(subset))):
-            members.setdefault(id, []).append(subset)
-    return {
-        row["question_id"]: {
-            "image": row["image"],
-            "text": row["text"],
-            # anything with "no" in it is no, there as here
-            "label": "no" if "no" in str(row["label"]).lower() else "yes",
-            "subsets": members.get(row["question_id"], []),
-            "where": row.where,
-        }
-        for row in asked
-    }
+        ids = path.parent / SUBSET.format(subset)
+        for id in _ids(ids):
+            if id not in members:
+                raise UserError(f"{ids}: question {id!r} is not in {path.name}")
+            members[id].append(subset)
+    found = {}
+    for id, number in place.items():
+        row = asked[number]
+        # anything with "no" in it is no, there as here
+        label = "no" if "no" in row.text("label").lower() else "yes"
+        target = {"label": label, "subsets": members[id]}
+        found[id] = _Question(row.text("image"), row.text("text"), target, row.where)
+    return found
 
 
-def _answer(id: Any, text: str, questions: Mapping[Any, Mapping[str, Any]]) -> Answer:
-    question = questions[id]
-    target = {"label": question["label"], "subsets": question["subsets"]}
-    return Answer(str(id), str(question["image"]), "all", question["text"], target, text=text)
+def _ids(path: Path) -> list[int | str]:
+    return [Row(str(path), {"id": id}).id("id") for id in json_of(path, list)]

@@ -12,7 +12,7 @@ import typer
 from halluc.errors import UserError
 
 if TYPE_CHECKING:
-    from halluc.config import RunConfig
+    from halluc.config import ModelConfig, RunConfig
 
 app = typer.Typer(
     add_completion=False,
@@ -21,7 +21,13 @@ app = typer.Typer(
     help="Which inference-time methods stop vision-language models from hallucinating?",
 )
 
-Model = Annotated[str, typer.Option(help="Embedded model, hub id or local folder.")]
+Model = Annotated[str, typer.Option(help="Embedded model, hub id, local folder or openai:NAME.")]
+Revision = Annotated[str | None, typer.Option(help="Revision of a hub model.")]
+Dtype = Annotated[str | None, typer.Option(help="auto, float32, bfloat16, float16.")]
+Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
+ModelArgs = Annotated[
+    str, typer.Option(help="How it is loaded: device_map=auto,quantization=4bit,image_aspect=pad")
+]
 
 
 @app.command("eval")
@@ -46,9 +52,10 @@ def eval_command(
         Path | None,
         typer.Option(help="A file of 'halluc calibrate'; default: the newest that fits."),
     ] = None,
-    revision: Annotated[str | None, typer.Option(help="Revision of a hub model.")] = None,
-    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16, float16.")] = "auto",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
+    model_args: ModelArgs = "",
+    revision: Revision = None,
+    dtype: Dtype = None,
+    device: Device = None,
     output_dir: Annotated[Path, typer.Option(help="Where run folders go.")] = Path("runs"),
 ) -> None:
     """Evaluate a method beside the greedy baseline; print both and their difference."""
@@ -56,7 +63,7 @@ def eval_command(
         method=(method, method_args),
         benchmarks=(benchmarks, benchmark_args),
         decoding=gen_kwargs,
-        model={"name": model, "revision": revision, "dtype": dtype, "device": device},
+        model=_model(model, model_args, revision, dtype, device),
         limit=limit,
         batch_size=batch_size,
         share=share,
@@ -65,22 +72,25 @@ def eval_command(
         raise UserError(f"--output-dir {str(output_dir)!r} is a file; give a folder")
     from rich.console import Console
 
-    from halluc.arguments import method_params
     from halluc.calibration import find_calibration, read
-    from halluc.interventions.compose import find
     from halluc.leaderboard import collect, render
-    from halluc.models.load import load_config, load_model
-    from halluc.run import baseline_of, evaluate
+    from halluc.run import baseline_of, evaluate, open_model
+    from halluc.scoring.judges import NeedsJudge
 
-    params = method_params(method, config.method.params)
-    find(method).requires(params, load_config(model, revision), model)
-    loaded = load_model(**config.model.model_dump())
+    loaded = open_model(config)
     wanted = [config] if method == "greedy" or not baseline else [baseline_of(config), config]
-    done = []
+    done, unscored = [], list[str]()
     for one in wanted:
-        file = calibration or find_calibration(output_dir, loaded, one.method.name)
-        found = read(file) if file and one.method.name != "greedy" else None
-        done.append(evaluate(one, output_dir, model=loaded, calibration=found))
+        found = None
+        if one.method.name != "greedy":
+            file = calibration or find_calibration(output_dir, loaded.fingerprint, one.method.name)
+            found = read(file) if file else None
+        try:
+            done.append(evaluate(one, output_dir, model=loaded, calibration=found))
+        except NeedsJudge as refusal:  # the method is answered all the same
+            unscored.append(str(refusal))
+    if unscored:
+        raise UserError("; ".join(unscored))
     console = Console()
     for table in render(collect([run.folder.path for run in done])):
         console.print(table)
@@ -92,6 +102,7 @@ def eval_command(
 def calibrate(
     method: Annotated[str, typer.Option(help="Whose parameters to measure.")],
     model: Model = "glyph",
+    model_args: ModelArgs = "",
     method_args: Annotated[str, typer.Option(help="Parameters held fixed meanwhile.")] = "",
     images: Annotated[Path | None, typer.Option(help="Folder of images, unlabelled.")] = None,
     benchmark: Annotated[str | None, typer.Option(help="Benchmark to take samples from.")] = None,
@@ -105,17 +116,50 @@ def calibrate(
     from halluc.models.names import locate
 
     params = method_params(method, key_values(method_args, "--method-args"))
+    wanted = _model(model, model_args)
     locate(model)
     if images is not None and benchmark is not None:
         raise UserError("give --images or --benchmark, not both")
     from halluc.calibration.run import run_calibration
 
     calibration, file = run_calibration(
-        find(method), params, model, images, benchmark, samples, recalibrate, output_dir
+        find(method), params, wanted, images, benchmark, samples, recalibrate, output_dir
     )
     for key, value in (calibration.params | calibration.report).items():
         typer.echo(f"{key}: {value}")
     typer.echo(str(file))
+
+
+@app.command()
+def doctor(
+    model: Model = "glyph",
+    model_args: ModelArgs = "",
+    revision: Revision = None,
+    dtype: Dtype = None,
+    device: Device = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Check what is promised of a model, and what is there to run it on; exit 1 if it fails."""
+    from halluc.models.names import endpoint_name, locate
+
+    wanted = _model(model, model_args, revision, dtype, device)
+    if endpoint_name(wanted.name) is None:
+        locate(wanted.name)
+    from halluc.doctor import examine
+
+    report = examine(wanted)
+    if as_json:
+        typer.echo(json.dumps(report.as_json(), indent=2, ensure_ascii=False))
+    else:
+        from rich.console import Console
+
+        from halluc.doctor.table import tables
+
+        console = Console()
+        for table in tables(report):
+            console.print(table, end="\n\n")
+    if not report.healthy:
+        raise typer.Exit(1)
 
 
 @app.command("list")
@@ -139,12 +183,19 @@ def list_command(
 def score(
     run: Annotated[Path | None, typer.Argument(help="A run folder to rescore.")] = None,
     answers: Annotated[Path | None, typer.Option(help="Answers in the official format.")] = None,
-    benchmark: Annotated[str | None, typer.Option(help="Whose format that is.")] = None,
-    labels: Annotated[Path | None, typer.Option(help="Question or annotation file.")] = None,
+    benchmark: Annotated[
+        str | None, typer.Option(help="Whose format that is; of a run, the only one to score.")
+    ] = None,
+    labels: Annotated[
+        list[str] | None,
+        typer.Option(help="Question or annotation file; for POPE also 'repope'; repeatable."),
+    ] = None,
     ground_truth: Annotated[Path | None, typer.Option(help="CHAIR's objects per image.")] = None,
     chair_tables: Annotated[Path | None, typer.Option(help="CHAIR's synonym tables.")] = None,
     judge: Annotated[str | None, typer.Option(help="endpoint:MODEL or local:MODEL.")] = None,
-    protocol: Annotated[str, typer.Option(help="Whose scorer; 'all' with a run.")] = "official",
+    protocol: Annotated[
+        str | None, typer.Option(help="Whose scorer; of a run also 'all', side by side.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """Score stored answers, or an answers file of any harness, without a model."""
@@ -152,15 +203,16 @@ def score(
 
     if (run is None) == (answers is None):
         raise UserError("give a run folder, or --answers FILE with --benchmark NAME")
+    given = {"protocol": protocol, "tables": chair_tables, "judge": judge}
+    options = {key: value for key, value in given.items() if value is not None}
     if run is not None:
-        found = of_run(run, protocol)
-    elif benchmark is None:
+        if ground_truth is not None:
+            raise UserError("--ground-truth goes with --answers; a run has its own")
+        found = of_run(run, options, benchmark, labels or ())
+    elif benchmark is None or answers is None:
         raise UserError("--answers needs --benchmark: whose format is it?")
     else:
-        options = {"protocol": protocol, "tables": chair_tables, "judge": judge}
-        typed = {key: value for key, value in options.items() if value is not None}
-        assert answers is not None
-        found = of_files(benchmark, typed, answers, labels, ground_truth)
+        found = of_files(benchmark, options, answers, labels or (), ground_truth)
     if as_json:
         typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
         return
@@ -217,28 +269,48 @@ def leaderboard(
         console.print(f"{output}: {len(board.rows)} rows", highlight=False, soft_wrap=True)
 
 
+def _model(
+    name: str,
+    model_args: str,
+    revision: str | None = None,
+    dtype: str | None = None,
+    device: str | None = None,
+) -> ModelConfig:
+    """Check how the model is to be loaded."""
+    from halluc.arguments import checked, key_values
+    from halluc.config import ModelConfig
+
+    typed = key_values(model_args, "--model-args")
+    options = {"name": name, "revision": revision, "dtype": dtype, "device": device}
+    given = {key: value for key, value in options.items() if value is not None}
+    for key in given.keys() & typed.keys():
+        raise UserError(f"--model-args: {key!r} is given twice")
+    return checked(ModelConfig, given | typed, "model")
+
+
 def _config(
     method: tuple[str, str],
     benchmarks: tuple[str, str],
     decoding: str,
-    model: dict[str, Any],
+    model: ModelConfig,
     **rest: Any,
 ) -> RunConfig:
     """Check everything the user typed; nothing heavy is loaded and nothing written before that."""
     from halluc.arguments import benchmark_names, checked, key_values, method_params
-    from halluc.config import DecodingConfig, MethodConfig, ModelConfig, RunConfig
-    from halluc.models.names import locate
+    from halluc.config import DecodingConfig, MethodConfig, RunConfig
+    from halluc.models.names import endpoint_name, locate
     from halluc.scoring.options import build, by_benchmark
 
     name, params = method[0], key_values(method[1], "--method-args")
     method_params(name, params)
-    locate(model["name"])
+    if endpoint_name(model.name) is None:
+        locate(model.name)
     names = benchmark_names(benchmarks[0])
     options = by_benchmark(names, key_values(benchmarks[1], "--benchmark-args"))
     for benchmark in names:
         build(benchmark, options.get(benchmark))
     values = {
-        "model": checked(ModelConfig, model, "model"),
+        "model": model,
         "method": MethodConfig(name=name, params=params),
         "benchmarks": names,
         "benchmark_args": options,

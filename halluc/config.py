@@ -20,6 +20,19 @@ class ModelConfig(_Config):
     revision: str | None = None
     dtype: Literal["auto", "float32", "bfloat16", "float16", "float64"] = "auto"
     device: str = Field("auto", pattern=r"^(auto|cpu|mps|(cuda|xpu)(:\d+)?)$")
+    device_map: Literal["auto", "balanced", "balanced_low_0", "sequential"] | None = Field(
+        None, description="spread over several devices by accelerate"
+    )
+    quantization: Literal["4bit", "8bit"] | None = Field(
+        None, description="of linear layers, by bitsandbytes: NF4 or LLM.int8"
+    )
+    attn_implementation: Literal["auto", "sdpa", "eager", "flash_attention_2"] = Field(
+        "auto", description="auto: sdpa wherever transformers has it"
+    )
+    image_aspect: Literal["native", "pad"] = Field(
+        "native", description="pad: to a square, in the mean colour, before the processor"
+    )
+    trust_remote_code: bool = Field(False, description="run the checkpoint's own Python code")
 
 
 class MethodConfig(_Config):

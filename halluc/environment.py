@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterable
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ def versions(weights: str) -> dict[str, str]:
         weights: The model's fingerprint.
     """
     packages = {name: version(name) for name in ("torch", "transformers", "tokenizers", "pillow")}
+    # Where torchvision is, transformers resizes images by it; bitsandbytes rounds weights.
+    packages |= {name: version(name) for name in ("torchvision", "bitsandbytes") if find_spec(name)}
     return {"halluc": _own_version(), "source": _source_hash(), "weights": weights, **packages}
 
 

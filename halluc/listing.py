@@ -74,7 +74,11 @@ def _benchmarks() -> list[dict[str, Any]]:
 
 def _models() -> list[dict[str, Any]]:
     rows = [{"name": name, "what": what} for name, what in EMBEDDED.items()]
-    return [*rows, {"name": "<org>/<name>", "what": "any image-text-to-text model of the hub"}]
+    return [
+        *rows,
+        {"name": "<org>/<name>", "what": "any image-text-to-text model of the hub"},
+        {"name": "openai:<name>", "what": "behind an OpenAI-compatible endpoint; greedy only"},
+    ]
 
 
 def _text(value: Any) -> str:

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 
 from halluc.calibration import Calibration, refuse_overlap
 from halluc.config import MethodConfig, RunConfig
-from halluc.decoding import answer_samples
+from halluc.decoding import answer_samples, in_turns
 from halluc.environment import peak_memory, reset_peak_memory, versions, where
 from halluc.errors import UserError
 from halluc.interventions import Method
 from halluc.interventions.compose import find
-from halluc.interventions.needs import needs_reached_layers
-from halluc.models import VisionLanguageModel, load_model
+from halluc.interventions.needs import needs_masks, needs_reached_layers
+from halluc.models import VisionLanguageModel
+from halluc.models.endpoint import EndpointModel
+from halluc.models.load import load_config, load_model
+from halluc.models.names import endpoint_name
 from halluc.progress import track
 from halluc.samples import Answer, Sample
 from halluc.scoring.benchmark import Benchmark
+from halluc.scoring.judges import NeedsJudge
 from halluc.scoring.logits import logit_scores
 from halluc.scoring.options import build
 from halluc.scoring.score import Scores, parsed, score
@@ -27,6 +32,8 @@ from halluc.store import Cost, RunFolder
 from halluc.store.results import results
 
 MAX_FAILED = 0.05
+
+Model = VisionLanguageModel | EndpointModel
 
 
 @dataclass(frozen=True)
@@ -42,7 +49,7 @@ def evaluate(
     config: RunConfig,
     output_dir: str | Path = "runs",
     *,
-    model: VisionLanguageModel | None = None,
+    model: Model | None = None,
     calibration: Calibration | None = None,
     console: Console | None = None,
 ) -> Evaluation:
@@ -61,31 +68,63 @@ def evaluate(
     Raises:
         UserError: If something named in the config does not exist or does not fit the model, or a
             calibration has seen an image the run asks about.
+        NeedsJudge: If a benchmark's answers can only be scored by a judge and there is none; all
+            benchmarks are answered by then, and the answers kept.
     """
     console = console or Console(stderr=True)
     benchmarks = [build(name, config.benchmark_args.get(name)) for name in config.benchmarks]
-    model = model or load_model(**config.model.model_dump())
+    model = model or open_model(config)
     method, config = _resolve(config, model, calibration)
     if calibration is not None:
         for benchmark in benchmarks:
             refuse_overlap(calibration, benchmark.name, benchmark.samples(config.limit))
     folder = RunFolder.open(Path(output_dir), config, where())
-    scores, costs, logits = {}, {}, {}
+    scores, costs, logits, unjudged = {}, {}, {}, list[str]()
     finished = folder.results() is not None
     for benchmark in benchmarks:
         answers, costs[benchmark.name], fresh = _answers(folder, model, method, benchmark, console)
         finished = finished and not fresh
-        scores[benchmark.name] = score(benchmark, answers)
-        if benchmark.card.task == "yes_no":
-            logits[benchmark.name] = logit_scores(answers)
+        try:
+            scores[benchmark.name] = score(benchmark, answers)
+        except NeedsJudge:
+            unjudged.append(benchmark.name)
+        if found := logit_scores(benchmark, answers):
+            logits[benchmark.name] = found
+    if unjudged:
+        raise NeedsJudge(
+            f"{', '.join(unjudged)}: answered but not scored, for want of a judge; "
+            f"'halluc score {folder.path} --judge endpoint:MODEL' (or local:MODEL) scores them"
+        )
     if finished:  # read back; others may be reading it too
         return Evaluation(folder, scores, costs)
     folder.write_results(results(folder.config, benchmarks, scores, costs, logits, where()))
     return Evaluation(folder, scores, costs)
 
 
+def open_model(config: RunConfig) -> Model:
+    """Load the model, unless its configuration tells already that it cannot serve the method.
+
+    Raises:
+        UserError: If it cannot, or cannot be loaded.
+    """
+    from halluc.arguments import method_params
+
+    wanted = config.model
+    if endpoint_name(wanted.name) is not None:
+        remote = EndpointModel.named(wanted.name)
+        remote.check(config)
+        return remote
+    cls = find(config.method.name)
+    params = method_params(cls.name, config.method.params)
+    needs_masks(cls, wanted.attn_implementation)
+    cls.requires(
+        params, load_config(wanted.name, wanted.revision, wanted.trust_remote_code), wanted.name
+    )
+    return load_model(**wanted.model_dump())
+
+
 def _resolve(
-    config: RunConfig, model: VisionLanguageModel, calibration: Calibration | None
+    config: RunConfig, model: Model, calibration: Calibration | None
 ) -> tuple[Method, RunConfig]:
     """Build the method for this model; record everything it and the model really run with."""
     from halluc.arguments import method_params
@@ -93,8 +132,13 @@ def _resolve(
     cls = find(config.method.name)
     measured = calibration.params if calibration else {}
     given = method_params(cls.name, measured | config.method.params)
-    cls.requires(given, model.model.config, model.name)
-    params = cls.resolve(given, model)
+    if isinstance(model, EndpointModel):
+        model.check(config)
+        params = given
+    else:
+        cls.requires(given, model.model.config, model.name)
+        needs_masks(cls, model.text_attention)
+        params = cls.resolve(given, model)
     resolved = MethodConfig(
         name=cls.name,
         params=config.method.params,
@@ -104,13 +148,14 @@ def _resolve(
     loaded = config.model.model_copy(update=model.loaded_as)
     update = {"method": resolved, "model": loaded, "versions": versions(model.fingerprint)}
     method = cls(params)
-    needs_reached_layers(method, model)
+    if not isinstance(model, EndpointModel):
+        needs_reached_layers(method, model)
     return method, config.model_copy(update=update)
 
 
 def _answers(
     folder: RunFolder,
-    model: VisionLanguageModel,
+    model: Model,
     method: Method,
     benchmark: Benchmark,
     console: Console,
@@ -123,9 +168,15 @@ def _answers(
     earlier = (folder.results() or {}).get("halluc", {}).get("cost", {}).get(name)
     if missing:
         reset_peak_memory()
-        stream = answer_samples(
-            model, method, missing, config.decoding, config.batch_size, config.share
+        ask = partial(
+            answer_samples,
+            model,
+            method,
+            decoding=config.decoding,
+            batch_size=config.batch_size,
+            share=config.share,
         )
+        stream = in_turns(missing, kept, ask)
         title = f"{method.name} {name}"
         for answer in folder.keep(name, track(stream, len(missing), title, console)):
             kept[answer.id] = answer
@@ -146,7 +197,10 @@ def _with_predictions(
     benchmark: Benchmark, samples: list[Sample], kept: dict[str, Answer]
 ) -> Iterator[Answer]:
     """Answers in the order of the samples, with what the benchmark's parser makes of them."""
-    read = {answer.id: answer for answer in parsed(benchmark, kept.values())}
+    try:
+        read = {answer.id: answer for answer in parsed(benchmark, kept.values())}
+    except NeedsJudge:
+        read = {}
     for sample in samples:
         yield read.get(sample.id, kept[sample.id])
 

@@ -23,6 +23,9 @@ class Sample:
         target: What the scorer compares with; anything JSON can hold.
         group: The split or subtask the sample belongs to ("adversarial", "count").
         max_new_tokens: Where the answer is cut.
+        follows: Id of the sample asked just before in the same conversation, None for the first:
+            its history, its prompt and the model's answer to it come before this prompt.
+        history: The earlier turns, (prompt, answer) each; filled in when they are answered.
     """
 
     id: str
@@ -32,6 +35,8 @@ class Sample:
     target: Any = None
     group: str = "all"
     max_new_tokens: int = 16
+    follows: str | None = None
+    history: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,7 @@ class Answer:
     """What the model said about a sample: one line of a run's samples file.
 
     Attributes:
-        id, image_id, group, prompt, target: As in the sample.
+        id, image_id, group, prompt, target, history: As in the sample.
         text: The raw answer, special tokens removed.
         status: "failed" if no answer could be had; then `error` says why and `text` is empty.
         prediction: What the benchmark's parser made of `text`.
@@ -60,6 +65,7 @@ class Answer:
     prompt: str
     target: Any
     text: str = ""
+    history: tuple[tuple[str, str], ...] = ()
     status: Literal["ok", "failed"] = "ok"
     error: str | None = None
     prediction: Any = None
@@ -72,3 +78,24 @@ class Answer:
     same_as: str | None = None
     seconds: float = 0.0
     key: str = ""
+
+    @classmethod
+    def of(cls, sample: Sample, **found: Any) -> Answer:
+        """An answer to a sample."""
+        return cls(
+            id=sample.id,
+            image_id=sample.image_id,
+            group=sample.group,
+            prompt=sample.prompt,
+            target=sample.target,
+            history=sample.history,
+            **found,
+        )
+
+    @classmethod
+    def failed(cls, sample: Sample, error: Exception | str) -> Answer:
+        """The answer to a sample that has none."""
+        if isinstance(error, str):
+            return cls.of(sample, status="failed", error=error)
+        first = (str(error).strip().splitlines() or [""])[0]
+        return cls.of(sample, status="failed", error=f"{type(error).__name__}: {first}")

@@ -4,9 +4,12 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models; more threads only fight over cores
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.serving import Served, serving
 
 
 @pytest.fixture(scope="session")
@@ -34,3 +37,12 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "cache"
     monkeypatch.setenv("HALLUC_CACHE", str(folder))
     return folder
+
+
+@pytest.fixture
+def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
+    """An OpenAI-compatible endpoint on this machine, and the environment that leads to it."""
+    with serving() as served:
+        monkeypatch.setenv("OPENAI_BASE_URL", f"http://127.0.0.1:{served.port}/v1/")
+        monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
+        yield served

@@ -6,18 +6,25 @@ import json
 import os
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.families import llava
+from halluc.config import RunConfig
+from halluc.samples import Answer
+from halluc.store import RunFolder
+from tests.families import llava, picture
 
 HALLUC = [sys.executable, "-c", "from halluc.cli import main; main()"]
 
 
-def halluc(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+def halluc(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the command in a process of its own."""
-    environment = os.environ | {"NO_COLOR": "1", "COLUMNS": "200"}
+    environment = os.environ | {"NO_COLOR": "1", "COLUMNS": "200"} | environment
     return subprocess.run(
         [*HALLUC, *arguments], capture_output=True, text=True, cwd=cwd, env=environment
     )
@@ -158,6 +165,92 @@ def test_answers_files_are_scored_without_a_model(shared: Path, tmp_path: Path) 
     assert (metrics["TP"], metrics["FP"], metrics["TN"], metrics["FN"]) == (413, 50, 405, 42)
 
 
+def test_corrected_labels_from_the_command_line(shared: Path, tmp_path: Path, cache: Path) -> None:
+    """A run of POPE's popular split on five images, all answered yes, scored against RePOPE."""
+    folder, config = tmp_path / "run", RunConfig(benchmarks=("pope_coco",))
+    questions = (shared / "data/pope/coco_pope_popular.json").read_text().splitlines()[:30]
+    answers = [
+        Answer(f"popular/{q['question_id']}", q["image"], "popular", q["text"], q["label"], "Yes")
+        for q in map(json.loads, questions)
+    ]
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps({"config": config.model_dump(mode="json")}))
+    list(RunFolder(folder, config).keep("pope_coco", answers))
+    corrected = shared / "data/pope/coco_repope_popular.json"
+    images = {answer.image_id for answer in answers}
+    labels = [
+        row["label"]
+        for row in map(json.loads, corrected.read_text().splitlines())
+        if row["image"] in images
+    ]
+    done = halluc("score", "run", "--labels", str(corrected), "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)["pope_coco"]
+    assert found["labels"] == {"popular": "coco_repope_popular.json"}
+    scores = found["protocols"]["official"]
+    assert scores["n"] == len(labels) < 30
+    assert scores["values"]["accuracy"]["value"] == labels.count("yes") / len(labels)
+    shown = halluc("score", "run", "--labels", str(corrected), cwd=tmp_path)
+    assert f"pope_coco, {len(labels)} answers, labels of coco_repope_popular.json" in shown.stdout
+    altered = tmp_path / "coco_repope_popular.json"
+    altered.write_text(corrected.read_text().replace('"yes"', '"no"', 1))
+    refused = halluc("score", "run", "--labels", altered.name, cwd=tmp_path)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "RePOPE has published 57832b055bae" in refused.stderr
+
+
+@pytest.fixture
+def yes_man() -> Iterator[str]:
+    """The address of an OpenAI-compatible endpoint on this machine that says yes."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b'{"choices": [{"message": {"content": "Yes."}}]}')
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/v1"
+    server.shutdown()
+
+
+def test_a_judged_run_is_scored_later(
+    tiny: Path, tmp_path: Path, cache: Path, yes_man: str
+) -> None:
+    for n in range(2):
+        picture(n).save(tmp_path / f"{n}.png")
+    (tmp_path / "haloquest-eval.csv").write_text(
+        ",image_name,hallucination type,question,groundtruth responses\n"
+        "0,0.png,false premises,is there a dog ?,There is none\n"
+        "1,1.png,visual challenge,is there a cat ?,There is\n"
+    )
+    command = ["eval", "--model", str(tiny), "--method", "vhr", "--benchmarks", "haloquest"]
+    command += ["--benchmark-args", "folder=.", "--gen-kwargs", "max_new_tokens=4"]
+    done = halluc(*command, cwd=tmp_path)
+    assert done.returncode == 2
+    refusal = done.stderr.splitlines()[-1]
+    assert refusal.startswith("halluc: haloquest: answered but not scored, for want of a judge")
+    runs = sorted((tmp_path / "runs").iterdir())
+    assert len(runs) == 2  # the method was answered too
+    assert all(f"halluc score runs/{run.name} --judge" in refusal for run in runs)
+    assert [len((run / "samples_haloquest.jsonl").read_text().splitlines()) for run in runs] == [
+        2, 2,
+    ]  # fmt: skip
+    unscored = halluc("score", str(runs[0]), cwd=tmp_path)
+    assert (unscored.returncode, unscored.stdout) == (2, "")
+    assert "haloquest: needs --judge endpoint:MODEL or local:MODEL" in unscored.stderr
+    judge = ["--judge", "endpoint:m", "--json"]
+    scored = halluc("score", str(runs[0]), *judge, cwd=tmp_path, OPENAI_BASE_URL=yes_man)
+    assert scored.returncode == 0, scored.stderr
+    found = json.loads(scored.stdout)["haloquest"]
+    assert found["protocols"]["official"]["values"]["accuracy"]["value"] == 1
+    assert "judge: endpoint:m" in found["notes"]
+
+
 def test_pope_is_built_from_objects(shared: Path, tmp_path: Path) -> None:
     objects = shared / "data/pope/coco500_objects_reconstructed.jsonl"
     command = ["build", "pope", "--objects", str(objects), "--output", "built"]
@@ -189,6 +282,26 @@ def test_a_run_is_rescored_under_every_protocol(tiny: Path, tmp_path: Path) -> N
     [
         (["score"], "give a run folder, or --answers"),
         (["score", "nowhere"], "nowhere is no run folder"),
+        (["score", "nowhere", "--ground-truth", "a"], "--ground-truth goes with --answers"),
+        (["score", "nowhere", "--labels", "a_random.json"], "nowhere is no run folder"),
+        (
+            ["score", "--answers", "a", "--benchmark", "pope_coco", "--labels", "repope"],
+            "--labels repope: a says no split",
+        ),
+        (
+            [
+                "score",
+                "--answers",
+                "a",
+                "--benchmark",
+                "pope_coco",
+                "--labels",
+                "b",
+                "--labels",
+                "c",
+            ],
+            "--answers goes with one file of --labels",
+        ),
         (["score", "--answers", "a"], "--answers needs --benchmark"),
         (["score", "--answers", "a", "--benchmark", "mme"], "a: no such file"),
         (["build", "pope", "--objects", "a"], "a: no such file"),

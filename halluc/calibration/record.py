@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from halluc.config import content_hash
 from halluc.errors import UserError
 from halluc.samples import Sample
-
-if TYPE_CHECKING:
-    from halluc.models import VisionLanguageModel
 
 FOLDER = "calibrations"
 
@@ -49,15 +46,15 @@ class Calibration(BaseModel):
         return f"{self.method} on {self.source} ({digest})"
 
 
-def find_calibration(output_dir: Path, model: VisionLanguageModel, method: str) -> Path | None:
-    """The calibration of this model (weights included) and method, if there is one."""
-    file = place(output_dir, model, method)
+def find_calibration(output_dir: Path, fingerprint: str, method: str) -> Path | None:
+    """The calibration of a method on the model of this fingerprint, if there is one."""
+    file = place(output_dir, fingerprint, method)
     return file if file.is_file() else None
 
 
-def place(output_dir: Path, model: VisionLanguageModel, method: str) -> Path:
-    """Where a calibration of this model and method lies."""
-    return output_dir / FOLDER / f"{method}-{model.fingerprint}.json"
+def place(output_dir: Path, fingerprint: str, method: str) -> Path:
+    """Where a calibration of this method lies."""
+    return output_dir / FOLDER / f"{method}-{fingerprint}.json"
 
 
 def read(file: Path) -> Calibration:

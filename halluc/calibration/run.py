@@ -8,14 +8,17 @@ from typing import Any
 from halluc.calibration.handful import Handful
 from halluc.calibration.record import Calibration, place
 from halluc.calibration.sources import drawn, from_benchmark, from_folder
+from halluc.config import ModelConfig
+from halluc.errors import UserError
+from halluc.images import BadImage
 from halluc.interventions import Method
-from halluc.models import load_model
+from halluc.models.load import load_model
 
 
 def run_calibration(
     cls: type[Method],
     params: Any,
-    model_name: str,
+    wanted: ModelConfig,
     images: Path | None,
     benchmark: str | None,
     n: int,
@@ -25,6 +28,7 @@ def run_calibration(
     """Measure a method's parameters and write them where runs look for them.
 
     Args:
+        wanted: The model, and how it is loaded.
         params: The method's parameters; those that are not measured stay fixed.
         images, benchmark: Where samples come from; drawn scenes if both are None.
         n: How many samples.
@@ -39,11 +43,14 @@ def run_calibration(
         samples, source = from_folder(images, n), str(images)
     else:
         samples, source = drawn(n), "drawn scenes"
-    model = load_model(model_name)
+    model = load_model(**wanted.model_dump())
     handful = Handful(model, samples, recalibrate)
-    found, report = cls.calibrate(params, handful)
+    try:
+        found, report = cls.calibrate(params, handful)
+    except BadImage as error:
+        raise UserError(f"calibration: {error}; take it out, or choose other images") from error
     calibration = Calibration(
-        model=model_name,
+        model=wanted.name,
         fingerprint=model.fingerprint,
         method=cls.name,
         params=found,
@@ -52,7 +59,7 @@ def run_calibration(
         images=tuple(dict.fromkeys(sample.image_id for sample in samples)),
         report=report,
     )
-    file = place(output_dir, model, cls.name)
+    file = place(output_dir, model.fingerprint, cls.name)
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(calibration.model_dump_json(indent=2) + "\n")
     return calibration, file

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -40,16 +40,15 @@ def from_folder(folder: Path, n: int) -> tuple[Sample, ...]:
     Raises:
         UserError: If it holds no images.
     """
-    from PIL import Image
+    from halluc.images import open_image
 
     files = sorted(f for f in folder.glob("*") if f.suffix.lower() in (".jpg", ".jpeg", ".png"))[:n]
     if not files:
         raise UserError(f"--images {str(folder)!r}: no .jpg or .png in it")
 
-    def opener(file: Path) -> Callable[[], Image.Image]:
-        return lambda: Image.open(file).convert("RGB")
-
-    return tuple(Sample(f.name, f.name, "Describe this image.", opener(f)) for f in files)
+    return tuple(
+        Sample(f.name, f.name, "Describe this image.", partial(open_image, f)) for f in files
+    )
 
 
 def from_benchmark(name: str, n: int) -> tuple[Sample, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,27 +11,29 @@ import torch
 
 from halluc.config import DecodingConfig
 from halluc.decoding.batches import batches, distinct, repeated
+from halluc.decoding.endpoint import ask_endpoint
 from halluc.decoding.generate import generate
 from halluc.decoding.processors import YesNo
 from halluc.decoding.prompts import prompts
 from halluc.errors import UserError
+from halluc.images import image_hash
 from halluc.interventions.switch import SeamError
+from halluc.models.endpoint import EndpointModel
 from halluc.samples import Answer, Sample
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
     from torch import Tensor
 
     from halluc.interventions import Method
     from halluc.interventions.prefix import Memo
     from halluc.models import VisionLanguageModel
 
-_FEW, _MOST = 32, 128
-"""Prompts answered together where the user does not say: on a CPU, and tried first on a GPU."""
+_FEW, _MOST, _IN_FLIGHT = 32, 128, 8
+"""Prompts answered together where the user does not say: on a CPU, at first on a GPU, by others."""
 
 
 def answer_samples(
-    model: VisionLanguageModel,
+    model: VisionLanguageModel | EndpointModel,
     method: Method,
     samples: Iterable[Sample],
     decoding: DecodingConfig,
@@ -45,7 +46,7 @@ def answer_samples(
 
 
 def answer_batches(
-    model: VisionLanguageModel,
+    model: VisionLanguageModel | EndpointModel,
     method: Method,
     samples: Iterable[Sample],
     decoding: DecodingConfig,
@@ -56,7 +57,8 @@ def answer_batches(
     """Answer samples, those about one image together and the shortest first.
 
     A batch that raises (out of memory, a broken image) is halved until the culprit stands alone;
-    only that sample fails. After running out of memory no batch is as large again.
+    only that sample fails. After running out of memory no batch is as large again. A model behind
+    an endpoint is sent `batch_size` requests at a time.
 
     Args:
         batch_size: Most prompts answered together; None tries what fits.
@@ -64,32 +66,48 @@ def answer_batches(
             once unless answers are drawn at random.
         memo: Given to several runs that ask the same in turns, batch by batch.
     """
-    size = batch_size or (_MOST if model.device.type == "cuda" else _FEW)
     samples = list(samples)
     asked, others = distinct(samples) if share and not decoding.do_sample else (samples, {})
-    queue = deque(batches(asked, size) if share else _chunks(asked, size))
+    for answers in _batches(model, method, asked, decoding, batch_size, share, memo):
+        yield [
+            one
+            for answer in answers
+            for one in (answer, *(repeated(answer, s) for s in others.get(answer.id, ())))
+        ]
+
+
+def _batches(
+    model: VisionLanguageModel | EndpointModel,
+    method: Method,
+    samples: list[Sample],
+    decoding: DecodingConfig,
+    batch_size: int | None,
+    share: bool,
+    memo: Memo | None,
+) -> Iterator[list[Answer]]:
+    if isinstance(model, EndpointModel):
+        asked = ask_endpoint(model, samples, decoding, batch_size or _IN_FLIGHT)
+        yield from ([answer] for answer in asked)
+        return
+    size = batch_size or (_MOST if model.device.type == "cuda" else _FEW)
+    queue = deque(batches(samples, size) if share else _chunks(samples, size))
     while queue:
         batch = queue.popleft()
         if len(batch) > size:
             queue.extendleft(reversed(_halves(batch)))
             continue
         try:
-            answers = _answer_batch(model, method, batch, decoding, share, memo)
+            yield _answer_batch(model, method, batch, decoding, share, memo)
         except (SeamError, UserError):
             raise
         except Exception as error:
             if isinstance(error, torch.OutOfMemoryError):
                 size = max(1, len(batch) // 2)
                 torch.cuda.empty_cache()
-            if len(batch) > 1:
+            if len(batch) == 1:
+                yield [Answer.failed(batch[0], error)]
+            else:
                 queue.extendleft(reversed(_halves(batch)))
-                continue
-            answers = [_failed(batch[0], error)]
-        yield [
-            one
-            for answer in answers
-            for one in (answer, *(repeated(answer, s) for s in others.get(answer.id, ())))
-        ]
 
 
 def _chunks(samples: list[Sample], size: int) -> list[list[Sample]]:
@@ -126,15 +144,11 @@ def _answer_batch(
     written = _lengths(made.tokens, model).tolist()
     texts = model.processor.tokenizer.batch_decode(made.tokens, skip_special_tokens=True)
     seconds = (time.perf_counter() - started) / len(batch)
-    hashes = {image_id: _image_hash(image) for image_id, image in ready.images.items()}
+    hashes = {image_id: image_hash(image) for image_id, image in ready.images.items()}
     return [
-        Answer(
-            id=sample.id,
-            image_id=sample.image_id,
+        Answer.of(
+            sample,
             image_hash=hashes[sample.image_id],
-            group=sample.group,
-            prompt=sample.prompt,
-            target=sample.target,
             text=texts[i].strip(),
             yes_no=yes_no.found[i * decoding.num_beams] if yes_no else None,
             prompt_tokens=read[i],
@@ -153,20 +167,3 @@ def _lengths(tokens: Tensor, model: VisionLanguageModel) -> Tensor:
     ends = torch.tensor(own if isinstance(own, list) else [own], device=tokens.device)
     ended = torch.isin(tokens, ends).int()
     return (ended.cumsum(1) - ended == 0).sum(1)
-
-
-def _failed(sample: Sample, error: Exception) -> Answer:
-    reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"
-    return Answer(
-        id=sample.id,
-        image_id=sample.image_id,
-        group=sample.group,
-        prompt=sample.prompt,
-        target=sample.target,
-        status="failed",
-        error=reason,
-    )
-
-
-def _image_hash(image: Image) -> str:
-    return hashlib.sha256(image.tobytes()).hexdigest()[:10]

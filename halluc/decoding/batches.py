@@ -30,11 +30,15 @@ def batches(samples: Sequence[Sample], size: int) -> Iterator[list[Sample]]:
 
 
 def distinct(samples: Iterable[Sample]) -> tuple[list[Sample], dict[str, list[Sample]]]:
-    """The first of all samples that ask the same of the same image, and the others by its id."""
-    first: dict[tuple[str, str, int], Sample] = {}
+    """The first of all samples that ask the same of the same image, and the others by its id.
+
+    In a conversation the same question is another one after other turns.
+    """
+    first: dict[tuple[object, ...], Sample] = {}
     others: dict[str, list[Sample]] = {}
     for sample in samples:
-        known = first.setdefault((sample.image_id, sample.prompt, sample.max_new_tokens), sample)
+        asked = (sample.image_id, sample.history, sample.prompt, sample.max_new_tokens)
+        known = first.setdefault(asked, sample)
         if known is not sample:
             others.setdefault(known.id, []).append(sample)
     return list(first.values()), others

@@ -14,6 +14,7 @@ from halluc.decoding.processors import Combine, sampling
 from halluc.decoding.shared import cache_behind, positions, shared
 from halluc.decoding.streams import decoding_streams, encoded_images
 from halluc.interventions.engine import intervene
+from halluc.models.embedded import embedded
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -80,6 +81,8 @@ def generate(
             engine.read_prefix(inputs, common.owner, memo)
             prompts["past_key_values"] = cache_behind(inputs["input_ids"].shape[1], model.n_layers)
         extra_passes = method.prepare(engine, prompts)
+        if not common:
+            prompts = embedded(model, prompts, encode=bool(method.vision_layers))
         tokens = model.model.generate(
             **prompts,
             generation_config=_config(model, decoding, max_new_tokens),

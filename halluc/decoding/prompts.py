@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from halluc.images import as_rgb
 from halluc.interventions import Asked
 from halluc.models.inputs import of_images
 
@@ -38,8 +39,8 @@ def prompts(model: VisionLanguageModel, batch: Sequence[Sample]) -> Prompts:
     images: dict[str, Image] = {}
     for sample in batch:
         if sample.image_id not in images:
-            images[sample.image_id] = sample.load_image()
-    rendered = [model.render(sample.prompt) for sample in batch]
+            images[sample.image_id] = as_rgb(sample.load_image())
+    rendered = [model.render(sample.prompt, sample.history) for sample in batch]
     seen = [images[sample.image_id] for sample in batch]
     inputs = encode_once(model, rendered, seen)
     return Prompts(Asked([s.prompt for s in batch], rendered, seen, inputs), images)

@@ -33,6 +33,7 @@ from halluc.interventions.rows import (
 from halluc.interventions.site import Prompted, Site
 from halluc.interventions.switch import SeamError, kernel_of, switched
 from halluc.interventions.vision import reading_cls
+from halluc.models.embedded import forwarded
 
 if TYPE_CHECKING:
     from halluc.interventions.method import Method
@@ -191,7 +192,7 @@ class Engine:
         own = self.prompted
         self.prompted = replace(self.model.prompted(inputs), state=own.state)
         try:
-            self.model.model(**inputs, use_cache=False, logits_to_keep=1)
+            self.model.model(**forwarded(self.model, inputs), use_cache=False, logits_to_keep=1)
         finally:
             self.prompted = own
 
@@ -225,7 +226,12 @@ class Engine:
         self.prompted.state = self.method.begin(self.prompted)
         self._beginning = True
         try:
-            self.model.model(**inputs, past_key_values=cache, use_cache=True, logits_to_keep=1)
+            self.model.model(
+                **forwarded(self.model, inputs),
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=1,
+            )
             observed = self.prompted.observed
         finally:
             self.prompted, self._beginning = batch, False

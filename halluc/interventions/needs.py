@@ -25,6 +25,24 @@ _CLS_TOWERS = (
 )  # fmt: skip
 
 
+def needs_masks(method: type[Method], attention: str) -> None:
+    """Refuse a method that edits attention on a kernel that takes no mask of ours.
+
+    Args:
+        attention: The implementation; "auto" where it is not known yet.
+
+    Raises:
+        UserError: Naming it.
+    """
+    free = {"observe", "streams", "combine"}
+    edits = method.vision_layers or set(method.declared()) - free
+    if edits and attention not in ("auto", "sdpa", "eager"):
+        raise UserError(
+            f"method {method.name!r} edits attention, and {attention} takes no masks; "
+            "choose attn_implementation=sdpa"
+        )
+
+
 def needs_cls(name: str, config: Any, model: str) -> None:
     """Refuse a vision tower that has no CLS token in front of its patches.
 

@@ -21,9 +21,9 @@ class VisionLanguageModel(Reader):
     @cached_property
     def decoder(self) -> nn.Module:
         """The language model's stack of layers."""
-        decoder = self.model.get_decoder()
-        while not hasattr(decoder, "layers"):
-            decoder = decoder.get_decoder()
+        decoder, before = self.model.get_decoder(), None
+        while not hasattr(decoder, "layers") and decoder is not before:  # it may be its own
+            decoder, before = decoder.get_decoder(), decoder
         found: nn.Module = decoder
         return found
 
@@ -77,9 +77,10 @@ class VisionLanguageModel(Reader):
 
     @property
     def loaded_as(self) -> dict[str, str]:
-        """The dtype and the kind of device it really runs with."""
+        """The dtype, the kind of device and the attention it really runs with."""
         dtype = str(self.model.dtype).removeprefix("torch.")
-        return {"dtype": dtype, "device": self.device.type}
+        attention = self.text_attention
+        return {"dtype": dtype, "device": self.device.type, "attn_implementation": attention}
 
     def attention_key(self, part: str) -> str:
         """The sub-config whose attention implementation serves the "text" or "vision" part."""

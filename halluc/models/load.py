@@ -1,64 +1,204 @@
-"""Load any `AutoModelForImageTextToText` with its processor."""
+"""Load any `AutoModelForImageTextToText` with its processor, whole or not at all."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
+from safetensors import SafetensorError
+from transformers import (
+    MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING,
+    AutoConfig,
+    AutoModelForImageTextToText,
+    AutoProcessor,
+    BitsAndBytesConfig,
+)
+from transformers.utils import logging
 
+from halluc.arguments import checked
+from halluc.config import ModelConfig
 from halluc.errors import UserError
+from halluc.extras import needs_packages
 from halluc.models.adapter import VisionLanguageModel
 from halluc.models.families import refuse_unserved
 from halluc.models.names import locate
 
+EXAMPLE = "'llava-hf/llava-1.5-7b-hf'"
+_WHOLE = "beside the weights must lie all that processor.save_pretrained writes"
 
-def load_config(name: str, revision: str | None = None) -> Any:
+# What transformers raises on folders and hub ids it cannot make a model of.
+_BROKEN = (OSError, ValueError, RuntimeError, ImportError, KeyError, TypeError, AttributeError)
+
+
+def load_config(name: str, revision: str | None = None, trust_remote_code: bool = False) -> Any:
     """Load a model's configuration alone.
 
     Raises:
-        UserError: If it cannot be found, is no configuration transformers knows, or is of a model
-            that no method could act on.
+        UserError: If it cannot be found, is none of a model that reads images, or of one that no
+            method could act on.
     """
-    kwargs = {"revision": revision} if revision else {}
-    try:
-        config = AutoConfig.from_pretrained(locate(name), **kwargs)
-    except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(f"model {name!r} cannot be loaded: {reason}") from error
-    refuse_unserved(config, name)
-    return config
+    source = _source(ModelConfig(name=name, revision=revision, trust_remote_code=trust_remote_code))
+    with _one_line(f"model {name!r}"):
+        config = AutoConfig.from_pretrained(locate(name), **source)
+    own_code = getattr(config, "auto_map", None) or {}
+    if type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING or own_code:
+        refuse_unserved(config, name)
+        return config
+    kind = config.model_type or "nameless"
+    raise UserError(
+        f"model {name!r} is a {kind} model, which transformers does not load as one that answers "
+        f"questions about images; give one that does, like {EXAMPLE}"
+    )
 
 
-def load_model(
-    name: str, *, revision: str | None = None, dtype: str = "auto", device: str = "auto"
-) -> VisionLanguageModel:
+def load_model(name: str, **options: Any) -> VisionLanguageModel:
     """Load a model and its processor, ready for inference.
 
     Args:
         name: "glyph", a hub id or a local folder.
-        revision: Commit, tag or branch of a hub model.
-        dtype: "auto" (float32 on a CPU, else the checkpoint's own), or as in `ModelConfig`.
-        device: "auto" (CUDA if there is one), "cpu", "cuda", "cuda:1", ...
+        options: The other fields of `ModelConfig`: revision, dtype ("auto" is float32 on a CPU,
+            else the checkpoint's own), device ("auto" is CUDA if there is one), device_map,
+            quantization, attn_implementation, image_aspect, trust_remote_code.
 
     Raises:
-        UserError: If it cannot be found, or is not a vision-language model.
+        UserError: If it cannot be found, is broken, is not a vision-language model, or an option
+            is wrong or needs a package that is not installed.
     """
-    load_config(name, revision)
-    path = locate(name)
-    device = _device(device)
-    kwargs: dict[str, Any] = {"revision": revision} if revision else {}
-    try:
-        processor = AutoProcessor.from_pretrained(path, **kwargs)
-        model = AutoModelForImageTextToText.from_pretrained(
-            path, dtype=_dtype(dtype, device), **kwargs
+    wanted = checked(ModelConfig, {"name": name, **options}, "model")
+    placement = _placement(wanted)  # before anything is read
+    path, source = locate(name), _source(wanted)
+    load_config(name, wanted.revision, wanted.trust_remote_code)
+    processor = _processor(name, path, source)
+    load: Any = AutoModelForImageTextToText.from_pretrained
+    with _one_line(f"model {name!r}"):
+        model, report = load(
+            path, **source, **placement, output_loading_info=True, ignore_mismatched_sizes=True
         )
-    except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(f"model {name!r} cannot be loaded: {reason}") from error
+    _refuse_unless_whole(name, report)
     model.eval()
-    torch.nn.Module.to(model, torch.device(device))
-    return VisionLanguageModel(name=name, model=model, processor=processor, revision=revision)
+    if "device_map" not in placement:
+        torch.nn.Module.to(model, torch.device(_device(wanted.device)))
+    loaded = VisionLanguageModel(
+        name=name,
+        model=model,
+        processor=processor,
+        revision=wanted.revision,
+        image_aspect=wanted.image_aspect,
+    )
+    _refuse_unless_reachable(loaded)
+    return loaded
+
+
+def _source(wanted: ModelConfig) -> dict[str, Any]:
+    """Arguments that say what is loaded, common to configuration, processor and weights."""
+    return {"revision": wanted.revision or "main", "trust_remote_code": wanted.trust_remote_code}
+
+
+def _placement(wanted: ModelConfig) -> dict[str, Any]:
+    """Arguments of `from_pretrained` that say in which form and where weights go.
+
+    Raises:
+        UserError: If they need a package that is not installed, or contradict each other.
+    """
+    device = _device(wanted.device)
+    found: dict[str, Any] = {"dtype": _dtype(wanted.dtype, device)}
+    if wanted.attn_implementation == "flash_attention_2":
+        needs_packages("attn_implementation=flash_attention_2", "flash_attn")
+    if wanted.attn_implementation != "auto":
+        found["attn_implementation"] = wanted.attn_implementation
+    if wanted.device_map is not None:
+        needs_packages(f"device_map={wanted.device_map}", "accelerate")
+        if wanted.device != "auto":
+            raise UserError(
+                f"device_map={wanted.device_map} spreads the model over all devices; "
+                f"leave out device={wanted.device}"
+            )
+        found["device_map"] = wanted.device_map
+    if wanted.quantization is not None:
+        needs_packages(f"quantization={wanted.quantization}", "bitsandbytes", "accelerate")
+        found.setdefault("device_map", {"": device})
+        found["quantization_config"] = _quantization(wanted.quantization, found["dtype"])
+    return found
+
+
+def _quantization(kind: str, dtype: torch.dtype | str) -> BitsAndBytesConfig:
+    if kind == "8bit":
+        return BitsAndBytesConfig(load_in_8bit=True)
+    compute = dtype if isinstance(dtype, torch.dtype) else torch.bfloat16
+    return BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=compute
+    )
+
+
+def _processor(name: str, path: str, source: Mapping[str, Any]) -> Any:
+    """The processor, refused where transformers finds only a part of one."""
+    with _one_line(f"the processor of model {name!r}", hint=_WHOLE):
+        processor = AutoProcessor.from_pretrained(path, **source)
+    for part in ("tokenizer", "image_processor"):
+        if getattr(processor, part, None) is None:
+            raise UserError(f"the processor of model {name!r} has no {part}; {_WHOLE}")
+    return processor
+
+
+def _refuse_unless_whole(name: str, report: Mapping[str, Any]) -> None:
+    """Transformers makes up weights it does not find; answers of such a model mean nothing."""
+    if report["mismatched_keys"]:
+        key, found, wanted = min(report["mismatched_keys"])
+        raise UserError(
+            f"model {name!r}: {len(report['mismatched_keys'])} weights are not of the shape its "
+            f"config.json says, first {key}: {tuple(found)}, not {tuple(wanted)}"
+        )
+    if report["missing_keys"]:
+        raise UserError(
+            f"model {name!r}: its checkpoint lacks {len(report['missing_keys'])} weights, "
+            f"first {min(report['missing_keys'])}; get it again or mend its config.json"
+        )
+
+
+def _refuse_unless_reachable(model: VisionLanguageModel) -> None:
+    try:
+        found = len(model.self_attention)
+    except (AttributeError, TypeError):
+        found = 0
+    if not found:
+        kind = model.model.config.model_type
+        raise UserError(
+            f"model {model.name!r}: family {kind!r} is not supported: it has no stack of decoder "
+            "layers with self-attention that methods could reach"
+        )
+
+
+@contextmanager
+def _one_line(what: str, hint: str = "") -> Iterator[None]:
+    """Turn whatever transformers raises into one line, and keep its own reports away.
+
+    Args:
+        what: The thing that is loaded.
+        hint: What would be right, in place of transformers' own advice.
+    """
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    except (*_BROKEN, SafetensorError) as error:
+        reason = _reason(error)
+        if hint:
+            reason = f"{reason.split('. ')[0]}; {hint}"
+        raise UserError(f"{what} cannot be loaded: {reason}") from error
+    finally:
+        logging.set_verbosity(verbosity)
+
+
+def _reason(error: Exception) -> str:
+    text = str(error).strip()
+    if "trust_remote_code" in text:
+        return "it brings Python code of its own; read it, then allow it by trust_remote_code=true"
+    first = (text.splitlines() or [type(error).__name__])[0].rstrip(" .:")
+    if isinstance(error, SafetensorError):
+        return f"its weights are damaged ({first}); get them again"
+    return first
 
 
 def _device(device: str) -> str:

@@ -10,7 +10,23 @@ from halluc.errors import UserError
 
 EMBEDDED = {"glyph": "a small LLaVA trained on drawn scenes; ships with the package"}
 
+ENDPOINT = "openai:"
+"""What the name of a model behind an OpenAI-compatible endpoint starts with."""
+
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+def endpoint_name(name: str) -> str | None:
+    """What the endpoint calls a model named "openai:NAME"; None for models loaded here.
+
+    Raises:
+        UserError: If NAME is missing.
+    """
+    if not name.startswith(ENDPOINT):
+        return None
+    if name == ENDPOINT:
+        raise UserError("model 'openai:' lacks a name; write openai:NAME as the endpoint calls it")
+    return name.removeprefix(ENDPOINT)
 
 
 def locate(name: str) -> str:
@@ -22,6 +38,8 @@ def locate(name: str) -> str:
     Raises:
         UserError: If it is none of these.
     """
+    if endpoint_name(name) is not None:
+        raise UserError(f"model {name!r} is behind an endpoint: there are no weights to load here")
     if name in EMBEDDED:
         return str(files("halluc.world") / name)
     path = Path(name).expanduser()

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from halluc.errors import UserError
+from halluc.images import padded
 from halluc.interventions.site import Prompted, first_token
 from halluc.models.families import Family, family_of
 from halluc.models.inputs import Inputs, apart, kept, of_images, stacked, with_queries_right_padded
@@ -32,12 +33,14 @@ class Reader:
         model: A transformers `...ForConditionalGeneration`.
         processor: Its processor, with tokenizer, image processor and chat template.
         revision: The hub revision asked for, if any.
+        image_aspect: "pad" makes images square before the processor sees them.
     """
 
     name: str
     model: Any
     processor: Any
     revision: str | None = None
+    image_aspect: str = "native"
 
     @cached_property
     def family(self) -> Family:
@@ -61,25 +64,41 @@ class Reader:
         """The id prompts are padded with."""
         return self.processor.tokenizer.pad_token_id or 0
 
-    def render(self, prompt: str) -> str:
+    def render(self, prompt: str, history: Sequence[tuple[str, str]] = ()) -> str:
         """The user's turn in the model's chat template, image first.
 
         Where the checkpoint has none, the prompt published for its family is used.
 
+        Args:
+            history: Earlier turns of the conversation, prompt and answer each; the image then
+                stands in the first of them.
+
         Raises:
-            UserError: If there is neither.
+            UserError: If there is neither, or earlier turns and no chat template.
         """
-        if getattr(self.processor, "chat_template", None) is not None:
-            content = [{"type": "image"}, {"type": "text", "text": prompt}]
-            turn = [{"role": "user", "content": content}]
-            text: str = self.processor.apply_chat_template(
-                turn, add_generation_prompt=True, tokenize=False
-            )
-            return text
-        if self.family.template is None:
+        if getattr(self.processor, "chat_template", None) is None:
+            return self._published(prompt, history)
+        turns = [("user", prompt)]
+        for asked, answered in reversed(history):
+            turns = [("user", asked), ("assistant", answered), *turns]
+        contents = [[{"type": "text", "text": said}] for _, said in turns]
+        contents[0].insert(0, {"type": "image"})
+        messages = [
+            {"role": role, "content": content}
+            for (role, _), content in zip(turns, contents, strict=True)
+        ]
+        text: str = self.processor.apply_chat_template(
+            messages, add_generation_prompt=True, tokenize=False
+        )
+        return text
+
+    def _published(self, prompt: str, history: Sequence[tuple[str, str]]) -> str:
+        """The prompt published for the model's family, which is for one turn."""
+        if self.family.template is None or history:
+            lacks = "is for one turn only" if self.family.template else "there is none"
             raise UserError(
-                f"model {self.name!r}: its processor has no chat template, and none is published "
-                "for its family; put a chat_template.jinja into the model's folder"
+                f"model {self.name!r}: its processor has no chat template, and of the prompts "
+                f"published for families {lacks}; put a chat_template.jinja into its folder"
             )
         image = getattr(self.processor, "image_token", "")
         return self.family.template.format(image=image, prompt=prompt)
@@ -87,6 +106,9 @@ class Reader:
     def encode(self, prompts: Sequence[str], images: Sequence[Image]) -> dict[str, Tensor]:
         """Tokenize rendered prompts and preprocess their images, left-padded, on the device."""
         self.processor.tokenizer.padding_side = "left"
+        if self.image_aspect == "pad":
+            mean = self.processor.image_processor.image_mean or (0, 0, 0)
+            images = [padded(image, mean) for image in images]
         inputs = self.processor(
             images=[[image] for image in images], text=list(prompts), padding=True,
             return_tensors="pt",

@@ -216,8 +216,8 @@ def official(totals: Counter[str]) -> dict[str, dict[str, float]]:
             name: sum(totals[f"{dimension}/{name}"] for dimension in dimensions)
             for name in ("n", "correct", "no", "said_no", "right_no")
         }
-        if not sums["n"]:
-            continue
+        if not all(totals[f"{dimension}/n"] for dimension in dimensions):
+            continue  # a task that was not answered, or a sum it would be part of
         starts = 1 if part == "all" else len(dimensions)
         precision = _percent(sums["right_no"], sums["said_no"], starts)
         recall = _percent(sums["right_no"], sums["no"], starts)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -11,7 +10,7 @@ from halluc.errors import UserError
 from halluc.samples import Answer, Sample
 from halluc.scoring import amber, hub
 from halluc.scoring.benchmark import Benchmark, Metric
-from halluc.scoring.official import rows, text_of, unique
+from halluc.scoring.records import Row, by_id, json_of, rows, text_of, unique
 from halluc.scoring.sources import checksum, fetch, verify
 
 if TYPE_CHECKING:
@@ -88,7 +87,9 @@ class AmberBenchmark(Benchmark):
     @cached_property
     def lexicon(self) -> amber.Lexicon:
         """The vocabulary of nouns."""
-        related = json.loads(text_of(self._file("relation.json")))
+        path = self._file("relation.json")
+        words = Row(str(path), json_of(path, dict))
+        related = {name: words.texts(name) for name in words.fields}
         safe = text_of(self._file("safe_words.txt")).splitlines()
         return amber.Lexicon(related, frozenset(safe))
 
@@ -103,16 +104,17 @@ class AmberBenchmark(Benchmark):
         images = hub.ImageFolder(self.folder)
         truth = self._annotations(self._file("annotations.json"))
         by_image: dict[str, list[Sample]] = {}
-        for row in rows(self._file("query_all.json")):
-            target, name = truth[row["id"]], str(row["image"])
+        queries = self._file("query_all.json")
+        for id, row in by_id(rows(queries), "id", truth, needed=()).items():
+            target, name = truth[id], row.text("image")
             if not self._wanted(target):
                 continue
             described = target["type"] == "generative"
             by_image.setdefault(name, []).append(
                 Sample(
-                    id=f"{row['id']:05d}",
+                    id=f"{id:05d}",
                     image_id=name,
-                    prompt=row["query"] + ("" if described else self.prompts[self.prompt]),
+                    prompt=row.text("query") + ("" if described else self.prompts[self.prompt]),
                     load_image=partial(images.open, name, row.where),
                     target=target,
                     group=_group(target),
@@ -128,6 +130,10 @@ class AmberBenchmark(Benchmark):
         if answer.group == "generative":
             return self.lexicon.nouns(answer.text)
         return {"Yes": "yes", "No": "no"}.get(answer.text)
+
+    def label(self, answer: Answer) -> str | None:
+        """The right answer of a discriminative question."""
+        return None if answer.group == "generative" else str(answer.target["truth"])
 
     def tally(self, answers: Sequence[Answer]) -> dict[str, float]:
         """Count nouns and objects of descriptions, and right answers per dimension."""
@@ -165,18 +171,15 @@ class AmberBenchmark(Benchmark):
         truth = self._annotations(labels)
         given = rows(files.answers)
         images = self._images()
-        unique([(row.where, row["id"]) for row in given])
         answers = []
-        for row in given:
-            if row["id"] not in truth:
-                raise UserError(f"{row.where}: id {row['id']!r} is not in {labels}")
-            target = truth[row["id"]]
+        for id, row in by_id(given, "id", truth, needed=()).items():
+            target = truth[id]
             if not self._wanted(target):
                 continue
             answers.append(
                 Answer(
-                    id=f"{row['id']:05d}",
-                    image_id=images.get(row["id"], f"question {row['id']}"),
+                    id=f"{id:05d}",
+                    image_id=images.get(id, f"question {id}"),
                     group=_group(target),
                     prompt="",
                     target=target,
@@ -184,6 +187,9 @@ class AmberBenchmark(Benchmark):
                 )
             )
         self._complete(answers, truth, files.answers)
+        groups = {_group(target) for target in truth.values() if self._wanted(target)}
+        if left := sorted(groups - {answer.group for answer in answers}):
+            self.notes.append(f"no answers to {', '.join(left)}: sums with them are left out")
         if not images:
             self.notes.append("no images named: intervals resample questions and are too narrow")
         return answers
@@ -191,7 +197,7 @@ class AmberBenchmark(Benchmark):
     def _images(self) -> dict[int, str]:
         """Which image each id asks about, where query_all.json lies beside the annotations."""
         found = sorted(self.folder.rglob("query_all.json")) if self.folder else []
-        return {row["id"]: str(row["image"]) for path in found[:1] for row in rows(path)}
+        return {row.number("id"): row.text("image") for path in found[:1] for row in rows(path)}
 
     def _complete(self, answers: Sequence[Answer], truth: Mapping[int, Any], path: Path) -> None:
         """A task is answered whole or not at all."""
@@ -209,7 +215,17 @@ class AmberBenchmark(Benchmark):
         return self.generative if target["type"] == "generative" else self.discriminative
 
     def _annotations(self, path: Path) -> dict[int, dict[str, Any]]:
-        return {row["id"]: row.fields for row in rows(path)}
+        found = rows(path)
+        unique([(row.where, row.number("id")) for row in found])
+        for row in found:
+            kind = row.text("type")
+            if kind == "generative":
+                row.texts("truth"), row.texts("hallu")
+            elif kind not in amber.DIMENSIONS:
+                raise UserError(f"{row.where}: type {kind!r} is none of AMBER's")
+            elif row["truth"] not in ("yes", "no"):
+                raise UserError(f"{row.where}: truth {row['truth']!r} is neither yes nor no")
+        return {row.number("id"): row.fields for row in found}
 
     def _file(self, name: str) -> Path:
         if self.folder is None:

@@ -116,6 +116,11 @@ class Benchmark(ABC):
         """What is tallied and resampled as one: the image, unless items span several images."""
         return answer.image_id
 
+    def label(self, answer: Answer) -> str | None:
+        """The right answer of a yes/no question, "yes" or "no"; None of anything else."""
+        is_label = self.card.task == "yes_no" and answer.target in ("yes", "no")
+        return answer.target if is_label else None
+
     @abstractmethod
     def tally(self, answers: Sequence[Answer]) -> dict[str, float]:
         """Count what the answers about ONE image contribute; counts of images add up.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from halluc.errors import UserError
 from halluc.scoring.pope import ImageObjects
+from halluc.scoring.records import json_of
 
 if TYPE_CHECKING:
     from pycocotools.coco import COCO
@@ -21,26 +22,26 @@ def load(source: Path | Mapping[str, Any]) -> COCO:
     Raises:
         UserError: If the file is missing or is not COCO JSON.
     """
-    import json
-
     from pycocotools.coco import COCO
 
+    where = str(source) if isinstance(source, Path) else "COCO's annotations"
     if isinstance(source, Path):
-        if not source.is_file():
-            raise UserError(f"{source}: no such annotation file")
-        try:
-            source = json.loads(source.read_text())
-        except ValueError as error:
-            raise UserError(f"{source}: not JSON ({error})") from error
-    if not isinstance(source, Mapping) or not {"images", "annotations"} <= set(source):
-        raise UserError("COCO annotations need 'images' and 'annotations'")
+        source = json_of(source, dict)
+    if not {"images", "annotations"} <= set(source):
+        raise UserError(f"{where}: needs 'images' and 'annotations'")
     coco = COCO()
     coco.dataset = dict(source)
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # it prints its progress
             coco.createIndex()
+        named = {category["id"] for category in source.get("categories", ())}
+        for image in source["images"]:
+            image["file_name"]
+        for annotation in source["annotations"]:
+            if "caption" not in annotation and annotation["category_id"] not in named:
+                raise UserError(f"{where}: has no category {annotation['category_id']!r}")
     except (KeyError, TypeError) as error:
-        raise UserError(f"COCO annotations are malformed: {error} is missing") from error
+        raise UserError(f"{where}: is malformed, {error} is missing") from error
     return coco
 
 

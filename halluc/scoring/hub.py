@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
@@ -61,25 +60,43 @@ def fetch_files(repo: str, patterns: tuple[str, ...], revision: str = "") -> lis
 
     from huggingface_hub import snapshot_download
 
+    wanted = revision or recorded(repo).get("revision")
     try:
         snapshot = Path(
             snapshot_download(
                 repo,
                 repo_type="dataset",
-                revision=revision or recorded(repo).get("revision"),
+                revision=wanted,
                 allow_patterns=list(patterns),
                 local_files_only=offline(),
             )
         )
     except (OSError, ValueError) as error:
         reason = str(error).split("\n", 1)[0]
-        raise UserError(f"{repo}: cannot be fetched from the hub ({reason})") from error
+        at = f" at {wanted[:12]}" if wanted else ""
+        raise UserError(f"{repo}{at}: cannot be fetched from the hub ({reason})") from error
     paths = sorted({path for pattern in patterns for path in snapshot.glob(pattern)})
     if not paths:
         raise UserError(f"{repo}: {snapshot} has no {' or '.join(patterns)}")
     sums = {str(path.relative_to(snapshot)): checksum(path) for path in paths}
     verify(repo, {"revision": snapshot.name, **sums})
     return paths
+
+
+def fetch_folder(repo: str, patterns: tuple[str, ...], revision: str = "") -> Path:
+    """Fetch files of a data set as `fetch_files` does, for their folder.
+
+    Args:
+        patterns: The first names one file in the folder.
+
+    Raises:
+        UserError: If that file cannot be had, or another differs from what was first fetched.
+    """
+    paths = fetch_files(repo, patterns, revision)
+    found = [path for path in paths if path.name == patterns[0]]
+    if not found:
+        raise UserError(f"{repo}: has no {patterns[0]}")
+    return found[0].parent
 
 
 class Table:
@@ -134,13 +151,17 @@ class Table:
         return values
 
     def image(self, row: int) -> Image:
-        """Decode a row's image, RGB."""
-        from PIL import Image as Images
+        """Decode a row's image, RGB.
+
+        Raises:
+            BadImage: If it cannot be read.
+        """
+        from halluc.images import open_image
 
         start, path, number = max(group for group in self._groups if group[0] <= row)
         value = self._images(path, number)[row - start]
         content = value["bytes"] if isinstance(value, dict) else value
-        return Images.open(io.BytesIO(content)).convert("RGB")
+        return open_image(content, f"{path.name}, row {row - start} of group {number}")
 
 
 class ImageFolder:
@@ -156,37 +177,56 @@ class ImageFolder:
         self._folder = folder
 
     @cached_property
-    def _paths(self) -> dict[str, Path]:
+    def _paths(self) -> dict[str, list[Path]]:
         kinds = {".jpg", ".jpeg", ".png", ".webp"}
-        files = sorted(self._folder.rglob("*"))
-        return {path.name: path for path in files if path.suffix.lower() in kinds}
+        found: dict[str, list[Path]] = {}
+        for path in sorted(self._folder.rglob("*")):
+            if path.suffix.lower() in kinds:
+                found.setdefault(path.name, []).append(path)
+        return found
+
+    def _named(self, name: str) -> list[Path]:
+        if (exact := self._folder / name).is_file():
+            return [exact]
+        parts = tuple(part for part in name.split("/") if part != ".")
+        return [
+            path for path in self._paths.get(parts[-1], ()) if path.parts[-len(parts) :] == parts
+        ]
 
     def find(self, name: str, where: str = "") -> Path:
         """Say where an image is.
 
         Args:
-            name: Its file name, with or without the folders above it.
+            name: Its file name; folders in it must be above the file too.
             where: The line that asks for it, for the error.
 
         Raises:
-            UserError: If it is missing.
+            UserError: If it is missing, or there twice.
         """
-        exact = self._folder / name
-        path = exact if exact.is_file() else self._paths.get(name.rsplit("/", 1)[-1])
-        if path is None:
+        found = self._named(name)
+        if not found:
             raise UserError(f"{where or self._folder}: image {name!r} is not below {self._folder}")
-        return path
+        if len(found) > 1:
+            raise UserError(
+                f"{where or self._folder}: image {name!r} is both {found[0]} and {found[1]}"
+            )
+        return found[0]
 
     def has(self, name: str) -> bool:
         """Whether an image is there."""
-        return (self._folder / name).is_file() or name.rsplit("/", 1)[-1] in self._paths
+        return bool(self._named(name))
 
     def stems(self) -> dict[str, str]:
         """File names by what stands before the extension."""
         return {name.rsplit(".", 1)[0]: name for name in self._paths}
 
     def open(self, name: str, where: str = "") -> Image:
-        """Open an image, RGB."""
-        from PIL import Image as Images
+        """Open an image, RGB.
 
-        return Images.open(self.find(name, where)).convert("RGB")
+        Raises:
+            BadImage: If it cannot be read.
+            UserError: If it is missing.
+        """
+        from halluc.images import open_image
+
+        return open_image(self.find(name, where))

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import time
 from typing import TYPE_CHECKING, Any, Protocol
 
 from halluc.errors import UserError
@@ -17,8 +15,6 @@ from halluc.scoring.sources import cache_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-ATTEMPTS = 4
 
 
 class NeedsJudge(UserError):
@@ -43,8 +39,7 @@ class Judge(Protocol):
 class EndpointJudge:
     """A model behind an OpenAI-compatible endpoint.
 
-    OPENAI_BASE_URL says where (default: OpenAI itself), OPENAI_API_KEY holds the key, which goes
-    into the request and nowhere else.
+    Where it is and the key come from the environment, as `halluc.endpoint` says.
 
     Args:
         model: As the endpoint calls it.
@@ -55,35 +50,19 @@ class EndpointJudge:
 
     @property
     def name(self) -> str:
-        """The model's name."""
-        return self.model
+        """The model's name, as a user types it."""
+        return f"endpoint:{self.model}"
 
     def ask(self, prompt: str) -> str:
         """Reply to one prompt; a busy endpoint is asked again a few times."""
-        from urllib.error import HTTPError, URLError
-        from urllib.request import Request, urlopen
+        from halluc.endpoint import Endpoint, RequestFailed
 
-        base = os.environ.get("OPENAI_BASE_URL", "https://api.openai.com/v1").rstrip("/")
-        body = {
-            "model": self.model,
-            "temperature": 0,
-            "max_tokens": self._max_tokens,
-            "messages": [{"role": "user", "content": prompt}],
-        }
-        headers = {"Content-Type": "application/json"}
-        if key := os.environ.get("OPENAI_API_KEY"):
-            headers["Authorization"] = f"Bearer {key}"
-        request = Request(f"{base}/chat/completions", json.dumps(body).encode(), headers)
-        for attempt in range(ATTEMPTS):
-            try:
-                with urlopen(request, timeout=120) as reply:
-                    return str(json.load(reply)["choices"][0]["message"]["content"])
-            except (HTTPError, URLError, OSError, ValueError, LookupError) as error:
-                refused = isinstance(error, HTTPError) and error.code in (400, 401, 403, 404)
-                if refused or attempt == ATTEMPTS - 1:
-                    raise UserError(f"judge {self.model} at {base}: {error}") from None
-                time.sleep(self._wait * 2**attempt)
-        raise AssertionError("unreachable")
+        messages = [{"role": "user", "content": prompt}]
+        endpoint = Endpoint(self.model, self._wait)
+        try:
+            return endpoint.complete(messages, temperature=0, max_tokens=self._max_tokens).text
+        except RequestFailed as error:
+            raise UserError(f"judge {self.model}: {error}") from None
 
 
 class LocalJudge:
@@ -99,8 +78,8 @@ class LocalJudge:
 
     @property
     def name(self) -> str:
-        """The model's id."""
-        return self.model
+        """The model's id, as a user types it."""
+        return f"local:{self.model}"
 
     def ask(self, prompt: str) -> str:
         """Reply to one prompt; the model is loaded at the first."""
@@ -110,7 +89,10 @@ class LocalJudge:
             try:
                 self._pipeline = pipeline("text-generation", self.model, device_map="auto")
             except (OSError, ValueError) as error:
-                raise UserError(f"judge {self.model}: cannot be loaded ({error})") from error
+                reason = str(error).strip().split("\n", 1)[0]
+                raise UserError(f"judge {self.model}: cannot be loaded ({reason})") from error
+            if self._pipeline.tokenizer.chat_template is None:
+                raise UserError(f"judge {self.model}: has no chat template, so it is no judge")
         reply = self._pipeline(
             [{"role": "user", "content": prompt}],
             max_new_tokens=self._max_tokens,
@@ -135,7 +117,10 @@ class CachedJudge:
         self._replies: dict[str, str] = {}
         if self._path.is_file():
             for line in self._path.read_text().splitlines():
-                record = json.loads(line)
+                try:
+                    record = json.loads(line)
+                except ValueError:  # cut short by a crash: asked again
+                    continue
                 self._replies[record["key"]] = record["reply"]
 
     @property

@@ -15,32 +15,31 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from halluc.samples import Answer
+    from halluc.scoring.benchmark import Benchmark
 
     Array = NDArray[np.float64]
 
 BINS = 15
 
 
-def logit_scores(answers: Iterable[Answer]) -> dict[str, dict[str, float]]:
+def logit_scores(benchmark: Benchmark, answers: Iterable[Answer]) -> dict[str, dict[str, float]]:
     """Score the stored log-probabilities of yes and no.
 
     Args:
-        answers: Of a run; those without log-probabilities, or whose target is not "yes" or "no",
-            are left out.
+        benchmark: Knows the right answers.
+        answers: Of a run; those without log-probabilities, or to no yes/no question, are left out.
 
     Returns:
         A group's name, and "all", to `probability_scores`; nothing where no answer has logits.
     """
-    groups: dict[str, list[Answer]] = {}
+    groups: dict[str, list[tuple[float, bool]]] = {}
     for answer in answers:
-        if answer.yes_no is not None and answer.target in ("yes", "no") and answer.status == "ok":
-            groups.setdefault(answer.group, []).append(answer)
-            groups.setdefault("all", []).append(answer)
+        label = benchmark.label(answer)
+        if answer.yes_no is not None and label is not None and answer.status == "ok":
+            for name in dict.fromkeys((answer.group, "all")):
+                groups.setdefault(name, []).append((p_yes(*answer.yes_no), label == "yes"))
     return {
-        name: probability_scores(
-            [p_yes(*answer.yes_no) for answer in group if answer.yes_no is not None],
-            [answer.target == "yes" for answer in group],
-        )
+        name: probability_scores([p for p, _ in group], [is_yes for _, is_yes in group])
         for name, group in groups.items()
     }
 

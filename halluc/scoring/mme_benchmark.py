@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     Question = tuple[str, str, str, str, Callable[[], Image]]
 
+REPO = "lmms-lab/MME"
+REVISION = "d6c9023f017b564f7b3ccccf5348166bce8fdbcd"
 SUFFIX = " Please answer yes or no."
 PROMPTS = {"official": SUFFIX, "lmms-eval": "\nAnswer the question using a single word or phrase."}
 
@@ -72,9 +74,10 @@ class MmePhotographs(MmeBenchmark):
     prompts = PROMPTS
     sums: ClassVar[Mapping[str, tuple[str, ...]]]
     dataset = hub.Dataset(
-        repo="lmms-lab/MME",
+        repo=REPO,
         files={"test": "data/test-*.parquet"},
         columns=("question_id", "question", "answer", "category"),
+        revision=REVISION,
     )
 
     def samples(self, limit: int | None = None) -> Iterator[Sample]:

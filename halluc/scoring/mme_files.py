@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from halluc.errors import UserError
 from halluc.samples import Answer
 from halluc.scoring.mme import ROWS
-from halluc.scoring.official import text_of
+from halluc.scoring.records import text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

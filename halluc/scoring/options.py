@@ -28,14 +28,22 @@ def build(name: str, options: Mapping[str, Any] | None = None) -> Benchmark:
     Raises:
         UserError: If it takes no such option, or a folder or file does not exist.
     """
-    cls = REGISTRY.get(name)
-    taken = [key for key in inspect.signature(cls).parameters if key in _TYPED]
+    known = taken(name)
     given: dict[str, Any] = {}
     for key, value in (options or {}).items():
-        if key not in taken:
-            raise UserError(f"{name}: takes no {key!r}, only {', '.join(taken)}")
+        if key not in known:
+            raise UserError(f"{name}: takes no {key!r}, only {', '.join(known)}")
         given[key] = _typed(name, key, value)
-    return cls(**given)
+    return REGISTRY.get(name)(**given)
+
+
+def taken(name: str) -> list[str]:
+    """The options a benchmark takes.
+
+    Raises:
+        UserError: If there is no such benchmark.
+    """
+    return [key for key in inspect.signature(REGISTRY.get(name)).parameters if key in _TYPED]
 
 
 def _typed(name: str, key: str, value: Any) -> Any:

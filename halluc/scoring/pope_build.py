@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from halluc.errors import UserError
 from halluc.scoring import coco, pope
 from halluc.scoring.hub import ImageFolder
-from halluc.scoring.official import rows, text_of
+from halluc.scoring.records import rows, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +26,7 @@ def read_objects(path: Path) -> list[pope.ImageObjects]:
     """
     if path.suffix == ".json" and '"annotations"' in text_of(path):
         return coco.image_objects(coco.load(path))
-    return [pope.ImageObjects(str(row["image"]), tuple(row["objects"])) for row in rows(path)]
+    return [pope.ImageObjects(row.text("image"), tuple(row.texts("objects"))) for row in rows(path)]
 
 
 def build_files(
@@ -50,7 +50,8 @@ def build_files(
         images: Only images that are below this folder are asked about.
         seed: Of the draw of images and of the random strategy; main.py has none.
         template: "corrected", or "official" with its "imange".
-        chat: Write one line an image with all its questions, for multi-turn evaluation as in PAI.
+        chat: Write one line an image with all its questions, as PAI's files for conversations have
+            them, to `<objects' name>_pope_chat_<strategy>.json`.
 
     Raises:
         UserError: If there are too few images, or an argument is wrong.
@@ -64,12 +65,13 @@ def build_files(
     eligible = [image for image in known if len(image.objects) >= 3]
     rng = random.Random(seed)
     drawn = eligible if len(eligible) == n else pope.sample_images(known, n, rng)
+    wording, kind = TEMPLATES[template], "pope_chat" if chat else "pope"
+    built = {strategy: pope.build(drawn, strategy, rng, wording) for strategy in pope.STRATEGIES}
     written = []
     output.mkdir(parents=True, exist_ok=True)
-    for strategy in pope.STRATEGIES:
-        questions = pope.build(drawn, strategy, rng, TEMPLATES[template])
+    for strategy, questions in built.items():
         lines = chats(questions) if chat else [_line(question) for question in questions]
-        path = output / f"{objects.stem}_pope_{strategy}.json"
+        path = output / f"{objects.stem}_{kind}_{strategy}.json"
         path.write_text("".join(json.dumps(line) + "\n" for line in lines))
         written.append(path)
     return written
@@ -96,5 +98,5 @@ def chats(questions: Sequence[pope.Question]) -> list[dict[str, Any]]:
             "text": [question.text for question in asked],
             "label": [question.label for question in asked],
         }
-        for number, (image, asked) in enumerate(by_image.items(), 1)
+        for number, (image, asked) in enumerate(by_image.items())
     ]

@@ -2,131 +2,153 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from halluc.errors import UserError
 from halluc.samples import Answer
-from halluc.scoring.official import Row, align, rows, unique
 from halluc.scoring.pope import STRATEGIES
+from halluc.scoring.records import Row, align, rows, unique
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from halluc.scoring.official import OfficialFiles
 
 
-def label_of(row: Row) -> str:
-    """The label of a question.
+def label_of(row: Row, name: str = "label") -> str:
+    """The label of a question: yes or no, or 1 or 0 as PAI writes them.
 
     Raises:
-        UserError: If it is neither yes nor no; the official scorer takes anything for yes.
+        UserError: If it is neither; the official scorer takes anything for yes.
     """
-    label = str(row["label"]).strip().lower()
+    label = str(row[name]).strip().lower()
+    label = {"1": "yes", "0": "no"}.get(label, label)
     if label not in {"yes", "no"}:
-        raise UserError(f"{row.where}: label {row['label']!r} is neither yes nor no")
+        raise UserError(f"{row.where}: {name} {row[name]!r} is neither yes nor no")
     return label
 
 
-def read_answers(files: OfficialFiles) -> list[Answer]:
+def strategy_of(*names: str) -> str | None:
+    """The strategy that files are named after, None where they are named after none.
+
+    Raises:
+        UserError: If they are named after different ones.
+    """
+    found = {strategy for name in names for strategy in STRATEGIES if strategy in name}
+    if len(found) > 1:
+        raise UserError(f"{' and '.join(names)} are named after different splits of POPE")
+    return found.pop() if found else None
+
+
+def read_questions(path: Path) -> list[Row]:
+    """Read questions, one a line, or all of an image in a line as PAI's chat files have them.
+
+    Raises:
+        UserError: If a question lacks a field, or two have the same id.
+    """
+    questions: list[Row] = []
+    for row in rows(path):
+        if isinstance(row["text"], list):
+            questions += _conversation(row, first=len(questions) + 1)
+        else:
+            questions.append(row)
+    for row in questions:
+        label_of(row)
+        row.text("image"), row.text("text")
+    unique([(row.where, row.id("question_id")) for row in questions])
+    return questions
+
+
+def _conversation(row: Row, first: int) -> list[Row]:
+    texts, labels = row["text"], row["label"]
+    if not isinstance(labels, list) or len(labels) != len(texts):
+        raise UserError(f"{row.where}: {len(texts)} questions need as many labels")
+    return [
+        Row(row.where, {"question_id": n, "image": row["image"], "text": text, "label": label})
+        for n, (text, label) in enumerate(zip(texts, labels, strict=True), first)
+    ]
+
+
+def read_answers(files: OfficialFiles, notes: list[str]) -> list[Answer]:
     """Pair answer lines with label lines.
 
     Answers are JSON lines with "answer" (official), "text" (LLaVA, VCD) or "ans" (PAI). Labels are
     a question file, or stand in the answers themselves (PAI). A label file with gaps in its
     question ids is a corrected one (RePOPE): questions it lacks are left out.
 
+    Args:
+        notes: Gets what the files cannot tell.
+
     Raises:
-        UserError: If a line is wrong; see `halluc.scoring.official.align`.
+        UserError: If a line is wrong; see `halluc.scoring.records.align`.
     """
     answers = rows(files.answers)
     if files.labels is None and "label" in answers[0].fields:
-        labels = answers
+        labels, names = answers, [files.answers.name]
+        notes.append("labels stand in the answers: none can be missed, and none can be compared")
     else:
         labels = rows(files.require("labels", "the question file with the right answers"))
+        names = [files.answers.name, files.require("labels", "").name]
+    split = strategy_of(*names) or "all"
+    with_image = "image" in labels[0].fields
+    if not with_image:
+        notes.append("no images named: intervals resample questions and are too narrow")
     asked = [(row.where, _id(row, number)) for number, row in enumerate(labels, 1)]
     given = [(row.where, _id(row, number)) for number, row in enumerate(answers, 1)]
-    if _has_gaps([id for _, id in asked]):
-        position = unique(asked)
-        _ordered(given)
-        pairs = [(n, position[id]) for n, (_, id) in enumerate(given) if id in position]
-        answered = {id for _, id in given}
-        late = [id for _, id in asked if id not in answered and id < given[-1][1]]
-        if late:
-            raise UserError(f"{files.answers}: question {late[0]!r} has no answer")
+    if not any("question_id" in row.fields for row in answers):
+        notes.append("no question ids: answers are paired with questions by line")
+    whole = {id for _, id in given} == {id for _, id in asked}
+    if not whole and _has_gaps([id for _, id in asked]):
+        pairs = _corrected(given, asked)
+        if left := len(given) - len(pairs):
+            notes.append(f"{left} answers have no label in {names[-1]} and are left out")
     else:
         pairs = align(given, asked)
-    split = _split(files)
-    return [_answer(answers[a], labels[q], asked[q][1], split) for a, q in pairs]
+    return [_answer(answers[a], labels[q], asked[q][1], split, with_image) for a, q in pairs]
 
 
 def _id(row: Row, number: int) -> Any:
-    id = row.fields.get("question_id", number)
-    return int(id) if isinstance(id, str) and id.isdigit() else id
+    return row.id("question_id") if "question_id" in row.fields else number
 
 
 def _has_gaps(ids: Sequence[Any]) -> bool:
     return all(isinstance(id, int) for id in ids) and any(b > a + 1 for a, b in pairwise(ids))
 
 
-def _ordered(given: Sequence[tuple[str, Any]]) -> None:
-    unique(given)
-    for (_, before), (where, after) in pairwise(given):
-        if after < before:
-            raise UserError(f"{where}: answers question {after!r} out of order; is it reordered?")
+def _corrected(
+    given: Sequence[tuple[str, Any]], asked: Sequence[tuple[str, Any]]
+) -> list[tuple[int, int]]:
+    """Pair answers to a whole question file with the labels that are left of it."""
+    for due, (where, id) in enumerate(given, 1):
+        if id != due:
+            raise UserError(f"{where}: answers question {id!r}, {due} is due; is it reordered?")
+    position = unique(asked)
+    beyond = [(where, id) for where, id in asked if not 1 <= id <= len(given)]
+    if beyond:
+        where, id = beyond[0]
+        raise UserError(f"{where}: question {id!r} has no answer; are the answers truncated?")
+    return [(n, position[id]) for n, (_, id) in enumerate(given) if id in position]
 
 
-def _split(files: OfficialFiles) -> str:
-    """The strategy the files are named after, where they are."""
-    names = f"{files.labels.name if files.labels else ''} {files.answers.name}"
-    return next((strategy for strategy in STRATEGIES if strategy in names), "all")
-
-
-def _answer(row: Row, question: Row, id: Any, split: str) -> Answer:
+def _answer(row: Row, question: Row, id: Any, split: str, with_image: bool) -> Answer:
     text = row.text("answer", "ans") if question is row else row.text("answer", "ans", "text")
-    prompt = str(question.fields.get("text", ""))
-    echoed = str(row.fields.get("question", row.fields.get("prompt", prompt)))
-    if _bare(prompt) not in _bare(echoed):
-        raise UserError(f"{row.where}: answers {echoed!r}, but {question.where} asks {prompt!r}")
+    prompt = question.text("text") if question is not row and "text" in question.fields else ""
+    echoed = [row.text(name) for name in ("query", "question", "prompt") if name in row.fields]
+    if echoed and bare(prompt) not in bare(echoed[0]):
+        raise UserError(f"{row.where}: answers {echoed[0]!r}, but {question.where} asks {prompt!r}")
     return Answer(
         id=f"{split}/{id}",
         # without images each question stands for itself, and intervals are a little too narrow
-        image_id=str(question.fields.get("image", f"question {id}")),
+        image_id=question.text("image") if with_image else f"question {id}",
         group=split,
-        prompt=prompt,
+        prompt=prompt or (echoed[0] if echoed else ""),
         target=label_of(question),
         text=text,
     )
 
 
-def _bare(question: str) -> str:
+def bare(question: str) -> str:
     """A question without what variants of the files differ in: "imange", case, the end."""
     return question.replace("imange", "image").lower().split("?")[0].strip()
-
-
-def relabel(answers: Iterable[Answer], labels: Mapping[str, Mapping[int, str]]) -> list[Answer]:
-    """Give stored answers other labels, such as RePOPE's; questions without one are left out.
-
-    Args:
-        answers: Of a POPE run; ids are "split/question_id".
-        labels: A split to its labels by question id.
-    """
-    relabelled = []
-    for answer in answers:
-        split, _, number = answer.id.rpartition("/")
-        label = labels.get(split, {}).get(int(number))
-        if label is not None:
-            relabelled.append(replace(answer, target=label))
-    return relabelled
-
-
-def read_labels(path: Path) -> dict[int, str]:
-    """The labels of a question file by question id.
-
-    Raises:
-        UserError: If an id occurs twice or a label is neither yes nor no.
-    """
-    questions = rows(path)
-    unique([(row.where, row["question_id"]) for row in questions])
-    return {int(row["question_id"]): label_of(row) for row in questions}

@@ -87,17 +87,23 @@ def by_protocol(
     Returns:
         A protocol's name to its scores, the benchmark's own first; one that needs a judge is left
         out where there is none.
+
+    Raises:
+        NeedsJudge: If that leaves none.
     """
     answers = list(answers)
-    scores = {}
+    scores: dict[str, Scores] = {}
+    refusal: NeedsJudge | None = None
     for protocol in benchmark.protocols:
         variant = copy(benchmark)
         variant.protocol = protocol
         variant.__dict__.pop("reader", None)  # cached, and made for another protocol
         try:
             scores[protocol] = score(variant, answers, draws, seed)
-        except NeedsJudge:
-            continue
+        except NeedsJudge as error:
+            refusal = error
+    if refusal is not None and not scores:
+        raise refusal
     return scores
 
 

@@ -112,6 +112,7 @@ class RunFolder:
                 raise UserError(f"{file}, line {number}: broken JSON") from error
             if content["yes_no"] is not None:
                 content["yes_no"] = tuple(content["yes_no"])
+            content["history"] = tuple(map(tuple, content.get("history", ())))
             yield Answer(**{key: value for key, value in content.items() if key in names})
 
     def keep(self, benchmark: str, answers: Iterable[Answer]) -> Iterator[Answer]:

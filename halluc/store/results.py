@@ -63,6 +63,7 @@ def results(
             "versions": config.versions,
             "scores": {name: asdict(scores[name]) for name in names},
             "logits": dict(logits),
+            "notes": {benchmark.name: benchmark.notes for benchmark in benchmarks},
             "cost": {name: asdict(costs[name]) for name in names},
         },
     }

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from halluc.scoring.benchmark import REGISTRY, Benchmark
+from tests.benchmarks.hub import PINNED
 
 NAMES = REGISTRY.names()
 
@@ -28,6 +31,20 @@ def test_every_protocol_and_prompt_can_be_asked_for(name: str) -> None:
     for prompt in cls.prompts:
         assert cls(prompt=prompt).prompt == prompt
     assert cls().protocol == cls.protocols[0]
+
+
+@pytest.mark.parametrize("name", ["chair_coco", "chair_coco_64", "glyph_chair"])
+def test_chair_shows_what_saying_less_costs(name: str) -> None:
+    shown = {metric.name for metric in REGISTRY.get(name).card.metrics if metric.headline}
+    assert {"chair_s", "chair_i", "recall", "length"} <= shown
+
+
+def test_data_sets_of_the_hub_are_pinned_where_the_revision_is_known() -> None:
+    for name in NAMES:
+        cls: Any = REGISTRY.get(name)
+        if dataset := getattr(cls, "dataset", None):
+            assert (cls.card.dataset, cls.card.revision) == (dataset.repo, dataset.revision)
+            assert bool(dataset.revision) == (dataset.repo in PINNED)
 
 
 def test_directions() -> None:

@@ -6,6 +6,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import torch
 
 from halluc.benchmarks.dash_b import DashB
 from halluc.benchmarks.haloquest import HaloQuest
@@ -15,12 +16,16 @@ from halluc.benchmarks.object_halbench import ObjectHalBench
 from halluc.benchmarks.openchair import OpenChair
 from halluc.benchmarks.r_bench import RBench
 from halluc.errors import UserError
-from halluc.scoring.judges import CachedJudge, EndpointJudge, judge
+from halluc.samples import Answer
+from halluc.scoring.judges import CachedJudge, EndpointJudge, LocalJudge, judge
 from halluc.scoring.official import OfficialFiles, score_files
+from tests.benchmarks.hub import cell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from tests.benchmarks.hub import Hub
 
 
 class Scripted:
@@ -111,6 +116,21 @@ def test_mmhal_by_hand(tmp_path: Path) -> None:
         score_files(MmhalBench(), mmhal_answers(tmp_path))
 
 
+def test_mmhal_has_an_order(tmp_path: Path) -> None:
+    """The authors tell types by position and by nothing else."""
+    files = mmhal_answers(tmp_path)
+    records = json.loads(files.answers.read_text())
+    for broken, message in (
+        ([records[1], records[0], *records[2:]], r"line 1: is of type 'adversarial', 'attribute'"),
+        (records[:-1], "95 answers, MMHal-Bench has 96"),
+        ([*records[:8], records[0], *records[9:]], r"record 9: id .* again, first at"),
+        ([{**records[0], "image_content": "dog"}, *records[1:]], "'dog' and no list of texts"),
+    ):
+        write(files.answers, broken)
+        with pytest.raises(UserError, match=message):
+            score_files(MmhalBench(judge=Scripted("Rating: 6")), files)
+
+
 def test_ratings() -> None:
     assert rating("Rating: 4") == 4
     assert rating("rating: 4 ... Rating: 4") == 4
@@ -123,7 +143,7 @@ def test_haloquest_by_hand(tmp_path: Path) -> None:
     table.write_text(
         ",image_name,url,image type,hallucination type,question,groundtruth responses,split\n"
         '0,a.png,u,real,false premises,"What, then?",There is none; nothing;,eval\n'
-        "1,b.png,u,real,insufficient context,Who?,Cannot be seen,eval\n"
+        "1,b.png,u,real,visual challenge,Who?,Cannot be seen,eval\n"
     )
     lines = [{"id": 0, "response": "Nothing."}, {"id": 1, "response": "Bob"}]
     answers = tmp_path / "answers.jsonl"
@@ -133,20 +153,24 @@ def test_haloquest_by_hand(tmp_path: Path) -> None:
     result = score_files(HaloQuest(judge=scripted), files, draws=0)
     assert result["metrics"]["accuracy"] == 50
     assert result["metrics"]["false premises/accuracy"] == 100
+    assert result["metrics"]["visual challenge/accuracy"] == 0
     assert result["unparseable"] == 1
     assert "There is none; nothing\n" in scripted.asked[0]
     answers.write_text(json.dumps(lines[0]))
-    with pytest.raises(UserError, match="id 1 has no answer"):
+    with pytest.raises(UserError, match=r"line 1: is the last answer, and question 1 has none"):
         score_files(HaloQuest(judge=scripted), files)
 
 
-def test_dash_b_by_hand(tmp_path: Path) -> None:
+def test_dash_b_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     records = [
         {"img_id": f"{n}.png", "object_name": "dog", "gt": gt, "response": text}
         for n, (gt, text) in enumerate(
             [("yes", "Yes."), ("yes", "maybe"), ("no", "No"), ("no", "yes"), ("no", "none")]
         )
     ]
+    with pytest.raises(UserError, match=r"a.json line 1 record 5: is answer 5 of 2682"):
+        score_files(DashB(), OfficialFiles(write(tmp_path / "a.json", records)))
+    monkeypatch.setattr(DashB, "questions", 5)
     result = score_files(DashB(), OfficialFiles(write(tmp_path / "a.json", records)), draws=0)
     assert result["metrics"] == pytest.approx(
         {"ACC": 3 / 5, "TNR": 2 / 3, "TPR": 1 / 2, "Harmonic Mean": 4 / 7}
@@ -173,47 +197,89 @@ def test_r_bench_averages_subsets(tmp_path: Path) -> None:
     assert result["metrics"]["Recall"] == pytest.approx(60, abs=0.01)
     assert result["scores"]["accuracy"]["value"] == 0.5
     answers.write_text("\n".join(map(json.dumps, lines[:3])))
-    with pytest.raises(UserError, match="question 3 has no answer"):
+    with pytest.raises(UserError, match=r"line 3: is the last answer, and question 3 has none"):
         score_files(RBench(), OfficialFiles(answers, labels))
 
 
-def test_openchair_by_hand(tmp_path: Path, nltk_data: Path) -> None:
-    (tmp_path / "concreteness.csv").write_text(
-        "Word,Conc.M\ndog,4.85\ncat,4.86\nball,5.0\nphoto,4.93\njoy,1.6\n"
+def test_openchair_by_hand(tmp_path: Path, nltk_data: Path, hub: Hub, cache: Path) -> None:
+    rows = [{"image": cell(), "text": text} for text in ("A dog", "A cat")]
+    hub.put("moranyanuka/OpenCHAIR", "data/test-00000-of-00001.parquet", rows)
+    ratings = tmp_path / "concreteness.csv"
+    ratings.write_text("Word,Conc.M\ndog,4.85\ncat,4.86\nball,5.0\nphoto,4.93\njoy,1.6\n")
+    path = tmp_path / "answers.csv"
+    path.write_text(
+        'generated_caption\n"A photo of a dog, and two dogs."\nThe cat has a ball and joy.\n'
     )
-    lines = [
-        {"id": 1, "generated_caption": "A photo of a dog and two dogs.", "gt_caption": "A dog"},
-        {"id": 2, "generated_caption": "The cat has a ball and joy.", "gt_caption": "A cat"},
-    ]
-    path = tmp_path / "answers.jsonl"
-    path.write_text("\n".join(map(json.dumps, lines)))
     scripted = Scripted("Yes.", "No", "I am unsure")
-    benchmark = OpenChair(folder=tmp_path, judge=scripted)
-    result = score_files(benchmark, OfficialFiles(path), draws=0)
+    result = score_files(OpenChair(judge=scripted), OfficialFiles(path, ratings), draws=0)
     assert len(scripted.asked) == 3  # dog, cat, ball
-    assert result["metrics"] == pytest.approx({"openchair": 50, "nouns": 1.5, "unsure": 100 / 3})
+    assert result["metrics"] == pytest.approx(
+        {"openchair": 100 / 3, "nouns": 2, "unsure": 25, "unread": 0}  # the dog counts twice
+    )
+    mumbling = Scripted("Well.")
+    result = score_files(OpenChair(judge=mumbling), OfficialFiles(path, ratings), draws=0)
+    assert (result["metrics"]["openchair"], result["metrics"]["unread"]) == (None, 100)
     with pytest.raises(UserError, match=r"give a folder with concreteness.csv"):
         score_files(OpenChair(judge=scripted), OfficialFiles(path))
+    path.write_text("generated_caption\nA dog\n")
+    with pytest.raises(UserError, match=r"line 2: is caption 1, .*OpenCHAIR has 2 images"):
+        score_files(OpenChair(judge=scripted), OfficialFiles(path, ratings))
+    path.write_text("caption\nA dog\n")
+    with pytest.raises(UserError, match="has no column 'generated_caption', only caption"):
+        score_files(OpenChair(judge=scripted), OfficialFiles(path, ratings))
 
 
-def test_object_halbench_by_hand(shared: Path, tmp_path: Path, nltk_data: Path) -> None:
+def test_object_halbench_by_hand(
+    shared: Path, tmp_path: Path, nltk_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     truth = write(tmp_path / "truth.json", {"7": ["dog", "person"], "8": ["cat"]})
     lines = [
-        {"image_id": 7, "answer": "A brother walks his dogs past a coffee table."},
-        {"image_id": 8, "answer": "Nothing to see."},
-        {"image_id": 8, "answer": "A cat and much more to be seen."},
-    ]
+        {"image_id": 7, "question": "What is there?",
+         "text": "Assistant: A brother walks his dogs past a coffee table."},
+        {"image_id": "8", "prompt": "What is there?", "answer": "Nothing to see."},
+        {"image_id": 8, "question": "And else?", "answer": "A cat and much more to be seen."},
+    ]  # fmt: skip
     path = tmp_path / "answers.jsonl"
     path.write_text("\n".join(map(json.dumps, lines)))
     scripted = Scripted('["brother", "dog", "dogs", "coffee table"]', "I cannot say")
     tables = shared / "data/coco/chair_tables.json"
     benchmark = ObjectHalBench(judge=scripted, tables=tables)
-    result = score_files(benchmark, OfficialFiles(path, ground_truth=truth), draws=0)
+    files = OfficialFiles(path, ground_truth=truth)
+    with pytest.raises(UserError, match=r"line 3: is answer 3 of 300"):
+        score_files(benchmark, files)
+    monkeypatch.setattr(ObjectHalBench, "questions", 3)
+    result = score_files(benchmark, files, draws=0)
     assert len(scripted.asked) == 2  # three words are not asked about
     assert result["metrics"] == pytest.approx(
-        {"response_hall": 100, "object_hall": 100 / 3, "recall": 50, "length": 20 / 3}
-    )
+        {
+            "Response Hall": 100, "Object Hall": 100 / 3, "Response Correct": 0,
+            "Object Correct": 200 / 3, "Object Recall": 50, "Average Length": (9 + 3 + 8) / 3,
+            "COCO Sent Number": 1, "COCO Word Number": 2, "GT Word Number": 4,
+        }
+    )  # fmt: skip
     assert result["unparseable"] == 1
+    path.write_text("\n".join(map(json.dumps, [*lines[:2], lines[1]])))
+    with pytest.raises(UserError, match=r"line 3: id .* again, first at .* line 2"):
+        score_files(benchmark, files)
+    path.write_text("\n".join(map(json.dumps, [*lines[:2], {**lines[2], "image_id": 9}])))
+    with pytest.raises(UserError, match=r"line 3: image 9 is not in"):
+        score_files(benchmark, files)
+
+
+def test_object_halbench_maps_words_as_the_authors_do(shared: Path, nltk_data: Path) -> None:
+    listed = json.dumps(
+        ["men", "a woman", "Fire hydrant", "coffee cup", "red cars", "toilet", "wooden seat"]
+    )
+    benchmark = ObjectHalBench(
+        judge=Scripted(listed), tables=shared / "data/coco/chair_tables.json"
+    )
+    answer = Answer("1", "7", "all", "", {}, text="More than three words.")
+    assert benchmark.predict(answer) == [
+        ("woman", "person"),  # men stay men to a noun lemmatizer, and are no word of the table
+        ("fire hydrant", "fire hydrant"),
+        ("car", "car"),
+        ("toilet", "toilet"),
+    ]  # a coffee cup is one run of nouns and no cup; the seat is the toilet's
 
 
 class TestJudges:
@@ -251,20 +317,48 @@ class TestJudges:
         assert (path, key) == ("/v1/chat/completions", "Bearer secret")
         assert body["messages"] == [{"role": "user", "content": "hello"}]
         assert body["temperature"] == 0
+        (kept,) = tmp_path.iterdir()
+        kept.write_text(kept.read_text() + '{"key": "cut sho')
         again = CachedJudge(EndpointJudge("m", wait=0), tmp_path)
         assert again.ask("hello") == "reply 2"
         assert len(endpoint) == 2
         assert all("secret" not in file.read_text() for file in tmp_path.iterdir())
 
     def test_a_refusal_is_an_error_without_the_key(self, endpoint: list[Any]) -> None:
-        with pytest.raises(UserError, match=r"judge unknown at .*404") as refused:
+        with pytest.raises(
+            UserError, match=r"model 'unknown' at its endpoint: HTTP 404"
+        ) as refused:
             EndpointJudge("unknown", wait=0).ask("hello")
         assert "secret" not in str(refused.value)
         assert len(endpoint) == 1
 
+    def test_a_model_on_this_machine(self, tmp_path: Path) -> None:
+        from transformers import LlamaConfig, LlamaForCausalLM
+
+        from tests.families import CHAT, tokenizer
+
+        words = tokenizer()
+        torch.manual_seed(0)
+        config = LlamaConfig(
+            vocab_size=len(words), hidden_size=16, intermediate_size=32, num_hidden_layers=1,
+            num_attention_heads=2, pad_token_id=words.pad_token_id, eos_token_id=words.eos_token_id,
+        )  # fmt: skip
+        LlamaForCausalLM(config).save_pretrained(tmp_path / "judge")
+        words.save_pretrained(tmp_path / "judge")
+        with pytest.raises(UserError, match="has no chat template, so it is no judge"):
+            LocalJudge(str(tmp_path / "judge"), max_tokens=4).ask("is there a dog ?")
+        words.chat_template = CHAT.replace("message['content']", "[{'text': message['content']}]")
+        words.save_pretrained(tmp_path / "judge")
+        local = LocalJudge(str(tmp_path / "judge"), max_tokens=4)
+        reply = local.ask("is there a dog ?")
+        assert reply == local.ask("is there a dog ?")
+        assert 0 < len(reply.split()) <= 4
+        with pytest.raises(UserError, match=r"^judge .*nowhere: cannot be loaded \([^\n]+\)$"):
+            LocalJudge(str(tmp_path / "nowhere")).ask("?")
+
     def test_names(self) -> None:
-        assert judge("endpoint:gpt-4o").name == "gpt-4o"
-        assert judge("local:some/model").name == "some/model"
+        for name in ("endpoint:gpt-4o", "local:some/model"):
+            assert judge(name).name == name  # and so two kinds of a name share no reply
         for name in ("gpt-4o", "endpoint:", "oracle:x"):
             with pytest.raises(UserError, match="write endpoint:MODEL or local:MODEL"):
                 judge(name)

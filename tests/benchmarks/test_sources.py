@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import io
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -11,56 +10,20 @@ from halluc.benchmarks.chair_coco import ChairCoco
 from halluc.benchmarks.hallusionbench import FIELDS, HallusionBench
 from halluc.benchmarks.mme import Mme, MmeHallucination
 from halluc.benchmarks.mmvp import Mmvp
-from halluc.benchmarks.pope_coco import PopeCoco
-from halluc.benchmarks.pope_gqa import PopeGqa
+from halluc.benchmarks.pope_coco import PopeCoco, PopeCocoChat
+from halluc.benchmarks.pope_gqa import PopeGqa, PopeGqaChat
 from halluc.errors import UserError
 from halluc.scoring import sources
+from halluc.scoring.hub import ImageFolder
 from halluc.scoring.mme import HALLUCINATION
+from tests.benchmarks.hub import PINNED, SHA, cell, picture
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.benchmarks.hub import Hub
+
 pytestmark = pytest.mark.usefixtures("cache")
-SHA = "0123456789abcdef0123456789abcdef01234567"
-
-
-def picture(shade: int = 0) -> bytes:
-    from PIL import Image
-
-    buffer = io.BytesIO()
-    Image.new("RGB", (4, 4), (shade, 0, 0)).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-class Hub:
-    """A hub cache on this machine, in the hub's own layout, with the network switched off."""
-
-    def __init__(self, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        from huggingface_hub import constants
-
-        self.home = home
-        monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(home))
-
-    def put(self, repo: str, name: str, rows: list[dict[str, Any]], sha: str = SHA) -> Path:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        path = self.snapshot(repo, sha) / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(pa.Table.from_pylist(rows), path, row_group_size=2)
-        return path
-
-    def snapshot(self, repo: str, sha: str = SHA) -> Path:
-        folder = self.home / f"datasets--{repo.replace('/', '--')}"
-        (folder / "refs").mkdir(parents=True, exist_ok=True)
-        (folder / "refs/main").write_text(sha)
-        return folder / "snapshots" / sha
-
-
-@pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hub:
-    return Hub(tmp_path / "hub", monkeypatch)
 
 
 def pope_rows(strategy: str) -> list[dict[str, Any]]:
@@ -68,7 +31,7 @@ def pope_rows(strategy: str) -> list[dict[str, Any]]:
         {
             "id": str(n), "question_id": str(n + 1), "question": f"Is there a {strategy} {n}?",
             "answer": "no" if n % 2 else "yes", "image_source": f"COCO_{n // 6}",
-            "image": {"bytes": picture(n // 6), "path": None}, "category": strategy,
+            "image": cell(n // 6), "category": strategy,
         }
         for n in range(12)
     ]  # fmt: skip
@@ -92,29 +55,19 @@ class TestPope:
         vcd = next(PopeCoco(prompt="vcd").samples())
         assert vcd.prompt == "Is there a random 0? Please answer this question with one word."
 
-    def test_what_was_first_fetched_is_recorded(self, hub: Hub, cache: Path) -> None:
+    def test_the_pinned_revision_is_read_whatever_main_is(self, hub: Hub) -> None:
         self.fill(hub)
-        list(PopeCoco().samples(1))
-        seen = json.loads((cache / "seen.json").read_text())["lmms-lab/POPE"]
-        assert seen["revision"] == SHA
-        rows = pope_rows("random")
-        rows[0]["answer"] = "no"
-        path = hub.put("lmms-lab/POPE", "Full/random-00000-of-00001.parquet", rows)
-        with pytest.raises(UserError, match=r"lmms-lab/POPE: Full/random.* when first used"):
-            list(PopeCoco().samples(1))
-        path.unlink()
-
-    def test_another_revision_is_not_taken_for_it(self, hub: Hub) -> None:
-        self.fill(hub)
-        list(PopeCoco().samples(1))
-        other = SHA[::-1]
         for strategy in ("random", "popular", "adversarial"):
             name = f"Full/{strategy}-00000-of-00001.parquet"
-            hub.put("lmms-lab/POPE", name, pope_rows(strategy)[:6], other)
-        assert len(list(PopeCoco().samples())) == 36  # main has moved on; the recorded one is read
+            hub.put("lmms-lab/POPE", name, pope_rows(strategy)[:6], SHA)
+        assert len(list(PopeCoco().samples())) == 36
+        pinned = hub.snapshot("lmms-lab/POPE", PINNED["lmms-lab/POPE"])
+        pinned.rename(pinned.with_name("elsewhere"))
+        with pytest.raises(UserError, match=r"lmms-lab/POPE at 4db1276663df: cannot be fetched"):
+            list(PopeCoco().samples())
 
     def test_nothing_cached(self, hub: Hub) -> None:
-        with pytest.raises(UserError, match="lmms-lab/POPE: cannot be fetched"):
+        with pytest.raises(UserError, match=r"lmms-lab/POPE at .*: cannot be fetched"):
             list(PopeCoco().samples())
         hub.put("lmms-lab/POPE", "Full/random-0.parquet", [{"question": "?"}])
         with pytest.raises(UserError, match="has no column 'question_id'"):
@@ -145,6 +98,43 @@ class TestPope:
         with pytest.raises(UserError, match=r"pope_coco: coco_pope_popular.json is .* first used"):
             list(PopeCoco(folder=folder).samples())
 
+    def test_conversations(self, hub: Hub) -> None:
+        self.fill(hub)
+        samples = {sample.id: sample for sample in PopeCocoChat().samples()}
+        assert len(samples) == 36
+        follows = [samples[f"popular/{n}"].follows for n in (1, 2, 6, 7, 8)]
+        assert follows == [None, "popular/1", "popular/5", None, "popular/7"]
+        assert samples["random/1"].max_new_tokens == 512
+        assert all(sample.follows is None for sample in PopeCoco().samples())
+
+    def test_pais_files_of_conversations(self, tmp_path: Path) -> None:
+        folder = self.folder(tmp_path, "gqa")
+        for strategy in ("random", "popular", "adversarial"):
+            chats = [
+                {"text": [f"Is there a {k}?" for k in range(6)], "label": ["yes", "no"] * 3,
+                 "chat_id": n, "image": f"{n}.png"}
+                for n in range(2)
+            ]  # fmt: skip
+            path = folder / f"gqa_pope_chat_{strategy}.json"
+            path.write_text("\n".join(map(json.dumps, chats)))
+        samples = list(PopeGqaChat(folder=folder).samples())
+        assert len(samples) == 36
+        assert samples[0].prompt == "Is there a 0?"
+        assert (samples[1].id, samples[1].follows, samples[1].target) == (
+            "random/2", "random/1", "no",
+        )  # fmt: skip
+        assert next(PopeGqa(folder=folder).samples()).prompt == "Is there a dog?"
+        path.write_text(json.dumps({**chats[0], "label": ["yes"]}))
+        with pytest.raises(UserError, match=r"line 1: 6 questions need as many labels"):
+            list(PopeGqaChat(folder=folder).samples())
+
+    def test_questions_are_asked_once(self, tmp_path: Path) -> None:
+        folder = self.folder(tmp_path, "gqa")
+        path = folder / "gqa_pope_popular.json"
+        path.write_text(path.read_text() + "\n" + path.read_text().splitlines()[2])
+        with pytest.raises(UserError, match=r"popular.json line 13: id 3 again, first at .* 3"):
+            list(PopeGqa(folder=folder).samples())
+
     def test_missing_files_and_images(self, tmp_path: Path) -> None:
         with pytest.raises(UserError, match="pope_gqa: is on no hub; give a folder"):
             list(PopeGqa().samples())
@@ -162,7 +152,7 @@ class TestMme:
             {
                 "question_id": f"{subtask}/{n // 2}.jpg", "category": subtask,
                 "question": "Is it? Please answer yes or no.", "answer": "No" if n % 2 else "Yes",
-                "image": {"bytes": picture(n), "path": None},
+                "image": cell(n),
             }
             for subtask in ("existence", "artwork")
             for n in range(4)
@@ -216,9 +206,30 @@ def test_chair_from_cocos_own_files(tmp_path: Path) -> None:
     (two,) = (sample for sample in samples if sample.id == "2")
     assert two.target == {"categories": ["dog"], "captions": ["A dog."]}
     assert (two.max_new_tokens, two.prompt) == (512, "Please describe this image in detail.")
-    (tmp_path / "instances_train2014.json").write_text("{}")
-    with pytest.raises(UserError, match="needs exactly one instances"):
+    for kind in ("instances", "captions"):
+        path = tmp_path / f"annotations/{kind}_train2014.json"
+        path.write_text(json.dumps({"images": [], "annotations": [], "categories": []}))
+    assert list(ChairCoco(folder=tmp_path).samples()) == samples  # val2014 is asked about
+    val = tmp_path / "annotations/instances_val2014.json"
+    val.write_text(val.read_text().replace("dog", "cat"))
+    with pytest.raises(UserError, match=r"chair_coco: instances_val2014.json is .* first used"):
         list(ChairCoco(folder=tmp_path).samples())
+    val.rename(val.with_name("instances_test.json"))
+    with pytest.raises(UserError, match=r"which of .* is it\? One of val2014 would be"):
+        list(ChairCoco(folder=tmp_path).samples())
+
+
+def test_images_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+    for place in ("data/VD/map", "data/VS/map"):
+        (tmp_path / place).mkdir(parents=True)
+        (tmp_path / place / "0_1.png").write_bytes(picture())
+    images = ImageFolder(tmp_path)
+    assert images.find("VS/map/0_1.png") == tmp_path / "data/VS/map/0_1.png"
+    assert images.find("./VD/map/0_1.png") == tmp_path / "data/VD/map/0_1.png"
+    with pytest.raises(UserError, match=r"line 3: image 'VD/chart/0_1.png' is not below"):
+        images.find("VD/chart/0_1.png", "line 3")
+    with pytest.raises(UserError, match=r"line 3: image '0_1.png' is both .*VD.* and .*VS"):
+        images.find("0_1.png", "line 3")
 
 
 def test_amber_from_its_files(tmp_path: Path) -> None:
@@ -253,7 +264,7 @@ class TestHallusionBench:
         return dict(zip(FIELDS, VALUES, strict=True))
 
     def test_from_the_hubs_cache(self, hub: Hub) -> None:
-        row = {**self.record, "image": {"bytes": picture(), "path": None}}
+        row = {**self.record, "image": cell()}
         hub.put("lmms-lab/HallusionBench", "data/image-00000-of-00001.parquet", [row])
         (sample,) = HallusionBench().samples()
         assert sample.target == self.record
@@ -270,18 +281,32 @@ class TestHallusionBench:
         assert sample.load_image().getpixel((0, 0)) == (9, 0, 0)
 
 
-def test_mmvp_from_the_hubs_cache(hub: Hub) -> None:
-    snapshot = hub.snapshot("MMVP/MMVP")
+def mmvp(snapshot: Path) -> None:
     (snapshot / "MMVP Images").mkdir(parents=True)
     table = "Index,Question,Options,Correct Answer\n"
     for number in (1, 2):
         (snapshot / f"MMVP Images/{number}.jpg").write_bytes(picture(number))
         table += f"{number},Open or closed?,(a) Open (b) Closed,(a)\n"
     (snapshot / "Questions.csv").write_text(table)
+
+
+def test_mmvp_from_the_hubs_cache(hub: Hub) -> None:
+    mmvp(hub.snapshot("MMVP/MMVP"))
     samples = list(Mmvp().samples(1))
     assert [sample.id for sample in samples] == ["001", "002"]
     assert samples[1].prompt == "Open or closed? (a) Open (b) Closed"
     assert samples[1].load_image().getpixel((0, 0)) == (2, 0, 0)
+
+
+def test_mmvp_from_its_files(tmp_path: Path) -> None:
+    mmvp(tmp_path)
+    assert [sample.id for sample in Mmvp(folder=tmp_path).samples()] == ["001", "002"]
+    (tmp_path / "MMVP Images/2.jpg").unlink()
+    with pytest.raises(UserError, match=r"line 3: image 'MMVP Images/2.jpg' is not below"):
+        list(Mmvp(folder=tmp_path).samples())
+    (tmp_path / "Questions.csv").unlink()
+    with pytest.raises(UserError, match=r"Questions.csv: no such file"):
+        list(Mmvp(folder=tmp_path).samples())
 
 
 def test_fetched_files_are_checked(

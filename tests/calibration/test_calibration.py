@@ -81,12 +81,14 @@ def test_entropy_and_accuracy_of_a_handful() -> None:
 def test_a_run_picks_up_what_was_measured(tiny: Path, tmp_path: Path) -> None:
     cls = find("vhr")
     params = method_params("vhr", {})
-    calibration, file = run_calibration(cls, params, str(tiny), None, None, 6, False, tmp_path)
+    calibration, file = run_calibration(
+        cls, params, ModelConfig(name=str(tiny)), None, None, 6, False, tmp_path
+    )
     assert read(file).model_dump(mode="json") == calibration.model_dump(mode="json")
     assert read(file).name == calibration.name
     model = load_model(str(tiny))
-    assert find_calibration(tmp_path, model, "vhr") == file
-    assert find_calibration(tmp_path, model, "var") is None
+    assert find_calibration(tmp_path, model.fingerprint, "vhr") == file
+    assert find_calibration(tmp_path, model.fingerprint, "var") is None
     config = RunConfig(
         model=ModelConfig(name=str(tiny)),
         method=MethodConfig(name="vhr"),
@@ -102,7 +104,9 @@ def test_a_run_picks_up_what_was_measured(tiny: Path, tmp_path: Path) -> None:
 
 def test_evaluation_samples_are_refused(tiny: Path, tmp_path: Path) -> None:
     cls, params = find("var"), method_params("var", {})
-    seen, _ = run_calibration(cls, params, str(tiny), None, "glyph_pope", 4, False, tmp_path)
+    seen, _ = run_calibration(
+        cls, params, ModelConfig(name=str(tiny)), None, "glyph_pope", 4, False, tmp_path
+    )
     benchmark = REGISTRY.get("glyph_pope")()
     with pytest.raises(UserError, match=r"image 'glyph_test_\d+.png' was used to calibrate var"):
         refuse_overlap(seen, "glyph_pope", benchmark.samples(5))
@@ -114,7 +118,9 @@ def test_images_without_labels(tiny: Path, tmp_path: Path) -> None:
     for i in range(3):
         Image.new("RGB", (40, 30), (i * 80, 10, 10)).save(tmp_path / f"{i}.png")
     cls, params = find("var"), method_params("var", {})
-    found, _ = run_calibration(cls, params, str(tiny), tmp_path, None, 3, False, tmp_path)
+    found, _ = run_calibration(
+        cls, params, ModelConfig(name=str(tiny)), tmp_path, None, 3, False, tmp_path
+    )
     assert not found.labelled
     assert found.images == ("0.png", "1.png", "2.png")
     assert len(found.params["sink_dims"]) == 2
@@ -123,7 +129,14 @@ def test_images_without_labels(tiny: Path, tmp_path: Path) -> None:
 def test_what_has_nothing_to_calibrate_says_so(tiny: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="'paint' has nothing to calibrate"):
         run_calibration(
-            find("paint"), method_params("paint", {}), str(tiny), None, None, 4, False, tmp_path
+            find("paint"),
+            method_params("paint", {}),
+            ModelConfig(name=str(tiny)),
+            None,
+            None,
+            4,
+            False,
+            tmp_path,
         )
     with pytest.raises(UserError, match="is no calibration"):
         read(tmp_path / "nothing.json")
@@ -142,7 +155,9 @@ def test_name_holds_the_content() -> None:
 @pytest.mark.parametrize("name", ["act", "zerotuning"])
 def test_heads_are_found_one_by_one(name: str, tiny: Path, tmp_path: Path) -> None:
     params = method_params(name, {"alpha": 1.5} if name == "act" else {})
-    found, _ = run_calibration(find(name), params, str(tiny), None, None, 6, False, tmp_path)
+    found, _ = run_calibration(
+        find(name), params, ModelConfig(name=str(tiny)), None, None, 6, False, tmp_path
+    )
     assert found.labelled
     heads = found.params["heads"]
     assert all(0 <= head < 4 for members in heads.values() for head in members)

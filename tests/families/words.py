@@ -54,7 +54,10 @@ def token_id(token: str) -> int:
 def chat(image: str = "<image>") -> str:
     """A chat template whose image placeholder is `image`."""
     return (
-        "{% for message in messages %}USER: {% for part in message['content'] %}"
-        "{% if part['type'] == 'image' %}" + image + "{% else %} {{ part['text'] }}{% endif %}"
+        "{% for message in messages %}{{ '' if loop.first else ' ' }}"
+        "{{ 'USER: ' if message['role'] == 'user' else 'ASSISTANT:' }}"
+        "{% for part in message['content'] %}{% if part['type'] == 'image' %}"
+        + image
+        + "{% else %} {{ part['text'] }}{% endif %}"
         "{% endfor %}{% endfor %}{% if add_generation_prompt %} ASSISTANT:{% endif %}"
     )

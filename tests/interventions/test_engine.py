@@ -8,41 +8,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from halluc.doctor.probes import Identity, LooksAway
 from halluc.interventions import Method, Site
 from halluc.interventions.engine import SeamError, intervene
 from tests.families import llava, prompts
 
 SHORT, LONG = "is there a dog ?", "please describe this image is there a car in the image ?"
-
-
-class Identity(Method):
-    """Declares every seam and changes nothing."""
-
-    name = "identity"
-
-    def bias(self, site: Site) -> Tensor:
-        return torch.zeros(1, 1, 1, 1)
-
-    def scores(self, site: Site, scores: Tensor) -> Tensor:
-        return scores
-
-    def weights(self, site: Site, attention: Tensor) -> Tensor:
-        return attention
-
-    def heads(self, site: Site, outputs: Tensor) -> Tensor:
-        return torch.ones(1, 1)
-
-    def observe(self, site: Site, hidden: Tensor) -> None:
-        pass
-
-
-class LooksAway(Method):
-    """Takes the image out of sight for rows after it: a change nobody can miss."""
-
-    name = "looks-away"
-
-    def scores(self, site: Site, scores: Tensor) -> Tensor:
-        return scores.masked_fill(site.image_columns[:, None, None, :], -1e9)
 
 
 class Loud(Method):

@@ -14,6 +14,7 @@ from halluc.config import DecodingConfig
 from halluc.decoding.generate import generate
 from halluc.decoding.prompts import encode_once
 from halluc.decoding.shared import shared, why_not_shared
+from halluc.doctor.probes import Identity
 from halluc.interventions import Asked, Method, Site
 from halluc.interventions.engine import intervene
 from halluc.models import VisionLanguageModel
@@ -21,7 +22,7 @@ from halluc.models.families import FAMILIES as KNOWN
 from halluc.models.inputs import PER_TOKEN
 from tests import families
 from tests.families import FAMILIES, picture
-from tests.interventions.test_engine import Identity, Loud, LoudScores
+from tests.interventions.test_engine import Loud, LoudScores
 
 QUESTIONS = ("is there a dog ?", "please describe this image is there a car in the image ?")
 EVERY = pytest.mark.parametrize("family", FAMILIES)

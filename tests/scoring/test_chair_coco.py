@@ -90,6 +90,11 @@ def test_families_differ_on_both_sides(shared: Path, nltk_data: Path, tables: Ta
     differ = sum(truth(shared, "pattern")[i] != truth(shared, "wordnet")[i]
                  for i in truth(shared, "pattern"))  # fmt: skip
     assert differ == 1741
+    overall = [
+        json.loads((shared / f"golden/chair/{family}_instructblip_greedy.json").read_text())
+        for family in ("wordnet", "pattern")
+    ]  # what `test_500_real_captions` gets of the same captions
+    assert [golden["overall"]["CHAIRs"] for golden in overall] == [0.588, 0.572]
 
 
 def test_tables_are_read_from_the_published_code(tmp_path: Path) -> None:

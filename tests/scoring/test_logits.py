@@ -4,8 +4,10 @@ import math
 
 import numpy as np
 import pytest
+from sklearn.metrics import f1_score
 
 from halluc.samples import Answer
+from halluc.scoring.benchmark import REGISTRY
 from halluc.scoring.logits import best_accuracy, calibration_error, logit_scores, p_yes
 from halluc.scoring.logits import probability_scores as scores
 
@@ -30,10 +32,7 @@ def test_auroc_does_not_move_with_a_bias_and_f1_does() -> None:
     logits = rng.normal(size=500) + 2 * truth
     fair, eager = 1 / (1 + np.exp(1 - logits)), 1 / (1 + np.exp(-2 - logits))
     assert scores(list(fair), list(truth))["auroc"] == scores(list(eager), list(truth))["auroc"]
-    assert (
-        scores(list(fair), list(truth))["accuracy"]
-        > 0.1 + scores(list(eager), list(truth))["accuracy"]
-    )
+    assert f1_score(truth, fair > 0.5) > 0.1 + f1_score(truth, eager > 0.5)
 
 
 def test_the_best_threshold_is_the_best_of_all() -> None:
@@ -59,10 +58,41 @@ def test_answers_with_logits_are_scored_by_group() -> None:
         Answer("4", "i", "popular", "", "no"),
         Answer("5", "i", "popular", "", "no", yes_no=(0.0, 0.0), status="failed"),
     ]
-    values = logit_scores(answers)
+    pope = REGISTRY.get("glyph_pope")()
+    values = logit_scores(pope, answers)
     assert {name: value["n"] for name, value in values.items()} == {
         "random": 2, "all": 3, "popular": 1,
     }  # fmt: skip
     assert values["random"]["auroc"] == 1
     assert math.isnan(values["popular"]["auroc"])
-    assert logit_scores(answers[3:4]) == {}
+    assert logit_scores(pope, answers[3:4]) == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "group", "yes", "no"),
+    [
+        ("pope_coco", "random", "yes", "no"),
+        ("dash_b", "all", "yes", "no"),
+        ("r_bench", "all", {"label": "yes", "subsets": []}, {"label": "no", "subsets": []}),
+        ("amber", "state", {"truth": "yes"}, {"truth": "no"}),
+        ("hallusionbench", "VD", {"gt_answer": "1"}, {"gt_answer": "0"}),
+    ],
+)
+def test_every_benchmark_of_yes_and_no_has_them(
+    name: str, group: str, yes: object, no: object
+) -> None:
+    answers = [
+        Answer("1", "i", group, "", yes, yes_no=(0.0, -1.0)),
+        Answer("2", "i", group, "", no, yes_no=(-1.0, 0.0)),
+    ]
+    values = logit_scores(REGISTRY.get(name)(), answers)
+    assert {key: (value["n"], value["auroc"]) for key, value in values.items()} == dict.fromkeys(
+        (group, "all"), (2, 1)
+    )
+
+
+def test_others_have_none() -> None:
+    described = Answer("1", "i", "generative", "", {"truth": ["dog"]}, yes_no=(0.0, 0.0))
+    assert logit_scores(REGISTRY.get("amber")(), [described]) == {}
+    asked = Answer("1", "i", "false premises", "", "yes", yes_no=(0.0, 0.0))
+    assert logit_scores(REGISTRY.get("haloquest")(), [asked]) == {}

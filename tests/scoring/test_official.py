@@ -7,7 +7,8 @@ import pytest
 
 from halluc.errors import UserError
 from halluc.scoring.benchmark import REGISTRY
-from halluc.scoring.official import OfficialFiles, rows, score_files
+from halluc.scoring.official import OfficialFiles, score_files
+from halluc.scoring.records import rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,17 +59,84 @@ class TestPope:
         assert (result["n"], result["n_images"]) == (3000, 500)
         assert f"{name.rsplit('_', 1)[1]}/accuracy" in result["scores"]
 
-    def test_repope_leaves_questions_out(self, shared: Path, write: Any) -> None:
+    def test_repope_leaves_questions_out(self, shared: Path, write: Any, tmp_path: Path) -> None:
         labels = shared / "data/pope/coco_repope_popular.json"
         result = scored("pope_coco", OfficialFiles(write(no_to_all(3000)), labels))
         assert result["n"] == 2727
         assert result["metrics"]["TN"] == 1534
-        part = scored("pope_coco", OfficialFiles(write(no_to_all(910)), labels))
-        assert 700 < part["n"] < 910
+        assert result["notes"] == [
+            "273 answers have no label in coco_repope_popular.json and are left out"
+        ]
+        corrected = [json.loads(line) for line in labels.read_text().splitlines()]
+        asked = [{"question_id": row["question_id"], "answer": "No."} for row in corrected]
+        same = scored("pope_coco", OfficialFiles(write(asked), labels))  # RePOPE itself was run
+        assert same["metrics"] == result["metrics"]
+        part = tmp_path / "part_popular.json"
+        part.write_text("\n".join(json.dumps(r) for r in corrected if r["question_id"] <= 910))
+        assert scored("pope_coco", OfficialFiles(write(no_to_all(910)), part))["n"] < 910
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            (lambda a: a[:910], "line 840: question 911 has no answer; are the answers truncated"),
+            (lambda a: [a[1], a[0], *a[2:]], "line 1: answers question 2, 1 is due; is it reord"),
+            (lambda a: a[:10] + a[11:], "line 11: answers question 12, 11 is due"),
+            (lambda a: [*a, {"question_id": 9999, "answer": ""}], "line 3001: answers question 99"),
+            (lambda a: [*a, a[0]], "line 3001: answers question 1, 3001 is due"),
+            (lambda a: [{**a[0], "question": "Is there a cow?"}, *a[1:]], "line 1: answers 'Is"),
+        ],
+    )
+    def test_wrong_answers_to_repope(
+        self, shared: Path, write: Any, change: Any, message: str
+    ) -> None:
+        labels = shared / "data/pope/coco_repope_popular.json"
+        with pytest.raises(UserError, match=message):
+            scored("pope_coco", OfficialFiles(write(change(no_to_all(3000))), labels))
+
+    def test_labels_of_another_split_or_altered(
+        self, shared: Path, write: Any, tmp_path: Path
+    ) -> None:
+        labels = shared / "data/pope/coco_repope_popular.json"
+        with pytest.raises(UserError, match=r"is not named after gqa_pope; another POPE's labels"):
+            scored("pope_gqa", OfficialFiles(write(no_to_all(3000)), labels))
+        answers = write(no_to_all(3000)).rename(tmp_path / "llava_random.jsonl")
+        with pytest.raises(UserError, match="are named after different splits of POPE"):
+            scored("pope_coco", OfficialFiles(answers, labels))
+        altered = tmp_path / "coco_repope_popular.json"
+        altered.write_text(labels.read_text().replace('"yes"', '"no"', 1))
+        with pytest.raises(UserError, match="RePOPE has published 57832b055bae"):
+            scored("pope_coco", OfficialFiles(write(no_to_all(3000)), altered))
 
     def test_labels_may_stand_in_the_answers(self, write: Any) -> None:
         answers = [{"ans": "yes", "label": "yes"}, {"ans": "no", "label": "yes"}]
-        assert scored("pope_coco", OfficialFiles(write(answers)))["metrics"]["Recall"] == 0.5
+        result = scored("pope_coco", OfficialFiles(write(answers)))
+        assert result["metrics"]["Recall"] == 0.5
+        assert result["notes"][0].startswith("labels stand in the answers")
+
+    def test_pais_answers_to_conversations(self, tmp_path: Path, write: Any) -> None:
+        """A line a turn: labels are numbers, and the question is the conversation so far."""
+        turns = [("Is there a dog in the image?", "yes"), ("Is there an ox in the image?", "no")]
+        answers, said = [], "USER: <ImageHere> "
+        for question, label in turns:
+            said += f"{question} ASSISTANT:"
+            answers.append(
+                {"query": question, "label": int(label == "yes"), "ans": f"{label}.",
+                 "question": said, "file_path": "pope_eval_random"}
+            )  # fmt: skip
+            said += f"{label}.</s>USER: "
+        metrics = scored("pope_coco_chat", OfficialFiles(write(answers)), protocol="opera")
+        assert [metrics["metrics"][cell] for cell in ("TP", "TN", "FP", "FN")] == [1, 1, 0, 0]
+        labels = tmp_path / "coco_pope_random.json"
+        rows = [
+            {"question_id": n, "image": "i", "text": text, "label": label}
+            for n, (text, label) in enumerate(turns, 1)
+        ]
+        labels.write_text("\n".join(map(json.dumps, rows)))
+        found = scored("pope_coco_chat", OfficialFiles(write(answers), labels), protocol="opera")
+        assert found["metrics"] == metrics["metrics"]
+        assert (found["n_images"], found["notes"]) == (
+            1, ["no question ids: answers are paired with questions by line"],
+        )  # fmt: skip
 
     @pytest.mark.parametrize(
         ("change", "message"),
@@ -185,11 +253,38 @@ class TestAmber:
         assert (result["n"], result["n_images"]) == (14216, 1004)
         for broken, message in (
             (answers[:-1], "relation have no answer, first id 15220"),
-            ([*answers, answers[0]], "id 1005 again"),
-            ([*answers, {"id": 99999, "response": "No"}], "id 99999 is not in"),
+            ([*answers, answers[0]], "line 1 record 14217: id 1005 again, first at .* line 1$"),
+            ([*answers, {"id": 99999, "response": "No"}], "record 14217: answers question 99999"),
             ([{"id": 1005}], "needs 'response'"),
         ):
             path.write_text(json.dumps(broken))
+            with pytest.raises(UserError, match=message):
+                scored("amber_discriminative", OfficialFiles(path, labels))
+
+    def test_sums_over_what_is_not_answered_are_left_out(
+        self, shared: Path, tmp_path: Path, cache: Path
+    ) -> None:
+        labels = shared / "data/amber/annotations.json"
+        records = json.loads(labels.read_text())
+        answers = [
+            {"id": str(r["id"]), "response": "No"} for r in records if r["type"].endswith("state")
+        ]
+        path = tmp_path / "answers.json"
+        path.write_text(json.dumps(answers))
+        result = scored("amber_discriminative", OfficialFiles(path, labels))
+        assert list(result["metrics"]) == ["state"]
+        assert "no answers to action, existence, number, relation: sums" in result["notes"][0]
+
+    def test_wrong_annotations(self, tmp_path: Path, cache: Path) -> None:
+        labels, path = tmp_path / "annotations.json", tmp_path / "answers.json"
+        path.write_text('[{"id": 1, "response": "No"}]')
+        for annotation, message in (
+            ({"id": 1, "type": "relations", "truth": "no"}, "type 'relations' is none of AMBER's"),
+            ({"id": 1, "type": "relation", "truth": "No"}, "truth 'No' is neither yes nor no"),
+            ({"id": 1, "type": "generative", "truth": "dog", "hallu": []}, "no list of texts"),
+            ({"id": "one", "type": "relation", "truth": "no"}, "'one' and no whole number"),
+        ):
+            labels.write_text(json.dumps([annotation]))
             with pytest.raises(UserError, match=message):
                 scored("amber_discriminative", OfficialFiles(path, labels))
 
@@ -327,14 +422,30 @@ class TestHallusionBench:
         assert metrics["Yes/No Bias (Pct Diff)"] == 0.5713020372010629
 
     def test_verdicts_in_the_file_need_no_judge(self, shared: Path, tmp_path: Path) -> None:
-        records = [
-            {**r, "gpt4v_output_gpt_check": "1", "same": "1"} for r in self.records(shared)[:20]
-        ]
+        records = [{**r, "gpt4v_output_gpt_check": "1", "same": "1"} for r in self.records(shared)]
         path = tmp_path / "answers.json"
         path.write_text(json.dumps(records))
         result = scored("hallusionbench", OfficialFiles(path), protocol="official")
         assert result["metrics"]["aAcc"] == 100
-        assert "20 of 1129 questions" in result["notes"]
+        rules = scored("hallusionbench", OfficialFiles(path), protocol="rules")
+        assert rules["metrics"]["aAcc"] == 42.8698  # the same answers by rule
+        for name, value in (("gpt4v_output_gpt_check", "right"), ("same", "2")):
+            path.write_text(json.dumps([{**records[0], name: value}, *records[1:]]))
+            with pytest.raises(UserError, match=f"line 1: {name} '{value}' is none of"):
+                scored("hallusionbench", OfficialFiles(path), protocol="official")
+
+    def test_questions_with_a_figure_are_whole_too(self, shared: Path, tmp_path: Path) -> None:
+        labels = shared / "data/HallusionBench.json"
+        figures = [r for r in self.records(shared) if r["visual_input"] != "0"]
+        path = tmp_path / "answers.json"
+        path.write_text(json.dumps(figures))
+        for files in (OfficialFiles(path), OfficialFiles(path, labels)):
+            assert scored("hallusionbench", files)["n"] == 951
+        path.write_text(json.dumps(figures[:-1]))
+        with pytest.raises(UserError, match=r"is answer 950 of 1129, or of 951 with a figure"):
+            scored("hallusionbench", OfficialFiles(path))
+        with pytest.raises(UserError, match=r"950 answers to 951 questions"):
+            scored("hallusionbench", OfficialFiles(path, labels))
 
     def test_errors(self, shared: Path, tmp_path: Path) -> None:
         labels = shared / "data/HallusionBench.json"

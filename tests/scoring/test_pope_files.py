@@ -1,16 +1,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from halluc.errors import UserError
 from halluc.samples import Answer
+from halluc.scoring import repope
 from halluc.scoring.benchmark import REGISTRY
 from halluc.scoring.pope_build import build_files
-from halluc.scoring.pope_files import read_labels, relabel
+from halluc.scoring.pope_files import read_questions
+from halluc.scoring.repope import label_files, relabel
 from halluc.scoring.score import by_protocol
+from halluc.scoring.sources import checksum
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,9 +80,12 @@ def test_conversations(tmp_path: Path) -> None:
     objects = coco(tmp_path / "instances.json", 4)
     (path, *_) = build_files(objects, tmp_path / "out", n=4, chat=True)
     (first, *_) = chats = lines(path)
-    assert [chat["chat_id"] for chat in chats] == [1, 2, 3, 4]
+    assert path.name == "instances_pope_chat_random.json"
+    assert [chat["chat_id"] for chat in chats] == [0, 1, 2, 3]
     assert first["label"] == ["yes", "no"] * 3
     assert len(first["text"]) == 6
+    (plain, *_) = build_files(objects, tmp_path / "plain", n=4)
+    assert [row.fields for row in read_questions(path)] == lines(plain)
 
 
 def test_unknown_template(tmp_path: Path) -> None:
@@ -95,13 +102,68 @@ def stored(strategy: str, path: Path, text: str) -> list[Answer]:
 
 def test_a_runs_answers_are_scored_against_repope(shared: Path) -> None:
     answers = stored("popular", shared / "data/pope/coco_pope_popular.json", "Yes")
-    labels = read_labels(shared / "data/pope/coco_repope_popular.json")
-    relabelled = relabel(answers, {"popular": labels})
+    labels = shared / "data/pope/coco_repope_popular.json"
+    relabelled = relabel(answers, "popular", labels)
     assert len(relabelled) == 2727
     assert sum(answer.target == "yes" for answer in relabelled) == 1193
     truth = {answer.id: answer.target for answer in answers}
     flips = [(truth[a.id], a.target) for a in relabelled if truth[a.id] != a.target]
     assert (flips.count(("yes", "no")), flips.count(("no", "yes"))) == (139, 39)
+    first = {answer.image_id for answer in answers[:60]}  # a run of ten images
+    limited = relabel(answers[:60], "popular", labels)
+    assert limited == [answer for answer in relabelled if answer.image_id in first]
+
+
+def test_labels_that_do_not_belong_to_the_run(shared: Path, tmp_path: Path) -> None:
+    labels = shared / "data/pope/coco_repope_popular.json"
+    other = stored("popular", shared / "data/pope/gqa_pope_popular.json", "Yes")
+    with pytest.raises(UserError, match=r"repope_popular.json: labels no question of the run"):
+        relabel(other, "popular", labels)
+    answers = stored("popular", shared / "data/pope/coco_pope_popular.json", "Yes")
+    for broken in (
+        answers[1:],
+        [replace(answers[0], prompt="Is there a cow in the image?"), *answers[1:]],
+        [replace(answers[0], image_id=answers[6].image_id), *answers[1:]],
+    ):
+        with pytest.raises(UserError, match=r"line 1: the run was not asked .* are these its la"):
+            relabel(broken, "popular", labels)
+    adversarial = stored("adversarial", shared / "data/pope/coco_pope_adversarial.json", "Yes")
+    as_popular = [replace(a, id=a.id.replace("adversarial", "popular"), group="popular")
+                  for a in adversarial]  # fmt: skip
+    with pytest.raises(UserError, match=r"the run was not asked"):
+        relabel(as_popular, "popular", labels)
+
+
+def test_label_files(shared: Path, tmp_path: Path, cache: Path) -> None:
+    labels = shared / "data/pope/coco_repope_popular.json"
+    assert label_files([str(labels)]) == {"popular": labels}
+    copy = tmp_path / "more_popular.json"
+    copy.write_text(labels.read_text())
+    for names, message in (
+        ([str(labels), str(copy)], "coco_repope_popular.json is of the popular split too"),
+        ([str(tmp_path / "labels.json")], "its name says no split"),
+        ([str(tmp_path / "a_random.json")], "a_random.json: no such file"),
+    ):
+        with pytest.raises(UserError, match=message):
+            label_files(names)
+
+
+def test_repope_is_fetched_once_and_checked(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    question = {"question_id": 1, "image": "i.jpg", "text": "Is there a dog?", "label": "no"}
+    for split in ("random", "popular", "adversarial"):
+        (tmp_path / f"coco_repope_{split}.json").write_text(json.dumps(question))
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setattr(repope, "PUBLISHED", tmp_path.as_uri())
+    with pytest.raises(UserError, match="not the pinned file"):
+        label_files(["repope"])
+    sha256 = checksum(tmp_path / "coco_repope_random.json")
+    monkeypatch.setattr(repope, "CHECKSUMS", dict.fromkeys(repope.CHECKSUMS, sha256))
+    found = label_files(["repope"])
+    assert list(found) == ["random", "popular", "adversarial"]
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert label_files(["repope"]) == found
 
 
 def test_one_run_under_every_protocol(shared: Path) -> None:

@@ -41,7 +41,7 @@ def rows(shared: Path) -> list[tuple[str, str]]:
     return [(a["answer"], b["label"]) for a, b in zip(answers, labels, strict=True)]
 
 
-@pytest.mark.parametrize("name", ["official", "opera", "vcd", "vlmevalkit"])
+@pytest.mark.parametrize("name", ["official", "opera", "vcd", "vlmevalkit", "repope"])
 def test_910_real_answers(rows: list[tuple[str, str]], name: str) -> None:
     counts, rates = scored(rows, name)
     assert [counts[f"all/{cell}"] for cell in ("tp", "fp", "tn", "fn")] == [413, 50, 405, 42]

@@ -78,8 +78,10 @@ def test_selected_rows_of_the_specification(
 
 def test_answers_that_say_neither_are_unparseable_even_where_the_default_is_yes() -> None:
     for text in ("", "There is a dog.", "There are none."):
-        for parse in (yes_no.parse_official, yes_no.parse_opera):
-            assert parse(text) is None
+        for name in ("official", "opera"):
+            assert POPE[name].parse(text) is None
+            assert resolve(None, "no", POPE[name]) == "yes"
+    assert POPE["official"].parse("NO") is None
 
 
 def test_mme_looks_at_four_characters_and_does_not_strip() -> None:

@@ -1,0 +1,55 @@
+"""Images handed over encoded, also to transformers before 5.18.
+
+Since then models take encoded images (`mm_encoder_outputs`), and `generate` encodes an image once
+however many beams there are. Before, the prompt has to be embedded here.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+if TYPE_CHECKING:
+    from halluc.models.adapter import VisionLanguageModel
+
+ENCODED = "mm_encoder_outputs"
+
+
+def embedded(
+    model: VisionLanguageModel, inputs: dict[str, Any], encode: bool = False
+) -> dict[str, Any]:
+    """The inputs in a form that this transformers takes.
+
+    Args:
+        inputs: Of any number of rows; encoded images among them or not.
+        encode: Encode images that are not encoded yet, so that `generate` does so only once.
+
+    Returns:
+        The same, or token ids beside the embedded prompt, image features in their places.
+    """
+    if ENCODED in inspect.signature(model.model.forward).parameters:
+        return inputs
+    if ENCODED in inputs:
+        output = inputs[ENCODED]["image"]
+    elif encode:
+        output = model.encode_images(inputs)
+    else:
+        return inputs
+    ids = inputs["input_ids"]
+    embeddings = model.model.get_input_embeddings()(ids)
+    features = torch.cat(list(output.pooler_output)).to(embeddings)
+    places = model.prompted(inputs).image_mask[:, :, None]
+    return {
+        "input_ids": ids,
+        "attention_mask": inputs["attention_mask"],
+        "inputs_embeds": embeddings.masked_scatter(places, features),
+    }
+
+
+def forwarded(model: VisionLanguageModel, inputs: dict[str, Any]) -> dict[str, Any]:
+    """The same for a bare forward pass, which takes embeddings in place of ids."""
+    found = embedded(model, inputs)
+    dropped = "input_ids" if "inputs_embeds" in found else None
+    return {key: value for key, value in found.items() if key != dropped}

@@ -1,0 +1,267 @@
+"""Records of a file, each with the line it stands on, so that whatever is wrong can be named.
+
+The published scorers pair answers with questions by position and stop at the shorter list, so a
+truncated or reordered file scores without a word. Here each is an error that names the line.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from halluc.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Sequence
+    from pathlib import Path
+
+T = TypeVar("T", dict[str, Any], list[Any])
+
+
+@dataclass(frozen=True)
+class Row:
+    """A record of a file, and the line it starts on."""
+
+    where: str
+    fields: dict[str, Any]
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self.fields:
+            raise UserError(f"{self.where}: has no {name!r}, only {', '.join(self.fields)}")
+        return self.fields[name]
+
+    def id(self, name: str) -> int | str:
+        """An id; digits are a number, whether or not they stand in quotes.
+
+        Raises:
+            UserError: If there is none.
+        """
+        value = self[name]
+        if isinstance(value, str) and value.isdecimal():
+            return int(value)
+        if isinstance(value, bool) or not isinstance(value, (int, str)):
+            raise UserError(f"{self.where}: {name!r} is {value!r} and no id")
+        return value
+
+    def number(self, name: str) -> int:
+        """A whole number.
+
+        Raises:
+            UserError: If there is none.
+        """
+        value = self.id(name)
+        if not isinstance(value, int):
+            raise UserError(f"{self.where}: {name!r} is {value!r} and no whole number")
+        return value
+
+    def texts(self, name: str) -> list[str]:
+        """A list of texts.
+
+        Raises:
+            UserError: If there is none.
+        """
+        value = self[name]
+        if not isinstance(value, list) or not all(isinstance(part, str) for part in value):
+            raise UserError(f"{self.where}: {name!r} is {value!r} and no list of texts")
+        return value
+
+    def text(self, *names: str) -> str:
+        """The text under the first of these names the record has.
+
+        Raises:
+            UserError: If it has none of them, or no text there: a missing answer is not an empty
+                one.
+        """
+        for name in names:
+            if name in self.fields:
+                value = self.fields[name]
+                if not isinstance(value, str):
+                    raise UserError(f"{self.where}: {name!r} is {value!r} and no text")
+                return value
+        raise UserError(f"{self.where}: needs {' or '.join(map(repr, names))}")
+
+
+def text_of(path: Path) -> str:
+    """Read a text file, gzipped or not.
+
+    Raises:
+        UserError: If it is missing or no text.
+    """
+    try:
+        raw = path.read_bytes()
+        return (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode("utf-8-sig")
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read ({error})") from None
+
+
+def json_of(path: Path, kind: type[T]) -> T:
+    """Read what a JSON file holds as a whole.
+
+    Args:
+        kind: What that has to be: dict or list.
+
+    Raises:
+        UserError: If it is missing or is something else.
+    """
+    try:
+        found = json.loads(text_of(path))
+    except ValueError as error:
+        raise UserError(f"{path}: not JSON ({error})") from None
+    if not isinstance(found, kind):
+        wanted = {dict: "object", list: "array"}[kind]
+        raise UserError(f"{path}: a JSON {wanted} is wanted, not {type(found).__name__}")
+    return found
+
+
+def rows(path: Path) -> list[Row]:
+    """Read records: JSON lines, one JSON array, or JSON objects one after another.
+
+    Raises:
+        UserError: If something in it is no JSON object; names the line.
+    """
+    text, decoder = text_of(path), json.JSONDecoder()
+    found: list[Row] = []
+    place, line, last = 0, 1, 0
+    inside = text.lstrip().startswith("[")
+    skipped = " \t\r\n" + ("[,]" if inside else "")
+    while True:
+        start = place
+        while place < len(text) and text[place] in skipped:
+            place += 1
+        line += text.count("\n", start, place)
+        if place == len(text):
+            break
+        try:
+            record, end = decoder.raw_decode(text, place)
+        except ValueError:
+            raise UserError(f"{path} line {line}: not JSON; is the file truncated?") from None
+        where = f"{path} line {line}"
+        if line == last:  # an array written on one line
+            where += f" record {len(found) + 1}"
+        if not isinstance(record, dict):
+            raise UserError(f"{where}: a JSON object is wanted, not {record!r}")
+        found.append(Row(where, record))
+        last = line
+        line += text.count("\n", place, end)
+        place = end
+    if inside and not text.rstrip().endswith("]"):
+        raise UserError(f"{path} line {line}: the JSON array is not closed; is the file truncated?")
+    if not found:
+        raise UserError(f"{path}: is empty")
+    return found
+
+
+def table(path: Path, columns: Sequence[str]) -> list[Row]:
+    """Read a CSV file.
+
+    Args:
+        columns: Those that must be there.
+
+    Raises:
+        UserError: If a column is missing, or a row is shorter or longer than the first; names the
+            line.
+    """
+    reader = csv.DictReader(io.StringIO(text_of(path), newline=""))
+    names = reader.fieldnames or ()
+    for column in columns:
+        if column not in names:
+            raise UserError(f"{path}: has no column {column!r}, only {', '.join(names) or 'none'}")
+    found = []
+    try:
+        for record in reader:
+            if None in record or None in record.values():
+                raise UserError(
+                    f"{path} line {reader.line_num}: has not {len(names)} fields; is it truncated?"
+                )
+            found.append(Row(f"{path} line {reader.line_num}", dict(record)))
+    except csv.Error as error:
+        raise UserError(f"{path} line {reader.line_num}: {error}") from None
+    if not found:
+        raise UserError(f"{path}: is empty")
+    return found
+
+
+def align(
+    answers: Sequence[tuple[str, Any]], asked: Sequence[tuple[str, Any]]
+) -> list[tuple[int, int]]:
+    """Check that every question has its answer, in order.
+
+    Args:
+        answers: Where each answer stands, and the id of its question.
+        asked: The same for the questions.
+
+    Returns:
+        Positions of answer and question.
+
+    Raises:
+        UserError: If an id is unknown or answered twice, or the file is reordered or truncated.
+    """
+    position = unique(asked)
+    seen: dict[Any, str] = {}
+    for where, id in answers:
+        if id not in position:
+            raise UserError(f"{where}: answers question {id!r}, which is not asked")
+        if id in seen:
+            raise UserError(f"{where}: answers question {id!r} again, first at {seen[id]}")
+        seen[id] = where
+    missing = [(where, id) for where, id in asked if id not in seen]
+    order = [position[id] for _, id in answers]
+    for before, after in zip(range(len(order)), order[1:], strict=False):
+        if after < order[before]:
+            where, id = answers[before + 1]
+            raise UserError(f"{where}: answers question {id!r} out of order; is it reordered?")
+    if missing:
+        where, id = missing[0]
+        raise UserError(
+            f"{len(answers)} answers to {len(asked)} questions: {id!r} ({where}) has none; "
+            f"is the file truncated?"
+        )
+    return list(enumerate(order))
+
+
+def by_id(
+    answers: Sequence[Row], name: str, asked: Collection[Any], needed: Iterable[Any] | None = None
+) -> dict[Any, Row]:
+    """Find answers by the id of their question, in whatever order they stand.
+
+    Args:
+        name: The field of the id.
+        asked: Ids of all questions.
+        needed: Ids of those that must be answered; None for all.
+
+    Raises:
+        UserError: If an id is unknown or answered twice, or one that is needed has no answer.
+    """
+    position = unique([(row.where, row.id(name)) for row in answers])
+    for id, place in position.items():
+        if id not in asked:
+            raise UserError(f"{answers[place].where}: answers question {id!r}, which is not asked")
+    for id in asked if needed is None else needed:
+        if id not in position:
+            raise UserError(
+                f"{answers[-1].where}: is the last answer, and question {id!r} has none; truncated?"
+            )
+    return {id: answers[place] for id, place in position.items()}
+
+
+def unique(entries: Sequence[tuple[str, Any]]) -> dict[Any, int]:
+    """Where each id stands.
+
+    Args:
+        entries: Where each stands in its file, and its id.
+
+    Raises:
+        UserError: If an id occurs twice.
+    """
+    position: dict[Any, int] = {}
+    for number, (where, id) in enumerate(entries):
+        if id in position:
+            raise UserError(f"{where}: id {id!r} again, first at {entries[position[id]][0]}")
+        position[id] = number
+    return position

@@ -1,0 +1,277 @@
+"""Benchmarks on photographs from one end to the other, on small copies of their files."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from halluc.config import DecodingConfig, RunConfig
+from halluc.errors import UserError
+from halluc.models import VisionLanguageModel
+from halluc.run import evaluate
+from halluc.samples import Answer
+from halluc.scoring import judges
+from halluc.scoring.judges import NeedsJudge
+from halluc.scoring.rescore import of_run, tables
+from halluc.store import RunFolder
+from tests.families import llava, picture
+
+IMAGES, TURNS = 2, 4
+
+
+@pytest.fixture(scope="module")
+def model() -> VisionLanguageModel:
+    return llava()
+
+
+@pytest.fixture
+def pope(tmp_path: Path, cache: Path) -> Path:
+    """POPE's question files on two images, four questions each."""
+    folder = tmp_path / "pope"
+    folder.mkdir()
+    for n in range(IMAGES):
+        picture(n).save(folder / f"{n}.png")
+    for split in ("random", "popular", "adversarial"):
+        questions = [
+            {
+                "question_id": n + 1, "image": f"{n // TURNS}.png",
+                "text": f"Is there a {('dog', 'cat', 'car', split)[n % 4]} in the image?",
+                "label": "no" if n % 2 else "yes",
+            }
+            for n in range(IMAGES * TURNS)
+        ]  # fmt: skip
+        path = folder / f"coco_pope_{split}.json"
+        path.write_text("\n".join(map(json.dumps, questions)))
+    return folder
+
+
+def config(name: str, folder: Path, **options: Any) -> RunConfig:
+    return RunConfig(
+        benchmarks=(name,),
+        benchmark_args={name: {"folder": str(folder), **options}},
+        decoding=DecodingConfig(max_new_tokens=4),
+        batch_size=4,
+    )
+
+
+def run(model: VisionLanguageModel, config: RunConfig, tmp_path: Path) -> RunFolder:
+    return evaluate(config, tmp_path / "runs", model=model).folder
+
+
+def samples(folder: RunFolder) -> Path:
+    (path,) = folder.path.glob("samples_*.jsonl")
+    return path
+
+
+class TestConversations:
+    def test_a_run_keeps_what_was_said(
+        self, model: VisionLanguageModel, pope: Path, tmp_path: Path
+    ) -> None:
+        folder = run(model, config("pope_coco_chat", pope), tmp_path)
+        answers = {answer.id: answer for answer in folder.answers("pope_coco_chat")}
+        assert len(answers) == 3 * IMAGES * TURNS
+        last, before = answers["popular/8"], answers["popular/7"]
+        assert last.history == (*before.history, (before.prompt, before.text))
+        assert [asked for asked, _ in last.history] == [
+            answers[f"popular/{n}"].prompt for n in (5, 6, 7)
+        ]
+        assert answers["popular/5"].history == ()
+        assert folder.results() is not None
+
+    def test_an_interrupted_conversation_goes_on(
+        self, model: VisionLanguageModel, pope: Path, tmp_path: Path
+    ) -> None:
+        chat = config("pope_coco_chat", pope)
+        folder = run(model, chat, tmp_path)
+        whole = list(folder.answers("pope_coco_chat"))
+        lines = samples(folder).read_text().splitlines()
+        turns = {f"{split}/{n}" for split in ("random", "popular") for n in (1, 2, 5)}
+        kept = [line for line in lines if json.loads(line)["id"] in turns]
+        samples(folder).write_text("\n".join(kept) + "\n")
+        for results in folder.path.glob("results_*"):
+            results.unlink()
+        again = list(run(model, chat, tmp_path).answers("pope_coco_chat"))
+        assert [(a.id, a.history, a.text) for a in again] == [
+            (a.id, a.history, a.text) for a in whole
+        ]
+
+    def test_the_same_questions_one_by_one(
+        self, model: VisionLanguageModel, pope: Path, tmp_path: Path
+    ) -> None:
+        one, chat = (
+            list(run(model, config(name, pope), tmp_path).answers(name))
+            for name in ("pope_coco", "pope_coco_chat")
+        )
+        assert [(a.id, a.prompt) for a in one] == [(a.id, a.prompt) for a in chat]
+        first = {a.id for a in chat if not a.history}
+        assert len(first) == 3 * IMAGES
+        same = {
+            a.id
+            for a, b in zip(one, chat, strict=True)
+            if a.yes_no == pytest.approx(b.yes_no, abs=1e-4)
+        }
+        assert same == first  # what was said before moves every other answer
+
+
+class TestLabels:
+    def corrected(self, folder: Path, drop: int, flip: int, name: str = "my_popular.json") -> Path:
+        rows = [json.loads(line) for line in (folder / "coco_pope_popular.json").open()]
+        flipped = {"yes": "no", "no": "yes"}
+        left = [
+            {**row, "label": flipped[row["label"]]} if row["question_id"] == flip else row
+            for row in rows
+            if row["question_id"] != drop
+        ]
+        path = folder.parent / name
+        path.write_text("\n".join(map(json.dumps, left)))
+        return path
+
+    def test_a_run_is_scored_by_other_labels(
+        self, model: VisionLanguageModel, pope: Path, tmp_path: Path
+    ) -> None:
+        folder = run(model, config("pope_coco", pope), tmp_path)
+        path = self.corrected(pope, drop=3, flip=2)
+        found = of_run(folder.path, {"protocol": "all"}, labels=[str(path)])["pope_coco"]
+        assert found["labels"] == {"popular": "my_popular.json"}
+        own = of_run(folder.path, {"protocol": "all"})["pope_coco"]["protocols"]["official"]
+        new = found["protocols"]["official"]
+        assert (own["n"], new["n"]) == (24, 7)
+        assert list(new["values"])[:1] == ["popular/accuracy"]
+        assert "random/accuracy" not in new["values"]
+        assert found["logits"]["all"]["n"] == 7
+        said = {a.id: a.prediction for a in folder.answers("pope_coco")}
+        right = {"popular/1": "yes", "popular/2": "yes", "popular/4": "no", "popular/5": "yes",
+                 "popular/6": "no", "popular/7": "yes", "popular/8": "no"}  # fmt: skip
+        read = {id: said[id] or "yes" for id in right}  # the official protocol's default
+        assert new["values"]["accuracy"]["value"] == sum(
+            read[id] == label for id, label in right.items()
+        ) / len(right)
+        (shown,) = tables({"pope_coco": found})
+        assert str(shown.renderables[0]) == "pope_coco, 7 answers, labels of my_popular.json"
+
+    def test_labels_that_do_not_match_give_no_score(
+        self, model: VisionLanguageModel, pope: Path, tmp_path: Path
+    ) -> None:
+        folder = run(model, config("pope_coco", pope), tmp_path)
+        popular = pope / "coco_pope_popular.json"
+        other = tmp_path / "other_random.json"
+        other.write_text(popular.read_text())
+        with pytest.raises(UserError, match=r"line 4: the run was not asked 'Is there a popular"):
+            of_run(folder.path, {}, labels=[str(other)])
+        other.write_text(popular.read_text().replace(".png", ".jpeg"))
+        assert of_run(folder.path, {}, labels=[str(other.rename(tmp_path / "o_popular.json"))])
+        with pytest.raises(UserError, match=r"is of the popular split too"):
+            of_run(folder.path, {}, labels=[str(popular), str(tmp_path / "o_popular.json")])
+
+    def test_options_that_fit_nothing(
+        self, model: VisionLanguageModel, pope: Path, tmp_path: Path
+    ) -> None:
+        folder = run(model, config("pope_coco", pope), tmp_path)
+        with pytest.raises(UserError, match="pope_coco: takes no 'judge'"):
+            of_run(folder.path, {"judge": "endpoint:m"})
+        with pytest.raises(UserError, match="has no 'mme', only pope_coco"):
+            of_run(folder.path, {}, only="mme")
+        (folder.path / "config.json").write_text(
+            (folder.path / "config.json").read_text().replace("pope_coco", "glyph_pope")
+        )
+        samples(folder).rename(folder.path / "samples_glyph_pope.jsonl")
+        text = (folder.path / "config.json").read_text()
+        (folder.path / "config.json").write_text(text.replace(f'"folder": "{pope}"', ""))
+        with pytest.raises(UserError, match="glyph_pope: takes no other labels"):
+            of_run(folder.path, {}, labels=[str(pope / "coco_pope_random.json")])
+
+
+class Echo:
+    """A judge that says yes."""
+
+    name = "echo"
+
+    def ask(self, prompt: str) -> str:
+        return "yes"
+
+
+class TestJudged:
+    @pytest.fixture
+    def haloquest(self, tmp_path: Path, cache: Path) -> Path:
+        folder = tmp_path / "haloquest"
+        folder.mkdir()
+        for n in range(2):
+            picture(n).save(folder / f"{n}.png")
+        (folder / "haloquest-eval.csv").write_text(
+            ",image_name,url,image type,hallucination type,question,groundtruth responses,split\n"
+            "0,0.png,u,real,false premises,is there a dog ?,There is none,eval\n"
+            "1,1.png,u,real,visual challenge,is there a cat ?,There is,eval\n"
+        )
+        return folder
+
+    def test_without_a_judge_answers_are_kept_and_not_scored(
+        self,
+        model: VisionLanguageModel,
+        haloquest: Path,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        with pytest.raises(NeedsJudge, match=r"haloquest: answered but not scored") as refusal:
+            run(model, config("haloquest", haloquest), tmp_path)
+        (path,) = (tmp_path / "runs").iterdir()
+        assert f"'halluc score {path} --judge endpoint:MODEL'" in str(refusal.value)
+        assert "\n" not in str(refusal.value)
+        folder = RunFolder.read(path)
+        assert [answer.status for answer in folder.answers("haloquest")] == ["ok", "ok"]
+        assert folder.results() is None
+        with pytest.raises(UserError, match="haloquest: needs --judge endpoint:MODEL"):
+            of_run(path, {})
+        with pytest.raises(UserError, match="haloquest: needs --judge endpoint:MODEL"):
+            of_run(path, {"protocol": "all"})
+        monkeypatch.setattr(judges, "judge", lambda name: Echo())
+        found = of_run(path, {"judge": "endpoint:echo"})["haloquest"]
+        assert found["protocols"]["official"]["values"]["accuracy"]["value"] == 1
+        assert "judge: echo" in found["notes"]
+
+    def test_with_other_benchmarks_all_are_answered(
+        self, model: VisionLanguageModel, haloquest: Path, pope: Path, tmp_path: Path
+    ) -> None:
+        both = config("haloquest", haloquest).model_copy(
+            update={
+                "benchmarks": ("haloquest", "pope_coco"),
+                "benchmark_args": {
+                    "haloquest": {"folder": str(haloquest)}, "pope_coco": {"folder": str(pope)},
+                },
+            }
+        )  # fmt: skip
+        with pytest.raises(NeedsJudge, match=r"^haloquest: answered"):
+            run(model, both, tmp_path)
+        (path,) = (tmp_path / "runs").iterdir()
+        assert len(list(RunFolder.read(path).answers("pope_coco"))) == 24
+        found = of_run(path, {"protocol": "vcd"}, only="pope_coco")
+        assert found["pope_coco"]["protocols"]["vcd"]["n"] == 24
+        assert "some answers may be missing" in found["pope_coco"]["notes"][0]
+
+    def test_the_judge_is_named_in_the_results(
+        self,
+        model: VisionLanguageModel,
+        haloquest: Path,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr(judges, "judge", lambda name: Echo())
+        folder = run(model, config("haloquest", haloquest, judge="endpoint:echo"), tmp_path)
+        results = folder.results()
+        assert results is not None
+        assert results["halluc"]["notes"] == {"haloquest": ["judge: echo"]}
+        assert results["results"]["haloquest"]["accuracy,none"] == 1
+
+
+def test_older_lines_have_no_history(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path, RunConfig())
+    answer = Answer("1", "i", "all", "?", "yes", history=(("a", "b"),))
+    list(folder.keep("x", [answer]))
+    assert list(folder.answers("x")) == [answer]
+    line = json.loads((tmp_path / "samples_x.jsonl").read_text())
+    del line["history"]
+    (tmp_path / "samples_x.jsonl").write_text(json.dumps(line) + "\n")
+    assert list(folder.answers("x")) == [replace(answer, history=())]
