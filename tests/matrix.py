@@ -17,13 +17,14 @@ from pathlib import Path
 import torch
 import transformers
 
+from halluc.doctor.probes import Identity
 from halluc.errors import UserError
 from halluc.interventions import REGISTRY, Method
 from halluc.interventions.needs import needs_reached_layers
 from halluc.models.families import refuse_unserved
 from tests import families
 from tests.families import FAMILIES, REFUSED, picture
-from tests.models.test_families import Identity, asked, logits, tokens
+from tests.models.test_families import asked, logits, tokens
 
 START, END = "<!-- families:start -->", "<!-- families:end -->"
 WORKS = "✓"

@@ -106,7 +106,9 @@ class Engine:
             scores = products(query[:, :, start:], key)
             if prefix:
                 scores = torch.cat([prefix.scores(layer, query), scores], dim=-1)
-            scores = masked(scores, mask, scaling, kwargs.get("softcap"))
+            # SDPA has none; transformers before 5.18 leaves it out there, later ones refuse.
+            softcap = None if self._kernel == "sdpa" else kwargs.get("softcap")
+            scores = masked(scores, mask, scaling, softcap)
             weights = self._weights(seams, site, scores, mask, bias)
             edited = self._outputs(layer, prefix, weights.to(query.dtype), value)
             if start == 0 and (prefix or not site.prefill or bool(site.rows.all())):

@@ -21,9 +21,9 @@ class VisionLanguageModel(Reader):
     @cached_property
     def decoder(self) -> nn.Module:
         """The language model's stack of layers."""
-        decoder = self.model.get_decoder()
-        while not hasattr(decoder, "layers"):
-            decoder = decoder.get_decoder()
+        decoder, before = self.model.get_decoder(), None
+        while not hasattr(decoder, "layers") and decoder is not before:  # it may be its own
+            decoder, before = decoder.get_decoder(), decoder
         found: nn.Module = decoder
         return found
 

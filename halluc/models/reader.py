@@ -74,24 +74,31 @@ class Reader:
                 stands in the first of them.
 
         Raises:
-            UserError: If there is neither.
+            UserError: If there is neither, or earlier turns and no chat template.
         """
-        if getattr(self.processor, "chat_template", None) is not None:
-            said = [words for turn in history for words in turn] + [prompt]
-            contents = [[{"type": "text", "text": words}] for words in said]
-            contents[0].insert(0, {"type": "image"})
-            turns = [
-                {"role": ("user", "assistant")[number % 2], "content": content}
-                for number, content in enumerate(contents)
-            ]
-            text: str = self.processor.apply_chat_template(
-                turns, add_generation_prompt=True, tokenize=False
-            )
-            return text
+        if getattr(self.processor, "chat_template", None) is None:
+            return self._published(prompt, history)
+        turns = [("user", prompt)]
+        for asked, answered in reversed(history):
+            turns = [("user", asked), ("assistant", answered), *turns]
+        contents = [[{"type": "text", "text": said}] for _, said in turns]
+        contents[0].insert(0, {"type": "image"})
+        messages = [
+            {"role": role, "content": content}
+            for (role, _), content in zip(turns, contents, strict=True)
+        ]
+        text: str = self.processor.apply_chat_template(
+            messages, add_generation_prompt=True, tokenize=False
+        )
+        return text
+
+    def _published(self, prompt: str, history: Sequence[tuple[str, str]]) -> str:
+        """The prompt published for the model's family, which is for one turn."""
         if self.family.template is None or history:
+            lacks = "is for one turn only" if self.family.template else "there is none"
             raise UserError(
-                f"model {self.name!r}: its processor has no chat template, and none is published "
-                "for its family; put a chat_template.jinja into the model's folder"
+                f"model {self.name!r}: its processor has no chat template, and of the prompts "
+                f"published for families {lacks}; put a chat_template.jinja into its folder"
             )
         image = getattr(self.processor, "image_token", "")
         return self.family.template.format(image=image, prompt=prompt)

@@ -35,14 +35,15 @@ def text(kind: str = "llama", **settings: Any) -> PreTrainedConfig:
     return config(kind, **common | settings)
 
 
+TOWER: dict[str, Any] = {
+    "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4,
+    "image_size": SIDE, "patch_size": PATCH, "initializer_range": 0.2,
+}  # fmt: skip
+
+
 def tower(kind: str = "siglip_vision_model", **settings: Any) -> PreTrainedConfig:
     """A vision tower of 3 layers with 4 heads of 8."""
-    common: dict[str, Any] = {
-        "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 3,
-        "num_attention_heads": 4, "image_size": SIDE, "patch_size": PATCH,
-        "initializer_range": 0.2,
-    }  # fmt: skip
-    return config(kind, **common | settings)
+    return config(kind, **TOWER | settings)
 
 
 def images(kind: str, **settings: Any) -> Any:

@@ -6,7 +6,17 @@ from typing import Any
 
 from transformers import AyaVisionProcessor, Lfm2VlProcessor
 
-from tests.families.parts import PATCH, SIDE, SQUARE, config, images, processor, text, tower
+from tests.families.parts import (
+    PATCH,
+    SIDE,
+    SQUARE,
+    TOWER,
+    config,
+    images,
+    processor,
+    text,
+    tower,
+)
 from tests.families.standins import Cohere2VisionImages, Lfm2VlImages
 from tests.families.words import chat, token_id, tokenizer
 
@@ -55,7 +65,7 @@ def cohere2_vision() -> tuple[Any, Any]:
 def ovis2() -> tuple[Any, Any]:
     marks = ("<IMG_START>", "<IMG_GRID>", "<IMG_COL>", "<IMG_ROW>", "<IMG_END>")
     return config(
-        "ovis2", vision_config=tower("ovis2_vision", vocab_size=64), text_config=text("qwen2"),
+        "ovis2", vision_config=TOWER | {"vocab_size": 64}, text_config=text("qwen2"),
         image_token_id=token_id("<IMG_ATOM>"), hidden_size=32, vocab_size=text().vocab_size,
         visual_indicator_token_ids=[token_id(mark) for mark in marks],
     ), processor(

@@ -56,7 +56,8 @@ def chat(image: str = "<image>") -> str:
     return (
         "{% for message in messages %}{{ '' if loop.first else ' ' }}"
         "{{ 'USER: ' if message['role'] == 'user' else 'ASSISTANT:' }}"
-        "{% for part in message['content'] %}"
-        "{% if part['type'] == 'image' %}" + image + "{% else %} {{ part['text'] }}{% endif %}"
+        "{% for part in message['content'] %}{% if part['type'] == 'image' %}"
+        + image
+        + "{% else %} {{ part['text'] }}{% endif %}"
         "{% endfor %}{% endfor %}{% if add_generation_prompt %} ASSISTANT:{% endif %}"
     )

@@ -14,6 +14,7 @@ from halluc.config import DecodingConfig
 from halluc.decoding.generate import generate
 from halluc.decoding.prompts import encode_once
 from halluc.decoding.shared import shared, why_not_shared
+from halluc.doctor.probes import Identity
 from halluc.interventions import Asked, Method, Site
 from halluc.interventions.engine import intervene
 from halluc.models import VisionLanguageModel
@@ -21,7 +22,7 @@ from halluc.models.families import FAMILIES as KNOWN
 from halluc.models.inputs import PER_TOKEN
 from tests import families
 from tests.families import FAMILIES, picture
-from tests.interventions.test_engine import Identity, Loud, LoudScores
+from tests.interventions.test_engine import Loud, LoudScores
 
 QUESTIONS = ("is there a dog ?", "please describe this image is there a car in the image ?")
 EVERY = pytest.mark.parametrize("family", FAMILIES)
@@ -164,7 +165,7 @@ def test_image_columns_are_as_many_as_features(family: str) -> None:
         features = model.encode_images(what.inputs).pooler_output
     held = [site for site in seen if site.layer in model.image_layers]
     widest = max(int(site.image_columns.sum()) for site in held)
-    assert widest == sum(len(image) for image in features)
+    assert widest == sum(image.numel() for image in features) // 32
     assert widest == int(model.n_image_tokens(what.inputs).sum())
     for image in what.images:
         grid = model.grid(image)

@@ -81,6 +81,7 @@ def watch(
             output, nothing = super().attend(attention, *tensors, **settings)
             if attention is module:
                 scaling, softcap = settings["scaling"], settings.get("softcap")
+                softcap = None if model.text_attention == "sdpa" else softcap
                 calls.append(Call(*tensors[:4], scaling, softcap, output))
             return output, nothing
 
