@@ -19,7 +19,8 @@ BIN    := $(VENV)/bin
 LOWEST := .venv-lowest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup eval leaderboard test test-lowest test-slow check table families bench world matcher clean
+.PHONY: help setup eval leaderboard test test-lowest test-slow check table families schema bench \
+	world matcher clean
 
 help:
 	@sed -n 's/^# //p' $(firstword $(MAKEFILE_LIST))
@@ -33,7 +34,7 @@ setup: $(BIN)/.installed
 
 eval: setup
 	$(BIN)/halluc eval --model $(MODEL) --method $(METHOD) --benchmarks $(BENCH) --limit $(LIMIT) --output-dir $(RUNS) $(ARGS)
-	$(BIN)/halluc leaderboard $(RUNS) --output $(RUNS)/leaderboard.json --quiet
+	$(BIN)/halluc leaderboard $(RUNS) --output $(RUNS)/leaderboard.json --skip-unfinished --quiet
 
 leaderboard: setup
 	$(BIN)/halluc leaderboard $(RUNS) --output $(RUNS)/leaderboard.json
@@ -66,6 +67,9 @@ table: setup
 
 families: setup
 	$(BIN)/python -m tests.matrix --output docs/families.md
+
+schema: setup
+	$(BIN)/python -m halluc.leaderboard.schema
 
 bench: setup
 	$(BIN)/python -m bench.why --output docs/why.md

@@ -146,7 +146,8 @@ def _resolve(
         resolved=params.model_dump(mode="json"),
     )
     loaded = config.model.model_copy(update=model.loaded_as)
-    update = {"method": resolved, "model": loaded, "versions": versions(model.fingerprint)}
+    seen = versions(model.fingerprint, model.image_processing)
+    update = {"method": resolved, "model": loaded, "versions": seen}
     method = cls(params)
     if not isinstance(model, EndpointModel):
         needs_reached_layers(method, model)

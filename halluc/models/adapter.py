@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from functools import cached_property
 from pathlib import Path
 
 from torch import Tensor, nn
 
+from halluc.config import content_hash
 from halluc.environment import fingerprint
 from halluc.interventions.site import on_keys
 from halluc.models.calibrate import measured
@@ -74,6 +76,13 @@ class VisionLanguageModel(Reader):
         if folder.is_dir():
             return fingerprint(folder)
         return str(getattr(self.model.config, "_commit_hash", None) or self.revision or "unknown")
+
+    @cached_property
+    def image_processing(self) -> str:
+        """The aspect, the image processor's class, and a hash of its settings: size, crop, mean."""
+        processor = self.processor.image_processor
+        settings = content_hash(json.loads(processor.to_json_string()))
+        return f"{self.image_aspect} {type(processor).__name__} {settings}"
 
     @property
     def loaded_as(self) -> dict[str, str]:

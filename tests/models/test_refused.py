@@ -49,6 +49,6 @@ def test_published_prompts_stand_in_for_a_chat_template() -> None:
     llava.processor.chat_template = qwen.processor.chat_template = None
     assert llava.render("is there a dog ?") == "USER: <image>\nis there a dog ? ASSISTANT:"
     with pytest.raises(
-        UserError, match="has no chat template, and of the prompts published .* there is none"
+        UserError, match=r"has no chat template, and of the prompts published .* there is none"
     ):
         qwen.render("is there a dog ?")
