@@ -1,6 +1,7 @@
 # make eval METHOD=var   evaluate a method beside the greedy baseline
 # make test              the tests           make check   lint, types, layout
 # make test-lowest       the tests on the lowest versions supported
+# make sweep METHOD=vhr  a method at many settings: a table and docs/figures/sweep-vhr-*.png
 # make table             every method, into README    make bench   why the model hallucinates
 # make families          every method on a tiny model of every family, into docs/families.md
 # make world             train the embedded model anew     make matcher   and AGLA's matcher
@@ -13,21 +14,28 @@ ARGS   ?=
 RUNS   ?= runs
 JOBS   ?= 2
 
+# What make sweep varies, by method; another: make sweep METHOD=act SWEEP='--sweep beta=0.2,0.4'
+SWEEP_var   := --sweep keep=0.2,0.4,0.6 --sweep rho=0.3:0.9:0.2
+SWEEP_vhr   := --sweep gain=0.5:3:0.5 --sweep drop_outliers=true,false
+SWEEP_paint := --sweep alpha=0:0.9:0.3 --sweep beta=0,0.3,0.6
+SWEEP       ?= $(SWEEP_$(METHOD))
+SWEEP_ON    ?= --benchmarks glyph_chair --limit 150 --objective glyph_chair.chair_i
+
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 LOWEST := .venv-lowest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup eval leaderboard test test-lowest test-slow check table families schema bench \
-	world matcher clean
+.PHONY: help setup eval sweep leaderboard test test-lowest test-slow check table families schema \
+	bench world matcher clean
 
 help:
 	@sed -n 's/^# //p' $(firstword $(MAKEFILE_LIST))
 
 $(BIN)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,sweep]'
 	@touch $@
 
 setup: $(BIN)/.installed
@@ -35,6 +43,9 @@ setup: $(BIN)/.installed
 eval: setup
 	$(BIN)/halluc eval --model $(MODEL) --method $(METHOD) --benchmarks $(BENCH) --limit $(LIMIT) --output-dir $(RUNS) $(ARGS)
 	$(BIN)/halluc leaderboard $(RUNS) --output $(RUNS)/leaderboard.json --skip-unfinished --quiet
+
+sweep: setup
+	$(BIN)/halluc sweep --model $(MODEL) --method $(METHOD) $(SWEEP) $(SWEEP_ON) --figures docs/figures --output-dir $(RUNS) $(ARGS)
 
 leaderboard: setup
 	$(BIN)/halluc leaderboard $(RUNS) --output $(RUNS)/leaderboard.json

@@ -1,6 +1,6 @@
 """How fast: ratios within one run, on this machine.
 
-    python -m bench.speed [pope methods captions growth] [--geometry lab] [--device cpu]
+    python -m bench.speed [pope methods captions sweep growth] [--geometry lab] [--device cpu]
 
 Rounds are interleaved: what is compared is measured in turns, and the median of paired ratios is
 shown with the least and the largest.
@@ -20,9 +20,10 @@ import typer
 
 from bench.geometry import SHAPES, build, plain_loop, questions
 from halluc.config import DecodingConfig
-from halluc.decoding import answer_samples
+from halluc.decoding import answer_batches, answer_samples, in_turns
 from halluc.environment import peak_memory, reset_peak_memory
 from halluc.interventions import REGISTRY, Method
+from halluc.interventions.prefix import Memo
 from halluc.models import VisionLanguageModel
 from halluc.samples import Answer, Sample
 
@@ -123,6 +124,60 @@ def captions(model: VisionLanguageModel, rounds: int) -> Iterator[str]:
     yield f"Batch 16 is {spread(ratios)} times as fast as batch 1."
 
 
+def sweep(model: VisionLanguageModel, rounds: int) -> Iterator[str]:
+    """Twelve points of PAINT side by side against twelve runs one after the other."""
+    yield "\n## A sweep of 12 points against 12 runs\n"
+    yield "| questions an image | tokens | faster | 12 runs, s | sweep, s | equal answers |"
+    yield "|---|---|---|---|---|---|"
+    paint = REGISTRY.get("paint")
+    points = [paint(paint.resolve(paint.Params(alpha=i / 10), model)) for i in range(12)]
+    for each, images, most in ((6, 4, 4), (1, 8, 4), (1, 8, 64)):
+        samples = questions(images, each, most=most)
+        apart, together = (how(model, points, samples) for how in (one_by_one, side_by_side))
+        times = [
+            (
+                seconds(lambda s=samples: one_by_one(model, points, s)),  # type: ignore[misc]
+                seconds(lambda s=samples: side_by_side(model, points, s)),  # type: ignore[misc]
+            )
+            for _ in range(max(2, rounds // 3))
+        ]
+        pairs = [
+            (a.text, b.text)
+            for one, other in zip(apart, together, strict=True)
+            for a, b in zip(one, other, strict=True)
+        ]
+        slow, fast = (median(column) for column in zip(*times, strict=True))
+        yield (
+            f"| {each} | {most} | **{spread([a / b for a, b in times])}** | {slow:.1f} | "
+            f"{fast:.1f} | {sum(a == b for a, b in pairs)} of {len(pairs)} |"
+        )
+
+
+def one_by_one(
+    model: VisionLanguageModel, points: Sequence[Method], samples: Sequence[Sample]
+) -> list[list[Answer]]:
+    """Each point's answers, one run after the other."""
+    return [
+        sorted(answer_samples(model, point, samples, GREEDY), key=lambda answer: answer.id)
+        for point in points
+    ]
+
+
+def side_by_side(
+    model: VisionLanguageModel, points: Sequence[Method], samples: Sequence[Sample]
+) -> list[list[Answer]]:
+    """The same as a sweep gives them."""
+    memo = Memo()
+    answers: list[list[Answer]] = [[] for _ in points]
+    streams = {
+        i: answer_batches(model, point, samples, GREEDY, memo=memo)
+        for i, point in enumerate(points)
+    }
+    for i, batch in in_turns(streams, dict.fromkeys(streams, len(samples))):
+        answers[i] += batch
+    return [sorted(own, key=lambda answer: answer.id) for own in answers]
+
+
 def growth(model: VisionLanguageModel, rounds: int) -> Iterator[str]:
     """Memory over many samples, time over many image tokens."""
     yield "\n## Growth\n"
@@ -151,7 +206,13 @@ def _resident() -> int:
     return int(pages) * 4096
 
 
-SECTIONS = {"pope": pope, "methods": methods, "captions": captions, "growth": growth}
+SECTIONS = {
+    "pope": pope,
+    "methods": methods,
+    "captions": captions,
+    "sweep": sweep,
+    "growth": growth,
+}
 
 
 def main(

@@ -109,7 +109,8 @@ def caption_claims(run: RunFolder) -> Iterator[tuple[bool, str, set[str]]]:
 def yes_claims(run: RunFolder) -> Iterator[tuple[bool, str, set[str]]]:
     """For every absent object POPE asked for: was it claimed?"""
     objects = {
-        image.image: set(image.objects) for image in coco.image_objects(_glyph.files(3).instances)
+        image.image: set(image.objects)
+        for image in coco.image_objects(_glyph.files(_glyph.SPLIT, 3).instances)
     }
     benchmark = REGISTRY.get("glyph_pope")()
     seen = set()

@@ -1,19 +1,26 @@
-"""What the three benchmarks of the drawn world share: which scenes, and their COCO annotations."""
+"""What the three benchmarks of the drawn world share: which scenes, and their COCO annotations.
+
+Reports are about the split "test"; a sweep tunes on "tune", drawn from other seeds.
+"""
 
 from __future__ import annotations
 
 from functools import cache, partial
 from typing import TYPE_CHECKING, NamedTuple
 
+from halluc.errors import UserError
+from halluc.scoring.benchmark import Benchmark
 from halluc.scoring.coco import load
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from PIL.Image import Image
     from pycocotools.coco import COCO
 
-SPLIT = "test"
+    from halluc.samples import Sample
+
+SPLIT, TUNE = "test", "tune"
 IMAGES = 500
 
 
@@ -24,38 +31,62 @@ class Files(NamedTuple):
     captions: COCO
 
 
+class Drawn(Benchmark):
+    """A benchmark that draws its images, and so can draw others to tune on."""
+
+    @classmethod
+    def halves(cls, share: float) -> tuple[dict[str, str], dict[str, str]]:
+        """Scenes drawn to tune on, and the test scenes, all of them whatever the share."""
+        return {"split": TUNE}, {}
+
+    def take(self, split: str) -> None:
+        """Ask about the scenes of a split."""
+        if split not in (SPLIT, TUNE):
+            raise UserError(f"{self.name}: unknown split {split!r}, choose from {SPLIT}, {TUNE}")
+        self.split = split
+
+    def asked(self, limit: int | None = None) -> Iterator[Sample]:
+        """Yield what a run asks: `samples` knows the split."""
+        return self.samples(limit)
+
+    @property
+    def scenes(self) -> str:
+        """The split drawn from."""
+        return self.split or SPLIT
+
+
 @cache
-def indices(distinct: int = 1) -> tuple[int, ...]:
-    """The first `IMAGES` test scenes with at least so many distinct categories."""
+def indices(split: str, distinct: int = 1) -> tuple[int, ...]:
+    """The first `IMAGES` scenes of a split with at least so many distinct categories."""
     from itertools import count, islice
 
     from halluc.world.scenes import scene
 
-    fitting = (i for i in count() if len(scene(SPLIT, i).categories) >= distinct)
+    fitting = (i for i in count() if len(scene(split, i).categories) >= distinct)
     return tuple(islice(fitting, IMAGES))
 
 
 @cache
-def files(distinct: int = 1) -> Files:
+def files(split: str, distinct: int = 1) -> Files:
     """The annotation files of those scenes; an image's id is its index plus one."""
     from halluc.world.coco import coco
 
-    return Files(*(load(file) for file in coco(SPLIT, indices(distinct))))
+    return Files(*(load(file) for file in coco(split, indices(split, distinct))))
 
 
-def loader(index: int) -> Callable[[], Image]:
-    """Return a function that draws a test scene."""
-    return partial(_draw, index)
+def loader(split: str, index: int) -> Callable[[], Image]:
+    """Return a function that draws a scene."""
+    return partial(_draw, split, index)
 
 
-def _draw(index: int) -> Image:
+def _draw(split: str, index: int) -> Image:
     from halluc.world.scenes import scene
 
-    return scene(SPLIT, index).image()
+    return scene(split, index).image()
 
 
-def name(index: int) -> str:
+def name(split: str, index: int) -> str:
     """The file name COCO's JSON gives a scene: what its answers are grouped by."""
     from halluc.world.scenes import scene
 
-    return scene(SPLIT, index).file_name
+    return scene(split, index).file_name

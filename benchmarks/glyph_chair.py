@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @benchmark("glyph_chair")
-class GlyphChair(ChairBenchmark):
+class GlyphChair(_glyph.Drawn, ChairBenchmark):
     """500 scenes to describe; what is there comes from annotations and five human-like captions."""
 
     protocols = ("official",)
@@ -33,15 +33,16 @@ class GlyphChair(ChairBenchmark):
 
     def samples(self, limit: int | None = None) -> Iterator[Sample]:
         """Yield one request to describe each of the first `limit` scenes."""
-        files = _glyph.files()
+        split = self.scenes
+        files = _glyph.files(split)
         objects, captions = coco.objects(files.instances), coco.captions(files.captions)
-        for index in _glyph.indices()[:limit]:
+        for index in _glyph.indices(split)[:limit]:
             image = index + 1
             yield Sample(
-                id=_glyph.name(index),
-                image_id=_glyph.name(index),
+                id=_glyph.name(split, index),
+                image_id=_glyph.name(split, index),
                 prompt="Please describe this image in detail.",
-                load_image=_glyph.loader(index),
+                load_image=_glyph.loader(split, index),
                 target={"categories": objects[image], "captions": captions[image]},
                 max_new_tokens=192,
             )

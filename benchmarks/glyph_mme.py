@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @benchmark("glyph_mme")
-class GlyphMme(MmeBenchmark):
+class GlyphMme(_glyph.Drawn, MmeBenchmark):
     """500 scenes; per subtask two questions a scene, one whose answer is yes and one no.
 
     A scene is left out of a subtask it has nothing unambiguous for.
@@ -41,15 +41,16 @@ class GlyphMme(MmeBenchmark):
         from halluc.world.language import YES_OR_NO
         from halluc.world.scenes import scene
 
-        for index in _glyph.indices()[:limit]:
-            name = _glyph.name(index)
-            for subtask, pair in pairs(scene(_glyph.SPLIT, index)).items():
+        split = self.scenes
+        for index in _glyph.indices(split)[:limit]:
+            name = _glyph.name(split, index)
+            for subtask, pair in pairs(scene(split, index)).items():
                 for label, question in zip(("yes", "no"), pair, strict=True):
                     yield Sample(
                         id=f"{subtask}/{name}/{label}",
                         image_id=name,
                         prompt=question + YES_OR_NO,
-                        load_image=_glyph.loader(index),
+                        load_image=_glyph.loader(split, index),
                         target=label,
                         group=subtask,
                         max_new_tokens=8,

@@ -24,7 +24,7 @@ DISTINCT = 3
 
 
 @benchmark("glyph_pope")
-class GlyphPope(YesNoBenchmark):
+class GlyphPope(_glyph.Drawn, YesNoBenchmark):
     """500 scenes, 18 questions each: three present and three absent objects a strategy."""
 
     groups = pope.STRATEGIES
@@ -43,14 +43,15 @@ class GlyphPope(YesNoBenchmark):
 
     def samples(self, limit: int | None = None) -> Iterator[Sample]:
         """Yield the questions of the first `limit` scenes, 18 a scene."""
-        for index in _glyph.indices(DISTINCT)[:limit]:
+        split = self.scenes
+        for index in _glyph.indices(split, DISTINCT)[:limit]:
             for strategy in self.groups:
-                for question in questions(strategy)[_glyph.name(index)]:
+                for question in questions(split, strategy)[_glyph.name(split, index)]:
                     yield Sample(
                         id=f"{strategy}/{question.question_id:04d}",
                         image_id=question.image,
                         prompt=question.text,
-                        load_image=_glyph.loader(index),
+                        load_image=_glyph.loader(split, index),
                         target=question.label,
                         group=strategy,
                         max_new_tokens=8,
@@ -58,11 +59,11 @@ class GlyphPope(YesNoBenchmark):
 
 
 @cache
-def questions(strategy: str) -> dict[str, list[pope.Question]]:
-    """Build a strategy's questions on the 500 scenes: an image's name to its questions."""
+def questions(split: str, strategy: str) -> dict[str, list[pope.Question]]:
+    """Build a strategy's questions on a split's 500 scenes: an image's name to its questions."""
     from halluc.world.language import exists
 
-    images = coco.image_objects(_glyph.files(DISTINCT).instances)
+    images = coco.image_objects(_glyph.files(split, DISTINCT).instances)
     rng = random.Random(f"glyph_pope/{strategy}")
     asked: dict[str, list[pope.Question]] = {}
     for question in pope.build(images, strategy, rng, template=exists):

@@ -28,17 +28,21 @@ def key_values(text: str | None, flag: str) -> dict[str, Any]:
         UserError: If a part is no key=value, or a key is given twice.
     """
     values: dict[str, Any] = {}
-    for part in re.split(r",(?![^\[]*\])(?![^{]*\})", text or ""):
-        if not part.strip():
-            continue
+    for part in parts(text or ""):
         key, equals, value = part.partition("=")
         key = key.strip().replace("-", "_")
         if not equals or not key:
-            raise UserError(f"{flag}: {part.strip()!r} is no key=value, as in 'keep=0.4,rho=0.5'")
+            raise UserError(f"{flag}: {part!r} is no key=value, as in 'keep=0.4,rho=0.5'")
         if key in values:
             raise UserError(f"{flag}: {key!r} is given twice")
-        values[key] = _literal(value.strip())
+        values[key] = literal(value.strip())
     return values
+
+
+def parts(text: str) -> list[str]:
+    """Split at commas, but for those inside brackets or braces."""
+    found = re.split(r",(?![^\[]*\])(?![^{]*\})", text)
+    return [part.strip() for part in found if part.strip()]
 
 
 def checked(model: type[M], values: dict[str, Any], what: str) -> M:
@@ -111,7 +115,7 @@ def _nested(values: dict[str, Any]) -> dict[str, Any]:
     return nested
 
 
-def _literal(text: str) -> Any:
+def literal(text: str) -> Any:
     """A JSON value where it is one (numbers, true, [1, 2]), else the text itself."""
     if text in ("True", "False", "None"):
         return {"True": True, "False": False, "None": None}[text]

@@ -11,6 +11,7 @@ import typer
 
 from halluc import commands
 from halluc.errors import UserError
+from halluc.sweep.command import sweep
 
 if TYPE_CHECKING:
     from halluc.config import ModelConfig, RunConfig
@@ -244,7 +245,7 @@ def build_command(
         typer.echo(str(path))
 
 
-for command in (commands.compare, commands.power, commands.leaderboard, commands.export):
+for command in (sweep, commands.compare, commands.power, commands.leaderboard, commands.export):
     app.command()(command)
 
 

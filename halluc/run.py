@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
 from halluc.calibration import Calibration, refuse_overlap
 from halluc.config import MethodConfig, RunConfig
-from halluc.decoding import answer_samples, in_turns
+from halluc.decoding import answer_batches, in_lockstep, in_turns
 from halluc.environment import peak_memory, reset_peak_memory, versions, where
 from halluc.errors import UserError
 from halluc.interventions import Method
 from halluc.interventions.compose import find
 from halluc.interventions.needs import needs_masks, needs_reached_layers
+from halluc.interventions.prefix import Memo
 from halluc.models import VisionLanguageModel
 from halluc.models.endpoint import EndpointModel
 from halluc.models.load import load_config, load_model
@@ -41,8 +43,8 @@ class Evaluation:
     """A finished run: its folder, and what it scored."""
 
     folder: RunFolder
-    scores: dict[str, Scores]
-    costs: dict[str, Cost]
+    scores: dict[str, Scores] = field(default_factory=dict)
+    costs: dict[str, Cost] = field(default_factory=dict)
 
 
 def evaluate(
@@ -71,34 +73,71 @@ def evaluate(
         NeedsJudge: If a benchmark's answers can only be scored by a judge and there is none; all
             benchmarks are answered by then, and the answers kept.
     """
-    console = console or Console(stderr=True)
-    benchmarks = [build(name, config.benchmark_args.get(name)) for name in config.benchmarks]
-    model = model or open_model(config)
-    method, config = _resolve(config, model, calibration)
-    if calibration is not None:
+    (done,) = evaluate_together(
+        [config], output_dir, model=model, calibration=calibration, console=console
+    )
+    return done
+
+
+def evaluate_together(
+    configs: Sequence[RunConfig],
+    output_dir: str | Path = "runs",
+    *,
+    model: Model | None = None,
+    calibration: Calibration | None = None,
+    console: Console | None = None,
+) -> list[Evaluation]:
+    """Evaluate runs side by side, batch by batch, so that what they read alike is read once.
+
+    Each is the run `evaluate` makes of its configuration, in a folder of its own.
+
+    Args:
+        configs: Runs that differ in method, parameters or seed only.
+        calibration: Of the method; runs without one leave it aside.
+
+    Returns:
+        The runs in the order of their configurations.
+    """
+    console, asked = console or Console(stderr=True), configs[0]
+    benchmarks = [build(name, asked.benchmark_args.get(name)) for name in asked.benchmarks]
+    model = model or open_model(asked)
+    resolved = [_resolve(config, model, calibration) for config in configs]
+    if any(config.method.calibration for _, config in resolved) and calibration:
         for benchmark in benchmarks:
-            refuse_overlap(calibration, benchmark.name, benchmark.samples(config.limit))
-    folder = RunFolder.open(Path(output_dir), config, where())
-    scores, costs, logits, unjudged = {}, {}, {}, list[str]()
-    finished = folder.results() is not None
+            refuse_overlap(calibration, benchmark.name, benchmark.asked(asked.limit))
+    methods = {config.hash: method for method, config in resolved}
+    runs = {
+        config.hash: Evaluation(RunFolder.open(Path(output_dir), config, where()))
+        for _, config in resolved
+    }
+    logits: dict[str, dict[str, Any]] = {key: {} for key in runs}
+    unjudged: list[str] = []
+    fresh = {key for key, run in runs.items() if run.folder.results() is None}
     for benchmark in benchmarks:
-        answers, costs[benchmark.name], fresh = _answers(folder, model, method, benchmark, console)
-        finished = finished and not fresh
-        try:
-            scores[benchmark.name] = score(benchmark, answers)
-        except NeedsJudge:
-            unjudged.append(benchmark.name)
-        if found := logit_scores(benchmark, answers):
-            logits[benchmark.name] = found
+        samples = list(benchmark.asked(asked.limit))
+        answered = _answer(runs, methods, model, benchmark, samples, console)
+        for key, run in runs.items():
+            answers = _checked(run.folder, benchmark, samples, fresh=key in answered)
+            run.costs[benchmark.name] = _cost(run.folder, benchmark, answers, key in answered)
+            try:
+                run.scores[benchmark.name] = score(benchmark, answers)
+            except NeedsJudge:
+                unjudged.append(benchmark.name)
+            if found := logit_scores(benchmark, answers):
+                logits[key][benchmark.name] = found
+        fresh |= answered
     if unjudged:
+        where_to = " ".join(str(run.folder.path) for run in runs.values())
         raise NeedsJudge(
-            f"{', '.join(unjudged)}: answered but not scored, for want of a judge; "
-            f"'halluc score {folder.path} --judge endpoint:MODEL' (or local:MODEL) scores them"
+            f"{', '.join(dict.fromkeys(unjudged))}: answered but not scored, for want of a judge; "
+            f"'halluc score {where_to} --judge endpoint:MODEL' (or local:MODEL) scores them"
         )
-    if finished:  # read back; others may be reading it too
-        return Evaluation(folder, scores, costs)
-    folder.write_results(results(folder.config, benchmarks, scores, costs, logits, where()))
-    return Evaluation(folder, scores, costs)
+    for key in fresh:  # others are read back; someone may be reading them too
+        folder, scores, costs = runs[key].folder, runs[key].scores, runs[key].costs
+        folder.write_results(
+            results(folder.config, benchmarks, scores, costs, logits[key], where())
+        )
+    return [runs[config.hash] for _, config in resolved]
 
 
 def open_model(config: RunConfig) -> Model:
@@ -130,8 +169,8 @@ def _resolve(
     from halluc.arguments import method_params
 
     cls = find(config.method.name)
-    measured = calibration.params if calibration else {}
-    given = method_params(cls.name, measured | config.method.params)
+    known = calibration if cls.name != MethodConfig().name else None
+    given = method_params(cls.name, (known.params if known else {}) | config.method.params)
     if isinstance(model, EndpointModel):
         model.check(config)
         params = given
@@ -142,7 +181,7 @@ def _resolve(
     resolved = MethodConfig(
         name=cls.name,
         params=config.method.params,
-        calibration=calibration.name if calibration else None,
+        calibration=known.name if known else None,
         resolved=params.model_dump(mode="json"),
     )
     loaded = config.model.model_copy(update=model.loaded_as)
@@ -154,56 +193,76 @@ def _resolve(
     return method, config.model_copy(update=update)
 
 
-def _answers(
-    folder: RunFolder,
+def _answer(
+    runs: Mapping[str, Evaluation],
+    methods: Mapping[str, Method],
     model: Model,
-    method: Method,
     benchmark: Benchmark,
+    samples: Sequence[Sample],
     console: Console,
-) -> tuple[list[Answer], Cost, bool]:
-    """All answers to a benchmark, what they cost, and whether any was given just now."""
-    config, name = folder.config, benchmark.name
-    samples = list(benchmark.samples(config.limit))
-    kept = {answer.id: answer for answer in folder.answers(name) if answer.status == "ok"}
-    missing = [sample for sample in samples if sample.id not in kept]
-    earlier = (folder.results() or {}).get("halluc", {}).get("cost", {}).get(name)
-    if missing:
-        reset_peak_memory()
+) -> set[str]:
+    """Answer and keep what the runs miss of a benchmark; return which runs missed any."""
+    memo, streams, left = Memo() if len(runs) > 1 else None, {}, {}
+    for key, run in runs.items():
+        found = run.folder.answers(benchmark.name)
+        done = {answer.id: answer for answer in found if answer.status == "ok"}
+        missing = [sample for sample in samples if sample.id not in done]
+        config, left[key] = run.folder.config, len(missing)
         ask = partial(
-            answer_samples,
+            answer_batches,
             model,
-            method,
+            methods[key],
             decoding=config.decoding,
             batch_size=config.batch_size,
             share=config.share,
+            memo=memo,
         )
-        stream = in_turns(missing, kept, ask)
-        title = f"{method.name} {name}"
-        for answer in folder.keep(name, track(stream, len(missing), title, console)):
-            kept[answer.id] = answer
-    answers = list(_with_predictions(benchmark, samples, kept))
-    if missing:
-        folder.replace(name, answers)
-    failed = [answer for answer in answers if answer.status == "failed"]
-    if len(failed) > MAX_FAILED * len(answers):
-        raise UserError(
-            f"{name}: {len(failed)} of {len(answers)} samples failed, first {failed[0].id}: "
-            f"{failed[0].error} (kept in {folder.path})"
-        )
-    peak = peak_memory() if missing or not earlier else earlier["peak_memory_bytes"]
-    return answers, Cost.of(answers, peak), bool(missing)
+        streams[key] = in_turns(missing, done, ask)
+    given = (
+        answer
+        for key, batch in in_lockstep(streams, left)
+        for answer in runs[key].folder.keep(benchmark.name, batch)
+    )
+    waiting = {key for key, n in left.items() if n}
+    if waiting:
+        reset_peak_memory()
+        names = " and ".join(dict.fromkeys(methods[key].name for key in waiting))
+        title = f"{names} {benchmark.name}" + f", {len(waiting)} runs" * (len(waiting) > 1)
+        for _ in track(given, sum(left.values()), title, console):
+            pass
+    return waiting
 
 
-def _with_predictions(
-    benchmark: Benchmark, samples: list[Sample], kept: dict[str, Answer]
-) -> Iterator[Answer]:
-    """Answers in the order of the samples, with what the benchmark's parser makes of them."""
+def _checked(
+    folder: RunFolder, benchmark: Benchmark, samples: Sequence[Sample], fresh: bool
+) -> list[Answer]:
+    """A run's answers in the order of the samples, with what the benchmark's parser makes of them.
+
+    Raises:
+        UserError: If too many samples failed.
+    """
+    kept = {answer.id: answer for answer in folder.answers(benchmark.name)}
     try:
         read = {answer.id: answer for answer in parsed(benchmark, kept.values())}
     except NeedsJudge:
         read = {}
-    for sample in samples:
-        yield read.get(sample.id, kept[sample.id])
+    answers = [read.get(sample.id, kept[sample.id]) for sample in samples]
+    if fresh:
+        folder.replace(benchmark.name, answers)
+    failed = [answer for answer in answers if answer.status == "failed"]
+    if len(failed) > MAX_FAILED * len(answers):
+        raise UserError(
+            f"{benchmark.name}: {len(failed)} of {len(answers)} samples failed, first "
+            f"{failed[0].id}: {failed[0].error} (kept in {folder.path})"
+        )
+    return answers
+
+
+def _cost(folder: RunFolder, benchmark: Benchmark, answers: list[Answer], fresh: bool) -> Cost:
+    """What the answers cost; of an earlier run, the memory it then needed."""
+    earlier = (folder.results() or {}).get("halluc", {}).get("cost", {}).get(benchmark.name)
+    peak = peak_memory() if fresh or not earlier else earlier["peak_memory_bytes"]
+    return Cost.of(answers, peak)
 
 
 def baseline_of(config: RunConfig) -> RunConfig:

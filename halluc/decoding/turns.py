@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 def in_turns(
     samples: Sequence[Sample],
     answered: Mapping[str, Answer],
-    answer: Callable[[Sequence[Sample]], Iterator[Answer]],
-) -> Iterator[Answer]:
+    answer: Callable[[Sequence[Sample]], Iterator[list[Answer]]],
+) -> Iterator[list[Answer]]:
     """Answer the first turns of all conversations, then the second ones, and so on.
 
     Samples of no conversation are first turns, and all there is to most benchmarks. What follows a
@@ -25,7 +25,7 @@ def in_turns(
     Args:
         samples: Those to answer.
         answered: Answers by sample id that are there already; a conversation goes on from them.
-        answer: Answers samples whose history is complete.
+        answer: Answers samples whose history is complete, batch by batch.
 
     Raises:
         ValueError: If a sample follows one that is neither answered nor to be.
@@ -37,23 +37,23 @@ def in_turns(
             raise ValueError(f"{waiting[0].id} follows {waiting[0].follows}, which is not asked")
         ids = {sample.id for sample in turn}
         waiting = [sample for sample in waiting if sample.id not in ids]
-        for given in _turn(turn, answered, answer):
-            answered[given.id] = given
-            yield given
+        for batch in _turn(turn, answered, answer):
+            answered |= {given.id: given for given in batch}
+            yield batch
 
 
 def _turn(
     samples: Sequence[Sample],
     answered: Mapping[str, Answer],
-    answer: Callable[[Sequence[Sample]], Iterator[Answer]],
-) -> Iterator[Answer]:
+    answer: Callable[[Sequence[Sample]], Iterator[list[Answer]]],
+) -> Iterator[list[Answer]]:
     askable: list[Sample] = []
     for sample in samples:
         before = answered[sample.follows] if sample.follows is not None else None
         if before is None:
             askable.append(sample)
         elif before.status == "failed":
-            yield Answer.failed(sample, f"follows {before.id}, which failed")
+            yield [Answer.failed(sample, f"follows {before.id}, which failed")]
         else:
             history = (*before.history, (before.prompt, before.text))
             askable.append(replace(sample, history=history))

@@ -65,7 +65,7 @@ def _row(run: RunFolder, results: Mapping[str, Any], name: str) -> Row:
         "benchmark": name,
         "dataset": benchmark.card.dataset,
         "dataset_revision": described["dataset_revision"],
-        "split": benchmark.card.split,
+        "split": benchmark.split or benchmark.card.split,
         "limit": config.limit,
         "protocol": benchmark.protocol,
         "prompt": benchmark.prompt,

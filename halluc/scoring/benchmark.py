@@ -81,6 +81,7 @@ class Benchmark(ABC):
         folder: The authors' files on this machine; None for what is drawn or on the hub.
 
     Attributes:
+        split: Which part of the images is asked about (`halves`); "" for all.
         notes: What a reader of the scores has to know, filled while answers are read.
 
     Raises:
@@ -106,6 +107,7 @@ class Benchmark(ABC):
         self.protocol = protocol or self.protocols[0]
         self.prompt = prompt
         self.folder = folder
+        self.split = ""
         self.notes: list[str] = []
 
     @property
@@ -123,6 +125,31 @@ class Benchmark(ABC):
     @abstractmethod
     def samples(self, limit: int | None = None) -> Iterator[Sample]:
         """Yield the samples of the first `limit` images, all questions of an image together."""
+
+    @classmethod
+    def halves(cls, share: float) -> tuple[dict[str, str], dict[str, str]]:
+        """Options that ask about disjoint images: those to tune on, and those to report on.
+
+        Args:
+            share: Of the images, to tune on; between 0 and 1.
+        """
+        return {"split": f"tune:{share:g}"}, {"split": f"test:{share:g}"}
+
+    def take(self, split: str) -> None:
+        """Ask about a part of the images only.
+
+        Raises:
+            UserError: If there is no such part.
+        """
+        from halluc.scoring.split import check
+
+        self.split = check(self.name, split)
+
+    def asked(self, limit: int | None = None) -> Iterator[Sample]:
+        """Yield what a run asks: the samples of the first `limit` images of `split`."""
+        from halluc.scoring.split import part
+
+        return part(self.samples(), self.split, limit) if self.split else self.samples(limit)
 
     @abstractmethod
     def predict(self, answer: Answer) -> Any:

@@ -23,8 +23,8 @@ def build(name: str, options: Mapping[str, Any] | None = None) -> Benchmark:
     """Make a benchmark.
 
     Args:
-        options: Of protocol, prompt, folder, tables and judge those the benchmark takes; a judge
-            is "endpoint:<model>" or "local:<model>".
+        options: Of protocol, prompt, folder, tables and judge those the benchmark takes, and
+            split; a judge is "endpoint:<model>" or "local:<model>".
 
     Raises:
         UserError: If it takes no such option, or a folder or file does not exist.
@@ -32,10 +32,14 @@ def build(name: str, options: Mapping[str, Any] | None = None) -> Benchmark:
     known = taken(name)
     given: dict[str, Any] = {}
     for key, value in (options or {}).items():
-        if key not in known:
-            raise UserError(f"{name}: takes no {key!r}, only {', '.join(known)}")
+        if key not in (*known, "split"):
+            raise UserError(f"{name}: takes no {key!r}, only {', '.join(known)}, split")
         given[key] = _typed(name, key, value)
-    return REGISTRY.get(name)(**given)
+    split = given.pop("split", None)
+    made = REGISTRY.get(name)(**given)
+    if split is not None:
+        made.take(str(split))
+    return made
 
 
 def taken(name: str) -> list[str]:

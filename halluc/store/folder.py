@@ -193,8 +193,13 @@ def _write_json(file: Path, content: Any) -> None:
 
 def _end_at_a_line(file: Path) -> None:
     """Cut off a last line that a crash left unfinished."""
-    if file.is_file() and (content := file.read_bytes()) and not content.endswith(b"\n"):
-        file.write_bytes(content[: content.rfind(b"\n") + 1])
+    if not file.is_file() or not (size := file.stat().st_size):
+        return
+    with file.open("rb+") as stream:
+        stream.seek(size - 1)
+        if stream.read() != b"\n":
+            stream.seek(0)
+            stream.truncate(stream.read().rfind(b"\n") + 1)
 
 
 def _plain(name: str) -> str:

@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 
 from halluc.config import DecodingConfig
-from halluc.decoding import answer_samples, in_turns
+from halluc.decoding import answer_batches, answer_samples, in_turns
 from halluc.methods.greedy import Greedy
 from halluc.models import VisionLanguageModel
 from halluc.samples import Answer, Sample
@@ -32,6 +32,10 @@ def conversation(image: int, turns: int = 3) -> list[Sample]:
     ]
 
 
+def by_id(batches: Iterable[list[Answer]]) -> dict[str, Answer]:
+    return {answer.id: answer for batch in batches for answer in batch}
+
+
 class Echo:
     """Answers every sample with its id, and remembers what was put to it together."""
 
@@ -39,21 +43,20 @@ class Echo:
         self.asked: list[list[Sample]] = []
         self.broken = broken
 
-    def __call__(self, samples: Iterable[Sample]) -> Iterator[Answer]:
+    def __call__(self, samples: Iterable[Sample]) -> Iterator[list[Answer]]:
         self.asked.append(list(samples))
         for s in self.asked[-1]:
             if s.id in self.broken:
-                yield Answer.failed(s, "broken")
+                yield [Answer.failed(s, "broken")]
             else:
-                yield Answer(
-                    s.id, s.image_id, s.group, s.prompt, None, text=f"<{s.id}>", history=s.history
-                )
+                said = f"<{s.id}>"
+                yield [Answer.of(s, text=said)]
 
 
 def test_turns_are_asked_across_conversations() -> None:
     echo = Echo()
     samples = [*conversation(0), *conversation(1, turns=2), *conversation(2, turns=1)]
-    answers = {answer.id: answer for answer in in_turns(samples, {}, echo)}
+    answers = by_id(in_turns(samples, {}, echo))
     assert [[sample.id for sample in turn] for turn in echo.asked] == [
         ["0/0", "1/0", "2/0"], ["0/1", "1/1"], ["0/2"],
     ]  # fmt: skip
@@ -62,16 +65,16 @@ def test_turns_are_asked_across_conversations() -> None:
 
 
 def test_a_conversation_goes_on_from_answers_that_are_there() -> None:
-    first = list(in_turns(conversation(0, turns=2), {}, Echo()))
+    first = by_id(in_turns(conversation(0, turns=2), {}, Echo()))
     echo = Echo()
-    (last,) = in_turns(conversation(0)[2:], {answer.id: answer for answer in first}, echo)
+    ((last,),) = in_turns(conversation(0)[2:], first, echo)
     assert last.history == ((WORDS[0], "<0/0>"), (WORDS[1], "<0/1>"))
     assert len(echo.asked) == 1
 
 
 def test_what_follows_a_failure_fails_too() -> None:
     samples = [*conversation(0), *conversation(1)]
-    answers = {answer.id: answer for answer in in_turns(samples, {}, Echo("0/1"))}
+    answers = by_id(in_turns(samples, {}, Echo("0/1")))
     assert [answers[f"0/{turn}"].status for turn in range(3)] == ["ok", "failed", "failed"]
     assert answers["0/2"].error == "follows 0/1, which failed"
     assert all(answers[f"1/{turn}"].status == "ok" for turn in range(3))
@@ -91,14 +94,14 @@ def ask(
     model: VisionLanguageModel, samples: list[Sample], size: int, share: bool = True
 ) -> dict[str, Answer]:
     answer = partial(
-        answer_samples,
+        answer_batches,
         model,
         Greedy(Greedy.Params()),
         decoding=DecodingConfig(),
         batch_size=size,
         share=share,
     )
-    return {answer.id: answer for answer in in_turns(samples, {}, answer)}
+    return by_id(in_turns(samples, {}, answer))
 
 
 def test_the_models_own_answers_come_before_the_next_question(model: VisionLanguageModel) -> None:

@@ -1,0 +1,1 @@
+"""A method at many settings: tuned on one part of the images, reported on another."""

@@ -1,0 +1,130 @@
+"""What a sweep leaves behind, from runs that are made up."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from halluc.sweep.outcome import outcome
+from halluc.sweep.plan import SweepConfig, load
+from halluc.sweep.report import lines, notes, write
+from halluc.sweep.run import Sweep, best_of, ties_of
+from halluc.sweep.table import cell, legend, tables
+from tests.runs import write_run
+
+ERRORS = {0.2: 0.1, 0.4: 0.5, 0.6: 0.25}
+"""A value of alpha to the share of wrong answers; greedy's is 0.3."""
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory: pytest.TempPathFactory) -> Sweep:
+    """A sweep of one axis on 40 images."""
+    folder = tmp_path_factory.mktemp("sweep")
+    given: dict[str, Any] = {
+        "method": "paint", "sweep": ["alpha=0.2,0.4,0.6"], "benchmarks": "glyph_chair,glyph_mme",
+        "objective": "glyph_chair.chair_i",
+    }  # fmt: skip
+    config = load(None, given)
+    greedy = [write_run(folder, error=0.3, limit=40)]
+    points = [
+        outcome(
+            point, [write_run(folder, "paint", ERRORS[point["alpha"]], 40, params=point)], greedy
+        )
+        for point in config.points()
+    ]
+    baseline = outcome(None, greedy, greedy)
+    best, ties = best_of(config, points), ties_of(config, [baseline, *points])
+    reported = (baseline, points[best]) if best is not None else ()
+    return Sweep(config, folder / "report", baseline, tuple(points), ties, best, reported)
+
+
+def test_the_best_has_the_least_hallucination(sweep: Sweep) -> None:
+    assert sweep.best == 0
+    goal = str(sweep.config.goal)
+    gaps = [point.differences[goal] for point in sweep.points]
+    assert [gap.value < 0 for gap in gaps] == [True, False, True]
+    for point, gap in zip(sweep.points, gaps, strict=True):
+        assert gap.value == pytest.approx(
+            point.values[goal].value - sweep.baseline.values[goal].value
+        )
+        assert gap.low <= gap.value <= gap.high
+    assert sweep.ties[1] == 1  # the best is in the first group,
+    assert sweep.ties[2] > 1  # the worst is not
+
+
+def test_constraints_choose_among_the_rest(sweep: Sweep) -> None:
+    def bound(constraint: str) -> SweepConfig:
+        return load(None, sweep.config.model_dump() | {"constraint": constraint})
+
+    rates = [point.values[str(sweep.config.goal)].value for point in sweep.points]
+    without_best = bound(f"glyph_chair.chair_i>{rates[0]}")
+    assert best_of(without_best, sweep.points) == 2
+    missed = replace(sweep, config=bound("glyph_chair.recall>1"), best=None, reported=())
+    assert best_of(missed.config, sweep.points) is None
+    assert "No point meets the constraints" in notes(missed)[0]
+    assert "x misses a constraint" in legend(missed)
+
+
+def test_files_are_tidy(sweep: Sweep) -> None:
+    files = write(sweep)
+    rows = list(csv.DictReader((sweep.folder / "points.csv").open()))
+    assert len(rows) == len(list(lines(sweep)))
+    keys = [(row["part"], row["alpha"], row["benchmark"], row["metric"]) for row in rows]
+    assert len(keys) == len(set(keys))
+    (best,) = (
+        r for r in rows if r["part"] == "test" and r["best"] == "True" and r["objective"] == "True"
+    )
+    value = sweep.reported[1].values["glyph_chair.chair_i"].value
+    assert float(best["value"]) == pytest.approx(value)
+    assert best["alpha"] == "0.2"
+    content = json.loads(files[0].read_text())
+    assert content["disjoint"] is True
+    assert content["tuned_on"]["glyph_chair"] == {"split": "tune", "images": 40}
+    assert content["reported_on"]["glyph_chair"]["split"] == "test"
+    assert [point["best"] for point in content["tuning"]["points"]] == [True, False, False]
+    pq = pytest.importorskip("pyarrow.parquet", reason="needs pip install 'halluc[sweep]'")
+    table = pq.read_table(sweep.folder / "points.parquet").to_pylist()
+    assert table == list(lines(sweep))
+
+
+def test_the_table_marks_best_and_ties(sweep: Sweep) -> None:
+    console = Console(file=io.StringIO(), width=160)
+    for table in tables(sweep):
+        console.print(table)
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    marks = [line.split("│")[1].strip() for line in text.splitlines() if line.startswith("│")]
+    assert marks[:4] == ["=" * (sweep.ties[0] == 1), "*=", "", "=" * (sweep.ties[3] == 1)]
+    assert "Tuned on glyph_chair, 40 images (tune)" in text
+    assert "none tuned on" in text
+    assert "recall ↑" in text
+    assert "length" in text
+
+
+@pytest.mark.parametrize("best", [0, None])
+def test_figures_fit_the_axes(sweep: Sweep, best: int | None, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="needs pip install 'halluc[sweep]'")
+    from PIL import Image
+
+    from halluc.sweep.figures import draw
+
+    files = draw(replace(sweep, best=best), tmp_path)
+    assert [file.name for file in files] == ["sweep-paint-line.png", "sweep-paint-pareto.png"]
+    for file in files:
+        assert len(Image.open(file).convert("RGB").getcolors(10**6) or []) > 50
+    two = load(None, sweep.config.model_dump() | {"sweep": {"alpha": "0.2,0.4,0.6", "beta": 0.3}})
+    points = tuple(replace(p, point={**(p.point or {}), "beta": 0.3}) for p in sweep.points)
+    files = draw(replace(sweep, config=two, points=points, best=best), tmp_path)
+    assert [file.name for file in files] == ["sweep-paint-map.png", "sweep-paint-pareto.png"]
+
+
+def test_values_in_words() -> None:
+    values = ([0, 1, 2], [0, 2], 0.30000000000000004, "paper", True, None, {"3": [0]}, [4])
+    words = ["0-3", "[0, 2]", "0.3", "paper", "true", "null", '{"3": [0]}', "[4]"]
+    assert list(map(cell, values)) == words
