@@ -1,7 +1,9 @@
 # make eval METHOD=var   evaluate a method beside the greedy baseline
 # make test              the tests           make check   lint, types, layout
+# make test-lowest       the tests on the lowest versions supported
 # make sweep METHOD=vhr  a method at many settings: a table and docs/figures/sweep-vhr-*.png
 # make table             every method, into README    make bench   why the model hallucinates
+# make families          every method on a tiny model of every family, into docs/families.md
 # make world             train the embedded model anew     make matcher   and AGLA's matcher
 
 METHOD ?= var
@@ -22,9 +24,11 @@ SWEEP_ON    ?= --benchmarks glyph_chair --limit 150 --objective glyph_chair.chai
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+LOWEST := .venv-lowest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup eval sweep leaderboard test test-slow check table schema bench world matcher clean
+.PHONY: help setup eval sweep leaderboard test test-lowest test-slow check table families schema \
+	bench world matcher clean
 
 help:
 	@sed -n 's/^# //p' $(firstword $(MAKEFILE_LIST))
@@ -49,6 +53,14 @@ leaderboard: setup
 test: setup
 	$(BIN)/python -m pytest -n $(JOBS) -m 'not slow'
 
+$(LOWEST)/.installed: pyproject.toml constraints-lowest.txt
+	$(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/pip install --quiet --disable-pip-version-check -c constraints-lowest.txt -e '.[dev]'
+	@touch $@
+
+test-lowest: $(LOWEST)/.installed
+	$(LOWEST)/bin/python -m pytest -n $(JOBS) -m 'not slow'
+
 test-slow: setup
 	$(BIN)/python -m pytest -m slow
 
@@ -63,6 +75,9 @@ table: setup
 		$(BIN)/halluc eval --model glyph --method $$method --benchmarks glyph --limit 300 --output-dir $(RUNS) || exit 1; \
 	done
 	$(BIN)/halluc leaderboard $(RUNS) --output $(RUNS)/leaderboard.json --markdown README.md --quiet
+
+families: setup
+	$(BIN)/python -m tests.matrix --output docs/families.md
 
 schema: setup
 	$(BIN)/python -m halluc.leaderboard.schema
@@ -79,4 +94,4 @@ matcher: setup
 	$(BIN)/python -m halluc.world.matcher --output halluc/world/matcher --work $(RUNS)/matcher --seed 0
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .staging
+	rm -rf $(VENV) $(LOWEST) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .staging

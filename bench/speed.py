@@ -131,7 +131,7 @@ def sweep(model: VisionLanguageModel, rounds: int) -> Iterator[str]:
     yield "|---|---|---|---|---|---|"
     paint = REGISTRY.get("paint")
     points = [paint(paint.resolve(paint.Params(alpha=i / 10), model)) for i in range(12)]
-    for each, images, most in ((6, 4, 4), (1, 8, 4), (1, 8, 64)):
+    for each, images, most in ((6, 2, 4), (1, 4, 4), (1, 4, 64)):
         samples = questions(images, each, most=most)
         apart, together = (how(model, points, samples) for how in (one_by_one, side_by_side))
         times = [

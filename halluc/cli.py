@@ -159,7 +159,8 @@ def doctor(
 
         console = Console()
         for table in tables(report):
-            console.print(table, end="\n\n")
+            console.print(table)
+            console.print()
     if not report.healthy:
         raise typer.Exit(1)
 

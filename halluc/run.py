@@ -17,7 +17,7 @@ from halluc.environment import peak_memory, reset_peak_memory, versions, where
 from halluc.errors import UserError
 from halluc.interventions import Method
 from halluc.interventions.compose import find
-from halluc.interventions.needs import needs_masks
+from halluc.interventions.needs import needs_masks, needs_reached_layers
 from halluc.interventions.prefix import Memo
 from halluc.models import VisionLanguageModel
 from halluc.models.endpoint import EndpointModel
@@ -119,23 +119,24 @@ def evaluate_together(
         for key, run in runs.items():
             answers = _checked(run.folder, benchmark, samples, fresh=key in answered)
             run.costs[benchmark.name] = _cost(run.folder, benchmark, answers, key in answered)
-            if found := logit_scores(benchmark, answers):
-                logits[key][benchmark.name] = found
             try:
                 run.scores[benchmark.name] = score(benchmark, answers)
             except NeedsJudge:
                 unjudged.append(benchmark.name)
+            if found := logit_scores(benchmark, answers):
+                logits[key][benchmark.name] = found
         fresh |= answered
     if unjudged:
-        path = runs[resolved[-1][1].hash].folder.path
+        where_to = " ".join(str(run.folder.path) for run in runs.values())
         raise NeedsJudge(
             f"{', '.join(dict.fromkeys(unjudged))}: answered but not scored, for want of a judge; "
-            f"'halluc score {path} --judge endpoint:MODEL' (or local:MODEL) scores them"
+            f"'halluc score {where_to} --judge endpoint:MODEL' (or local:MODEL) scores them"
         )
     for key in fresh:  # others are read back; someone may be reading them too
         folder, scores, costs = runs[key].folder, runs[key].scores, runs[key].costs
-        table = results(folder.config, benchmarks, scores, costs, logits[key], where())
-        folder.write_results(table)
+        folder.write_results(
+            results(folder.config, benchmarks, scores, costs, logits[key], where())
+        )
     return [runs[config.hash] for _, config in resolved]
 
 
@@ -186,7 +187,10 @@ def _resolve(
     loaded = config.model.model_copy(update=model.loaded_as)
     seen = versions(model.fingerprint, model.image_processing)
     update = {"method": resolved, "model": loaded, "versions": seen}
-    return cls(params), config.model_copy(update=update)
+    method = cls(params)
+    if not isinstance(model, EndpointModel):
+        needs_reached_layers(method, model)
+    return method, config.model_copy(update=update)
 
 
 def _answer(
@@ -200,9 +204,9 @@ def _answer(
     """Answer and keep what the runs miss of a benchmark; return which runs missed any."""
     memo, streams, left = Memo() if len(runs) > 1 else None, {}, {}
     for key, run in runs.items():
-        given = run.folder.answers(benchmark.name)
-        kept = {answer.id: answer for answer in given if answer.status == "ok"}
-        missing = [sample for sample in samples if sample.id not in kept]
+        found = run.folder.answers(benchmark.name)
+        done = {answer.id: answer for answer in found if answer.status == "ok"}
+        missing = [sample for sample in samples if sample.id not in done]
         config, left[key] = run.folder.config, len(missing)
         ask = partial(
             answer_batches,
@@ -213,8 +217,8 @@ def _answer(
             share=config.share,
             memo=memo,
         )
-        streams[key] = in_turns(missing, kept, ask)
-    answers = (
+        streams[key] = in_turns(missing, done, ask)
+    given = (
         answer
         for key, batch in in_lockstep(streams, left)
         for answer in runs[key].folder.keep(benchmark.name, batch)
@@ -224,7 +228,7 @@ def _answer(
         reset_peak_memory()
         names = " and ".join(dict.fromkeys(methods[key].name for key in waiting))
         title = f"{names} {benchmark.name}" + f", {len(waiting)} runs" * (len(waiting) > 1)
-        for _ in track(answers, sum(left.values()), title, console):
+        for _ in track(given, sum(left.values()), title, console):
             pass
     return waiting
 

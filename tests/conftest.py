@@ -25,7 +25,7 @@ def shared() -> Path:
 @pytest.fixture
 def nltk_data(shared: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """NLTK 3.8.1's data, put where NLTK looks."""
-    data = pytest.importorskip("nltk.data", reason="needs NLTK: pip install 'halluc[chair]'")
+    data = pytest.importorskip("nltk.data", reason="needs NLTK: pip install nltk")
     folder = shared / "data/nltk_data"
     monkeypatch.setattr(data, "path", [str(folder)])
     return folder

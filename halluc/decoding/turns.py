@@ -27,9 +27,6 @@ def in_turns(
         answered: Answers by sample id that are there already; a conversation goes on from them.
         answer: Answers samples whose history is complete, batch by batch.
 
-    Yields:
-        The batches.
-
     Raises:
         ValueError: If a sample follows one that is neither answered nor to be.
     """

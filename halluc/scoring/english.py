@@ -80,7 +80,7 @@ def _find(*names: str) -> Path:
     try:
         import nltk.data
     except ImportError as error:
-        raise UserError("this needs NLTK: pip install 'halluc[chair]'") from error
+        raise UserError("this needs NLTK: pip install nltk") from error
     from pathlib import Path
 
     for name in names:

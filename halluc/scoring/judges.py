@@ -11,6 +11,7 @@ import json
 from typing import TYPE_CHECKING, Any, Protocol
 
 from halluc.errors import UserError
+from halluc.extras import needs_packages
 from halluc.scoring.sources import cache_folder
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ class LocalJudge:
     def ask(self, prompt: str) -> str:
         """Reply to one prompt; the model is loaded at the first."""
         if self._pipeline is None:
+            needs_packages(f"judge {self.name}", "accelerate")
             from transformers import pipeline
 
             try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import partial
-from itertools import chain
 
 import pytest
 
@@ -33,6 +32,10 @@ def conversation(image: int, turns: int = 3) -> list[Sample]:
     ]
 
 
+def by_id(batches: Iterable[list[Answer]]) -> dict[str, Answer]:
+    return {answer.id: answer for batch in batches for answer in batch}
+
+
 class Echo:
     """Answers every sample with its id, and remembers what was put to it together."""
 
@@ -46,16 +49,14 @@ class Echo:
             if s.id in self.broken:
                 yield [Answer.failed(s, "broken")]
             else:
-                text = f"<{s.id}>"
-                yield [
-                    Answer(s.id, s.image_id, s.group, s.prompt, None, text=text, history=s.history)
-                ]
+                said = f"<{s.id}>"
+                yield [Answer.of(s, text=said)]
 
 
 def test_turns_are_asked_across_conversations() -> None:
     echo = Echo()
     samples = [*conversation(0), *conversation(1, turns=2), *conversation(2, turns=1)]
-    answers = {answer.id: answer for answer in chain(*in_turns(samples, {}, echo))}
+    answers = by_id(in_turns(samples, {}, echo))
     assert [[sample.id for sample in turn] for turn in echo.asked] == [
         ["0/0", "1/0", "2/0"], ["0/1", "1/1"], ["0/2"],
     ]  # fmt: skip
@@ -64,17 +65,16 @@ def test_turns_are_asked_across_conversations() -> None:
 
 
 def test_a_conversation_goes_on_from_answers_that_are_there() -> None:
-    first = list(chain(*in_turns(conversation(0, turns=2), {}, Echo())))
+    first = by_id(in_turns(conversation(0, turns=2), {}, Echo()))
     echo = Echo()
-    before = {answer.id: answer for answer in first}
-    ((last,),) = in_turns(conversation(0)[2:], before, echo)
+    ((last,),) = in_turns(conversation(0)[2:], first, echo)
     assert last.history == ((WORDS[0], "<0/0>"), (WORDS[1], "<0/1>"))
     assert len(echo.asked) == 1
 
 
 def test_what_follows_a_failure_fails_too() -> None:
     samples = [*conversation(0), *conversation(1)]
-    answers = {answer.id: answer for answer in chain(*in_turns(samples, {}, Echo("0/1")))}
+    answers = by_id(in_turns(samples, {}, Echo("0/1")))
     assert [answers[f"0/{turn}"].status for turn in range(3)] == ["ok", "failed", "failed"]
     assert answers["0/2"].error == "follows 0/1, which failed"
     assert all(answers[f"1/{turn}"].status == "ok" for turn in range(3))
@@ -101,7 +101,7 @@ def ask(
         batch_size=size,
         share=share,
     )
-    return {answer.id: answer for answer in chain(*in_turns(samples, {}, answer))}
+    return by_id(in_turns(samples, {}, answer))
 
 
 def test_the_models_own_answers_come_before_the_next_question(model: VisionLanguageModel) -> None:
