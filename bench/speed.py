@@ -20,7 +20,7 @@ import typer
 
 from bench.geometry import SHAPES, build, plain_loop, questions
 from halluc.config import DecodingConfig
-from halluc.decoding import answer_batches, answer_samples, in_turns
+from halluc.decoding import answer_batches, answer_samples, in_lockstep
 from halluc.environment import peak_memory, reset_peak_memory
 from halluc.interventions import REGISTRY, Method
 from halluc.interventions.prefix import Memo
@@ -131,7 +131,7 @@ def sweep(model: VisionLanguageModel, rounds: int) -> Iterator[str]:
     yield "|---|---|---|---|---|---|"
     paint = REGISTRY.get("paint")
     points = [paint(paint.resolve(paint.Params(alpha=i / 10), model)) for i in range(12)]
-    for each, images, most in ((6, 4, 4), (1, 8, 4), (1, 8, 64)):
+    for each, images, most in ((6, 2, 4), (1, 4, 4), (1, 4, 64)):
         samples = questions(images, each, most=most)
         apart, together = (how(model, points, samples) for how in (one_by_one, side_by_side))
         times = [
@@ -173,7 +173,7 @@ def side_by_side(
         i: answer_batches(model, point, samples, GREEDY, memo=memo)
         for i, point in enumerate(points)
     }
-    for i, batch in in_turns(streams, dict.fromkeys(streams, len(samples))):
+    for i, batch in in_lockstep(streams, dict.fromkeys(streams, len(samples))):
         answers[i] += batch
     return [sorted(own, key=lambda answer: answer.id) for own in answers]
 

@@ -13,6 +13,9 @@ def sweep(
         Path | None, typer.Option(help="YAML with the fields below; options win.")
     ] = None,
     model: Annotated[str | None, typer.Option(help="Default: glyph.")] = None,
+    model_args: Annotated[
+        str | None, typer.Option(help="How it is loaded: dtype=bfloat16,device=cuda")
+    ] = None,
     method: Annotated[str | None, typer.Option(help="Whose parameters vary.")] = None,
     method_args: Annotated[str | None, typer.Option(help="Those held fixed.")] = None,
     sweep: Annotated[
@@ -38,9 +41,6 @@ def sweep(
     tune_share: Annotated[
         float | None, typer.Option(help="Of images to tune on; 0: tune and report on all.")
     ] = None,
-    revision: Annotated[str | None, typer.Option(help="Revision of a hub model.")] = None,
-    dtype: Annotated[str | None, typer.Option(help="Default: auto.")] = None,
-    device: Annotated[str | None, typer.Option(help="Default: auto.")] = None,
     calibration: Annotated[
         Path | None, typer.Option(help="A file of 'halluc calibrate'; default: the newest.")
     ] = None,
@@ -49,11 +49,12 @@ def sweep(
 ) -> None:
     """Vary a method's parameters: tune on some images, report the best point on others."""
     given: dict[str, Any] = {
-        "model": model, "method": method, "method_args": method_args, "sweep": sweep or None,
-        "benchmarks": benchmarks, "benchmark_args": benchmark_args, "limit": limit,
+        "model": model, "model_args": model_args, "method": method, "method_args": method_args,
+        "sweep": sweep or None, "benchmarks": benchmarks, "benchmark_args": benchmark_args,
+        "limit": limit,
         "gen_kwargs": gen_kwargs, "batch_size": batch_size, "seeds": seeds, "search": search,
         "trials": trials, "objective": objective, "constraint": constraint or None,
-        "tune_share": tune_share, "revision": revision, "dtype": dtype, "device": device,
+        "tune_share": tune_share,
     }  # fmt: skip
     from halluc.models.names import locate
     from halluc.sweep.plan import load

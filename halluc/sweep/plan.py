@@ -57,9 +57,7 @@ class SweepConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     model: str = "glyph"
-    revision: str | None = None
-    dtype: str = "auto"
-    device: str = "auto"
+    model_args: dict[str, Any] = Field({}, description="how it is loaded: dtype, device, ...")
     method: str
     method_args: dict[str, Any] = Field({}, description="parameters held fixed")
     sweep: dict[str, Any] = Field(description="a parameter to its values")
@@ -96,7 +94,7 @@ class SweepConfig(BaseModel):
     def _constraint(cls, given: Any) -> Any:
         return (given,) if isinstance(given, str) else given
 
-    @field_validator("method_args", "benchmark_args", "gen_kwargs", mode="before")
+    @field_validator("model_args", "method_args", "benchmark_args", "gen_kwargs", mode="before")
     @classmethod
     def _typed(cls, given: Any, info: Any) -> Any:
         flag = f"--{info.field_name.replace('_', '-')}"
@@ -182,12 +180,8 @@ class SweepConfig(BaseModel):
         method = MethodConfig()
         if point is not None:
             method = MethodConfig(name=self.method, params=self.method_args | dict(point))
-        model = {
-            "name": self.model,
-            **{k: getattr(self, k) for k in ("revision", "dtype", "device")},
-        }
         values = {
-            "model": checked(ModelConfig, model, "model"),
+            "model": checked(ModelConfig, self.model_args | {"name": self.model}, "model"),
             "method": method,
             "benchmarks": self.benchmarks,
             "benchmark_args": {name: own for name, own in options.items() if own},

@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from halluc.calibration import find_calibration, read
-from halluc.interventions.compose import find
-from halluc.models.load import load_config, load_model
-from halluc.run import evaluate_together
+from halluc.run import evaluate_together, open_model
 from halluc.statistics import tie_groups
 from halluc.sweep.outcome import Outcome, outcome
 from halluc.sweep.search import search
@@ -65,9 +63,7 @@ def run_sweep(
         UserError: If a run does.
     """
     first = config.run("tune", next(config.points()))
-    requires = find(config.method).requires
-    requires(_params(config), load_config(first.model.name, first.model.revision), config.model)
-    model = load_model(**first.model.model_dump())
+    model = open_model(first)
     file = calibration or find_calibration(output_dir, model.fingerprint, config.method)
     measured, runs = read(file) if file else None, output_dir / FOLDER
 
@@ -130,9 +126,3 @@ def ties_of(config: SweepConfig, outcomes: Sequence[Outcome]) -> tuple[int, ...]
     known = [gap for gap in gaps if gap is not None]
     groups = iter(tie_groups([sign * gap.value for gap in known], [gap.stderr for gap in known]))
     return tuple(0 if gap is None else next(groups) for gap in gaps)
-
-
-def _params(config: SweepConfig) -> Any:
-    from halluc.arguments import method_params
-
-    return method_params(config.method, config.method_args | next(config.points()))

@@ -95,7 +95,7 @@ def test_the_goal() -> None:
         ({"tune_share": 1.0}, "'tune_share'"),
         ({"search": "random"}, "'search': input should be 'grid' or 'tpe'"),
         ({"serch": "tpe"}, "unknown parameter 'serch'; did you mean 'search'"),
-        ({"device": "gpu"}, "'device'"),
+        ({"model_args": "device=gpu"}, "'device'"),
     ],
 )
 def test_what_is_wrong_is_named(change: dict[str, Any], culprit: str) -> None:
