@@ -46,7 +46,7 @@ def verdict(name: str, family: str) -> str:
         needs_reached_layers(method, model)
     except UserError as refusal:
         reason = str(refusal).partition(";")[0].removeprefix(f"method {name!r} ")
-        return re.sub(r" \(\w+\)", "", reason.replace(repr(model.name), "the model"))
+        return re.sub(r" \(\w*\)", "", reason.replace(repr(model.name), "the model"))
     batch = tokens(model, method, asked(model, 0, 1), beams=1, length=3)
     alone = [tokens(model, method, asked(model, row), beams=1, length=3)[0] for row in range(2)]
     assert batch == alone, f"{name} on {family}: {batch} in a batch, {alone} alone"

@@ -14,7 +14,7 @@ from halluc.decoding.processors import Combine, sampling
 from halluc.decoding.shared import cache_behind, positions, shared
 from halluc.decoding.streams import decoding_streams, encoded_images
 from halluc.interventions.engine import intervene
-from halluc.models.embedded import embedded
+from halluc.models.embedded import embedded, refuse_mixed_tiles
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -69,6 +69,8 @@ def generate(
         model, method, common.beginnings if common else inputs
     )
     prompts = common.prompts(model, inputs) if common else inputs
+    if decoding.num_beams > 1:
+        refuse_mixed_tiles(model, prompts)
     prompted = model.prompted(prompts)
     prompted.vision_attention, prompted.n_streams = vision_attention, n_streams
     processors: list[LogitsProcessor] = []

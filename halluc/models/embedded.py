@@ -10,6 +10,9 @@ import inspect
 from typing import TYPE_CHECKING, Any
 
 import torch
+import transformers
+
+from halluc.errors import UserError
 
 if TYPE_CHECKING:
     from halluc.models.adapter import VisionLanguageModel
@@ -46,6 +49,25 @@ def embedded(
         "attention_mask": inputs["attention_mask"],
         "inputs_embeds": embeddings.masked_scatter(places, features),
     }
+
+
+def refuse_mixed_tiles(model: VisionLanguageModel, inputs: dict[str, Any]) -> None:
+    """Refuse beams over tiles where transformers mixes tiles of several images up.
+
+    Before it took encoded images it repeated every tile where it stood, for each beam.
+
+    Raises:
+        UserError: If some image has several tiles and this transformers would mix them.
+    """
+    if ENCODED in inspect.signature(model.model.forward).parameters or ENCODED in inputs:
+        return
+    images = int((model.n_image_tokens(inputs) > 0).sum())
+    by_row = model.family.token == "keys" or "image_grid_thw" in inputs
+    if not by_row and len(inputs.get("pixel_values", ())) > images:
+        raise UserError(
+            f"transformers {transformers.__version__} mixes up the tiles of {model.name!r}'s "
+            "images under beams; decode without them, or update transformers"
+        )
 
 
 def forwarded(model: VisionLanguageModel, inputs: dict[str, Any]) -> dict[str, Any]:

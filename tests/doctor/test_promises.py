@@ -170,7 +170,5 @@ class TestFits:
                 return range(0)
 
         found = fit(Nowhere, model, asked(model))
-        assert (found.status, found.reason[:40]) == (
-            "refused",
-            "method 'nowhere' acts in layers none; th",
-        )
+        assert found.status == "refused"
+        assert "'nowhere' acts in layers none" in found.reason

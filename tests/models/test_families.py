@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from functools import cache
 from typing import Any
 
@@ -15,9 +16,11 @@ from halluc.decoding.generate import generate
 from halluc.decoding.prompts import encode_once
 from halluc.decoding.shared import shared, why_not_shared
 from halluc.doctor.probes import Identity
+from halluc.errors import UserError
 from halluc.interventions import Asked, Method, Site
 from halluc.interventions.engine import intervene
 from halluc.models import VisionLanguageModel
+from halluc.models.embedded import ENCODED, refuse_mixed_tiles
 from halluc.models.families import FAMILIES as KNOWN
 from halluc.models.inputs import PER_TOKEN
 from tests import families
@@ -104,6 +107,20 @@ def tokens(
     return [row[: row.index(2) + 1] if 2 in row else row for row in made.tokens.tolist()]
 
 
+def beams(model: VisionLanguageModel, cls: type[Method] = Method) -> list[int]:
+    """Numbers of beams to try.
+
+    Transformers before 5.18 mixes up tiles under beams, and is refused there; GLM-4V's expects an
+    image in every row then.
+    """
+    try:
+        refuse_mixed_tiles(model, asked(model, 1).inputs)
+    except UserError:
+        return [1]
+    old = ENCODED not in inspect.signature(model.model.forward).parameters
+    return [1] if old and cls is Blind and model.model.config.model_type == "glm4v" else [1, 3]
+
+
 def test_every_known_family_is_in_the_zoo() -> None:
     assert {build(family).model.config.model_type for family in FAMILIES} == set(KNOWN)
 
@@ -128,9 +145,9 @@ def test_identity_leaves_logits_alone_and_restores_exactly(family: str) -> None:
 @pytest.mark.parametrize("cls", SEAMS)
 def test_batch_padding_and_beams_change_nothing(family: str, cls: type[Method]) -> None:
     model, method = build(family), cls(Method.Params())
-    for beams in (1, 3):
-        batch = tokens(model, method, asked(model, 0, 1), beams)
-        alone = [tokens(model, method, asked(model, row), beams)[0] for row in range(2)]
+    for n in beams(model, cls):
+        batch = tokens(model, method, asked(model, 0, 1), n)
+        alone = [tokens(model, method, asked(model, row), n)[0] for row in range(2)]
         assert batch == alone
 
 
@@ -198,8 +215,7 @@ def test_columns_move_with_the_window(family: str) -> None:
 
 
 @EVERY
-@pytest.mark.parametrize("beams", [1, 3])
-def test_questions_about_one_image_share_its_reading(family: str, beams: int) -> None:
+def test_questions_about_one_image_share_its_reading(family: str) -> None:
     model, method = build(family), Bias(Method.Params())
     method.beginning = "method"
     numbers = (0, 1, 0, 1)
@@ -213,11 +229,12 @@ def test_questions_about_one_image_share_its_reading(family: str, beams: int) ->
     what = Asked(questions, rendered, seen, once)
     common = shared(model, method, once)
     assert (common is None) == bool(why_not_shared(model))
-    made = [
-        generate(
-            model, method, what, DecodingConfig(num_beams=beams), max_new_tokens=4,
-            sample_ids=["a"] * 4, share=share,
-        ).tokens.tolist()
-        for share in (True, False)
-    ]  # fmt: skip
-    assert made[0] == made[1]
+    for n in beams(model):
+        made = [
+            generate(
+                model, method, what, DecodingConfig(num_beams=n), max_new_tokens=4,
+                sample_ids=["a"] * 4, share=share,
+            ).tokens.tolist()
+            for share in (True, False)
+        ]  # fmt: skip
+        assert made[0] == made[1]

@@ -75,13 +75,14 @@ def watch(
     """Read two prompts; the layer's calls, the inputs, the batch, and what entered the layer."""
     model, calls = build(family), list[Call]()
     module = (model.self_attention | model.cross_attention)[layer]
+    capped = model.text_attention != "sdpa"  # which has no softcap
 
     class Watching(Engine):
         def attend(self, attention: Any, *tensors: Any, **settings: Any) -> Any:
             output, nothing = super().attend(attention, *tensors, **settings)
             if attention is module:
-                scaling, softcap = settings["scaling"], settings.get("softcap")
-                softcap = None if model.text_attention == "sdpa" else softcap
+                scaling = settings["scaling"]
+                softcap = settings.get("softcap") if capped else None
                 calls.append(Call(*tensors[:4], scaling, softcap, output))
             return output, nothing
 
