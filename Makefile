@@ -2,6 +2,7 @@
 # make test              the tests           make check   lint, types, layout
 # make test-lowest       the tests on the lowest versions supported
 # make table             every method, into README    make bench   why the model hallucinates
+# make families          every method on a tiny model of every family, into docs/families.md
 # make world             train the embedded model anew     make matcher   and AGLA's matcher
 
 METHOD ?= var
@@ -18,7 +19,8 @@ BIN    := $(VENV)/bin
 LOWEST := .venv-lowest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup eval leaderboard test test-lowest test-slow check table bench world matcher clean
+.PHONY: help setup eval leaderboard test test-lowest test-slow check table families schema bench \
+	world matcher clean
 
 help:
 	@sed -n 's/^# //p' $(firstword $(MAKEFILE_LIST))
@@ -32,7 +34,7 @@ setup: $(BIN)/.installed
 
 eval: setup
 	$(BIN)/halluc eval --model $(MODEL) --method $(METHOD) --benchmarks $(BENCH) --limit $(LIMIT) --output-dir $(RUNS) $(ARGS)
-	$(BIN)/halluc leaderboard $(RUNS) --output $(RUNS)/leaderboard.json --quiet
+	$(BIN)/halluc leaderboard $(RUNS) --output $(RUNS)/leaderboard.json --skip-unfinished --quiet
 
 leaderboard: setup
 	$(BIN)/halluc leaderboard $(RUNS) --output $(RUNS)/leaderboard.json
@@ -62,6 +64,12 @@ table: setup
 		$(BIN)/halluc eval --model glyph --method $$method --benchmarks glyph --limit 300 --output-dir $(RUNS) || exit 1; \
 	done
 	$(BIN)/halluc leaderboard $(RUNS) --output $(RUNS)/leaderboard.json --markdown README.md --quiet
+
+families: setup
+	$(BIN)/python -m tests.matrix --output docs/families.md
+
+schema: setup
+	$(BIN)/python -m halluc.leaderboard.schema
 
 bench: setup
 	$(BIN)/python -m bench.why --output docs/why.md

@@ -11,7 +11,9 @@ from halluc.scoring.amber_benchmark import (
 from halluc.scoring.benchmark import BenchmarkCard, Metric, benchmark
 
 
-def card(title: str, metrics: tuple[Metric, ...], task: str = "open") -> BenchmarkCard:
+def card(
+    title: str, metrics: tuple[Metric, ...], questions: int, task: str = "open"
+) -> BenchmarkCard:
     """Describe one of AMBER's tasks."""
     return BenchmarkCard(
         title=title,
@@ -23,6 +25,7 @@ def card(title: str, metrics: tuple[Metric, ...], task: str = "open") -> Benchma
         "Hallucination Evaluation, 2023",
         dataset="junyangwang0410/AMBER on GitHub; images by the authors' link",
         revision=COMMIT,
+        size=(1004, questions),
     )
 
 
@@ -30,7 +33,7 @@ def card(title: str, metrics: tuple[Metric, ...], task: str = "open") -> Benchma
 class Amber(AmberBenchmark):
     """Both tasks on 1004 images."""
 
-    card = card("AMBER", (*GENERATIVE, *DISCRIMINATIVE))
+    card = card("AMBER", (*GENERATIVE, *DISCRIMINATIVE), 15_220)
 
 
 @benchmark("amber_generative")
@@ -38,7 +41,7 @@ class AmberGenerative(AmberBenchmark):
     """One description an image."""
 
     discriminative = False
-    card = card("AMBER, generative", GENERATIVE)
+    card = card("AMBER, generative", GENERATIVE, 1004)
 
 
 @benchmark("amber_discriminative")
@@ -46,4 +49,4 @@ class AmberDiscriminative(AmberBenchmark):
     """Existence, attributes and relations; "No" is the positive class."""
 
     generative = False
-    card = card("AMBER, discriminative", DISCRIMINATIVE, task="yes_no")
+    card = card("AMBER, discriminative", DISCRIMINATIVE, 14_216, task="yes_no")

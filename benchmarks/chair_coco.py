@@ -41,6 +41,8 @@ def card(title: str) -> BenchmarkCard:
         metrics=METRICS,
         citation="Rohrbach et al., Object Hallucination in Image Captioning, EMNLP 2018",
         dataset="COCO 2014 val",
+        split="val2014",
+        size=(500, 500),
     )
 
 

@@ -28,6 +28,7 @@ class GlyphChair(ChairBenchmark):
         task="caption",
         metrics=METRICS,
         citation="Rohrbach et al., Object Hallucination in Image Captioning, EMNLP 2018",
+        size=(500, 500),
     )
 
     def samples(self, limit: int | None = None) -> Iterator[Sample]:

@@ -33,6 +33,7 @@ class GlyphMme(MmeBenchmark):
         metrics=score_metrics(mme.HALLUCINATION),
         citation="Fu et al., MME: A Comprehensive Evaluation Benchmark for Multimodal Large "
         "Language Models, 2023",
+        size=(500, 3856),
     )
 
     def samples(self, limit: int | None = None) -> Iterator[Sample]:

@@ -38,6 +38,7 @@ class GlyphPope(YesNoBenchmark):
         ),
         citation="Li et al., Evaluating Object Hallucination in Large Vision-Language Models, "
         "EMNLP 2023",
+        size=(500, 9000),
     )
 
     def samples(self, limit: int | None = None) -> Iterator[Sample]:

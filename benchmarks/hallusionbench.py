@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -156,23 +157,31 @@ class HallusionBench(JudgedBenchmark):
     def tally(self, answers: Sequence[Answer]) -> dict[str, float]:
         """Count questions, pairs and figures of a set."""
         first = {a.target["question_id"]: a for a in answers if a.target["figure_id"] == "0"}
-        judged = []
-        for answer in answers:
-            target = answer.target
-            original = first.get(target["question_id"], answer)
-            judged.append(
-                hallusion.Judged(
-                    set=self.cluster(answer),
-                    category=target["category"],
-                    figure=target["figure_id"],
-                    question=target["question_id"],
-                    visual=target["visual_input"],
-                    truth=target["gt_answer"],
-                    verdict=self._verdict(answer),
-                    same=self._same(answer, original),
+        return hallusion.tally(
+            [
+                replace(
+                    self._judged(answer),
+                    same=self._same(answer, first.get(answer.target["question_id"], answer)),
                 )
-            )
-        return hallusion.tally(judged)
+                for answer in answers
+            ]
+        )
+
+    def right(self, answer: Answer) -> bool:
+        """As the question counts in aAcc."""
+        return self._judged(answer).correct
+
+    def _judged(self, answer: Answer) -> hallusion.Judged:
+        target = answer.target
+        return hallusion.Judged(
+            set=self.cluster(answer),
+            category=target["category"],
+            figure=target["figure_id"],
+            question=target["question_id"],
+            visual=target["visual_input"],
+            truth=target["gt_answer"],
+            verdict=self._verdict(answer),
+        )
 
     def _verdict(self, answer: Answer) -> int:
         if self.protocol == "rules":

@@ -120,11 +120,15 @@ class HaloQuest(JudgedBenchmark):
         said = set(re.findall(r"\b(yes|no)\b", reply.lower()))
         return said.pop() if len(said) == 1 else None
 
+    def right(self, answer: Answer) -> bool:
+        """Whether the judge said so."""
+        return bool(answer.prediction == "yes")
+
     def tally(self, answers: Sequence[Answer]) -> dict[str, float]:
         """Count right answers per type; one the judge's reply leaves open is wrong."""
         counts: dict[str, float] = {}
         for answer in answers:
-            for name, count in (("n", 1.0), ("right", float(answer.prediction == "yes"))):
+            for name, count in (("n", 1.0), ("right", float(self.right(answer)))):
                 for key in (name, f"{answer.group}/{name}"):
                     counts[key] = counts.get(key, 0.0) + count
         return counts

@@ -31,6 +31,7 @@ class Mme(MmePhotographs):
         citation=CITATION,
         dataset=REPO,
         revision=REVISION,
+        size=(1187, 2374),
     )
 
 
@@ -49,4 +50,5 @@ class MmeHallucination(MmePhotographs):
         citation=CITATION,
         dataset=REPO,
         revision=REVISION,
+        size=(120, 240),
     )

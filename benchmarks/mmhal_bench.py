@@ -137,12 +137,16 @@ class MmhalBench(JudgedBenchmark):
         )  # fmt: skip
         return rating(reply)
 
+    def right(self, answer: Answer) -> bool:
+        """Whether the rating is one of no hallucination."""
+        return (answer.prediction or 0) >= HALLUCINATES
+
     def tally(self, answers: Sequence[Answer]) -> dict[str, float]:
         """Count ratings; one that cannot be read is a 0, as the authors have it."""
         counts: dict[str, float] = {}
         for answer in answers:
             rated = float(answer.prediction or 0)
-            for name, count in (("n", 1.0), ("rating", rated), ("bad", rated < HALLUCINATES)):
+            for name, count in (("n", 1.0), ("rating", rated), ("bad", not self.right(answer))):
                 for key in (name, f"{answer.group}/{name}"):
                     counts[key] = counts.get(key, 0.0) + count
         return counts

@@ -126,11 +126,12 @@ class Mmvp(JudgedBenchmark):
 
     def tally(self, answers: Sequence[Answer]) -> dict[str, float]:
         """Count right answers, and the pair if both are there."""
-        right = [self._right(answer) for answer in answers]
+        right = [self.right(answer) for answer in answers]
         pair = {"pairs": 1.0, "both": float(all(right))} if len(right) == 2 else {}
         return {"n": float(len(right)), "right": float(sum(right)), **pair}
 
-    def _right(self, answer: Answer) -> bool:
+    def right(self, answer: Answer) -> bool:
+        """As the question counts in accuracy."""
         if self.protocol == "official":
             return bool(answer.prediction == "yes")
         truth = str(answer.target["answer"])

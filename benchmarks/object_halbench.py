@@ -190,6 +190,12 @@ class ObjectHalBench(JudgedBenchmark):
             counts["found"] += len(set(named) & truth)
         return {name: float(count) for name, count in counts.items()}
 
+    def right(self, answer: Answer) -> bool | None:
+        """Whether nothing listed is absent; None where the judge's reply is no list."""
+        if answer.prediction is None:
+            return None
+        return set(answer.prediction) <= self.truth(answer.target)
+
     def truth(self, target: Mapping[str, list[str]]) -> set[str]:
         """The objects of an image."""
         if "objects" in target:

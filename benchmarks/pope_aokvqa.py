@@ -24,6 +24,7 @@ class PopeAokvqa(PopeBenchmark):
         metrics=rate_metrics(STRATEGIES, HEADLINE),
         citation=CITATION,
         dataset="aokvqa_pope_*.json of RUCAIBox/POPE or DAMO-NLP-SG/VCD",
+        size=(500, 9000),
     )
 
 

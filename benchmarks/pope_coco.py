@@ -35,6 +35,7 @@ class PopeCoco(PopeBenchmark):
         citation=CITATION,
         dataset="lmms-lab/POPE",
         revision=REVISION,
+        size=(500, 9000),
     )
 
 

@@ -24,6 +24,7 @@ class PopeGqa(PopeBenchmark):
         metrics=rate_metrics(STRATEGIES, HEADLINE),
         citation=CITATION,
         dataset="gqa_pope_*.json of RUCAIBox/POPE or DAMO-NLP-SG/VCD",
+        size=(500, 9000),
     )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from halluc import commands
 from halluc.errors import UserError
 
 if TYPE_CHECKING:
@@ -166,7 +167,7 @@ def doctor(
 @app.command("list")
 def list_command(
     what: Annotated[Literal["methods", "benchmarks", "models"], typer.Argument()],
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    as_json: commands.Json = False,
 ) -> None:
     """Show what there is to choose from."""
     from halluc.listing import listing, table
@@ -191,13 +192,13 @@ def score(
         list[str] | None,
         typer.Option(help="Question or annotation file; for POPE also 'repope'; repeatable."),
     ] = None,
-    ground_truth: Annotated[Path | None, typer.Option(help="CHAIR's objects per image.")] = None,
-    chair_tables: Annotated[Path | None, typer.Option(help="CHAIR's synonym tables.")] = None,
+    ground_truth: commands.GroundTruth = None,
+    chair_tables: commands.ChairTables = None,
     judge: Annotated[str | None, typer.Option(help="endpoint:MODEL or local:MODEL.")] = None,
     protocol: Annotated[
         str | None, typer.Option(help="Whose scorer; of a run also 'all', side by side.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    as_json: commands.Json = False,
 ) -> None:
     """Score stored answers, or an answers file of any harness, without a model."""
     from halluc.scoring.rescore import of_files, of_run, tables
@@ -243,31 +244,8 @@ def build_command(
         typer.echo(str(path))
 
 
-@app.command()
-def leaderboard(
-    folders: Annotated[list[Path], typer.Argument(help="Run folders, or folders of them.")],
-    output: Annotated[Path | None, typer.Option(help="Write the board here as JSON.")] = None,
-    markdown: Annotated[
-        Path | None, typer.Option(help="Write the tables between this file's leaderboard markers.")
-    ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Print no tables.")] = False,
-) -> None:
-    """Gather finished runs into one board."""
-    from rich.console import Console
-
-    from halluc.leaderboard import collect, insert, render
-
-    board = collect(folders)
-    if output is not None:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(board.model_dump_json(indent=2) + "\n")
-    if markdown is not None:
-        insert(board, markdown)
-    console = Console()
-    for table in () if quiet else render(board):
-        console.print(table)
-    if output is not None:
-        console.print(f"{output}: {len(board.rows)} rows", highlight=False, soft_wrap=True)
+for command in (commands.compare, commands.power, commands.leaderboard, commands.export):
+    app.command()(command)
 
 
 def _model(

@@ -20,16 +20,23 @@ _CLEAR_PEAK = Path("/proc/self/clear_refs")
 _STATUS = Path("/proc/self/status")
 
 
-def versions(weights: str) -> dict[str, str]:
+def versions(weights: str, image_processing: str) -> dict[str, str]:
     """Versions that can change an answer.
 
     Args:
         weights: The model's fingerprint.
+        image_processing: What its processor does to images.
     """
     packages = {name: version(name) for name in ("torch", "transformers", "tokenizers", "pillow")}
     # Where torchvision is, transformers resizes images by it; bitsandbytes rounds weights.
     packages |= {name: version(name) for name in ("torchvision", "bitsandbytes") if find_spec(name)}
-    return {"halluc": _own_version(), "source": _source_hash(), "weights": weights, **packages}
+    return {
+        "halluc": _own_version(),
+        "source": _source_hash(),
+        "weights": weights,
+        "image_processing": image_processing,
+        **packages,
+    }
 
 
 def where() -> dict[str, Any]:

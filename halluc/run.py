@@ -16,7 +16,7 @@ from halluc.environment import peak_memory, reset_peak_memory, versions, where
 from halluc.errors import UserError
 from halluc.interventions import Method
 from halluc.interventions.compose import find
-from halluc.interventions.needs import needs_masks
+from halluc.interventions.needs import needs_masks, needs_reached_layers
 from halluc.models import VisionLanguageModel
 from halluc.models.endpoint import EndpointModel
 from halluc.models.load import load_config, load_model
@@ -146,8 +146,12 @@ def _resolve(
         resolved=params.model_dump(mode="json"),
     )
     loaded = config.model.model_copy(update=model.loaded_as)
-    update = {"method": resolved, "model": loaded, "versions": versions(model.fingerprint)}
-    return cls(params), config.model_copy(update=update)
+    seen = versions(model.fingerprint, model.image_processing)
+    update = {"method": resolved, "model": loaded, "versions": seen}
+    method = cls(params)
+    if not isinstance(model, EndpointModel):
+        needs_reached_layers(method, model)
+    return method, config.model_copy(update=update)
 
 
 def _answers(

@@ -22,17 +22,19 @@ if TYPE_CHECKING:
     from halluc.models import VisionLanguageModel
 
 
-def column_means(attention: Tensor, real: Tensor) -> Tensor:
+def column_means(attention: Tensor, real: Tensor, visible: Tensor) -> Tensor:
     """Mean attention a token receives from the tokens that see it.
 
     Args:
         attention: Weights of a whole prompt after the softmax [B, H, L, L].
         real: Tokens that are not padding, bool [B, L]; others neither give nor receive.
+        visible: Tokens each token may attend to, bool [B or 1, L, L].
 
     Returns:
-        sum_i A_ij / (n - j) with n real tokens, j counted among them, [B, H, L].
+        [B, H, L]; sum_i A_ij / (n - j) under a causal mask, with n real tokens and j counted among
+        them. Models whose image tokens see each other count those, too.
     """
-    seen_by = real.flip(1).cumsum(1).flip(1).clamp(min=1)
+    seen_by = (visible & real[:, :, None]).sum(1).clamp(min=1)
     given = attention * real[:, None, :, None]
     means: Tensor = given.sum(2) * real[:, None] / seen_by[:, None]
     return means
@@ -156,15 +158,15 @@ class ACT(Method):
         """Find the prompt's sinks while it is read; calibrate every row."""
         if site.prefill:
             site.state[site.layer] = self._sinks(site, attention)
-        sinks = site.state[site.layer]
-        grown = sinks.new_zeros(*sinks.shape[:2], attention.shape[-1])
-        grown[:, :, : sinks.shape[-1]] = sinks
-        return calibrate(attention, grown, self.params.beta)
+        sinks = site.on_keys(site.state[site.layer])
+        return calibrate(attention, sinks, self.params.beta)
 
     def _sinks(self, site: Site, attention: Tensor) -> Tensor:
         threshold: Tensor | float = self.params.threshold
         if self.params.variant == "paper":
             threshold = self.params.alpha / site.real.sum(1)[:, None, None]
-        sinks = later_sinks(column_means(attention, site.real), threshold)
+        assert site.visible is not None
+        means = column_means(attention, site.real, site.visible)
+        sinks = later_sinks(means, threshold)
         chosen = head_mask(attention, self.params.heads, site.layer, site.n_heads)
         return sinks & chosen[:, :, 0]

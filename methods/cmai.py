@@ -7,12 +7,13 @@ masked in the layers that follow.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
 from halluc.errors import UserError
 from halluc.interventions import Method, MethodCard, MethodParams, method
+from halluc.interventions.needs import needs_shared_rows
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -88,17 +89,24 @@ class CMAI(Method):
     params: Params
 
     @classmethod
+    def requires(cls, params: Params, config: Any, model: str) -> None:
+        """Image tokens among the text's."""
+        needs_shared_rows("cmai", config, model)
+
+    @classmethod
     def resolve(cls, params: Params, model: VisionLanguageModel) -> Params:
-        """Fill in the layer.
+        """Fill in the layer: the first from L/4 on that has attention.
 
         Raises:
-            UserError: If no layer follows it.
+            UserError: If it has none, or none that follows it has.
         """
-        layer = model.n_layers // 4 if params.layer is None else params.layer
-        if layer >= model.n_layers - 1:
+        reached = list(model.self_attention)
+        quarter = model.n_layers // 4
+        layer = next(i for i in reached if i >= quarter) if params.layer is None else params.layer
+        if layer not in reached[:-1]:
             raise UserError(
-                f"method 'cmai': no layer follows layer {layer}; {model.name!r} has layers 0 to "
-                f"{model.n_layers - 1}"
+                f"method 'cmai': no layer follows layer {layer}, or it has no attention; "
+                f"{model.name!r} has attention in layers {', '.join(map(str, reached))}"
             )
         return params.model_copy(update={"layer": layer})
 
@@ -108,7 +116,7 @@ class CMAI(Method):
         return range(self.params.layer, n_layers)
 
     def begin(self, prompted: Prompted) -> dict[str, Tensor]:
-        """Attention to the image of the text behind it, "text" [B, T, L]; pairs "masked" now."""
+        """Attention to the image of the text behind it, "text" [B, T, L]; "masked" [B, R, L]."""
         return {}
 
     def scores(self, site: Site, scores: Tensor) -> Tensor:
@@ -116,19 +124,17 @@ class CMAI(Method):
         if site.layer == self.params.layer:
             site.state["masked"] = self._unfocused(site, scores.softmax(-1).mean(1))
             return scores
-        masked: Tensor = site.state["masked"]
+        masked = site.on_keys(site.state["masked"])
         return scores + _MASKED * masked[:, None].to(scores)
 
     def _unfocused(self, site: Site, attention: Tensor) -> Tensor:
-        """Pairs to mask, from attention averaged over heads [B, R, K]."""
-        prompt, keys = site.prompted.input_ids.shape[1], attention.shape[-1]
-        to_image = attention * site.image_columns[:, None]
+        """Pairs to mask, from attention averaged over heads [B, R, K], as bool [B, R, L]."""
+        prompt = site.of_prompt(attention)
+        to_image = prompt * site.image_mask[:, None]
         if site.prefill:
             site.state["text"] = to_image * site.rows[:, :, None]
         text = site.state["text"]
-        to_text = attention[:, :, prompt - text.shape[1] : prompt]
+        to_text = prompt[:, :, -text.shape[1] :].clone()
         if site.prefill:
-            to_text = to_text.tril(-1)  # other tokens than itself
-        grown = text.new_zeros(*text.shape[:2], keys)
-        grown[:, :, :prompt] = text
-        return unfocused(focus(to_image, to_text, grown), site.image_columns, self.params.share)
+            to_text.diagonal(dim1=1, dim2=2).zero_()  # other tokens than itself
+        return unfocused(focus(to_image, to_text, text), site.image_mask, self.params.share)

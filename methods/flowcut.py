@@ -14,7 +14,7 @@ from pydantic import Field
 
 from halluc.errors import UserError
 from halluc.interventions import Method, MethodCard, MethodParams, method
-from halluc.interventions.needs import needs_cls, needs_loose_patches
+from halluc.interventions.needs import needs_cls, needs_one_feature_layer, needs_patch_tokens
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -74,8 +74,8 @@ class FlowCut(Method):
             "images are encoded one at a time and each drops as many patches as its own entropy "
             "says; the code takes a batch's largest count, the same at the batch size 1 it runs at",
             "the default is a share, 192 of LLaVA-1.5's 576, so that it means the same elsewhere",
-            "one tile an image: the second cut in the language model that LLaVA-NeXT and Qwen2-VL "
-            "get is not made",
+            "tiles (LLaVA-NeXT) are pruned one by one and keep their places in the grid, new lines "
+            "stay; the second cut, in the language model of LLaVA-NeXT and Qwen2-VL, is not made",
             "towers without a CLS token, for which the paper averages the patches, are refused",
         ),
     )
@@ -91,9 +91,10 @@ class FlowCut(Method):
 
     @classmethod
     def requires(cls, params: Params, config: Any, model: str) -> None:
-        """A CLS token, loose patches, and as many of them as are to be left."""
+        """A CLS token, a token a patch, and as many of them as are to be left."""
         needs_cls("flowcut", config, model)
-        needs_loose_patches("flowcut", config, model)
+        needs_patch_tokens("flowcut", config, model)
+        needs_one_feature_layer("flowcut", config, model)
         vision = config.vision_config
         total = (vision.image_size // vision.patch_size) ** 2
         if params.target > max(total, 1):

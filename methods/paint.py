@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from halluc.interventions import Method, MethodCard, MethodParams, method
-from halluc.interventions.needs import needs_cls
+from halluc.interventions.needs import needs_cls, needs_patch_tokens
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -101,6 +101,8 @@ class PAINT(Method):
             "every published run had PAI's classifier-free guidance on (gamma 1.1), which kept the "
             "boost from the prompt and so from the first token: variant official_code; variant "
             "paper boosts the prompt's last row and guides nothing",
+            "with tiles (LLaVA-NeXT) an image's tokens are chosen among those of all its tiles; "
+            "tokens that end a line get no attention",
             "guidance keeps tokens of a tenth of the likeliest one's probability or more, as PAI's",
         ),
     )
@@ -124,8 +126,9 @@ class PAINT(Method):
 
     @classmethod
     def requires(cls, params: Params, config: Any, model: str) -> None:
-        """A CLS token."""
+        """A CLS token, and image tokens it attends to."""
         needs_cls("paint", config, model)
+        needs_patch_tokens("paint", config, model)
 
     @classmethod
     def decides(cls, params: Params) -> bool:
@@ -161,18 +164,10 @@ class PAINT(Method):
             return scores
         if not site.state:
             self._select(site)
-        keys = scores.shape[-1]
-        repeats = scores.shape[0] // site.prompted.size
-        columns = {
-            name: mask.new_zeros(mask.shape[0], keys)
-            .index_copy(1, mask.new_ones(mask.shape[1]).nonzero()[:, 0], mask)
-            .repeat_interleave(repeats, 0)
-            for name, mask in site.state.items()
-        }
         return emphasise(
             scores,
-            columns["local"],
-            columns["summary"],
+            site.on_keys(site.state["local"]),
+            site.on_keys(site.state["summary"]),
             site.rows,
             alpha=self.params.alpha,
             beta=self.params.beta,
@@ -191,9 +186,11 @@ class PAINT(Method):
         return self.params.gamma or 1.0
 
     def _select(self, site: Site) -> None:
-        seen = site.prompted.vision_attention
-        image = site.prompted.image_mask
-        summary = summary_tokens(seen[_FEATURES].sum(1))
-        local = local_tokens(seen[_FIRST].sum(1), summary, self.params.local_ratio)
-        for name, patches in (("local", local), ("summary", summary)):
-            site.state[name] = image.masked_scatter(image, patches)
+        seen, image = site.prompted.vision_attention, site.prompted.image_mask
+        local, summary = image.clone(), image.clone()
+        rows = image.any(1).nonzero()[:, 0].tolist()
+        for row, first, features in zip(rows, seen[_FIRST], seen[_FEATURES], strict=True):
+            outliers = summary_tokens(features.sum(1)[None])
+            top = local_tokens(first.sum(1)[None], outliers, self.params.local_ratio)
+            local[row, image[row]], summary[row, image[row]] = top[0], outliers[0]
+        site.state.update(local=local, summary=summary)

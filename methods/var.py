@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from halluc.interventions import Method, MethodCard, MethodParams, method
+from halluc.interventions.needs import needs_shared_rows
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -129,6 +130,11 @@ class VAR(Method):
         self.beginning = "nothing" if params.rows == "after_image" else "method"
 
     @classmethod
+    def requires(cls, params: Params, config: Any, model: str) -> None:
+        """Image tokens among the text's."""
+        needs_shared_rows("var", config, model)
+
+    @classmethod
     def resolve(cls, params: Params, model: VisionLanguageModel) -> Params:
         """Fill in keep by variant, and sink dimensions and tau by model."""
         filled: dict[str, Any] = {}
@@ -164,12 +170,9 @@ class VAR(Method):
     def weights(self, site: Site, attention: Tensor) -> Tensor:
         """Redistribute in the rows asked for."""
         assert self.params.keep is not None
-        sinks = site.observed
-        grown = sinks.new_zeros(sinks.shape[0], attention.shape[-1])
-        grown[:, : sinks.shape[1]] = sinks & site.real[:, : sinks.shape[1]]
         return redistribute(
             attention,
-            grown,
+            site.on_keys(site.observed) & site.real,
             site.image_columns,
             site.rows,
             keep=self.params.keep,

@@ -99,6 +99,7 @@ class VHR(Method):
         ),
     )
 
+    cross_attention = True
     noop = {"gain": 1.0}
 
     class Params(MethodParams):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from halluc.interventions import Method, MethodCard, MethodParams, method
-from halluc.interventions.needs import needs_cls, needs_loose_patches
+from halluc.interventions.needs import needs_cls, needs_one_feature_layer, needs_patch_tokens
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -129,9 +129,10 @@ class VMTC(Method):
 
     @classmethod
     def requires(cls, params: Params, config: Any, model: str) -> None:
-        """A CLS token and loose patches."""
+        """A CLS token, and a token a patch of one layer."""
         needs_cls("vmtc", config, model)
-        needs_loose_patches("vmtc", config, model)
+        needs_patch_tokens("vmtc", config, model)
+        needs_one_feature_layer("vmtc", config, model)
 
     def tokens(self, site: VisionSite, hidden: Tensor) -> Tensor:
         """Compress behind the layer the language model reads."""

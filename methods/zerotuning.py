@@ -34,23 +34,17 @@ _GRID = (1.0, 0.25, 0.4, 0.6, 0.8, 1.25, 1.5, 2.0, 4.0)
 _HELPFUL = 22 / 32  # depth of the paper's shallow and middle layers
 
 
-def first_token(real: Tensor) -> Tensor:
-    """The first key of each row that is not padding, bool [B, K], of keys that are not [B, K]."""
-    found: Tensor = real & (real.cumsum(1) == 1)
-    return found
-
-
-def first_token_bias(real: Tensor, gamma: float) -> Tensor:
+def first_token_bias(first: Tensor, gamma: float) -> Tensor:
     """log(gamma) at the first token, 0 elsewhere.
 
     Args:
-        real: Keys that are not padding, bool [B, K].
+        first: Where it is among the keys, bool [B, K].
         gamma: Factor on the first token's weight before renormalising.
 
     Returns:
         Additive bias on attention logits [B, 1, 1, K].
     """
-    return log(gamma) * first_token(real)[:, None, None].float()
+    return log(gamma) * first[:, None, None].float()
 
 
 def scale_first_token(attention: Tensor, first: Tensor, gamma: float) -> Tensor:
@@ -58,7 +52,7 @@ def scale_first_token(attention: Tensor, first: Tensor, gamma: float) -> Tensor:
 
     Args:
         attention: Weights after the softmax [B, H, R, K].
-        first: From `first_token` [B, K].
+        first: Where the first token is among the keys, bool [B, K].
         gamma: Factor on the first token's weight before renormalising.
     """
     first = first[:, None, None].to(attention)
@@ -146,7 +140,7 @@ class ZeroTuning(Method):
 
     def bias(self, site: Site) -> Tensor:
         """log(gamma) at the first token for the chosen heads, [B, 1 or H, 1, K]."""
-        bias = first_token_bias(site.real, self.params.gamma)
+        bias = first_token_bias(site.first_token, self.params.gamma)
         if self.params.heads is None:
             return bias
         return bias * head_mask(bias, self.params.heads, site.layer, site.n_heads)

@@ -14,10 +14,11 @@ from typing import Any
 
 import pytest
 
-from halluc.config import RunConfig
+from halluc.config import DecodingConfig, RunConfig
 from halluc.samples import Answer
 from halluc.store import RunFolder
 from tests.families import picture
+from tests.runs import write_run
 
 HALLUC = [sys.executable, "-c", "from halluc.cli import main; main()"]
 
@@ -117,7 +118,8 @@ def test_from_evaluation_to_leaderboard(tiny: Path, tmp_path: Path) -> None:
     vhr = rows[3]
     assert vhr["method_args"]["gain"] == 3
     assert len(vhr["method_args"]["layers"]) == 2
-    assert vhr["baseline"] == rows[2]["hash"]
+    assert vhr["baseline"] == rows[2]["key"] == rows[2]["baseline"]
+    assert vhr["image_processing"].startswith("native CLIPImageProcessor")
     assert vhr["n"] == 36
     assert vhr["n_images"] == 2
     assert vhr["cost"]["forward_passes"] > rows[2]["cost"]["forward_passes"]
@@ -299,6 +301,15 @@ def test_a_run_is_rescored_under_every_protocol(tiny: Path, tmp_path: Path) -> N
         (["eval", "--benchmark-args", "fodler=x"], "takes no 'fodler', only protocol"),
         (["eval", "--benchmark-args", "mme.prompt=x"], "'mme' is none of"),
         (["calibrate", "--method", "vhr", "--images", "a", "--benchmark", "b"], "not both"),
+        (["compare", "a", "b"], "answers files need --benchmark"),
+        (["compare", "a", "b", "--benchmark", "pope_coco"], "a: no such file"),
+        (["power", "--benchmark", "pop", "--difference", "0.01"], "unknown benchmark 'pop'"),
+        (["power", "--benchmark", "pope_coco", "--difference", "0.1"], "lies between 0 and 0.1"),
+        (["power", "--benchmark", "pope_coco", "--difference", "0"], "lies between 0 and 0.1"),
+        (["power", "--benchmark", "haloquest", "--difference", "0.01"], "give --pilot"),
+        (["leaderboard", "nowhere.json"], "no folder 'nowhere.json'"),
+        (["export", "csv", "runs"], "unknown format 'csv', choose from lm-eval"),
+        (["export", "lm-eval", "runs"], "no folder 'runs'"),
     ],
 )
 def test_bad_input_to_other_commands(arguments: list[str], culprit: str, tmp_path: Path) -> None:
@@ -307,3 +318,107 @@ def test_bad_input_to_other_commands(arguments: list[str], culprit: str, tmp_pat
     assert culprit in done.stderr
     assert done.stderr.count("\n") == 1
     assert not any(tmp_path.iterdir())
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two finished runs that no model made."""
+    folder = tmp_path_factory.mktemp("made")
+    write_run(folder / "runs", error=0.1)
+    write_run(folder / "runs", "vhr", error=0.5)
+    return folder
+
+
+def test_two_runs_are_compared(made: Path) -> None:
+    method, baseline = (next((made / "runs").glob(f"*-{name}-*")) for name in ("vhr", "greedy"))
+    done = halluc("compare", str(method), str(baseline), "--json", cwd=made)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["differ_in"] == []
+    mme, chair = (found["benchmarks"][name] for name in ("glyph_mme", "glyph_chair"))
+    total = mme["metrics"]["total"]
+    assert total["difference"]["value"] == pytest.approx(total["ours"] - total["theirs"])
+    assert total["difference"]["p"] <= total["difference"]["bh"] <= total["difference"]["holm"]
+    assert mme["right_wrong"]["only_theirs"] > mme["right_wrong"]["only_ours"]
+    assert chair["metrics"]["chair_i"]["same_length"]["value"] is not None
+    assert total["same_length"] is None
+    shown = halluc("compare", str(method), str(baseline), cwd=made).stdout
+    assert "McNemar" in shown and "at equal length" in shown
+    other = write_run(made / "other", "vhr", error=0.5, decoding=DecodingConfig(num_beams=3))
+    shown = halluc("compare", str(other.path), str(baseline), cwd=made).stdout
+    assert "also differ in decoding.num_beams (3 and 1)" in shown
+    single = write_run(made / "other", benchmarks=("glyph_mme",))
+    chair_only = write_run(made / "other", benchmarks=("glyph_chair",))
+    done = halluc("compare", str(single.path), str(chair_only.path), cwd=made)
+    assert done.returncode == 2
+    assert "they share no benchmark" in done.stderr
+
+
+def test_two_answers_files_are_compared(shared: Path, tmp_path: Path) -> None:
+    pope = shared / "golden/pope"
+    real = pope / "llava15_random910_answers.jsonl"
+    rows = [json.loads(line) for line in real.read_text().splitlines()]
+    for row in rows:
+        row["text"] = row["answer"] = "Yes"
+    (tmp_path / "yes.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    labels = str(pope / "llava15_random910_labels.jsonl")
+    command = ["compare", "yes.jsonl", str(real), "--benchmark", "pope_coco", "--labels", labels]
+    found = json.loads(halluc(*command, "--json", cwd=tmp_path).stdout)["benchmarks"]["pope_coco"]
+    # of 413 + 405 right answers only the 413 yes stay; 42 wrong no become right
+    assert (found["right_wrong"]["only_ours"], found["right_wrong"]["only_theirs"]) == (42, 405)
+    accuracy = found["metrics"]["random/accuracy"]
+    assert accuracy["difference"]["value"] == pytest.approx((42 - 405) / 910)
+    assert found["notes"] == ["no images named: intervals resample questions and are too narrow"]
+
+
+def test_power_says_what_a_benchmark_can_see(made: Path) -> None:
+    command = ["power", "--benchmark", "pope_coco", "--difference", "0.01"]
+    found = json.loads(halluc(*command, "--json", cwd=made).stdout)
+    assert (found["at_hand"]["images"], found["at_hand"]["questions"]) == (500, 9000)
+    assert found["design_effect"] == pytest.approx(1 + 17 * 0.1)
+    assert found["needed"]["images"] == 1177
+    assert "1177 images (21186 questions)" in halluc(*command, cwd=made).stdout
+    pilot = [str(next((made / "runs").glob(f"*-{name}-*"))) for name in ("vhr", "greedy")]
+    command = ["power", "--benchmark", "glyph_mme", "--difference", "0.05", "--pilot", *pilot]
+    measured = json.loads(halluc(*command, "--json", cwd=made).stdout)
+    assert measured["assumed"] is False
+    assert 0.3 < measured["discordance"] < 0.5
+    command[2] = "glyph_pope"
+    done = halluc(*command, cwd=made)
+    assert done.returncode == 2
+    assert "did not run glyph_pope, only glyph_mme, glyph_chair" in done.stderr
+
+
+def test_a_board_is_written_in_three_forms(made: Path) -> None:
+    (made / "page.md").write_text("<!-- leaderboard:start -->\n<!-- leaderboard:end -->\n")
+    command = ["leaderboard", "runs", "--output", "out/board.json", "--csv", "out/board.csv"]
+    done = halluc(*command, "--markdown", "page.md", "--quiet", cwd=made)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "out/board.json: 4 rows\n"
+    assert "| vhr |" in (made / "page.md").read_text()
+    assert (made / "out/board.csv").read_text().count("\n") > 20
+    again = halluc("leaderboard", "out/board.json", "runs", "--quiet", cwd=made)
+    assert again.returncode == 0, again.stderr
+
+
+def test_a_half_written_run_is_one_line_and_no_board(made: Path, tmp_path: Path) -> None:
+    run = write_run(tmp_path / "runs", benchmarks=("glyph_mme",))
+    next(run.path.glob("results_*")).unlink()
+    for place in ("runs", str(run.path)):
+        done = halluc("leaderboard", place, "--output", "board.json", cwd=tmp_path)
+        assert done.returncode == 2
+        assert "is half-written: it has no results yet; run its 'halluc eval' again" in done.stderr
+        assert done.stderr.count("\n") == 1
+        assert not (tmp_path / "board.json").exists()
+    both = ["leaderboard", "runs", str(made / "runs"), "--skip-unfinished", "--quiet"]
+    assert halluc(*both, cwd=tmp_path).returncode == 0
+
+
+def test_runs_are_exported(made: Path) -> None:
+    for form in ("lm-eval", "every-eval-ever", "model-index"):
+        done = halluc("export", form, "runs", "--output", f"out/{form}", cwd=made)
+        assert done.returncode == 0, done.stderr
+        assert all((made / line).is_file() for line in done.stdout.splitlines())
+    done = halluc("export", "eval-results", "runs", "--output", "out", cwd=made)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1

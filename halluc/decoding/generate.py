@@ -89,7 +89,7 @@ def generate(
             logits_processor=LogitsProcessorList(processors),
         )
     written = tokens[: len(sample_ids), prompts["input_ids"].shape[1] :]
-    images = int((inputs["input_ids"] == model.model.config.image_token_id).any(1).sum())
+    images = int((inputs["input_ids"] == model.image_token).any(1).sum())
     return Generated(written, n_streams, extra_passes, images)
 
 

@@ -10,6 +10,7 @@ import torch
 
 from halluc.images import as_rgb
 from halluc.interventions import Asked
+from halluc.models.inputs import of_images
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -61,12 +62,23 @@ def encode_once(
     led = model.encode([rendered[row] for row in rows], [images[row] for row in rows])
     number = [rows.index(leaders[id(image)]) for image in images]
     tokens = _completed(model, led, rendered, rows, number)
-    by_image = [key for key in led if key not in ("input_ids", "attention_mask", *_TOKEN_TYPES)]
-    if tokens is None or not by_image:
+    if tokens is None or not _comes_apart(model, led):
         return model.encode(rendered, images)
     apart = model.image_inputs(led)
     chosen = {key: torch.cat([apart[n][key] for n in number]) for key in apart[0]}
     return _padded(model, led, tokens) | chosen
+
+
+def _comes_apart(model: VisionLanguageModel, led: dict[str, Any]) -> bool:
+    """Whether nothing but the text differs between questions about an image.
+
+    Q-Formers read the question, cross-attention masks are as long as it, and token types are as
+    `_padded` makes them in all families but some.
+    """
+    if {"qformer_input_ids", "cross_attention_mask"} & set(led) or not of_images(led):
+        return False
+    types = (led["input_ids"] == model.image_token).long()
+    return all(torch.equal(types, led[key]) for key in _TOKEN_TYPES if key in led)
 
 
 def _completed(
@@ -78,7 +90,7 @@ def _completed(
 ) -> list[list[int]] | None:
     """Token ids of all prompts, from those the processor has seen; None if they do not fit."""
     plain: list[list[int]] = model.processor.tokenizer(list(rendered))["input_ids"]
-    image = model.model.config.image_token_id
+    image = model.image_token
     found: list[list[int]] = []
     for row, leader in enumerate(number):
         mask = led["attention_mask"][leader].bool()
@@ -102,10 +114,10 @@ def _padded(
 ) -> dict[str, Any]:
     """Rows of tokens as left-padded inputs, with the token types the processor gives."""
     device, length = model.device, max(map(len, tokens))
-    pad = model.processor.tokenizer.pad_token_id or 0
+    pad = model.pad_token
     ids = torch.tensor([[pad] * (length - len(row)) + row for row in tokens], device=device)
     mask = torch.tensor([[0] * (length - len(row)) + [1] * len(row) for row in tokens])
-    types = (ids == model.model.config.image_token_id).to(led["input_ids"].dtype)
+    types = (ids == model.image_token).to(led["input_ids"].dtype)
     extra = {key: types for key in _TOKEN_TYPES if key in led}
     mask = mask.to(device, led["attention_mask"].dtype)
     return {"input_ids": ids, "attention_mask": mask} | extra

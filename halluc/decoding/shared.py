@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers import Cache, DynamicLayer
 
+from halluc.models.inputs import PER_TOKEN
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -81,7 +83,7 @@ def shared(model: VisionLanguageModel, method: Method, inputs: dict[str, Any]) -
     """
     if method.beginning == "question" or why_not_shared(model):
         return None
-    image = inputs["input_ids"] == model.model.config.image_token_id
+    image = inputs["input_ids"] == model.image_token
     real, length = inputs["attention_mask"].bool(), image.shape[1]
     start = real.int().argmax(1)
     last = length - 1 - image.flip(1).int().argmax(1)
@@ -90,7 +92,7 @@ def shared(model: VisionLanguageModel, method: Method, inputs: dict[str, Any]) -
     longest = int((length - cut).max())
     if len(first) == len(owner) or longest < 2:
         return None
-    rows = [key for key, value in inputs.items() if value.shape[:2] == image.shape]
+    rows = [key for key in inputs if key in PER_TOKEN]
     ends = torch.full_like(cut, length)
     return Shared(
         beginnings=_slices(model, inputs, rows, start, cut, torch.tensor(first))
@@ -113,12 +115,7 @@ def why_not_shared(model: VisionLanguageModel) -> str | None:
         return f"layers of {', '.join(sorted(kinds - {'full_attention'}))} keep caches of their own"
     if getattr(text, "sliding_window", None) and getattr(text, "use_sliding_window", True):
         return "its attention has a sliding window"
-    if model.model.config.model_type in _BEGIN_WITH_THE_QUESTION:
-        return "its image tokens see the question"
-    return None
-
-
-_BEGIN_WITH_THE_QUESTION = ("paligemma", "instructblip", "mllama")
+    return model.family.alone or None
 
 
 def _owners(
@@ -165,7 +162,7 @@ def _slices(
     source = end[:, None] - torch.arange(width, 0, -1, device=end.device)
     inside = source >= start[:, None]
     source = source.clamp(min=0)
-    pad = {"input_ids": model.processor.tokenizer.pad_token_id or 0}
+    pad = {"input_ids": model.pad_token}
     return {
         key: inputs[key][rows].gather(1, source).masked_fill(~inside, pad.get(key, 0))
         for key in keys

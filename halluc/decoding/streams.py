@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import torch
-
-from halluc.interventions.vision import reading_cls, thinning
+from halluc.interventions.prefix import Attention
+from halluc.interventions.vision import thinning
+from halluc.models.tower import without_gaps
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,7 +27,7 @@ def decoding_streams(
 
 def encoded_images(
     model: VisionLanguageModel, method: Method, inputs: dict[str, Any]
-) -> tuple[dict[str, Any], dict[int, Tensor]]:
+) -> tuple[dict[str, Any], Attention]:
     """Encode images ahead where the method thins out their tokens; else leave that to `generate`.
 
     Each is encoded alone: how many patches a layer drops may then depend on the image.
@@ -38,14 +38,14 @@ def encoded_images(
     if "tokens" not in method.declared():
         return inputs, {}
     features: list[Tensor] = []
-    seen: list[dict[int, Tensor]] = []
+    attention: Attention = {}
     for image in model.image_inputs(inputs):
-        found: dict[int, Tensor] = {}
-        with reading_cls(model, method.vision_layers, found), thinning(model, method, found):
+        found: Attention = {}
+        with thinning(model, method, found, image):
             output = model.encode_images(image)
-        features += output.pooler_output
-        seen.append(found)
+        features += [without_gaps(tokens) for tokens in output.pooler_output]
+        for layer, tokens in found.items():
+            attention.setdefault(layer, []).extend(tokens)
     output.pooler_output = features
     shrunk = model.shrunk(inputs, [len(tokens) for tokens in features])
-    attention = {layer: torch.cat([found[layer] for found in seen]) for layer in seen[0]}
     return shrunk | {"mm_encoder_outputs": {"image": output}}, attention

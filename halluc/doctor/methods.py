@@ -9,7 +9,7 @@ from halluc.config import DecodingConfig
 from halluc.decoding.generate import generate
 from halluc.errors import UserError
 from halluc.interventions import REGISTRY
-from halluc.interventions.needs import needs_masks
+from halluc.interventions.needs import needs_masks, needs_reached_layers
 
 if TYPE_CHECKING:
     from halluc.interventions import Asked, Method
@@ -43,6 +43,7 @@ def fit(cls: type[Method], model: VisionLanguageModel, asked: Asked) -> Fit:
         cls.requires(params, model.model.config, model.name)
         needs_masks(cls, model.text_attention)
         method = cls(cls.resolve(params, model))
+        needs_reached_layers(method, model)
         ids = [str(row) for row in range(len(asked.questions))]
         generate(model, method, asked, DecodingConfig(), max_new_tokens=2, sample_ids=ids)
     except UserError as refusal:

@@ -24,6 +24,7 @@ class Identity(Method):
     """Declares every seam of the language model and changes nothing."""
 
     name = "identity"
+    cross_attention = True
 
     def bias(self, site: Site) -> Tensor:
         """No bias."""
@@ -49,6 +50,7 @@ class LooksAway(Method):
     """Takes the image out of sight for the rows after it."""
 
     name = "looks-away"
+    cross_attention = True
 
     def scores(self, site: Site, scores: Tensor) -> Tensor:
         """Mask the image's columns."""

@@ -120,7 +120,7 @@ def columns(model: VisionLanguageModel, asked: Asked) -> Finding:
     """Each prompt has as many image tokens as the vision tower gives features."""
     counts = []
     for one in _singles(model, asked):
-        tokens = int(model.prompted(one).image_mask.sum())
+        tokens = int(model.n_image_tokens(one).sum())
         with torch.inference_mode():
             features = sum(len(image) for image in model.encode_images(one).pooler_output)
         counts.append((tokens, features))

@@ -55,6 +55,7 @@ def _composite(name: str, parts: tuple[type[Method], ...]) -> type[Method]:
         "name": name,
         "parts": parts,
         "card": MethodCard(f"{name}: the parts in this order", "-", 0, "-", "-"),
+        "cross_attention": any(part.cross_attention for part in parts),
         "vision_layers": tuple(sorted({layer for part in parts for layer in part.vision_layers})),
         "Params": create_model("Params", __base__=MethodParams, **fields),
         "__doc__": "Several methods at once.",
@@ -131,6 +132,8 @@ class Composite(Method):
     def at(self, seam: str, site: Site) -> Iterator[tuple[Method, Site]]:
         """The parts that declare a seam and act in this layer, each with its own site."""
         for part, method in enumerate(self.methods):
+            if site.crosses and not method.cross_attention:
+                continue
             if seam in method.declared() and site.layer in method.layers(site.n_layers):
                 yield (
                     method,
@@ -155,7 +158,7 @@ def _rows(method: Method, site: Site) -> Tensor:
     if method.rows == "last":
         rows[:, :-1] = False
     elif method.rows == "after_image" and site.prefill:
-        after = site.image_columns.flip(1).cumsum(1).flip(1) == 0
+        after = site.image_mask.flip(1).cumsum(1).flip(1) == 0
         rows &= after[:, -rows.shape[1] :]
     return rows
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -23,6 +24,7 @@ from halluc.interventions.prefix import Memo, Prefix
 from halluc.interventions.rows import (
     attention_weights,
     masked,
+    may_attend,
     products,
     times_values,
     visible,
@@ -46,20 +48,30 @@ class Engine:
 
     Attributes:
         passes: Forward passes of the language model so far.
+        n_tokens: Tokens read once the pass now running is through.
     """
 
     def __init__(self, model: VisionLanguageModel, method: Method, prompted: Prompted) -> None:
         self.model = model
-        self.method = method
         self.prompted = prompted
         self.passes = 0
-        self.seams = method.declared()
+        self.n_tokens = prompted.input_ids.shape[1]
         self.called: set[str] = set()
         self._beginning = False
         self._prefixes: dict[int, Prefix] = {}
-        self._edited_layers = frozenset(method.layers(model.n_layers))
-        self._layer_of = {id(module): i for i, module in enumerate(model.attention_modules)}
+        attention = model.self_attention | model.cross_attention
+        self._layer_of = {id(module): layer for layer, module in attention.items()}
         self._kernel = model.text_attention
+        self._serve(method)
+
+    def _serve(self, method: Method) -> None:
+        """Take up a method's seams, in the layers it names and attention can be reached in."""
+        self.method, self.seams = method, method.declared()
+        self._named = frozenset(method.layers(self.model.n_layers))
+        reached = set(self.model.self_attention)
+        if method.cross_attention:
+            reached |= set(self.model.cross_attention)
+        self._edited_layers = self._named & reached
 
     def attend(
         self,
@@ -75,9 +87,16 @@ class Engine:
         layer = self._layer_of.get(id(module))
         seams = self._live(layer)
         scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
+        kernel = partial(
+            kernel_of(self._kernel, module), module, query, key, value, scaling=scaling, **kwargs
+        )
         prefix = self._prefix(query.shape[0])
+        if layer is None or not (seams or prefix):
+            return self._without_image(layer, kernel(attention_mask)[0]), None
+
         n_rows, n_keys = query.shape[2], key.shape[2] + (prefix.length if prefix else 0)
-        site, start = self._site(layer or 0, n_rows, n_keys, query.shape[0])
+        crosses = layer in self.model.cross_attention
+        site, start = self._site(layer, n_rows, n_keys, query.shape[0], crosses)
         bias = self._call("bias", site) if "bias" in seams else None
 
         output = edited = None
@@ -86,29 +105,45 @@ class Engine:
             mask = visible(attention_mask, n_rows, n_keys, query.device)[:, :, start:]
             scores = products(query[:, :, start:], key)
             if prefix:
-                scores = torch.cat([prefix.scores(site.layer, query), scores], dim=-1)
-            weights = self._weights(seams, site, masked(scores, mask, scaling), mask, bias)
-            edited = self._outputs(site.layer, prefix, weights.to(query.dtype), value)
+                scores = torch.cat([prefix.scores(layer, query), scores], dim=-1)
+            # SDPA has none; transformers before 5.18 leaves it out there, later ones refuse.
+            softcap = None if self._kernel == "sdpa" else kwargs.get("softcap")
+            scores = masked(scores, mask, scaling, softcap)
+            weights = self._weights(seams, site, scores, mask, bias)
+            edited = self._outputs(layer, prefix, weights.to(query.dtype), value)
             if start == 0 and (prefix or not site.prefill or bool(site.rows.all())):
                 output = edited
         if output is None:
             if bias is not None:
                 attention_mask = with_bias(attention_mask, bias, n_rows, key)
-            output, _ = kernel_of(self._kernel, module)(
-                module, query, key, value, attention_mask, scaling=scaling, **kwargs
-            )
+            output = kernel(attention_mask)[0]
             if edited is not None:
                 rows = torch.where(site.rows[:, :, None, None], edited, output[:, start:])
                 output = torch.cat([output[:, :start], rows], dim=1)
+        output = self._without_image(layer, output)
         if "heads" in seams:
             gain = self._call("heads", site, output)
             output = output * gain[:, None, :, None].to(output.dtype)
         return output, None
 
+    def _without_image(self, layer: int | None, output: Tensor) -> Tensor:
+        """Silence layers that hold the image for prompts that have none.
+
+        transformers skips such layers in a batch without images, but in a mixed batch lets rows
+        that may attend to nothing attend to everything.
+        """
+        if layer not in self.model.cross_attention:
+            return output
+        seen = self.prompted.image_mask.any(1)
+        if bool(seen.all()):
+            return output
+        return output * seen.repeat_interleave(len(output) // len(seen))[:, None, None, None]
+
     def _weights(
         self, seams: tuple[str, ...], site: Site, scores: Tensor, mask: Tensor, bias: Tensor | None
     ) -> Tensor:
         """Attention weights [B, H, R, K] of logits, as the method wants them."""
+        site = replace(site, visible=may_attend(mask)[:, 0, -site.rows.shape[1] :])
         if bias is not None:
             scores = scores + (bias if bias.shape[2] == 1 else bias[:, :, -scores.shape[2] :])
         if "scores" in seams:
@@ -138,11 +173,11 @@ class Engine:
     def observe(self, layer: int, hidden: Tensor) -> None:
         """Show the method the residual stream entering `layer`, [B, Q, D], and keep its facts."""
         length = hidden.shape[1]
-        if "observe" not in self.seams or layer not in self._edited_layers or length == 1:
+        if "observe" not in self.seams or layer not in self._named or length == 1:
             return
         prefix = self._prefix(hidden.shape[0])
         n_keys = length + (prefix.length if prefix else 0)
-        site, start = self._site(layer, length, n_keys, hidden.shape[0])
+        site, start = self._site(layer, length, n_keys, hidden.shape[0], crosses=False)
         if start:
             site = replace(site, rows=torch.nn.functional.pad(site.rows, (start, 0)))
         facts = self._call("observe", site, hidden)
@@ -179,9 +214,9 @@ class Engine:
         else:
             prefix, seen = found
             prefix = replace(prefix, owner=owner)
-        image = (inputs["input_ids"] == self.model.model.config.image_token_id).any(1)
-        rows = (image.cumsum(0) - 1)[owner][image[owner]]
-        batch.vision_attention.update({layer: one[rows] for layer, one in seen.items()})
+        image = (inputs["input_ids"] == self.model.image_token).any(1)
+        rows = (image.cumsum(0) - 1)[owner][image[owner]].tolist()
+        batch.vision_attention.update({layer: [of[i] for i in rows] for layer, of in seen.items()})
         batch.prefix = prefix
 
     def _read(self, inputs: dict[str, Any], owner: Tensor) -> Prefix:
@@ -206,13 +241,14 @@ class Engine:
     @contextmanager
     def serving(self, method: Method, prompted: Prompted) -> Iterator[None]:
         """Serve one part of a composite alone, for passes of its own."""
-        whole = self.method, self.prompted, self.seams, self._edited_layers
-        self.method, self.prompted, self.seams = method, prompted, method.declared()
-        self._edited_layers = frozenset(method.layers(self.model.n_layers))
+        whole = self.method, self.prompted
+        self.prompted = prompted
+        self._serve(method)
         try:
             yield
         finally:
-            self.method, self.prompted, self.seams, self._edited_layers = whole
+            self.prompted = whole[1]
+            self._serve(whole[0])
 
     def check_bound(self) -> None:
         """Raise SeamError if a declared seam was never called although the model ran."""
@@ -245,7 +281,9 @@ class Engine:
         self.called.add(seam)
         return getattr(self.method, seam)(*args)
 
-    def _site(self, layer: int, n_rows: int, n_keys: int, batch: int) -> tuple[Site, int]:
+    def _site(
+        self, layer: int, n_rows: int, n_keys: int, batch: int, crosses: bool
+    ) -> tuple[Site, int]:
         """The site of this call, and the index of the first query row it hands to the method."""
         prompted, model = self.prompted, self.model
         repeats = batch // prompted.size  # beams stand next to each other
@@ -259,8 +297,9 @@ class Engine:
             rows = edited[:, hidden + start :]
             rows = rows if repeats == 1 else rows.repeat_interleave(repeats, 0)
         site = Site(
-            layer, model.n_layers, model.n_heads, n_rows > 1, rows, n_keys, repeats, prompted, model
-        )
+            layer, model.n_layers, model.n_heads, n_rows > 1, rows, n_keys, self.n_tokens, crosses,
+            repeats, prompted, model,
+        )  # fmt: skip
         return site, start
 
 
@@ -279,26 +318,35 @@ def intervene(
     prompted.state = method.begin(prompted)
     engine = Engine(model, method, prompted)
     with ExitStack() as stack:
-        _count_passes(stack, model, engine)
-        if shared or set(engine.seams) & {"bias", "scores", "weights", "heads"}:
+        _count(stack, model, engine)
+        blind = bool(model.cross_attention) and not bool(prompted.image_mask.any(1).all())
+        if shared or blind or set(engine.seams) & {"bias", "scores", "weights", "heads"}:
             stack.enter_context(switched(model, "text", engine.attend))
         if "observe" in engine.seams:
             _observe_layers(stack, model, engine)
         if method.vision_layers:
-            stack.enter_context(reading_cls(model, method.vision_layers, prompted.vision_attention))
+            found = prompted.vision_attention
+            stack.enter_context(
+                reading_cls(model, method.vision_layers, found, lambda: engine.prompted.images)
+            )
         yield engine
     engine.check_bound()
 
 
-def _count_passes(stack: ExitStack, model: VisionLanguageModel, engine: Engine) -> None:
-    def count(*_: Any) -> None:
+def _count(stack: ExitStack, model: VisionLanguageModel, engine: Engine) -> None:
+    def count(_: Any, args: Any, kwargs: Any) -> None:
         engine.passes += 1
+        given = (kwargs.get("inputs_embeds"), kwargs.get("input_ids"), *args)
+        new = next(value for value in given if value is not None)
+        cache = kwargs.get("past_key_values")
+        engine.n_tokens = new.shape[1] + (0 if cache is None else int(cache.get_seq_length()))
 
-    stack.callback(model.decoder.register_forward_pre_hook(count).remove)
+    handle = model.decoder.register_forward_pre_hook(count, with_kwargs=True)
+    stack.callback(handle.remove)
 
 
 def _observe_layers(stack: ExitStack, model: VisionLanguageModel, engine: Engine) -> None:
-    for index in sorted(engine._edited_layers):
+    for index in sorted(engine._named):
 
         def look(_: Any, args: Any, kwargs: Any, index: int = index) -> None:
             engine.observe(index, args[0] if args else kwargs["hidden_states"])

@@ -60,6 +60,8 @@ class Method:
     Attributes:
         rows: Which query rows `scores` and `weights` receive: those after the image, only the last
             row of each forward pass, or all that are not padding.
+        cross_attention: Whether attention seams are called, too, in layers whose keys are the image
+            alone (Mllama).
         vision_layers: Layers of the vision tower whose CLS attention the method reads.
         beginning: What the rows up to the end of the image depend on, beside the model: on
             "nothing", on the "method" and its parameters, or on the "question" behind them.
@@ -70,6 +72,7 @@ class Method:
     name: ClassVar[str]
     card: ClassVar[MethodCard]
     rows: Literal["after_image", "last", "all"] = "after_image"
+    cross_attention: ClassVar[bool] = False
     vision_layers: ClassVar[tuple[int, ...]] = ()
     beginning: Beginning = "question"
     noop: ClassVar[dict[str, Any]] = {}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from halluc.errors import UserError
+from halluc.models.families import family_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -15,8 +17,11 @@ if TYPE_CHECKING:
 Heads = dict[int, tuple[int, ...]]
 """Heads of some layers, 0-based."""
 
+_IN_ATTENTION = {"bias", "scores", "weights", "heads"}
+
 _CLS_TOWERS = (
-    "clip_vision_model", "dinov2", "blip_2_vision_model", "instructblip_vision_model",
+    "clip_vision_model", "dinov2", "internvl_vision", "blip_2_vision_model",
+    "instructblip_vision_model",
 )  # fmt: skip
 
 
@@ -53,21 +58,44 @@ def needs_cls(name: str, config: Any, model: str) -> None:
         )
 
 
-def needs_loose_patches(name: str, config: Any, model: str) -> None:
-    """Refuse a model that lays patches out on a grid again, or reads several vision layers.
+def needs_patch_tokens(name: str, config: Any, model: str) -> None:
+    """Refuse a model whose image tokens are not the vision tower's patches, one for one.
 
     Raises:
-        UserError: Saying which of the two.
+        UserError: Saying what they are.
     """
-    if getattr(config, "image_grid_pinpoints", None):
+    made_of = {"merged": "several patches each", "query": "learned queries", "keys": "no tokens"}
+    if (token := family_of(config).token) in made_of:
         raise UserError(
-            f"method {name!r} drops patches, and {model!r} lays the patches of an image's "
-            "tiles out on one grid; a model with one tile an image would do"
+            f"method {name!r} chooses among patches of the vision tower, and the image tokens of "
+            f"{model!r} are {made_of[token]}; models with a token a patch: LLaVA's families"
         )
+
+
+def needs_one_feature_layer(name: str, config: Any, model: str) -> None:
+    """Refuse a model whose language model reads several layers of the vision tower.
+
+    Raises:
+        UserError: If it does.
+    """
     if not isinstance(getattr(config, "vision_feature_layer", None), int):
         raise UserError(
             f"method {name!r} drops patches before the vision layer the language model reads, and "
             f"{model!r} does not read exactly one"
+        )
+
+
+def needs_shared_rows(name: str, config: Any, model: str) -> None:
+    """Refuse a model whose layers attend to the image or to text, but not to both.
+
+    Raises:
+        UserError: If it has layers of its own for the image.
+    """
+    if family_of(config).token == "keys":
+        raise UserError(
+            f"method {name!r} weighs image tokens against text tokens in one row of attention, and "
+            f"{model!r} has layers for the image alone; a model with image tokens in its prompt "
+            "would do"
         )
 
 
@@ -77,13 +105,34 @@ def needs_text_first(name: str, model: VisionLanguageModel) -> None:
     Raises:
         UserError: If it does.
     """
-    text = model.render("?")
-    first = model.processor.tokenizer(text)["input_ids"][0]
-    if first == model.model.config.image_token_id:
+    from PIL import Image
+
+    inputs = model.encode([model.render("?")], [Image.new("RGB", (64, 64))])
+    if int(inputs["input_ids"][0, 0]) == model.image_token:
         raise UserError(
             f"method {name!r} scales attention to the prompt's first token, and a prompt of "
             f"{model.name!r} starts with the image; it needs a text token there"
         )
+
+
+def needs_reached_layers(method: Method, model: VisionLanguageModel) -> None:
+    """Refuse a method, or a part of one, none of whose layers has an attention in reach.
+
+    Raises:
+        UserError: Naming its layers and the model's.
+    """
+    for part in getattr(method, "methods", [method]):
+        reached = {*model.self_attention, *(model.cross_attention if part.cross_attention else ())}
+        named = part.layers(model.n_layers)
+        if _IN_ATTENTION & set(part.declared()) and not reached & set(named):
+            raise UserError(
+                f"method {part.name!r} acts in layers {_listed(named)}; the attention of "
+                f"{model.name!r} can be reached in {_listed(reached)}"
+            )
+
+
+def _listed(layers: Collection[int]) -> str:
+    return ", ".join(map(str, sorted(layers))) or "none"
 
 
 def needs_heads(name: str, heads: Heads, model: VisionLanguageModel) -> None:

@@ -10,6 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+Attention = dict[int, list[Tensor]]
+"""The CLS token's attention by layer: for each image [n, H], n its image tokens."""
+
 
 @dataclass
 class Memo:
@@ -19,9 +22,9 @@ class Memo:
     beginnings here, unless their parameters change how these are read (`Method.reading`).
     """
 
-    _kept: tuple[Any, dict[str, Any], Prefix, dict[int, Tensor]] | None = None
+    _kept: tuple[Any, dict[str, Any], Prefix, Attention] | None = None
 
-    def find(self, reading: Any, inputs: dict[str, Any]) -> tuple[Prefix, dict[int, Tensor]] | None:
+    def find(self, reading: Any, inputs: dict[str, Any]) -> tuple[Prefix, Attention] | None:
         """What was read if it was read alike: the beginnings and the vision tower's attention."""
         if self._kept is None:
             return None
@@ -31,9 +34,7 @@ class Memo:
             return prefix, dict(seen)
         return None
 
-    def keep(
-        self, reading: Any, inputs: dict[str, Any], prefix: Prefix, seen: dict[int, Tensor]
-    ) -> None:
+    def keep(self, reading: Any, inputs: dict[str, Any], prefix: Prefix, seen: Attention) -> None:
         """Keep what was read, in place of what was kept before."""
         self._kept = reading, inputs, prefix, dict(seen)
 

@@ -39,20 +39,28 @@ def times_values(weights: Tensor, value: Tensor) -> Tensor:
     return (grouped @ value).reshape(batch, heads, rows, -1)
 
 
-def masked(products: Tensor, mask: Tensor, scaling: float) -> Tensor:
+def masked(products: Tensor, mask: Tensor, scaling: float, softcap: float | None = None) -> Tensor:
     """Attention logits q.k * scaling in fp32, with the mask applied.
 
     Args:
         products: q.k [B, H, R, K].
         mask: From `visible`, cut to the same R rows.
+        softcap: Bound on a logit's size that some models put there smoothly.
 
     Returns:
         [B, H, R, K]; masked entries hold fp32's minimum, so a fully masked row stays finite.
     """
     scores = products.float() * scaling
+    if softcap is not None:
+        scores = (scores / softcap).tanh() * softcap
     if mask.dtype == torch.bool:
         return scores.masked_fill(~mask, torch.finfo(torch.float32).min)
     return (scores + mask.float()).clamp(min=torch.finfo(torch.float32).min)
+
+
+def may_attend(mask: Tensor) -> Tensor:
+    """The mask from `visible` as bool: True where a row may attend to a key."""
+    return mask if mask.dtype == torch.bool else mask > torch.finfo(mask.dtype).min / 2
 
 
 def attention_weights(scores: Tensor, mask: Tensor) -> Tensor:

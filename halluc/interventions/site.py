@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,28 @@ if TYPE_CHECKING:
 
     from halluc.interventions.prefix import Prefix
     from halluc.models import VisionLanguageModel
+
+
+def on_keys(values: Tensor, n_keys: int, n_tokens: int) -> Tensor:
+    """Values of a prompt's tokens, for the keys of a layer.
+
+    Args:
+        values: [..., L]; tokens behind the prompt get 0 or False.
+        n_keys: K, keys the layer sees; the last ones, if fewer than tokens (a sliding window).
+        n_tokens: Tokens read so far, at least L and K.
+
+    Returns:
+        [..., K].
+    """
+    grown = values.new_zeros(*values.shape[:-1], n_tokens)
+    grown[..., : values.shape[-1]] = values
+    return grown[..., n_tokens - n_keys :]
+
+
+def first_token(real: Tensor) -> Tensor:
+    """The first token of each row that is not padding, bool [B, L], of those that are not."""
+    found: Tensor = real & (real.cumsum(1) == 1)
+    return found
 
 
 @dataclass(frozen=True)
@@ -79,8 +101,10 @@ class Prompted:
         input_ids: Token ids, left-padded [B, L].
         attention_mask: True at real tokens [B, L].
         image_mask: True at image tokens [B, L].
+        images: The inputs that belong to images, in the order of their rows.
         vision_attention: The vision tower's attention from its CLS token, filled in while images
-            are encoded: layer index (negative from the end) to [images, H, patches].
+            are encoded: layer index (negative from the end) to [n, H] for each image, n its
+            image tokens.
         n_streams: Copies of the batch below each other, the main one first: S of B rows each.
         prefix: What the prompts begin with, if it was read beforehand for several at once.
         observed: By layer, what `observe` remembers of each token, [B, L, ...].
@@ -90,7 +114,8 @@ class Prompted:
     input_ids: Tensor
     attention_mask: Tensor
     image_mask: Tensor
-    vision_attention: dict[int, Tensor] = field(default_factory=dict)
+    images: Mapping[str, Tensor] = field(default_factory=dict)
+    vision_attention: dict[int, list[Tensor]] = field(default_factory=dict)
     n_streams: int = 1
     prefix: Prefix | None = None
     observed: dict[int, Any] = field(default_factory=dict)
@@ -127,9 +152,13 @@ class Site:
         prefill: True while the prompt is read, False for every generated token.
         rows: Query rows the method edits, bool [B, R]; rows that are False come back unchanged.
         n_keys: K, keys of this layer in this pass.
+        n_tokens: Tokens read so far; a layer with a sliding window sees only the last K of them.
+        crosses: True where the keys are the image alone and no tokens of the prompt.
         repeats: How often each prompt stands in the batch, as many times as there are beams.
         prompted: The batch, with the method's state.
         model: The model.
+        visible: Keys each row may attend to, bool [B or 1, R, K]; only `scores` and `weights`
+            have it.
     """
 
     layer: int
@@ -138,23 +167,37 @@ class Site:
     prefill: bool
     rows: Tensor
     n_keys: int
+    n_tokens: int
+    crosses: bool
     repeats: int
     prompted: Prompted
     model: VisionLanguageModel = field(repr=False)
+    visible: Tensor | None = None
 
     @cached_property
     def image_columns(self) -> Tensor:
         """Keys of THIS layer that are image tokens, bool [B, K]."""
-        image = self.model.image_columns(self.layer, self.n_keys, self.prompted.image_mask)
-        return self._for_beams(image)
+        image = self.prompted.image_mask
+        own = self.model.image_columns(self.layer, self.n_keys, image, self.n_tokens)
+        return self._for_beams(own)
 
     @cached_property
     def real(self) -> Tensor:
         """Keys of this layer that are not padding, bool [B, K]."""
-        mask = self.prompted.attention_mask.bool()
-        real = mask.new_ones(mask.shape[0], self.n_keys)
-        real[:, : mask.shape[1]] = mask[:, : self.n_keys]
-        return self._for_beams(real)
+        return ~self.on_keys(~self.prompted.attention_mask.bool())
+
+    @cached_property
+    def first_token(self) -> Tensor:
+        """The prompt's first token among the keys of this layer, bool [B, K].
+
+        All False where it left the window.
+        """
+        return self.on_keys(first_token(self.prompted.attention_mask.bool()))
+
+    @property
+    def image_mask(self) -> Tensor:
+        """The prompt's image tokens, bool [B, L]."""
+        return self._for_beams(self.prompted.image_mask)
 
     @property
     def state(self) -> Any:
@@ -166,5 +209,26 @@ class Site:
         """What `observe` remembers of the prompt's tokens in this layer, [B, L, ...]."""
         return self.prompted.observed[self.layer]
 
-    def _for_beams(self, columns: Tensor) -> Tensor:
-        return columns if self.repeats == 1 else columns.repeat_interleave(self.repeats, 0)
+    def on_keys(self, values: Tensor) -> Tensor:
+        """Values of the prompt's tokens [B or prompts, ..., L] for this layer's keys [B, ..., K].
+
+        Keys that are no tokens of the prompt get 0 or False.
+        """
+        values = self._for_beams(values)
+        if self.crosses:
+            return values.new_zeros(*values.shape[:-1], self.n_keys)
+        return on_keys(values, self.n_keys, self.n_tokens)
+
+    def of_prompt(self, values: Tensor) -> Tensor:
+        """Values of this layer's keys [..., K] for the prompt's tokens [..., L].
+
+        Tokens that left the window get 0 or False.
+        """
+        whole = values.new_zeros(*values.shape[:-1], self.n_tokens)
+        whole[..., self.n_tokens - self.n_keys :] = values
+        return whole[..., : self.prompted.input_ids.shape[1]]
+
+    def _for_beams(self, values: Tensor) -> Tensor:
+        """Rows of prompts repeated for beams, which stand next to each other."""
+        repeats = self.prompted.size * self.repeats // values.shape[0]
+        return values if repeats == 1 else values.repeat_interleave(repeats, 0)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
+from halluc.interventions.prefix import Attention
 from halluc.interventions.site import VisionSite
 from halluc.interventions.switch import kernel_of, switched
 
@@ -19,15 +20,19 @@ if TYPE_CHECKING:
 
 @contextmanager
 def reading_cls(
-    model: VisionLanguageModel, layers: tuple[int, ...], found: dict[int, Tensor]
+    model: VisionLanguageModel,
+    layers: tuple[int, ...],
+    found: Attention,
+    images: Callable[[], Mapping[str, Tensor]],
 ) -> Iterator[None]:
     """Record the CLS token's attention to the patches in some layers of the vision tower.
 
     Args:
         layers: Indices, negative ones from the end.
-        found: Filled with a layer's index to [images, H, patches].
+        found: Filled with a layer's index to the attention each image's tokens get.
+        images: Gives the inputs that belong to the images now being encoded.
     """
-    modules = model.vision_attention_modules
+    modules = model.tower.attention_modules
     wanted = {id(modules[layer]): layer for layer in layers}
     kernel = model.attention_of("vision")
 
@@ -35,7 +40,8 @@ def reading_cls(
         module: torch.nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Any, **kwargs: Any
     ) -> Any:
         if (layer := wanted.get(id(module))) is not None:
-            found[layer] = _cls_attention(query, key, kwargs)[:, :, 1:]
+            seen = _cls_attention(query, key, kwargs)[:, :, 1:].transpose(1, 2)
+            found[layer] = model.tower.lay_out(seen, None, images())
         return kernel_of(kernel, module)(module, query, key, value, mask, **kwargs)
 
     with switched(model, "vision", attend):
@@ -44,20 +50,22 @@ def reading_cls(
 
 @contextmanager
 def thinning(
-    model: VisionLanguageModel, method: Method, found: dict[int, Tensor]
+    model: VisionLanguageModel, method: Method, found: Attention, images: Mapping[str, Tensor]
 ) -> Iterator[None]:
     """Let the method's `tokens` drop or merge patches behind each layer of the vision tower.
 
     Args:
-        found: What `reading_cls` records meanwhile; on leaving, cut to the tokens that are left.
+        found: Filled, for the layers whose attention the method reads, as by `reading_cls`; of
+            the tokens that are left.
+        images: The inputs that belong to the images.
     """
-    modules = model.vision_attention_modules
+    modules = model.tower.attention_modules
     layer_of = {id(module): i for i, module in enumerate(modules)}
+    wanted = {layer % len(modules): layer for layer in method.vision_layers}
     kernel = model.attention_of("vision")
     state: dict[str, Any] = {}
     seen: dict[int, tuple[Tensor, Tensor]] = {}
-    features = model.vision_feature_layer
-    kept: dict[int, Tensor] = {}  # patches that entered each layer, where some were gone
+    read: dict[int, tuple[Tensor, Tensor | None]] = {}  # attention, and the patches it is about
 
     def attend(
         module: torch.nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Any, **kwargs: Any
@@ -65,34 +73,42 @@ def thinning(
         layer = layer_of[id(module)]
         if layer == 0:
             state.clear()
-        elif "kept" in state:
-            kept[layer] = state["kept"]
-        seen[layer] = _cls_attention(query, key, kwargs), value
+        attention = _cls_attention(query, key, kwargs)
+        seen[layer] = attention, value
+        if layer in wanted:
+            read[wanted[layer]] = attention[:, :, 1:], state.get("kept")
         return kernel_of(kernel, module)(module, query, key, value, mask, **kwargs)
 
     def thin(layer: int, output: Any) -> Any:
         attention, values = seen.pop(layer)
-        site = VisionSite(layer, len(modules), features, attention, values, state)
+        site = VisionSite(layer, len(modules), model.tower.features, attention, values, state)
         if isinstance(output, tuple):
             return (method.tokens(site, output[0]), *output[1:])
         return method.tokens(site, output)
 
     with switched(model, "vision", attend), ExitStack() as stack:
-        for layer, module in enumerate(model.vision_layers):
+        for layer, module in enumerate(model.tower.layers):
             # In front: transformers' own hooks, which stay once set, record the hidden states.
             handle = module.register_forward_hook(
                 lambda _m, _i, output, layer=layer: thin(layer, output), prepend=True
             )
             stack.callback(handle.remove)
+        if model.tower.packs:  # the model lays out whole tiles; gaps are taken out again later
+            handle = model.tower.projector.register_forward_hook(
+                lambda _m, _i, output: model.tower.spread(output, state.get("kept"))
+            )
+            stack.callback(handle.remove)
         yield
-    if "kept" in state:
-        for layer, attention in found.items():
-            before = kept.get(layer % len(modules))
-            found[layer] = _among(attention, before, state["kept"])
+    kept = state.get("kept")
+    for name, (attention, before) in read.items():
+        left = _among(attention, before, kept).transpose(1, 2)
+        found[name] = model.tower.lay_out(left, kept, images)
 
 
-def _among(attention: Tensor, before: Tensor | None, kept: Tensor) -> Tensor:
+def _among(attention: Tensor, before: Tensor | None, kept: Tensor | None) -> Tensor:
     """CLS attention [N, H, P] over the patches numbered `before`, for those in `kept` [N, P']."""
+    if kept is None:
+        return attention
     heads = attention.shape[1]
     if before is not None:
         whole = attention.new_zeros(*attention.shape[:2], int(before.max()) + 1)

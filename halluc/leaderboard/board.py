@@ -1,175 +1,160 @@
-"""A board: every finished run under some folders, each beside its greedy baseline."""
+"""What a board is: rows that can stand alone, merged from any number of machines."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from halluc.config import MethodConfig, RunConfig
-from halluc.errors import UserError
-from halluc.scoring.options import build
-from halluc.scoring.score import difference
-from halluc.store import RunFolder
-from halluc.store.folder import finite
-
-SCHEMA_VERSION = 1
-BASELINE = "greedy"
+SCHEMA_VERSION = 2
 
 
-class Value(BaseModel):
-    """A number with its 95% interval, resampled by image; None where it is undefined."""
-
+class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid")
+
+
+class Value(_Part):
+    """A metric of one run, with its 95% interval and standard error; None where undefined.
+
+    Attributes:
+        higher_is_better: None where neither direction is better.
+        headline: Whether tables show it.
+        scale: What it is multiplied with to be shown as its authors show it.
+        tie_group: 1 for the best of the setting and what cannot be told from it, 2 for the best of
+            the rest; None off the headline, and where there is no baseline.
+    """
 
     value: float | None
     low: float | None
     high: float | None
-    stderr: float | None = None
+    stderr: float | None
+    higher_is_better: bool | None
+    headline: bool
+    scale: float
+    tie_group: int | None = None
 
 
-class Row(BaseModel):
-    """One run on one benchmark.
+class Gap(_Part):
+    """A run minus its baseline, on the samples both answered.
 
     Attributes:
-        hash: The run's configuration, method and versions included.
-        baseline: Hash of the run without a method that `differences` compare with; None if there
-            is none beside it, or it is the baseline itself.
+        p: Of the swap test; `holm` and `bh` are the same corrected over the board, by Holm and by
+            Benjamini and Hochberg, and None for metrics that are not in the family.
+        effect: Cohen's d of paired values, by image.
+    """
+
+    value: float
+    low: float | None
+    high: float | None
+    stderr: float | None
+    p: float
+    effect: float | None
+    holm: float | None = None
+    bh: float | None = None
+
+
+class RightWrong(_Part):
+    """McNemar's test of a run (ours) and its baseline (theirs); `holm` and `bh` correct mid_p."""
+
+    n: int
+    only_ours: int
+    only_theirs: int
+    exact: float
+    mid_p: float
+    odds_ratio: float | None
+    holm: float | None = None
+    bh: float | None = None
+
+
+class Row(_Part):
+    """One method on one benchmark.
+
+    Attributes:
+        key: Hash of what the row is about: the setting and the method with its parameters.
+        setting: The same without the method. Rows of one setting make one table.
+        baseline: Key of the row without a method that this one is compared with: its own if it is
+            that row, None if there was none of the same setting.
+        run, config_hash: The run's folder and the hash of its configuration.
+        weights: Hash of the weights, or the hub's commit.
+        image_processing: The aspect images are given, the image processor's class, and a hash of
+            its settings.
+        protocol, prompt: Who reads the answers, and whose wording asks.
+        batch_size: The most prompts answered together; None for what fits.
+        share: Whether what prompts have in common was computed once.
+        harness: Version of halluc, and a hash of its sources.
+        versions: Of the libraries beneath it.
         metrics: A metric's name to its value, in the benchmark's order.
-        differences: The run minus its baseline, on the samples both answered.
+        differences: A metric's name to the run minus its baseline.
+        same_length: The same with descriptions cut to equal length; empty without descriptions.
         cost: Sums over answers: forward passes, tokens, seconds; peak memory in bytes.
     """
 
-    model_config = ConfigDict(extra="forbid")
-
+    key: str
+    setting: str
+    baseline: str | None
+    run: str
+    config_hash: str
     model: str
     revision: str | None
+    weights: str
     dtype: str
     device: str
+    quantization: str | None
+    attn_implementation: str
+    image_processing: str
     method: str
     method_args: dict[str, Any]
     benchmark: str
     dataset: str
     dataset_revision: str
+    split: str
+    limit: int | None
+    protocol: str
+    prompt: str
     decoding: dict[str, Any]
     batch_size: int | None
-    limit: int | None
-    benchmark_args: dict[str, Any]
+    share: bool
+    harness: str
     versions: dict[str, str]
-    hash: str
-    baseline: str | None
     n: int
     n_images: int
     failed: int
     unparseable: int
     metrics: dict[str, Value]
-    differences: dict[str, Value]
-    higher_is_better: dict[str, bool | None]
+    differences: dict[str, Gap]
+    same_length: dict[str, Gap]
+    right_wrong: RightWrong | None
     cost: dict[str, float]
 
 
-class Board(BaseModel):
+class Statistics(_Part):
+    """How the numbers of a board came about; boards that differ in it cannot be merged."""
+
+    interval: Literal["95%, percentile bootstrap by image, 10000 draws, seed 0"] = (
+        "95%, percentile bootstrap by image, 10000 draws, seed 0"
+    )
+    p: Literal["two-sided swap test by image, 10000 draws, seed 0"] = (
+        "two-sided swap test by image, 10000 draws, seed 0"
+    )
+    corrected: Literal["headline metrics with a direction, over the board"] = (
+        "headline metrics with a direction, over the board"
+    )
+    tie_group: Literal["studentized range of differences to the baseline, 0.05"] = (
+        "studentized range of differences to the baseline, 0.05"
+    )
+
+
+class Board(_Part):
     """What `halluc leaderboard` writes."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    schema_version: int = SCHEMA_VERSION
+    schema_version: Literal[2] = 2
+    statistics: Statistics = Statistics()
     rows: list[Row]
 
 
 def settings(board: Board) -> list[list[Row]]:
-    """Rows that belong in one table: of one benchmark, model and baseline."""
-    groups: dict[tuple[str, str, str], list[Row]] = {}
+    """Rows that belong in one table."""
+    groups: dict[str, list[Row]] = {}
     for row in board.rows:
-        groups.setdefault((row.benchmark, row.model, row.baseline or row.hash), []).append(row)
+        groups.setdefault(row.setting, []).append(row)
     return list(groups.values())
-
-
-def collect(folders: Iterable[str | Path]) -> Board:
-    """Read every finished run below some folders.
-
-    Args:
-        folders: Run folders, or folders of run folders.
-
-    Raises:
-        UserError: If a folder does not exist, or none of them holds a finished run.
-    """
-    runs = {run.path: run for folder in folders for run in _runs(Path(folder))}
-    finished = {path: found for path, run in runs.items() if (found := run.results()) is not None}
-    if not finished:
-        raise UserError(
-            f"no finished run in {', '.join(map(str, folders))}; 'halluc eval' makes one"
-        )
-    latest = {runs[path].config.hash: runs[path] for path in sorted(finished)}
-    rows = [
-        _row(run, name, finished[run.path]["halluc"], _baseline(run, latest))
-        for run in latest.values()
-        for name in run.config.benchmarks
-    ]
-    rows.sort(
-        key=lambda row: (row.benchmark, row.model, row.method != BASELINE, row.method, row.hash)
-    )
-    return Board(rows=rows)
-
-
-def _runs(folder: Path) -> Iterator[RunFolder]:
-    if not folder.is_dir():
-        raise UserError(f"no folder {str(folder)!r}; give the --output-dir of an evaluation")
-    configs = [folder / "config.json"] if (folder / "config.json").is_file() else None
-    for config in configs or sorted(folder.glob("*/config.json")):
-        yield RunFolder.read(config.parent)
-
-
-def _baseline(run: RunFolder, runs: dict[str, RunFolder]) -> RunFolder | None:
-    """The finished greedy run that differs from this one in its method alone."""
-    if run.config.method.name == BASELINE:
-        return None
-    wanted = _without_method(run.config)
-    matches = (other for other in runs.values() if other.config.method.name == BASELINE)
-    return next((other for other in matches if _without_method(other.config) == wanted), None)
-
-
-def _without_method(config: RunConfig) -> RunConfig:
-    return config.model_copy(update={"method": MethodConfig()})
-
-
-def _row(run: RunFolder, name: str, found: dict[str, Any], baseline: RunFolder | None) -> Row:
-    config = run.config
-    benchmark = build(name, config.benchmark_args.get(name))
-    scores = found["scores"][name]
-    differences = {}
-    if baseline is not None:
-        pairs = difference(benchmark, run.answers(name), baseline.answers(name))
-        differences = {metric: _value(vars(interval)) for metric, interval in pairs.items()}
-    return Row(
-        model=config.model.name,
-        revision=config.model.revision,
-        dtype=config.model.dtype,
-        device=config.model.device,
-        method=config.method.name,
-        method_args=config.method.resolved,
-        benchmark=name,
-        dataset=benchmark.card.dataset,
-        dataset_revision=benchmark.card.revision,
-        decoding=config.decoding.model_dump(),
-        batch_size=config.batch_size,
-        limit=config.limit,
-        benchmark_args=config.benchmark_args.get(name, {}),
-        versions=config.versions,
-        hash=config.hash,
-        baseline=baseline.config.hash if baseline else None,
-        n=scores["n"],
-        n_images=scores["n_images"],
-        failed=scores["failed"],
-        unparseable=scores["unparseable"],
-        metrics={metric: _value(value) for metric, value in scores["values"].items()},
-        differences=differences,
-        higher_is_better={m.name: m.higher_is_better for m in benchmark.card.metrics},
-        cost=found["cost"][name],
-    )
-
-
-def _value(interval: dict[str, Any]) -> Value:
-    return Value(**finite(dict(interval)))

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from halluc.errors import UserError
-from halluc.leaderboard.board import Board, Row, Value, settings
-from halluc.leaderboard.table import arrowed, digits, title
-from halluc.scoring.benchmark import REGISTRY as BENCHMARKS
-from halluc.scoring.benchmark import Metric
+from halluc.leaderboard.board import settings
+from halluc.leaderboard.cells import arrowed, better, costs, headline, interval, labels, title
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from halluc.leaderboard.board import Board, Row
 
 START, END = "<!-- leaderboard:start -->", "<!-- leaderboard:end -->"
+LEGEND = (
+    "Below each value its difference to greedy, bold where it stays significant among all tested "
+    "(Holm, .05); raised its tie group. Intervals resample images."
+)
+COSTS = ("passes a sample", "ms a sample", "failed / unparseable")
 
 
 def insert(board: Board, file: Path) -> None:
@@ -29,45 +37,33 @@ def insert(board: Board, file: Path) -> None:
 
 
 def markdown(board: Board) -> str:
-    """One table for each benchmark and setting.
+    """A legend, and one table for each benchmark and setting.
 
-    A cell holds the value with its 95% interval and, below it, the difference to greedy with its
-    own; bold where that interval leaves zero out.
+    A cell holds the value with its 95% interval and its tie group; below it the difference to
+    greedy with its own interval; below that, for descriptions, the difference at equal length.
     """
-    return "\n\n".join("\n".join(_table(rows)) for rows in settings(board))
+    return "\n\n".join([LEGEND, *("\n".join(_table(rows)) for rows in settings(board))])
 
 
-def _table(rows: list[Row]) -> Iterator[str]:
-    card = BENCHMARKS.get(rows[0].benchmark).card
-    metrics = [metric for metric in card.metrics if metric.headline]
-    names = [arrowed(metric) for metric in metrics]
+def _table(rows: Sequence[Row]) -> Iterator[str]:
+    shown = headline(rows)
+    names = [arrowed(name, value) for name, value in shown.items()]
     yield f"**{title(rows[0])}**\n"
-    yield f"| method | {' | '.join(names)} | passes | ms a sample | failed / unparseable |"
-    yield "|---" * (len(metrics) + 4) + "|"
-    for row in rows:
-        samples = row.cost["samples"]
-        cells = [_cell(row, metric) for metric in metrics]
-        cells.append(f"{row.cost['forward_passes'] / samples:.1f}")
-        cells.append(f"{1000 * row.cost['seconds'] / samples:.1f}")
-        cells.append(f"{row.failed} / {row.unparseable}")
-        yield f"| {row.method} | {' | '.join(cells)} |"
+    yield f"| method | {' | '.join([*names, *COSTS])} |"
+    yield "|---" * (1 + len(names) + len(COSTS)) + "|"
+    for row, label in zip(rows, labels(rows), strict=True):
+        spent = dict(costs(row))
+        cells = [*(_cell(row, name) for name in shown), *(spent[name] for name in COSTS)]
+        yield f"| {label} | {' | '.join(cells)} |"
 
 
-def _cell(row: Row, metric: Metric) -> str:
-    value = _interval(row.metrics[metric.name], metric, sign="")
-    if not row.differences:
-        return value
-    difference = row.differences[metric.name]
-    text = _interval(difference, metric, sign="+")
-    decided = difference.low is not None and difference.high is not None
-    if decided and not (difference.low or 0) <= 0 <= (difference.high or 0):
-        text = f"**{text}**"
-    return f"{value}<br>{text}"
-
-
-def _interval(value: Value, metric: Metric, sign: str) -> str:
-    if value.value is None or value.low is None or value.high is None:
-        return "-"
-    n, scale = digits(metric.scale, value.value), metric.scale
-    low, high = value.low * scale, value.high * scale
-    return f"{value.value * scale:{sign}.{n}f} [{low:{sign}.{n}f}, {high:{sign}.{n}f}]"
+def _cell(row: Row, name: str) -> str:
+    value = row.metrics[name]
+    raised = f" <sup>{value.tie_group}</sup>" if value.tie_group else ""
+    lines = [interval(value, value.scale) + raised]
+    if gap := row.differences.get(name):
+        text = interval(gap, value.scale, "+")
+        lines.append(text if better(gap, value) is None else f"**{text}**")
+    if (gap := row.same_length.get(name)) and value.higher_is_better is not None:
+        lines.append(f"*at equal length {interval(gap, value.scale, '+')}*")
+    return "<br>".join(lines)

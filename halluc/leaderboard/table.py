@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from rich.markup import escape
 from rich.table import Table
 
-from halluc.leaderboard.board import Board, Row, Value, settings
-from halluc.scoring.benchmark import REGISTRY as BENCHMARKS
-from halluc.scoring.benchmark import Metric
+from halluc.leaderboard.board import settings
+from halluc.leaderboard.cells import (
+    arrowed,
+    better,
+    costs,
+    headline,
+    interval,
+    labels,
+    probability,
+    title,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from halluc.leaderboard.board import Board, Gap, Row, Value
 
 
 def render(board: Board) -> Iterator[Table]:
@@ -18,88 +31,50 @@ def render(board: Board) -> Iterator[Table]:
         yield _table(rows)
 
 
-def _table(rows: list[Row]) -> Table:
-    card = BENCHMARKS.get(rows[0].benchmark).card
+def _table(rows: Sequence[Row]) -> Table:
     table = Table(title=title(rows[0]), title_justify="left")
     table.add_column("")
-    for row in rows:
-        table.add_column(row.method, justify="right")
+    for row, label in zip(rows, labels(rows), strict=True):
+        table.add_column(label, justify="right")
         if row.differences:
-            table.add_column(f"{row.method} - greedy", justify="right")
-    for metric in card.metrics:
-        if metric.headline:
-            table.add_row(arrowed(metric), *_cells(metric, rows))
+            table.add_column(f"{label} - greedy", justify="right")
+            table.add_column("p, Holm", justify="right")
+    for name, value in headline(rows).items():
+        table.add_row(arrowed(name, value), *_cells(name, rows))
+        if any(name in row.same_length for row in rows) and value.higher_is_better is not None:
+            table.add_row("  at equal length", *_equal(name, rows))
     table.add_section()
-    for label, cells in _costs(rows):
-        table.add_row(label, *cells)
+    for lines in zip(*map(costs, rows), strict=True):
+        cells = (
+            [text, "", ""] if row.differences else [text]
+            for row, (_, text) in zip(rows, lines, strict=True)
+        )
+        table.add_row(lines[0][0], *(text for cell in cells for text in cell))
     return table
 
 
-def _cells(metric: Metric, rows: list[Row]) -> Iterator[str]:
+def _cells(name: str, rows: Sequence[Row]) -> Iterator[str]:
     for row in rows:
-        yield _number(row.metrics[metric.name], metric.scale)
+        value = row.metrics[name]
+        yield interval(value, value.scale)
         if row.differences:
-            yield _difference(row.differences[metric.name], metric)
+            gap = row.differences.get(name)
+            yield _coloured(gap, value) if gap else "-"
+            yield probability(gap.holm) if gap and gap.holm is not None else ""
 
 
-def _number(value: Value, scale: float) -> str:
-    if value.value is None:
-        return "-"
-    n = digits(scale, value.value)
-    text = f"{value.value * scale:.{n}f}"
-    if value.low is None or value.high is None:
-        return text
-    return f"{text} [{value.low * scale:.{n}f}, {value.high * scale:.{n}f}]"
+def _equal(name: str, rows: Sequence[Row]) -> Iterator[str]:
+    """The difference at equal length, in the columns of differences; its p is not corrected."""
+    for row in rows:
+        yield ""
+        if row.differences:
+            gap = row.same_length.get(name)
+            yield escape(interval(gap, row.metrics[name].scale, "+")) if gap else "-"
+            yield ""
 
 
-def _difference(value: Value, metric: Metric) -> str:
-    """Signed; green or red only where the interval leaves zero out."""
-    if value.value is None or value.low is None or value.high is None:
-        return "-"
-    n = digits(metric.scale, value.value)
-    low, high = value.low * metric.scale, value.high * metric.scale
-    text = f"{value.value * metric.scale:+.{n}f} [{low:+.{n}f}, {high:+.{n}f}]"
-    if low <= 0 <= high or metric.higher_is_better is None:
-        return escape(text)
-    better = (value.value > 0) == metric.higher_is_better
-    return f"[{'green' if better else 'red'}]{escape(text)}[/]"
-
-
-def title(row: Row) -> str:
-    """What a table is about: benchmark, model, size, decoding and dtype."""
-    decoding = "sampling" if row.decoding["do_sample"] else "greedy decoding"
-    if row.decoding["num_beams"] > 1:
-        decoding = f"{row.decoding['num_beams']} beams"
-    return (
-        f"{row.benchmark} on {row.model}: {row.n} answers about {row.n_images} images, "
-        f"{decoding}, {row.dtype}; 95% intervals by image"
-    )
-
-
-def digits(scale: float, value: float) -> int:
-    """Decimals to show: rates three, scaled ones and lengths one."""
-    return 3 if scale == 1.0 and abs(value) < 10 else 1
-
-
-def _costs(rows: list[Row]) -> Iterator[tuple[str, list[str]]]:
-    """Counts and costs, a line each; a difference column stays empty but for ratios of seconds."""
-    lines: dict[str, Callable[[Row], str]] = {
-        "failed / unparseable": lambda row: f"{row.failed} / {row.unparseable}",
-        "passes a sample": lambda row: f"{row.cost['forward_passes'] / row.cost['samples']:.1f}",
-        "tokens a sample": lambda row: f"{row.cost['tokens'] / row.cost['samples']:.1f}",
-        "ms a sample": lambda row: f"{1000 * row.cost['seconds'] / row.cost['samples']:.1f}",
-        "peak memory, MB": lambda row: f"{row.cost['peak_memory_bytes'] / 1e6:.0f}",
-    }
-    for label, text in lines.items():
-        cells: list[str] = []
-        for row in rows:
-            cells.append(text(row))
-            if row.differences:
-                cells.append("")
-        yield label, cells
-
-
-def arrowed(metric: Metric) -> str:
-    """A metric's name with the direction that is better."""
-    arrow = {True: " ↑", False: " ↓", None: ""}[metric.higher_is_better]
-    return metric.name + arrow
+def _coloured(gap: Gap, value: Value) -> str:
+    """Signed; green or red only where the difference stays significant over the board."""
+    text = escape(interval(gap, value.scale, "+"))
+    colour = {True: "green", False: "red", None: None}[better(gap, value)]
+    return f"[{colour}]{text}[/]" if colour else text

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack
 from math import sqrt
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
+from halluc.interventions import Method, MethodParams, Site
+from halluc.interventions.engine import intervene
 from halluc.models.constants import PAPER_TAU, PAPER_WIDTH, Constants
 from halluc.samples import Sample
 
@@ -32,17 +33,17 @@ def measured(model: VisionLanguageModel, samples: Sequence[Sample] = ()) -> Cons
     samples = samples or _scenes()
     images = [sample.load_image() for sample in samples]
     inputs = model.encode([model.render(sample.prompt) for sample in samples], images)
+    both = model.stacked(inputs, model.without_image(inputs))  # Q-Formers' batches need images
     with torch.inference_mode():
-        hidden, seen = _run(model, inputs)
-        _, unseen = _run(model, model.without_image(inputs))
-    rows = torch.arange(len(hidden), device=hidden.device)
-    first = hidden[rows, inputs["attention_mask"].int().argmax(1)]
-    dims, peak = sink_dimensions(first)
-    moved = shifts(seen, unseen)
+        hidden, outputs = _run(model, both)
+    seen = {layer: output.chunk(2)[0] for layer, output in outputs.items()}
+    unseen = {layer: output.chunk(2)[1] for layer, output in outputs.items()}
+    dims, peak = sink_dimensions(hidden[model.first_token(both)][: len(samples)])
+    moved = shifts(seen, unseen, model.n_layers)
     return Constants(
         sink_dims=dims,
         tau=PAPER_TAU * sqrt(hidden.shape[-1] / PAPER_WIDTH),
-        vhr_layers=largest(moved, round(model.n_layers * _SHARE)),
+        vhr_layers=largest(moved, round(len(seen) * _SHARE)),
         peak=peak,
         shifts=moved,
         source=f"measured on {len(samples)} samples",
@@ -67,17 +68,22 @@ def sink_dimensions(first: Tensor, n_dims: int = 2) -> tuple[tuple[int, ...], fl
     return tuple(sorted(top.indices.tolist())), float(top.values[0])
 
 
-def shifts(seen: list[Tensor], unseen: list[Tensor]) -> tuple[float, ...]:
+def shifts(seen: dict[int, Tensor], unseen: dict[int, Tensor], n_layers: int) -> tuple[float, ...]:
     """How far each layer's head outputs move, for their size, when the image is taken away.
 
     Args:
-        seen, unseen: Each layer's head outputs before o_proj at the predicting position, with and
+        seen, unseen: By layer, the head outputs before o_proj at the predicting position, with and
             without the image [N, H * d].
+        n_layers: How many layers there are.
+
+    Returns:
+        One number a layer, 0 where heads cannot be reached.
     """
-    return tuple(
-        float(((a - b).norm(dim=-1) / (a.norm(dim=-1) + 1e-6)).mean())
-        for a, b in zip(seen, unseen, strict=True)
-    )
+
+    def moved(a: Tensor, b: Tensor) -> float:
+        return float(((a - b).norm(dim=-1) / (a.norm(dim=-1) + 1e-6)).mean())
+
+    return tuple(moved(seen[i], unseen[i]) if i in seen else 0.0 for i in range(n_layers))
 
 
 def largest(values: Sequence[float], n: int) -> tuple[int, ...]:
@@ -93,21 +99,30 @@ def _scenes() -> list[Sample]:
     return [Sample(one.file_name, one.file_name, CAPTION_PROMPTS[0], one.image) for one in scenes]
 
 
-def _run(model: VisionLanguageModel, inputs: dict[str, Any]) -> tuple[Tensor, list[Tensor]]:
-    """The residual stream entering the middle layer, and each layer's last head outputs."""
-    entering: list[Tensor] = []
-    outputs: list[Tensor] = []
-    with ExitStack() as stack:
-        for module in model.attention_modules:
-            handle = module.o_proj.register_forward_pre_hook(  # type: ignore[union-attr]
-                lambda _, args: outputs.append(args[0][:, -1].float())
-            )
-            stack.callback(handle.remove)
-        middle = model.layers[model.n_layers // 2]
-        handle = middle.register_forward_pre_hook(
-            lambda _, args, kwargs: entering.append(args[0] if args else kwargs["hidden_states"]),
-            with_kwargs=True,
-        )
-        stack.callback(handle.remove)
+class _Probe(Method):
+    """Keeps the residual stream entering the middle layer, and each layer's last head outputs."""
+
+    name = "probe"
+    cross_attention = True
+
+    def __init__(self, middle: int) -> None:
+        super().__init__(MethodParams())
+        self.middle = middle
+        self.entering: list[Tensor] = []
+        self.outputs: dict[int, Tensor] = {}
+
+    def observe(self, site: Site, hidden: Tensor) -> None:
+        if site.layer == self.middle:
+            self.entering.append(hidden)
+
+    def heads(self, site: Site, outputs: Tensor) -> Tensor:
+        self.outputs[site.layer] = outputs[:, -1].flatten(1).float()
+        return outputs.new_ones(1, 1)
+
+
+def _run(model: VisionLanguageModel, inputs: dict[str, Any]) -> tuple[Tensor, dict[int, Tensor]]:
+    """The residual stream entering the middle layer, and the layers' last head outputs."""
+    probe = _Probe(model.n_layers // 2)
+    with intervene(model, probe, model.prompted(inputs)):
         model.model(**inputs, use_cache=False, logits_to_keep=1)
-    return entering[0], outputs
+    return probe.entering[0], probe.outputs

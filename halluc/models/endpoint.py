@@ -44,6 +44,11 @@ class EndpointModel:
         return f"endpoint-{content_hash(self.endpoint.base_url)}"
 
     @property
+    def image_processing(self) -> str:
+        """Nobody here sees it either."""
+        return "endpoint"
+
+    @property
     def loaded_as(self) -> dict[str, str]:
         """Nothing is known of how it runs."""
         return {}

@@ -22,6 +22,7 @@ from halluc.config import ModelConfig
 from halluc.errors import UserError
 from halluc.extras import needs_packages
 from halluc.models.adapter import VisionLanguageModel
+from halluc.models.families import refuse_unserved
 from halluc.models.names import locate
 
 EXAMPLE = "'llava-hf/llava-1.5-7b-hf'"
@@ -35,13 +36,15 @@ def load_config(name: str, revision: str | None = None, trust_remote_code: bool 
     """Load a model's configuration alone.
 
     Raises:
-        UserError: If it cannot be found, or is none of a model that reads images.
+        UserError: If it cannot be found, is none of a model that reads images, or of one that no
+            method could act on.
     """
     source = _source(ModelConfig(name=name, revision=revision, trust_remote_code=trust_remote_code))
     with _one_line(f"model {name!r}"):
         config = AutoConfig.from_pretrained(locate(name), **source)
     own_code = getattr(config, "auto_map", None) or {}
     if type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING or own_code:
+        refuse_unserved(config, name)
         return config
     kind = config.model_type or "nameless"
     raise UserError(
@@ -156,7 +159,7 @@ def _refuse_unless_whole(name: str, report: Mapping[str, Any]) -> None:
 
 def _refuse_unless_reachable(model: VisionLanguageModel) -> None:
     try:
-        found = len(model.attention_modules)
+        found = len(model.self_attention | model.cross_attention)
     except (AttributeError, TypeError):
         found = 0
     if not found:

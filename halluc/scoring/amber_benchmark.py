@@ -135,6 +135,15 @@ class AmberBenchmark(Benchmark):
         """The right answer of a discriminative question."""
         return None if answer.group == "generative" else str(answer.target["truth"])
 
+    def right(self, answer: Answer) -> bool:
+        """Whether the answer is right, or the description names nothing that is not there."""
+        counts = self.tally([answer])
+        return any(counts[name] for name in counts if name.endswith(("clean", "/correct")))
+
+    def caption(self, answer: Answer) -> str | None:
+        """A description."""
+        return answer.text if answer.group == "generative" else None
+
     def tally(self, answers: Sequence[Answer]) -> dict[str, float]:
         """Count nouns and objects of descriptions, and right answers per dimension."""
         counts: Counter[str] = Counter()

@@ -51,6 +51,8 @@ class BenchmarkCard:
 
     Attributes:
         dataset, revision: Hub id and pinned commit; "halluc.world" for the drawn ones.
+        split: Which part of it.
+        size: How many images and questions there are, where that is known before they are read.
         task: What is asked for; the decoding of yes/no questions records their logits.
         metrics: What is reported, in the order of the table.
     """
@@ -63,6 +65,8 @@ class BenchmarkCard:
     citation: str = ""
     dataset: str = "halluc.world"
     revision: str = ""
+    split: str = "test"
+    size: tuple[int, int] | None = None
 
 
 class Benchmark(ABC):
@@ -104,6 +108,18 @@ class Benchmark(ABC):
         self.folder = folder
         self.notes: list[str] = []
 
+    @property
+    def revision(self) -> str:
+        """What pins the data: a commit, checksums of the files given, halluc's version; or ""."""
+        from halluc import __version__
+        from halluc.config import content_hash
+        from halluc.scoring.sources import recorded
+
+        if self.card.dataset == "halluc.world":
+            return __version__
+        seen = recorded(self.card.dataset if self.folder is None else self.name)
+        return self.card.revision or seen.get("revision") or (content_hash(seen) if seen else "")
+
     @abstractmethod
     def samples(self, limit: int | None = None) -> Iterator[Sample]:
         """Yield the samples of the first `limit` images, all questions of an image together."""
@@ -111,6 +127,20 @@ class Benchmark(ABC):
     @abstractmethod
     def predict(self, answer: Answer) -> Any:
         """Parse an answer's text; None where it cannot be parsed."""
+
+    def right(self, answer: Answer) -> bool | None:
+        """Whether an answer is right; None where that cannot be said of a single one.
+
+        Args:
+            answer: With `prediction` filled in.
+        """
+        label = self.label(answer)
+        truth = answer.target if label is None else label
+        return bool(answer.prediction == truth) if self.card.task == "yes_no" else None
+
+    def caption(self, answer: Answer) -> str | None:
+        """The description that is scored; None if the answer is none."""
+        return answer.text if self.card.task == "caption" else None
 
     def cluster(self, answer: Answer) -> str:
         """What is tallied and resampled as one: the image, unless items span several images."""

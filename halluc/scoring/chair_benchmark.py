@@ -64,6 +64,10 @@ class ChairBenchmark(Benchmark):
             counts.update(chair.tally(reading, self.truth(answer.target)))
         return {name: float(count) for name, count in counts.items()}
 
+    def right(self, answer: Answer) -> bool:
+        """Whether the caption names nothing that is not there."""
+        return set(answer.prediction) <= self.truth(answer.target)
+
     def truth(self, target: Mapping[str, list[str]]) -> set[str]:
         """The objects of an image."""
         if "objects" in target:

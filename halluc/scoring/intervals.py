@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
     Metrics = Callable[[Mapping[str, Array]], Mapping[str, Array]]
 
+DRAWS = 10_000
+LEVEL = 0.95
 CELLS = 2_000_000  # weights held at a time: 16 MB
 
 
@@ -33,6 +35,13 @@ class Interval:
     stderr: float = float("nan")
 
 
+def chunks(draws: int, columns: int) -> Iterator[int]:
+    """Yield how many draws to hold at a time, of so many numbers each."""
+    rows = max(1, CELLS // max(1, columns))
+    for start in range(0, draws, rows):
+        yield min(rows, draws - start)
+
+
 def weights(images: int, draws: int, seed: int) -> Iterator[Array]:
     """Yield multinomial image weights in chunks that together are [draws, images].
 
@@ -43,9 +52,7 @@ def weights(images: int, draws: int, seed: int) -> Iterator[Array]:
     import numpy as np
 
     rng = np.random.default_rng(seed)
-    rows = max(1, CELLS // max(1, images))
-    for start in range(0, draws, rows):
-        n = min(rows, draws - start)
+    for n in chunks(draws, images):
         picks = rng.integers(images, size=(n, images)) + np.arange(n)[:, None] * images
         yield np.bincount(picks.ravel(), minlength=n * images).reshape(n, images).astype(float)
 
@@ -86,11 +93,11 @@ def resample(
     """
     import numpy as np
 
-    chunks = [metrics(Totals(counts, names, w)) for w in weights(len(counts), draws, seed)]
-    return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
+    parts = [metrics(Totals(counts, names, w)) for w in weights(len(counts), draws, seed)]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def percentile(value: float, draws: Array, level: float = 0.95) -> Interval:
+def percentile(value: float, draws: Array, level: float = LEVEL) -> Interval:
     """The percentile interval around `value`; draws where the metric is undefined are left out."""
     import numpy as np
 

@@ -10,6 +10,7 @@ from halluc.scoring.judges import NeedsJudge
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from halluc.samples import Answer
     from halluc.scoring.judges import Judge
 
 
@@ -29,6 +30,9 @@ class JudgedBenchmark(Benchmark):
     ) -> None:
         super().__init__(protocol, prompt, folder)
         self._judge = judge
+
+    def caption(self, answer: Answer) -> None:
+        """None: a judge is not asked again about descriptions cut short."""
 
     def ask(self, prompt: str) -> str:
         """Put a prompt to the judge, whose name the notes then hold.

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from halluc.errors import UserError
+from halluc.scoring.intervals import DRAWS
 from halluc.scoring.score import score
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class OfficialFiles:
 
 
 def score_files(
-    benchmark: Benchmark, files: OfficialFiles, draws: int = 10_000, seed: int = 0
+    benchmark: Benchmark, files: OfficialFiles, draws: int = DRAWS, seed: int = 0
 ) -> dict[str, Any]:
     """Score an answers file in its benchmark's official format; needs no model and no network.
 

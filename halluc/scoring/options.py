@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
     from halluc.scoring.benchmark import Benchmark
 
-_PATHS = ("folder", "tables")
+PATHS = ("folder", "tables")
+"""Options that say where on this machine something lies."""
 _TYPED = ("protocol", "prompt", "folder", "tables", "judge")
 
 
@@ -47,7 +48,7 @@ def taken(name: str) -> list[str]:
 
 
 def _typed(name: str, key: str, value: Any) -> Any:
-    if key in _PATHS:
+    if key in PATHS:
         path = Path(str(value)).expanduser()
         if not path.exists():
             raise UserError(f"{name}: {key} {str(value)!r} does not exist")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from halluc.errors import UserError
-from halluc.scoring.intervals import Interval, estimate, percentile, resample
+from halluc.scoring.intervals import DRAWS, Interval, estimate, percentile, resample
 from halluc.scoring.judges import NeedsJudge
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Scores:
 
 
 def score(
-    benchmark: Benchmark, answers: Iterable[Answer], draws: int = 10_000, seed: int = 0
+    benchmark: Benchmark, answers: Iterable[Answer], draws: int = DRAWS, seed: int = 0
 ) -> Scores:
     """Score answers; the same answers, draws and seed give the same numbers.
 
@@ -61,7 +61,7 @@ def score(
     done = parsed(benchmark, answers)
     if not done:
         raise UserError(f"{benchmark.name}: none of {len(answers)} answers can be scored")
-    names, counts = tallies(benchmark, clusters(benchmark, done))
+    names, counts = tallies(benchmark, clusters(benchmark, done).values())
     values = estimate(counts, names, benchmark.metrics)
     if draws:
         drawn = resample(counts, names, benchmark.metrics, draws, seed)
@@ -80,7 +80,7 @@ def score(
 
 
 def by_protocol(
-    benchmark: Benchmark, answers: Iterable[Answer], draws: int = 10_000, seed: int = 0
+    benchmark: Benchmark, answers: Iterable[Answer], draws: int = DRAWS, seed: int = 0
 ) -> dict[str, Scores]:
     """Score the same answers under every protocol of a benchmark that can be had.
 
@@ -107,40 +107,6 @@ def by_protocol(
     return scores
 
 
-def difference(
-    benchmark: Benchmark,
-    answers: Iterable[Answer],
-    baseline_answers: Iterable[Answer],
-    draws: int = 10_000,
-    seed: int = 0,
-) -> dict[str, Interval]:
-    """Score answers minus baseline, paired: both runs are resampled with the same weights.
-
-    Only samples that both runs answered are compared.
-
-    Returns:
-        A metric's name to its difference and 95% interval.
-
-    Raises:
-        UserError: If the runs have no sample in common.
-    """
-    ours, theirs = parsed(benchmark, answers), parsed(benchmark, baseline_answers)
-    common = {a.id for a in ours} & {a.id for a in theirs}
-    if not common:
-        raise UserError(f"{benchmark.name}: the two runs answered no sample in common")
-    sides = []
-    for side in (ours, theirs):
-        grouped = clusters(benchmark, [a for a in side if a.id in common])
-        names, counts = tallies(benchmark, grouped)
-        value = estimate(counts, names, benchmark.metrics)
-        sides.append((value, resample(counts, names, benchmark.metrics, draws, seed)))
-    (value, drawn), (base_value, base_drawn) = sides
-    return {
-        name: percentile(value[name] - base_value[name], drawn[name] - base_drawn[name])
-        for name in value
-    }
-
-
 def parsed(benchmark: Benchmark, answers: Iterable[Answer]) -> list[Answer]:
     """Drop failed answers and fill in what the benchmark's parser makes of the others.
 
@@ -164,11 +130,11 @@ def clusters(benchmark: Benchmark, answers: Iterable[Answer]) -> dict[str, list[
 
 
 def tallies(
-    benchmark: Benchmark, grouped: Mapping[str, Sequence[Answer]]
+    benchmark: Benchmark, grouped: Iterable[Sequence[Answer]]
 ) -> tuple[list[str], NDArray[np.float64]]:
     """Count every cluster: the counts' names, and an array [clusters, names]."""
     import numpy as np
 
-    rows = [benchmark.tally(answers) for answers in grouped.values()]
+    rows = [benchmark.tally(answers) for answers in grouped]
     names = sorted({name for row in rows for name in row})
     return names, np.array([[row.get(name, 0.0) for name in names] for row in rows], dtype=float)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from halluc.scoring import yes_no
 from halluc.scoring.benchmark import Benchmark, Metric
-from halluc.scoring.rates import RATES, group_rates, tally
+from halluc.scoring.rates import RATES, confusion, group_rates, tally
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -50,6 +50,12 @@ class YesNoBenchmark(Benchmark):
     def predict(self, answer: Answer) -> yes_no.Verdict | None:
         """Say what the protocol reads: "yes", "no", "both"; None where it reads neither."""
         return self.reader.parse(answer.text)
+
+    def right(self, answer: Answer) -> bool | None:
+        """As the protocol counts it; None where it drops what it cannot read."""
+        label = self.label(answer)
+        counts = confusion(answer.prediction, label, self.reader) if label else {"n": 0.0}
+        return bool(counts["correct"]) if counts["n"] else None
 
     def tally(self, answers: Sequence[Answer]) -> dict[str, float]:
         """Count the confusion matrix of every group."""

@@ -148,6 +148,26 @@ class RunFolder:
             return content
         return None
 
+    def finished(self) -> dict[str, Any]:
+        """The results, once it is certain that they and the answers are all there.
+
+        Raises:
+            UserError: If the run is half-written.
+        """
+        cut = f"{self.path} is half-written: "
+        again = "; run its 'halluc eval' again to finish it, or leave it out with --skip-unfinished"
+        try:
+            found = self.results()
+        except ValueError as error:
+            raise UserError(f"{cut}its results are no JSON{again}") from error
+        if found is None:
+            raise UserError(f"{cut}it has no results yet{again}")
+        for name in self.config.benchmarks:
+            kept, asked = sum(1 for _ in self.answers(name)), found["n-samples"][name]["original"]
+            if kept != asked:
+                raise UserError(f"{cut}{name} has {kept} of {asked} answers{again}")
+        return found
+
     def _samples(self, benchmark: str) -> Path:
         return self.path / f"samples_{benchmark}.jsonl"
 

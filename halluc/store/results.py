@@ -83,7 +83,7 @@ def _card(benchmark: Benchmark) -> dict[str, Any]:
     return {
         "task": benchmark.name,
         "dataset_path": card.dataset,
-        "dataset_revision": card.revision,
+        "dataset_revision": benchmark.revision,
         "output_type": "generate_until",
         "metadata": {"title": card.title, "paper": card.paper, "licence": card.licence},
     }

@@ -35,9 +35,12 @@ def test_sink_dimensions_are_the_most_massive_of_the_first_token() -> None:
 def test_layers_that_move_most() -> None:
     seen = [torch.tensor([[3.0, 4.0]]), torch.tensor([[3.0, 4.0]]), torch.tensor([[0.0, 1.0]])]
     unseen = [torch.tensor([[3.0, 4.0]]), torch.tensor([[0.0, 0.0]]), torch.tensor([[0.0, 0.5]])]
-    moved = shifts(seen, unseen)
-    assert moved == pytest.approx((0.0, 1.0, 0.5), abs=1e-4)
-    assert largest(moved, 2) == (1, 2)
+    reached = (0, 1, 3)  # layer 2 has no attention
+    moved = shifts(
+        dict(zip(reached, seen, strict=True)), dict(zip(reached, unseen, strict=True)), 4
+    )
+    assert moved == pytest.approx((0.0, 1.0, 0.0, 0.5), abs=1e-4)
+    assert largest(moved, 2) == (1, 3)
 
 
 def test_drawn_samples_are_half_yes_and_of_no_benchmark() -> None:

@@ -159,7 +159,7 @@ class TestFits:
         broken = fit(Breaks, model, asked(model))
         assert (broken.status, broken.reason) == ("fails", "IndexError: no such head")
 
-    def test_a_seam_that_binds_to_nothing_fails(self, model: VisionLanguageModel) -> None:
+    def test_a_method_without_layers_is_refused(self, model: VisionLanguageModel) -> None:
         class Nowhere(LooksAway):
             name = "nowhere"
 
@@ -169,4 +169,8 @@ class TestFits:
             def layers(self, n_layers: int) -> range:
                 return range(0)
 
-        assert "bound to nothing" in fit(Nowhere, model, asked(model)).reason
+        found = fit(Nowhere, model, asked(model))
+        assert (found.status, found.reason[:40]) == (
+            "refused",
+            "method 'nowhere' acts in layers none; th",
+        )

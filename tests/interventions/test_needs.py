@@ -10,8 +10,10 @@ import pytest
 from halluc.arguments import key_values
 from halluc.errors import UserError
 from halluc.interventions import REGISTRY
+from halluc.interventions.compose import find
+from halluc.interventions.needs import needs_reached_layers
 from halluc.models import VisionLanguageModel
-from tests.families import llava
+from tests.families import build, llava
 
 
 def like_llava(**config: Any) -> VisionLanguageModel:
@@ -19,7 +21,7 @@ def like_llava(**config: Any) -> VisionLanguageModel:
     real = llava()
     known = {
         key: getattr(real.model.config, key)
-        for key in ("vision_config", "vision_feature_layer", "image_token_id")
+        for key in ("model_type", "vision_config", "vision_feature_layer")
     }
     text = real.model.config.get_text_config()
     changed = SimpleNamespace(**known | config, get_text_config=lambda: text)
@@ -34,20 +36,16 @@ def test_no_cls_token(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["flowcut", "vmtc"])
-def test_a_grid_of_tiles_and_several_feature_layers(name: str) -> None:
-    with pytest.raises(UserError, match="lays the patches of an image's tiles out on one grid"):
-        resolve(name, like_llava(image_grid_pinpoints=[[336, 672]]))
+def test_several_feature_layers(name: str) -> None:
     with pytest.raises(UserError, match="does not read exactly one"):
         resolve(name, like_llava(vision_feature_layer=[-2, -1]))
 
 
-def test_a_prompt_that_starts_with_the_image() -> None:
-    model = llava()
-    words = model.processor.tokenizer
-    first = words(model.render("?"))["input_ids"][0]
-    assert first == words.bos_token_id
-    with pytest.raises(UserError, match="starts with the image"):
-        resolve("zerotuning", like_llava(image_token_id=first))
+@pytest.mark.parametrize("family", ["paligemma", "instructblip"])
+def test_a_prompt_that_starts_with_the_image(family: str) -> None:
+    resolve("zerotuning", llava())
+    with pytest.raises(UserError, match=f"a prompt of 'tiny-{family}' starts with the image"):
+        resolve("zerotuning", build(family))
 
 
 @pytest.mark.parametrize("name", ["act", "zerotuning"])
@@ -59,6 +57,17 @@ def test_heads_and_layers_the_model_lacks(name: str) -> None:
         resolve(name, model, heads={1: [0, 4]})
     with pytest.raises(UserError, match="first_layer 3 to last_layer 2 is no range"):
         resolve(name, model, first_layer=3, last_layer=2)
+
+
+def test_layers_out_of_reach() -> None:
+    model = build("qwen3_5")  # full attention in layers 1 and 2
+    vhr, act = REGISTRY.get("vhr"), find("zerotuning+vhr")
+    needs_reached_layers(vhr(vhr.Params(layers=(0, 1))), model)  # type: ignore[call-arg]
+    with pytest.raises(UserError, match=r"'vhr' acts in layers 0, 3; .* in 1, 2"):
+        needs_reached_layers(vhr(vhr.Params(layers=(0, 3))), model)  # type: ignore[call-arg]
+    both = act.Params(zerotuning={"last_layer": 2}, vhr={"layers": (3,)})  # type: ignore[call-arg]
+    with pytest.raises(UserError, match="'vhr' acts in layers 3;"):
+        needs_reached_layers(act(both), model)
 
 
 def test_heads_can_be_typed() -> None:

@@ -14,10 +14,11 @@ from tests.families import llava, prompts
 PROMPT = torch.tensor([[1.0, 0.0, 0.0], [0.5, 0.5, 0.0], [0.2, 0.6, 0.2]])
 MEANS = [1.7 / 3, 1.1 / 2, 0.2 / 1]
 REAL = torch.ones(1, 3, dtype=torch.bool)
+CAUSAL = torch.ones(1, 3, 3, dtype=torch.bool).tril()
 
 
 def test_column_means_count_the_rows_that_see_a_token() -> None:
-    means = column_means(PROMPT[None, None], REAL)
+    means = column_means(PROMPT[None, None], REAL, CAUSAL)
     assert means.flatten().tolist() == pytest.approx(MEANS)
 
 
@@ -26,7 +27,15 @@ def test_padding_neither_gives_nor_receives() -> None:
     padded[0, 0, 2:, :2] = 0
     padded[0, 0, 2:, 2:] = PROMPT
     real = torch.tensor([[False, False, True, True, True]])
-    assert column_means(padded, real).flatten().tolist() == pytest.approx([0, 0, *MEANS])
+    causal = torch.ones(1, 5, 5, dtype=torch.bool).tril()
+    assert column_means(padded, real, causal).flatten().tolist() == pytest.approx([0, 0, *MEANS])
+
+
+def test_a_prefix_that_sees_itself_whole_is_counted_whole() -> None:
+    attention = torch.tensor([[0.2, 0.6, 0.2], [0.5, 0.5, 0.0], [0.2, 0.6, 0.2]])
+    everyone = torch.ones(1, 3, 3, dtype=torch.bool)
+    means = column_means(attention[None, None], REAL, everyone)
+    assert means.flatten().tolist() == pytest.approx([0.9 / 3, 1.7 / 3, 0.4 / 3])
 
 
 def test_the_first_sink_of_each_head_is_none() -> None:

@@ -5,7 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from transformers import LlavaConfig, LlavaNextConfig, SiglipVisionConfig
+from transformers import (
+    InstructBlipConfig,
+    InternVLConfig,
+    LlavaConfig,
+    LlavaNextConfig,
+    MllamaConfig,
+    PreTrainedConfig,
+    SiglipVisionConfig,
+)
 
 from halluc.errors import UserError
 from halluc.interventions import REGISTRY
@@ -22,11 +30,28 @@ def test_a_tower_without_cls_is_named(name: str) -> None:
         cls.requires(cls.Params(), config, "some/model")
 
 
-@pytest.mark.parametrize("name", ["flowcut", "vmtc"])
-def test_tiles_on_a_grid_are_refused(name: str) -> None:
+@pytest.mark.parametrize("name", ["paint", "flowcut", "vmtc"])
+@pytest.mark.parametrize(
+    ("config", "token"),
+    [(InternVLConfig(), "several patches each"), (InstructBlipConfig(), "learned queries")],
+)
+def test_tokens_that_are_no_patches(name: str, config: PreTrainedConfig, token: str) -> None:
     cls = REGISTRY.get(name)
-    with pytest.raises(UserError, match="lays the patches of an image's tiles out on one grid"):
-        cls.requires(cls.Params(), LlavaNextConfig(), "some/model")
+    with pytest.raises(UserError, match=f"the image tokens of 'some/model' are {token}"):
+        cls.requires(cls.Params(), config, "some/model")
+
+
+@pytest.mark.parametrize("name", ["var", "cmai", "var+vhr"])
+def test_layers_of_their_own_for_the_image(name: str) -> None:
+    cls = find(name)
+    with pytest.raises(UserError, match="'some/model' has layers for the image alone"):
+        cls.requires(cls.Params(), MllamaConfig(), "some/model")
+
+
+@pytest.mark.parametrize("name", REGISTRY.names())
+def test_tiles_are_no_obstacle(name: str) -> None:
+    cls = REGISTRY.get(name)
+    cls.requires(cls.Params(), LlavaNextConfig(), "some/model")
 
 
 @pytest.mark.parametrize("name", REGISTRY.names())

@@ -46,8 +46,9 @@ def test_reads_the_cls_attention_of_the_vision_tower() -> None:
     with torch.inference_mode(), intervene(model, method, prompted):
         model.model(**inputs)
     for layer in (0, -2):
-        expected = attentions[layer][:, :, 0, 1:]
-        assert torch.allclose(prompted.vision_attention[layer], expected, atol=1e-5)
+        expected = attentions[layer][:, :, 0, 1:].transpose(1, 2)
+        found = torch.stack(prompted.vision_attention[layer])
+        assert torch.allclose(found, expected, atol=1e-5)
     assert model.attention_of("vision") == "sdpa"
     local, summary = prompted.state["local"], prompted.state["summary"]
     assert local.sum(1).max() <= 4

@@ -139,7 +139,7 @@ def test_paint_chooses_among_the_patches_left(model: VisionLanguageModel) -> Non
     method.begin = lambda prompted: states.append((prompted, begin(prompted))) or states[-1][1]
     answer(model, method, asked(model, 0, 1))
     prompted, state = states[0]
-    assert {a.shape[-1] for a in prompted.vision_attention.values()} == {6}
+    assert {len(a) for image in prompted.vision_attention.values() for a in image} == {6}
     assert prompted.image_mask.sum(1).tolist() == [6, 6]
     chosen = state["local"] | state["summary"]
     assert not (chosen & ~prompted.image_mask).any()

@@ -118,7 +118,7 @@ def head_outputs(model: Any, inputs: dict[str, Tensor]) -> list[Tensor]:
     def look(_: Any, args: Any) -> None:
         outputs.append(args[0][:, -1].unflatten(-1, (heads, -1)))
 
-    handles = [m.o_proj.register_forward_pre_hook(look) for m in model.attention_modules]
+    handles = [m.o_proj.register_forward_pre_hook(look) for m in model.self_attention.values()]
     with torch.inference_mode():
         model.model(**inputs)
     for handle in handles:

@@ -55,12 +55,12 @@ def test_the_language_model_gets_what_is_left() -> None:
     with torch.inference_mode():
         thinned, _ = encoded_images(model, method, inputs)
         whole = model.encode_images(inputs).pooler_output
-        seen: dict[int, torch.Tensor] = {}
-        with reading_cls(model, (-2,), seen):
+        seen: dict[int, list[torch.Tensor]] = {}
+        with reading_cls(model, (-2,), seen, lambda: inputs):
             model.encode_images(inputs)
     assert model.prompted(thinned).image_mask.sum(1).tolist() == [8, 8]
     for row, features in enumerate(thinned["mm_encoder_outputs"]["image"].pooler_output):
         assert features.shape == (8, 32)
-        top = seen[-2][row].mean(0).topk(5).indices.sort().values
+        top = seen[-2][row].mean(1).topk(5).indices.sort().values
         same = [any(torch.allclose(f, w, atol=1e-5) for f in features) for w in whole[row][top]]
         assert all(same)

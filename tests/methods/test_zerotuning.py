@@ -8,7 +8,8 @@ from torch import Tensor
 
 from halluc.interventions import Method, Site
 from halluc.interventions.engine import intervene
-from halluc.methods.zerotuning import ZeroTuning, first_token, first_token_bias, scale_first_token
+from halluc.interventions.site import first_token
+from halluc.methods.zerotuning import ZeroTuning, first_token_bias, scale_first_token
 from tests.families import llava, prompts
 
 REAL = torch.tensor([[True, True, True, True], [False, False, True, True]])
@@ -31,7 +32,7 @@ def test_hand_computed_weights() -> None:
 def test_the_bias_is_the_same_edit(gamma: float) -> None:
     scores = torch.randn(2, 3, 5, 4, generator=torch.Generator().manual_seed(0))
     scores = scores.masked_fill(~REAL[:, None, None], torch.finfo(torch.float32).min)
-    biased = (scores + first_token_bias(REAL, gamma)).softmax(-1)
+    biased = (scores + first_token_bias(first_token(REAL), gamma)).softmax(-1)
     scaled = scale_first_token(scores.softmax(-1), first_token(REAL), gamma)
     assert torch.allclose(biased, scaled, atol=1e-6)
 
@@ -43,7 +44,7 @@ class AfterSoftmax(Method):
     rows = "all"
 
     def weights(self, site: Site, attention: Tensor) -> Tensor:
-        return scale_first_token(attention, first_token(site.real), 0.3)
+        return scale_first_token(attention, site.first_token, 0.3)
 
 
 def test_both_forms_agree_in_the_engine() -> None:

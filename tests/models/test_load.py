@@ -193,10 +193,10 @@ def test_quantisation_rounds_linear_layers() -> None:
     bnb = pytest.importorskip("bitsandbytes", reason="needs pip install bitsandbytes")
     stock = load_model("glyph")
     four, eight = (load_model("glyph", quantization=bits) for bits in ("4bit", "8bit"))
-    weight = four.attention_modules[0].o_proj.weight
+    weight = four.self_attention[0].o_proj.weight
     assert weight.quant_state.quant_type == "nf4"
     restored = bnb.functional.dequantize_4bit(weight.data, weight.quant_state)
-    exact = stock.attention_modules[0].o_proj.weight.detach()
+    exact = stock.self_attention[0].o_proj.weight.detach()
     # NF4's relative error on normally distributed weights is about 0.09.
     assert (restored - exact).norm() / exact.norm() == pytest.approx(0.09, abs=0.03)
     assert 0 < (logits(eight) - logits(stock)).abs().max() < 0.5

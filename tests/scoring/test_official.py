@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +9,7 @@ import pytest
 from halluc.errors import UserError
 from halluc.scoring.benchmark import REGISTRY
 from halluc.scoring.official import OfficialFiles, score_files
-from halluc.scoring.records import rows
+from halluc.scoring.records import json_of, rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -485,6 +486,17 @@ def test_rows_of_every_layout(tmp_path: Path) -> None:
         path.write_text(text)
         with pytest.raises(UserError, match=message):
             rows(path)
+
+
+def test_a_truncated_archive_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "truth.json.gz"
+    whole = gzip.compress(b'{"7": ["dog"]}')
+    path.write_bytes(whole)
+    assert json_of(path, dict) == {"7": ["dog"]}
+    for part in (whole[:-5], whole[:15], whole[:12] + b"spoiled", b"no archive"):
+        path.write_bytes(part)
+        with pytest.raises(UserError, match=r"truth.json.gz: cannot be read"):
+            json_of(path, dict)
 
 
 def test_benchmarks_without_a_format_say_so(tmp_path: Path) -> None:

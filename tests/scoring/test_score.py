@@ -12,7 +12,7 @@ from halluc.samples import Answer, Sample
 from halluc.scoring import intervals
 from halluc.scoring.benchmark import Benchmark, BenchmarkCard, Metric
 from halluc.scoring.rates import ratio
-from halluc.scoring.score import difference, score
+from halluc.scoring.score import score
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -125,35 +125,11 @@ def test_undefined_metrics_are_nan_and_have_no_interval() -> None:
     assert math.isnan(values["precision"].low)
 
 
-def test_a_paired_difference_is_sharper_than_two_intervals() -> None:
-    rng = np.random.default_rng(1)
-    base = ["yes" if ok else "no" for ok in rng.random(600) < 0.6]
-    better = ["yes" if i % 20 == 0 else text for i, text in enumerate(base)]
-    delta = difference(BENCHMARK, answers(better), answers(base))["accuracy"]
-    gained = sum(a != b for a, b in zip(base, better, strict=True)) / 600
-    assert delta.value == pytest.approx(gained)
-    assert 0 < delta.low < gained < delta.high
-    alone = score(BENCHMARK, answers(better)).values["accuracy"]
-    assert delta.high - delta.low < (alone.high - alone.low) / 2
-
-
-def test_a_run_differs_from_itself_by_exactly_nothing() -> None:
-    delta = difference(BENCHMARK, MIXED, MIXED)["accuracy"]
-    assert (delta.value, delta.low, delta.high) == (0, 0, 0)
-
-
-def test_only_samples_both_runs_answered_are_compared() -> None:
-    failed = [replace(MIXED[0], status="failed"), *MIXED[1:]]
-    assert difference(BENCHMARK, MIXED, failed)["accuracy"].value == 0
-
-
 def test_errors() -> None:
     with pytest.raises(UserError, match="'00000' is answered more than once"):
         score(BENCHMARK, [MIXED[0], MIXED[0]])
     with pytest.raises(UserError, match="none of 0 answers"):
         score(BENCHMARK, [])
-    with pytest.raises(UserError, match="no sample in common"):
-        difference(BENCHMARK, MIXED[:2], MIXED[2:])
     with pytest.raises(UserError, match="unknown protocol 'vcd'"):
         Accuracy(protocol="vcd")
 

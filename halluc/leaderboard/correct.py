@@ -1,0 +1,61 @@
+"""What becomes of p-values when there are many, and of runs that cannot be told apart."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from halluc.leaderboard.board import Board, Gap, RightWrong, Row, Value, settings
+from halluc.statistics import holm, tie_groups
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def correct(board: Board) -> None:
+    """Correct p-values over the whole board, and mark what cannot be told apart."""
+    family: list[Gap] = []
+    for row in board.rows:
+        for name, gap in row.differences.items():
+            gap.holm = gap.bh = None
+            if name in _judged(row):
+                family.append(gap)
+    adjust(family, [gap.p for gap in family])
+    tests = [row.right_wrong for row in board.rows if row.right_wrong is not None]
+    adjust(tests, [test.mid_p for test in tests])
+    for rows in settings(board):
+        for name in _judged(rows[0]):
+            _tie(rows, name)
+
+
+def adjust(tests: Sequence[Gap | RightWrong], p: Sequence[float]) -> None:
+    """Correct the p-values of one family, by Holm and by Benjamini and Hochberg."""
+    from scipy.stats import false_discovery_control
+
+    if tests:
+        for test, strict, lenient in zip(tests, holm(p), false_discovery_control(p), strict=True):
+            test.holm, test.bh = float(strict), float(lenient)
+
+
+def _tie(rows: Sequence[Row], name: str) -> None:
+    """Give the rows of one setting their tie groups by one metric."""
+    compared: list[tuple[Value, float, float]] = []
+    for row in rows:
+        value = row.metrics[name]
+        value.tie_group = None
+        if row.baseline == row.key:
+            compared.append((value, 0.0, 0.0))
+        elif gap := row.differences.get(name):
+            better = gap.value if value.higher_is_better else -gap.value
+            compared.append((value, better, gap.stderr or 0.0))
+    groups = tie_groups([gap for _, gap, _ in compared], [stderr for *_, stderr in compared])
+    for (value, *_), group in zip(compared, groups, strict=True):
+        value.tie_group = group
+
+
+def _judged(row: Row) -> list[str]:
+    """Headline metrics that have a better and a worse."""
+    return [
+        name
+        for name, value in row.metrics.items()
+        if value.headline and value.higher_is_better is not None
+    ]

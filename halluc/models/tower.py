@@ -1,0 +1,116 @@
+"""The vision half of a model: its tower, and how patches become image tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from torch import Tensor, nn
+
+_ATTENTION = ("self_attn", "attn", "attention")
+
+
+@dataclass(frozen=True, eq=False)
+class Tower:
+    """The vision tower of a loaded model.
+
+    Attributes:
+        model: A transformers `...ForConditionalGeneration`.
+    """
+
+    model: Any
+
+    @cached_property
+    def layers(self) -> list[nn.Module]:
+        """Each layer, in order: the longest list of modules that have an attention."""
+        encoder: nn.Module = self.model.get_encoder(modality="image")
+        lists = (module for module in encoder.modules() if isinstance(module, nn.ModuleList))
+        stacks = [list(found) for found in lists if _attention_in(next(iter(found), None))]
+        return max(stacks, key=len)
+
+    @cached_property
+    def attention_modules(self) -> list[nn.Module]:
+        """Each layer's self-attention, in order."""
+        return [attention for layer in self.layers if (attention := _attention_in(layer))]
+
+    @property
+    def features(self) -> int:
+        """Index of the layer whose output the language model reads, 0-based.
+
+        `vision_feature_layer` counts hidden states, of which the first is the embedding.
+        """
+        layer: int = self.model.config.vision_feature_layer
+        return layer + len(self.layers) if layer < 0 else layer - 1
+
+    @property
+    def packs(self) -> bool:
+        """Whether patches of an image's tiles are laid out on one grid, with new lines."""
+        return hasattr(self.model.base_model, "pack_image_features")
+
+    @property
+    def projector(self) -> nn.Module:
+        """What turns patches into image tokens."""
+        found: nn.Module = self.model.base_model.multi_modal_projector
+        return found
+
+    def spread(self, patches: Tensor, kept: Tensor | None) -> Tensor:
+        """Put patches that were kept back in their places, not-a-number into the gaps.
+
+        Args:
+            patches: [N, P', C].
+            kept: Which of the P places they have, int [N, P']; None: all.
+
+        Returns:
+            [N, P, C].
+        """
+        if kept is None:
+            return patches
+        vision = self.model.config.vision_config
+        total = (vision.image_size // vision.patch_size) ** 2
+        whole = patches.new_full((len(patches), total, patches.shape[2]), float("nan"))
+        return whole.scatter(1, kept[:, :, None].expand_as(patches), patches)
+
+    def lay_out(
+        self, patches: Tensor, kept: Tensor | None, images: Mapping[str, Tensor]
+    ) -> list[Tensor]:
+        """Lay numbers of patches out as the model lays out its features.
+
+        Args:
+            patches: Of each tile, in the order the tower sees them [N, P', C].
+            kept: As for `spread`.
+            images: The inputs that belong to the images.
+
+        Returns:
+            One [n, C] an image, n its image tokens; 0 at tokens that end a line.
+        """
+        if not self.packs:
+            return list(patches)
+        from transformers.models.llava_next.modeling_llava_next import image_size_to_num_patches
+
+        config = self.model.config
+        tiles = [
+            image_size_to_num_patches(
+                size, config.image_grid_pinpoints, config.vision_config.image_size
+            )
+            for size in images["image_sizes"]
+        ]
+        packed, _ = self.model.base_model.pack_image_features(
+            self.spread(patches, kept).split(tiles),
+            images["image_sizes"],
+            vision_feature_select_strategy="full",
+            image_newline=patches.new_zeros(patches.shape[2]),
+        )
+        return [without_gaps(tokens) for tokens in packed]
+
+
+def without_gaps(tokens: Tensor) -> Tensor:
+    """The tokens [n, C] that hold numbers: those whose patches were kept."""
+    return tokens[~tokens.isnan().any(-1)]
+
+
+def _attention_in(layer: nn.Module | None) -> nn.Module | None:
+    """A layer's self-attention, by any of the names it goes by."""
+    found = (getattr(layer, name, None) for name in _ATTENTION)
+    return next((module for module in found if isinstance(module, nn.Module)), None)

@@ -1,0 +1,81 @@
+"""Paired differences: an interval by bootstrap, a p-value by swapping, an effect size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from halluc.scoring.intervals import Interval, Totals, chunks, estimate, percentile, resample
+
+if TYPE_CHECKING:
+    from halluc.scoring.intervals import Array, Metrics
+
+
+@dataclass(frozen=True)
+class Difference(Interval):
+    """Ours minus theirs, with the interval and standard error of the paired bootstrap.
+
+    Attributes:
+        p: Two-sided, of the swap test.
+        effect: The difference in standard deviations of what an image adds to it (Cohen's d of
+            paired values); nan where nothing varies.
+    """
+
+    p: float = float("nan")
+    effect: float = float("nan")
+
+
+def differences(
+    ours: Array, theirs: Array, names: list[str], metrics: Metrics, draws: int, seed: int
+) -> dict[str, Difference]:
+    """Compare two runs metric by metric; metrics that are undefined in one are left out.
+
+    Args:
+        ours, theirs: [images, names], what every image contributes, images in the same order.
+        metrics: Elementwise function of summed counts.
+        draws: Bootstrap resamples, the same images in both runs, and random swaps.
+        seed: Of both.
+    """
+    value, base = (estimate(side, names, metrics) for side in (ours, theirs))
+    drawn, base_drawn = (resample(side, names, metrics, draws, seed) for side in (ours, theirs))
+    swapped = swaps(ours, theirs, names, metrics, draws, seed)
+    found = {}
+    for name in value:
+        if (gap := value[name] - base[name]) == gap:
+            interval = percentile(gap, drawn[name] - base_drawn[name])
+            deviation = interval.stderr * len(ours) ** 0.5
+            effect = gap / deviation if deviation else float("nan")
+            p = swap_p(gap, swapped[name])
+            found[name] = Difference(**vars(interval), p=p, effect=effect)
+    return found
+
+
+def swaps(
+    ours: Array, theirs: Array, names: list[str], metrics: Metrics, draws: int, seed: int
+) -> dict[str, Array]:
+    """Draw the differences there would be if it did not matter which run gave an image's answers.
+
+    Returns:
+        A metric's name to its differences [draws], each after swapping the runs' answers about a
+        random half of the images.
+    """
+    import numpy as np
+
+    both, rng = np.concatenate([ours, theirs]), np.random.default_rng(seed)
+    parts = []
+    for n in chunks(draws, len(both)):
+        kept = rng.integers(2, size=(n, len(ours))).astype(float)
+        one = metrics(Totals(both, names, np.hstack([kept, 1 - kept])))
+        two = metrics(Totals(both, names, np.hstack([1 - kept, kept])))
+        parts.append({name: one[name] - two[name] for name in one})
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def swap_p(gap: float, swapped: Array) -> float:
+    """The share of swaps with a difference as large as the one found, which is counted too.
+
+    A swap that leaves the metric undefined counts as well. For one sample an image, right or
+    wrong, this is McNemar's exact test.
+    """
+    smaller = abs(swapped) < abs(gap) * (1 - 1e-9)
+    return float(1 + len(swapped) - smaller.sum()) / (1 + len(swapped))

@@ -1,0 +1,223 @@
+"""What the adapter and the engine promise of every family."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from halluc.config import DecodingConfig
+from halluc.decoding.generate import generate
+from halluc.decoding.prompts import encode_once
+from halluc.decoding.shared import shared, why_not_shared
+from halluc.doctor.probes import Identity
+from halluc.interventions import Asked, Method, Site
+from halluc.interventions.engine import intervene
+from halluc.models import VisionLanguageModel
+from halluc.models.families import FAMILIES as KNOWN
+from halluc.models.inputs import PER_TOKEN
+from tests import families
+from tests.families import FAMILIES, picture
+from tests.interventions.test_engine import Loud, LoudScores
+
+QUESTIONS = ("is there a dog ?", "please describe this image is there a car in the image ?")
+EVERY = pytest.mark.parametrize("family", FAMILIES)
+
+build = cache(families.build)  # no test may change a model
+
+
+class Boost(LoudScores):
+    """Boosts the image in rows after it, wherever its keys are."""
+
+    name = "boost"
+    cross_attention = True
+
+
+class Bias(Loud):
+    """The same in all rows, by a mask."""
+
+    name = "bias"
+    cross_attention = True
+
+
+class Blurred(Method):
+    """Flattens attention after the softmax."""
+
+    name = "blurred"
+
+    def weights(self, site: Site, attention: Tensor) -> Tensor:
+        flat = attention.sqrt()
+        return flat / flat.sum(-1, keepdim=True)
+
+
+class OneHead(Method):
+    """Doubles the first head."""
+
+    name = "one-head"
+
+    def heads(self, site: Site, outputs: Tensor) -> Tensor:
+        gain = torch.ones(1, outputs.shape[2])
+        gain[:, 0] = 2
+        return gain
+
+
+class Blind(Method):
+    """Contrasts with the prompt without its image."""
+
+    name = "blind"
+
+    def streams(self, model: VisionLanguageModel, asked: Asked) -> list[dict[str, Any]]:
+        return [model.without_image(asked.inputs)]
+
+    def combine(self, logits: Tensor, step: int) -> Tensor:
+        return 1.5 * logits[0] - 0.5 * logits[1]
+
+
+SEAMS = (Identity, Bias, Boost, Blurred, OneHead, Blind)
+
+
+def asked(model: VisionLanguageModel, *rows: int) -> Asked:
+    """Questions about pictures of different shapes."""
+    questions = [QUESTIONS[row] for row in rows]
+    images: list[Image.Image] = [picture(row, 32 + 16 * row, 32) for row in rows]
+    rendered = [model.render(question) for question in questions]
+    return Asked(questions, rendered, images, model.encode(rendered, images))
+
+
+def logits(model: VisionLanguageModel, method: Method, inputs: dict[str, Tensor]) -> Tensor:
+    with torch.inference_mode(), intervene(model, method, model.prompted(inputs)):
+        scores: Tensor = model.model(**inputs).logits[:, -1]
+        return scores
+
+
+def tokens(
+    model: VisionLanguageModel, method: Method, what: Asked, beams: int, length: int = 4
+) -> list[list[int]]:
+    ids = [str(i) for i in range(len(what.questions))]
+    made = generate(
+        model, method, what, DecodingConfig(num_beams=beams), max_new_tokens=length, sample_ids=ids
+    )
+    return [row[: row.index(2) + 1] if 2 in row else row for row in made.tokens.tolist()]
+
+
+def test_every_known_family_is_in_the_zoo() -> None:
+    assert {build(family).model.config.model_type for family in FAMILIES} == set(KNOWN)
+
+
+@EVERY
+def test_identity_leaves_logits_alone_and_restores_exactly(family: str) -> None:
+    model = build(family)
+    inputs = asked(model, 0, 1).inputs
+    state = {name: p.clone() for name, p in model.model.named_parameters()}
+    with torch.inference_mode():
+        stock = model.model(**inputs).logits
+        same = logits(model, Identity(Method.Params()), inputs)
+        assert torch.allclose(same, stock[:, -1], atol=1e-5)
+        assert (logits(model, OneHead(Method.Params()), inputs) - same).abs().max() > 1e-3
+        assert torch.equal(model.model(**inputs).logits, stock)
+    assert all(torch.equal(p, state[name]) for name, p in model.model.named_parameters())
+    assert model.text_attention in ("sdpa", "eager")
+    assert not any(module._forward_pre_hooks for module in model.model.modules())
+
+
+@EVERY
+@pytest.mark.parametrize("cls", SEAMS)
+def test_batch_padding_and_beams_change_nothing(family: str, cls: type[Method]) -> None:
+    model, method = build(family), cls(Method.Params())
+    for beams in (1, 3):
+        batch = tokens(model, method, asked(model, 0, 1), beams)
+        alone = [tokens(model, method, asked(model, row), beams)[0] for row in range(2)]
+        assert batch == alone
+
+
+@EVERY
+def test_a_prompt_without_its_image_is_text_alone(family: str) -> None:
+    model = build(family)
+    inputs = asked(model, 0, 1).inputs
+    text = model.without_image(inputs)
+    words = {key: text[key] for key in PER_TOKEN if key in text and key != "cross_attention_mask"}
+    bare = getattr(model.model, "language_model", model.model)  # Q-Formers' forward wants images
+    with torch.inference_mode():
+        seen = model.model(**inputs).logits[:, -1]
+        unseen = bare(**words).logits[:, -1]
+    both = logits(model, Identity(Method.Params()), model.stacked(inputs, text))
+    assert torch.allclose(both, torch.cat([seen, unseen]), atol=1e-4)
+    assert (seen - unseen).abs().max() > 1e-2
+
+
+@EVERY
+def test_image_columns_are_as_many_as_features(family: str) -> None:
+    model = build(family)
+    what = asked(model, 0, 1)
+    seen: list[Site] = []
+
+    class Spy(Boost):
+        def scores(self, site: Site, scores: Tensor) -> Tensor:
+            seen.append(site)
+            return scores
+
+    tokens(model, Spy(Method.Params()), what, beams=1, length=3)
+    with torch.inference_mode():
+        features = model.encode_images(what.inputs).pooler_output
+    held = [site for site in seen if site.layer in model.image_layers]
+    widest = max(int(site.image_columns.sum()) for site in held)
+    assert widest == sum(image.numel() for image in features) // 32
+    assert widest == int(model.n_image_tokens(what.inputs).sum())
+    for image in what.images:
+        grid = model.grid(image)
+        alone = model.encode([model.render("?")], [image])
+        assert grid is None or grid[0] * grid[1] == int(model.n_image_tokens(alone))
+
+
+@pytest.mark.parametrize("family", ["aya_vision", "gemma3", "mistral3", "paligemma2"])
+def test_columns_move_with_the_window(family: str) -> None:
+    """A bias on image columns means the same with a cache, which forgets what left the window."""
+    model, method, what = build(family), Bias(Method.Params()), asked(build(family), 0)
+    windowed: list[bool] = []
+
+    class Watched(Bias):
+        def bias(self, site: Site) -> Tensor:
+            windowed.append(site.real.shape[1] < site.n_tokens)
+            return super().bias(site)
+
+    written = tokens(model, Watched(Method.Params()), what, beams=1, length=8)[0]
+    assert any(windowed) and not all(windowed)
+    grown = dict(what.inputs)
+    after = {"token_type_ids": family.startswith("paligemma"), "attention_mask": 1}
+    for token in written:
+        with torch.inference_mode(), intervene(model, method, model.prompted(what.inputs)):
+            scores = model.model(**grown, use_cache=False).logits[0, -1]
+        assert int(scores.argmax()) == token
+        for key in set(grown) & {"input_ids", *after}:
+            new = grown[key].new_full((1, 1), int(after.get(key, token)))
+            grown[key] = torch.cat([grown[key], new], 1)
+
+
+@EVERY
+@pytest.mark.parametrize("beams", [1, 3])
+def test_questions_about_one_image_share_its_reading(family: str, beams: int) -> None:
+    model, method = build(family), Bias(Method.Params())
+    method.beginning = "method"
+    numbers = (0, 1, 0, 1)
+    images = {number: picture(number, 32 + 16 * number, 32) for number in (0, 1)}
+    questions = [QUESTIONS[0], QUESTIONS[1], "is there a cat ?", "is there a car ?"]
+    rendered = [model.render(question) for question in questions]
+    seen = [images[number] for number in numbers]
+    once, plain = encode_once(model, rendered, seen), model.encode(rendered, seen)
+    assert once.keys() == plain.keys()
+    assert all(torch.equal(value, plain[key]) for key, value in once.items())
+    what = Asked(questions, rendered, seen, once)
+    common = shared(model, method, once)
+    assert (common is None) == bool(why_not_shared(model))
+    made = [
+        generate(
+            model, method, what, DecodingConfig(num_beams=beams), max_new_tokens=4,
+            sample_ids=["a"] * 4, share=share,
+        ).tokens.tolist()
+        for share in (True, False)
+    ]  # fmt: skip
+    assert made[0] == made[1]
