@@ -39,6 +39,18 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder as save_pretrained leaves it."""
+    from tests.families import llava
+
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    model = llava()
+    model.model.save_pretrained(folder)
+    model.processor.save_pretrained(folder)
+    return folder
+
+
 @pytest.fixture
 def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
     """An OpenAI-compatible endpoint on this machine, and the environment that leads to it."""

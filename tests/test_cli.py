@@ -17,7 +17,7 @@ import pytest
 from halluc.config import DecodingConfig, RunConfig
 from halluc.samples import Answer
 from halluc.store import RunFolder
-from tests.families import llava, picture
+from tests.families import picture
 from tests.runs import write_run
 
 HALLUC = [sys.executable, "-c", "from halluc.cli import main; main()"]
@@ -29,16 +29,6 @@ def halluc(*arguments: str, cwd: Path, **environment: str) -> subprocess.Complet
     return subprocess.run(
         [*HALLUC, *arguments], capture_output=True, text=True, cwd=cwd, env=environment
     )
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model folder as save_pretrained leaves it."""
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    model = llava()
-    model.model.save_pretrained(folder)
-    model.processor.save_pretrained(folder)
-    return folder
 
 
 @pytest.mark.parametrize("what", ["methods", "benchmarks", "models"])

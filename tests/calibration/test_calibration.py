@@ -24,15 +24,6 @@ from halluc.scoring.benchmark import REGISTRY
 from tests.families import llava
 
 
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    model = llava()
-    model.model.save_pretrained(folder)
-    model.processor.save_pretrained(folder)
-    return folder
-
-
 def test_sink_dimensions_are_the_most_massive_of_the_first_token() -> None:
     first = torch.ones(5, 8)
     first[:, 6], first[:, 2] = -40.0, 20.0

@@ -27,20 +27,10 @@ from tests.families import llava
 from tests.methods.test_promises import answer, asked, build
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model folder as save_pretrained leaves it."""
-    folder = tmp_path_factory.mktemp("models") / "whole"
-    model = llava()
-    model.model.save_pretrained(folder)
-    model.processor.save_pretrained(folder)
-    return folder
-
-
 @pytest.fixture
-def copy(whole: Path, tmp_path: Path) -> Path:
+def copy(tiny: Path, tmp_path: Path) -> Path:
     """One that may be broken."""
-    return shutil.copytree(whole, tmp_path / "broken")
+    return shutil.copytree(tiny, tmp_path / "broken")
 
 
 def logits(model: VisionLanguageModel | Path, **options: Any) -> torch.Tensor:
@@ -168,35 +158,35 @@ def test_python_code_of_a_checkpoint_runs_only_if_asked(
     assert ran.exists()
 
 
-def test_dtype_and_attention_are_what_was_asked_for(whole: Path) -> None:
-    stock = logits(whole)
-    assert load_model(str(whole)).loaded_as == {
+def test_dtype_and_attention_are_what_was_asked_for(tiny: Path) -> None:
+    stock = logits(tiny)
+    assert load_model(str(tiny)).loaded_as == {
         "dtype": "float32",
         "device": "cpu",
         "attn_implementation": "sdpa",
     }
-    assert load_model(str(whole), dtype="bfloat16").loaded_as["dtype"] == "bfloat16"
-    assert load_model(str(whole), attn_implementation="eager").text_attention == "eager"
-    assert torch.allclose(logits(whole, attn_implementation="eager"), stock, atol=1e-5)
+    assert load_model(str(tiny), dtype="bfloat16").loaded_as["dtype"] == "bfloat16"
+    assert load_model(str(tiny), attn_implementation="eager").text_attention == "eager"
+    assert torch.allclose(logits(tiny, attn_implementation="eager"), stock, atol=1e-5)
 
 
-def test_padding_to_a_square_changes_what_the_model_sees(whole: Path) -> None:
-    model = load_model(str(whole), image_aspect="pad")
+def test_padding_to_a_square_changes_what_the_model_sees(tiny: Path) -> None:
+    model = load_model(str(tiny), image_aspect="pad")
     wide = Image.new("RGB", (64, 32), (200, 30, 30))
     square = Image.new("RGB", (64, 64), (122, 116, 104))  # CLIP's mean colour
     square.paste(wide, (0, 16))
-    native = load_model(str(whole))
+    native = load_model(str(tiny))
     by_hand = native.encode([native.render("is there a dog ?")], [square])["pixel_values"]
     rendered = model.render("is there a dog ?")
     assert torch.equal(model.encode([rendered], [wide])["pixel_values"], by_hand)
     assert not torch.equal(native.encode([rendered], [wide])["pixel_values"], by_hand)
 
 
-def test_device_map_gives_the_same_logits(whole: Path) -> None:
+def test_device_map_gives_the_same_logits(tiny: Path) -> None:
     pytest.importorskip("accelerate")
-    assert torch.equal(logits(whole, device_map="auto"), logits(whole))
+    assert torch.equal(logits(tiny, device_map="auto"), logits(tiny))
     with pytest.raises(UserError, match=r"device_map=auto spreads .* leave out device=cpu"):
-        load_model(str(whole), device_map="auto", device="cpu")
+        load_model(str(tiny), device_map="auto", device="cpu")
 
 
 def test_quantisation_rounds_linear_layers() -> None:
@@ -225,12 +215,12 @@ def test_quantisation_rounds_linear_layers() -> None:
     ],
 )
 def test_a_missing_package_is_one_line_with_the_command(
-    options: dict[str, str], missing: str, line: str, whole: Path, monkeypatch: pytest.MonkeyPatch
+    options: dict[str, str], missing: str, line: str, tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("halluc.extras.find_spec", lambda name: None if name == missing else name)
     (option,) = options.items()
     with pytest.raises(UserError, match=f"^{option[0]}={option[1]} needs {line}$"):
-        load_model(str(whole), **options)
+        load_model(str(tiny), **options)
 
 
 @pytest.mark.parametrize(
@@ -249,16 +239,16 @@ def test_options_are_checked_first(options: dict[str, str], reason: str) -> None
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="here is a GPU")
-def test_a_device_that_is_not_there(whole: Path) -> None:
+def test_a_device_that_is_not_there(tiny: Path) -> None:
     with pytest.raises(UserError, match=r"^device=cuda cannot be used here: .*CUDA"):
-        load_model(str(whole), device="cuda")
+        load_model(str(tiny), device="cuda")
 
 
-def test_options_are_recorded_and_name_the_run(whole: Path, tmp_path: Path) -> None:
+def test_options_are_recorded_and_name_the_run(tiny: Path, tmp_path: Path) -> None:
     runs = []
     for options in ({}, {"image_aspect": "pad"}, {"attn_implementation": "eager"}):
         config = RunConfig(
-            model=ModelConfig(name=str(whole), **options),
+            model=ModelConfig(name=str(tiny), **options),
             benchmarks=("glyph_mme",),
             limit=1,
             decoding=DecodingConfig(max_new_tokens=1),
@@ -273,8 +263,8 @@ def test_options_are_recorded_and_name_the_run(whole: Path, tmp_path: Path) -> N
     assert {"device_map", "quantization", "revision", "dtype", "device"} <= recorded[0].keys()
 
 
-def test_methods_work_on_eager_attention_as_on_sdpa(whole: Path) -> None:
-    eager, sdpa = (load_model(str(whole), attn_implementation=name) for name in ("eager", "sdpa"))
+def test_methods_work_on_eager_attention_as_on_sdpa(tiny: Path) -> None:
+    eager, sdpa = (load_model(str(tiny), attn_implementation=name) for name in ("eager", "sdpa"))
     for name in ("var", "vhr", "paint", "vmtc", "cmai"):
         scores = [
             answer(model, build(name, model), asked(model, 0, 1))[0] for model in (eager, sdpa)
