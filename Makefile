@@ -2,7 +2,7 @@
 # make test              the tests           make check   lint, types, layout
 # make test-lowest       the tests on the lowest versions supported
 # make sweep METHOD=vhr  a method at many settings: a table and docs/figures/sweep-vhr-*.png
-# make table             every method, into README    make bench   why the model hallucinates
+# make table             every method, into README    make bench   why the model hallucinates, how fast all is
 # make families          every method on a tiny model of every family, into docs/families.md
 # make world             train the embedded model anew     make matcher   and AGLA's matcher
 
@@ -85,6 +85,7 @@ schema: setup
 bench: setup
 	$(BIN)/python -m bench.why --output docs/why.md
 	$(BIN)/python -m bench.matcher --output docs/matcher.md
+	$(BIN)/python -m bench.speed --output docs/performance.md
 	$(BIN)/python -m bench.picture
 
 world: setup

@@ -16,12 +16,13 @@ from statistics import median
 from typing import Annotated
 
 import torch
+import transformers
 import typer
 
 from bench.geometry import SHAPES, build, plain_loop, questions
 from halluc.config import DecodingConfig
 from halluc.decoding import answer_batches, answer_samples, in_lockstep
-from halluc.environment import peak_memory, reset_peak_memory
+from halluc.environment import peak_memory, reset_peak_memory, where
 from halluc.interventions import REGISTRY, Method
 from halluc.interventions.prefix import Memo
 from halluc.models import VisionLanguageModel
@@ -91,9 +92,9 @@ def pope(model: VisionLanguageModel, rounds: int) -> Iterator[str]:
 
 def methods(model: VisionLanguageModel, rounds: int) -> Iterator[str]:
     """Each method against greedy: reading the prompt, and each generated token."""
-    yield "\n## Methods against greedy, batch 8\n"
+    yield "\n## Methods against greedy, batch 4\n"
     yield "| method | reading the prompt | a generated token | peak memory |\n|---|---|---|---|"
-    short, long = (questions(8, 1, most=most) for most in (1, 25))
+    short, long = (questions(4, 1, most=most) for most in (1, 33))
     names = [name for name in REGISTRY.names() if name != "greedy"]
     for name in names:
         reading, writing, memory = [], [], []
@@ -201,6 +202,24 @@ def growth(model: VisionLanguageModel, rounds: int) -> Iterator[str]:
         yield f"| {(side // 14) ** 2} | {1000 * took / len(samples):.0f} |"
 
 
+def heading(geometry: str, device: str, dtype: torch.dtype, rounds: int) -> Iterator[str]:
+    """What was measured, and on what."""
+    place = where()
+    yield "# Performance\n"
+    yield (
+        f"Made by `make bench` (bench/speed.py) on {place['cpus']} {place['machine']} cores, "
+        f"{place['gpu'] or 'no GPU'}, torch {torch.__version__}, transformers "
+        f"{transformers.__version__}: a random model of the shape {geometry!r}, {device}, "
+        f"{str(dtype).removeprefix('torch.')}. What is compared is measured in turns, {rounds} "
+        "rounds; shown are the median of the paired ratios, the least and the largest."
+    )
+    if device == "cpu":
+        yield (
+            "\nOn a GPU nothing was measured yet: `python -m bench.speed --device cuda --geometry "
+            "llava-1.5-7b`.\n"
+        )
+
+
 def _resident() -> int:
     pages = Path("/proc/self/statm").read_text().split()[1]
     return int(pages) * 4096
@@ -226,6 +245,9 @@ def main(
     dtype = torch.float32 if device == "cpu" else torch.bfloat16
     model = build(geometry, device, dtype)
     lines = []
+    for line in heading(geometry, device, dtype, rounds):
+        print(line)
+        lines.append(line)
     for name in sections or list(SECTIONS):
         for line in SECTIONS[name](model, rounds):
             print(line, flush=True)

@@ -335,7 +335,7 @@ class TestJudges:
     def test_a_model_on_this_machine(self, tmp_path: Path) -> None:
         from transformers import LlamaConfig, LlamaForCausalLM
 
-        from tests.families import CHAT, tokenizer
+        from tests.families.words import chat, tokenizer
 
         words = tokenizer()
         torch.manual_seed(0)
@@ -347,7 +347,7 @@ class TestJudges:
         words.save_pretrained(tmp_path / "judge")
         with pytest.raises(UserError, match="has no chat template, so it is no judge"):
             LocalJudge(str(tmp_path / "judge"), max_tokens=4).ask("is there a dog ?")
-        words.chat_template = CHAT.replace("message['content']", "[{'text': message['content']}]")
+        words.chat_template = chat().replace("message['content']", "[{'text': message['content']}]")
         words.save_pretrained(tmp_path / "judge")
         local = LocalJudge(str(tmp_path / "judge"), max_tokens=4)
         reply = local.ask("is there a dog ?")
