@@ -118,12 +118,12 @@ def batch(model: VisionLanguageModel, asked: Asked) -> Finding:
 
 def columns(model: VisionLanguageModel, asked: Asked) -> Finding:
     """Each prompt has as many image tokens as the vision tower gives features."""
-    counts = []
+    counts, width = [], model.model.config.get_text_config().hidden_size
     for one in _singles(model, asked):
         tokens = int(model.n_image_tokens(one).sum())
         with torch.inference_mode():
-            features = sum(len(image) for image in model.encode_images(one).pooler_output)
-        counts.append((tokens, features))
+            numbers = sum(image.numel() for image in model.encode_images(one).pooler_output)
+        counts.append((tokens, numbers // width))
     kept = all(tokens == features > 0 for tokens, features in counts)
     words = (f"{tokens} tokens, {features} features" for tokens, features in counts)
     return Finding.of(kept, "; ".join(dict.fromkeys(words)))
