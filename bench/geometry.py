@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 from transformers import (
     CLIPImageProcessor,
     CLIPVisionConfig,
@@ -22,6 +23,7 @@ from transformers import (
     LlavaProcessor,
 )
 
+from halluc.interventions import Method, MethodParams, Site
 from halluc.models import VisionLanguageModel
 from halluc.samples import Sample
 from halluc.world.catalog import NAMES
@@ -127,6 +129,18 @@ def plain_loop(model: VisionLanguageModel, samples: Sequence[Sample]) -> list[st
         new = out[0, inputs["input_ids"].shape[1] :]
         texts.append(model.processor.decode(new, skip_special_tokens=True).strip())
     return texts
+
+
+class Pull(Method):
+    """Raises the last row's logits at the image by their size, as PAI does to its first stream."""
+
+    name = "image bias"
+    rows = "last"
+    Params = MethodParams
+
+    def scores(self, site: Site, scores: Tensor) -> Tensor:
+        """Half of each logit's size on top, in image columns."""
+        return torch.where(site.image_columns[:, None, None], scores + 0.5 * scores.abs(), scores)
 
 
 def _ask(number: int) -> str:

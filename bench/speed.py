@@ -11,20 +11,22 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 import transformers
 import typer
 
-from bench.geometry import SHAPES, build, plain_loop, questions
+from bench.geometry import SHAPES, Pull, build, plain_loop, questions
 from halluc.config import DecodingConfig
 from halluc.decoding import answer_batches, answer_samples, in_lockstep
-from halluc.environment import peak_memory, reset_peak_memory, where
+from halluc.environment import where
 from halluc.interventions import REGISTRY, Method
 from halluc.interventions.prefix import Memo
+from halluc.memory import keep_freed_memory, peak_memory, reset_peak_memory
 from halluc.models import VisionLanguageModel
 from halluc.samples import Answer, Sample
 
@@ -50,13 +52,9 @@ def prepared(name: str, model: VisionLanguageModel) -> Method:
 def seconds(what: Callable[[], object]) -> float:
     """Wall-clock seconds, the device's work included."""
     gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    started = time.perf_counter()
+    started = now()
     what()
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return time.perf_counter() - started
+    return now() - started
 
 
 def spread(ratios: Sequence[float]) -> str:
@@ -91,26 +89,47 @@ def pope(model: VisionLanguageModel, rounds: int) -> Iterator[str]:
 
 
 def methods(model: VisionLanguageModel, rounds: int) -> Iterator[str]:
-    """Each method against greedy: reading the prompt, and each generated token."""
-    yield "\n## Methods against greedy, batch 4\n"
-    yield "| method | reading the prompt | a generated token | peak memory |\n|---|---|---|---|"
-    short, long = (questions(4, 1, most=most) for most in (1, 33))
+    """Each method against greedy: all before the second token, a step of decoding, memory."""
+    yield "\n## Methods against greedy, batch 4, 32 tokens\n"
+    yield "| method | up to the first token | a generated token | peak memory |\n|---|---|---|---|"
+    samples = questions(4, 1, most=33)
     names = [name for name in REGISTRY.names() if name != "greedy"]
-    for name in names:
-        reading, writing, memory = [], [], []
-        for _ in range(rounds):
-            peaks, times = [], []
-            for each in ("greedy", name):
-                reset_peak_memory()
-                first = seconds(lambda e=each: ours(model, short, e, share=False))  # type: ignore[misc]
-                whole = seconds(lambda e=each: ours(model, long, e, share=False))  # type: ignore[misc]
-                peaks.append(peak_memory())
-                times.append((first, whole - first))
-            (read, wrote), (read_too, wrote_too) = times
-            reading.append(read_too / read)
-            writing.append(wrote_too / wrote)
-            memory.append(peaks[1] / peaks[0] if peaks[0] else 1.0)
-        yield f"| {name} | {spread(reading)} | {spread(writing)} | {median(memory):.2f} |"
+    greedy = prepared("greedy", model)
+    for method in (*(prepared(name, model) for name in names), Pull(Pull.Params())):
+        timed(model, method, samples[:1])
+        pairs = [
+            (timed(model, greedy, samples), timed(model, method, samples)) for _ in range(rounds)
+        ]
+        columns = zip(*(zip(one, other, strict=True) for one, other in pairs), strict=True)
+        reading, writing, memory = ([b / a for a, b in column] for column in columns)
+        yield (f"| {method.name} | {spread(reading)} | {spread(writing)} | {median(memory):.2f} |")
+
+
+def timed(
+    model: VisionLanguageModel, method: Method, samples: Sequence[Sample]
+) -> tuple[float, float, int]:
+    """Seconds up to the second token, of a later step (the median one), and peak memory."""
+    steps: list[float] = []
+
+    def look(_: object, args: object, kwargs: dict[str, Any]) -> None:
+        if kwargs["input_ids"] is not None and kwargs["input_ids"].shape[1] == 1:
+            steps.append(now())
+
+    handle = model.model.register_forward_pre_hook(look, with_kwargs=True)
+    gc.collect()
+    reset_peak_memory()
+    started = now()
+    for _ in answer_samples(model, method, samples, GREEDY, share=False):
+        pass
+    handle.remove()
+    return steps[0] - started, median(b - a for a, b in pairwise(steps)), peak_memory()
+
+
+def now() -> float:
+    """Seconds on a clock that waits for the device."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter()
 
 
 def captions(model: VisionLanguageModel, rounds: int) -> Iterator[str]:
@@ -242,6 +261,7 @@ def main(
     output: Path | None = None,
 ) -> None:
     """Print what was measured as markdown, and write it to a file."""
+    keep_freed_memory()
     dtype = torch.float32 if device == "cpu" else torch.bfloat16
     model = build(geometry, device, dtype)
     lines = []

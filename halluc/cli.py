@@ -11,6 +11,7 @@ import typer
 
 from halluc import commands
 from halluc.errors import UserError
+from halluc.memory import keep_freed_memory
 from halluc.sweep.command import sweep
 
 if TYPE_CHECKING:
@@ -301,6 +302,7 @@ def _config(
 
 def main() -> None:
     """Run the command line; an error the user can mend is one line and exit code 2."""
+    keep_freed_memory()
     try:
         app()
     except UserError as error:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
-import resource
 import subprocess
-import sys
 from collections.abc import Iterable
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -15,9 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from halluc.config import content_hash
-
-_CLEAR_PEAK = Path("/proc/self/clear_refs")
-_STATUS = Path("/proc/self/status")
 
 
 def versions(weights: str, image_processing: str) -> dict[str, str]:
@@ -59,30 +54,6 @@ def fingerprint(folder: Path) -> str:
         digest.update(file.name.encode())
         digest.update(file.read_bytes())
     return digest.hexdigest()[:10]
-
-
-def reset_peak_memory() -> None:
-    """Start counting peak memory anew, where the system can (CUDA, Linux)."""
-    import torch
-
-    if torch.cuda.is_available():
-        torch.cuda.reset_peak_memory_stats()
-    elif os.access(_CLEAR_PEAK, os.W_OK):
-        _CLEAR_PEAK.write_text("5")
-
-
-def peak_memory() -> int:
-    """Bytes at the highest since `reset_peak_memory`: GPU memory if there is one, else resident."""
-    import torch
-
-    if torch.cuda.is_available():
-        return int(torch.cuda.max_memory_allocated())
-    if _STATUS.is_file():
-        for line in _STATUS.read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def _own_version() -> str:

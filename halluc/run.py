@@ -13,12 +13,13 @@ from rich.console import Console
 from halluc.calibration import Calibration, refuse_overlap
 from halluc.config import MethodConfig, RunConfig
 from halluc.decoding import answer_batches, in_lockstep, in_turns
-from halluc.environment import peak_memory, reset_peak_memory, versions, where
+from halluc.environment import versions, where
 from halluc.errors import UserError
 from halluc.interventions import Method
 from halluc.interventions.compose import find
 from halluc.interventions.needs import needs_masks, needs_reached_layers
 from halluc.interventions.prefix import Memo
+from halluc.memory import peak_memory, reset_peak_memory
 from halluc.models import VisionLanguageModel
 from halluc.models.endpoint import EndpointModel
 from halluc.models.load import load_config, load_model

@@ -35,8 +35,8 @@ def column_means(attention: Tensor, real: Tensor, visible: Tensor) -> Tensor:
         them. Models whose image tokens see each other count those, too.
     """
     seen_by = (visible & real[:, :, None]).sum(1).clamp(min=1)
-    given = attention * real[:, None, :, None]
-    means: Tensor = given.sum(2) * real[:, None] / seen_by[:, None]
+    given = (real[:, None, None].to(attention) @ attention)[:, :, 0]
+    means: Tensor = given * real[:, None] / seen_by[:, None]
     return means
 
 
@@ -66,11 +66,11 @@ def calibrate(attention: Tensor, sinks: Tensor, beta: float) -> Tensor:
     Returns:
         [B, H, R, K]; each row keeps its sum. Rows that see nothing but sinks come back unchanged.
     """
-    sink = sinks[:, :, None].to(attention)
-    held = (attention * sink).sum(-1, keepdim=True)
-    free = (attention * (1 - sink)).sum(-1, keepdim=True)
-    gain = 1 + (1 - beta) * held / free.clamp(min=1e-12)
-    return attention.where(free <= 0, attention * (beta * sink + gain * (1 - sink)))
+    kinds = sinks.to(attention)[..., None]  # [B, H, K, 1]: matrix products spare whole copies
+    held, free = attention @ kinds, attention @ (1 - kinds)
+    gain = (1 + (1 - beta) * held / free.clamp(min=1e-12)).where(free > 0, 1)
+    kept = kinds.new_tensor(beta).where(free > 0, 1)
+    return kept.where(sinks[:, :, None], gain).mul_(attention)
 
 
 @method("act")

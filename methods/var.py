@@ -72,8 +72,8 @@ def redistribute(
     columns = kinds[0].new_empty(*sinks.shape, 3).to(attention)
     for number, kind in enumerate(kinds):
         columns[..., number] = kind
-    columns = columns[:, None]  # [B, 1, K, 3]
-    free, sink, visual_sink = (attention @ columns).unbind(-1)
+    flat = attention.flatten(1, 2)  # [B, H * Q, K]: one product a sample
+    free, sink, visual_sink = (flat @ columns).unflatten(1, attention.shape[1:3]).unbind(-1)
     image = free + visual_sink
     floor = _PER_TOKEN * image_columns.sum(-1)[:, None, None]
 
@@ -82,10 +82,10 @@ def redistribute(
     if not without_visual_sinks:
         chosen = chosen & kinds[2].any(-1)[:, None, None]
     moved = (1 - keep) * chosen.to(attention)
-    change = (moved * sink / free.clamp(min=1e-12), -moved)
-    factor = change[0].new_empty(*moved.shape, 2)
-    factor[..., 0], factor[..., 1] = change
-    return attention * (1 + factor @ columns[..., :2].transpose(-1, -2))
+    factor = moved.new_empty(*moved.shape, 2)
+    factor[..., 0], factor[..., 1] = moved * sink / free.clamp(min=1e-12), -moved
+    change = factor.flatten(1, 2) @ columns[..., :2].transpose(1, 2)
+    return attention.addcmul(attention, change.view_as(attention))
 
 
 @method("var")

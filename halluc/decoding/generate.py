@@ -10,8 +10,9 @@ import torch
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 
 from halluc.config import DecodingConfig
+from halluc.decoding.cache import cache_behind, growing_cache
 from halluc.decoding.processors import Combine, sampling
-from halluc.decoding.shared import cache_behind, positions, shared
+from halluc.decoding.shared import positions, shared
 from halluc.decoding.streams import decoding_streams, encoded_images
 from halluc.interventions.engine import intervene
 from halluc.models.embedded import embedded, refuse_mixed_tiles
@@ -63,6 +64,7 @@ def generate(
         share: Read what prompts about one image begin with once, where model and method allow.
         memo: Beginnings that a run beside this one has read.
     """
+    config = _config(model, decoding, max_new_tokens)
     inputs, n_streams = decoding_streams(model, method, asked)
     common = shared(model, method, inputs) if share else None
     inputs, vision_attention = encoded_images(
@@ -81,13 +83,16 @@ def generate(
         if common:
             inputs["position_ids"] = positions(model, inputs)
             engine.read_prefix(inputs, common.owner, memo)
-            prompts["past_key_values"] = cache_behind(inputs["input_ids"].shape[1], model.n_layers)
+            length = int(inputs["input_ids"].shape[1])
+            cache = cache_behind(length, model.n_layers, config.max_new_tokens)
         extra_passes = method.prepare(engine, prompts)
         if not common:
+            cache = growing_cache(model, config.max_new_tokens)
             prompts = embedded(model, prompts, encode=bool(method.vision_layers))
         tokens = model.model.generate(
             **prompts,
-            generation_config=_config(model, decoding, max_new_tokens),
+            past_key_values=cache,
+            generation_config=config,
             logits_processor=LogitsProcessorList(processors),
         )
     written = tokens[: len(sample_ids), prompts["input_ids"].shape[1] :]

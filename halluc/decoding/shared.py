@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import Cache, DynamicLayer
 
 from halluc.models.inputs import PER_TOKEN
 
@@ -44,28 +43,6 @@ class Shared:
             for key, ending in self.endings.items()
         }
         return whole | {"position_ids": positions(model, whole | self.places)}
-
-
-class Behind(DynamicLayer):
-    """The cache of one layer behind a beginning, which it counts and does not hold."""
-
-    def __init__(self, length: int) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.before = length
-
-    def get_seq_length(self) -> int:
-        """Keys of the beginning and of what followed."""
-        return self.before + int(super().get_seq_length())
-
-    def reorder_cache(self, beam_idx: Any) -> None:
-        """Let beams change places; those of one prompt have the same beginning."""
-        if self.is_initialized:
-            super().reorder_cache(beam_idx)
-
-
-def cache_behind(length: int, n_layers: int) -> Cache:
-    """A cache that goes on behind a beginning of `length` tokens."""
-    return Cache(layers=[Behind(length) for _ in range(n_layers)])
 
 
 def positions(model: VisionLanguageModel, inputs: dict[str, Any]) -> Tensor:

@@ -10,8 +10,8 @@ from halluc.decoding.endpoint import ask_endpoint
 from halluc.doctor.machine import data, devices, packages
 from halluc.doctor.methods import Fit, fits
 from halluc.doctor.promises import PROMISES, Finding, check, probe
-from halluc.environment import peak_memory, reset_peak_memory
 from halluc.interventions import REGISTRY
+from halluc.memory import peak_memory, reset_peak_memory
 from halluc.models.endpoint import EndpointModel
 from halluc.models.load import load_model
 from halluc.models.names import endpoint_name

@@ -59,6 +59,7 @@ class Engine:
         self.called: set[str] = set()
         self._beginning = False
         self._prefixes: dict[int, Prefix] = {}
+        self._known: dict[Any, Tensor] = {}
         attention = model.self_attention | model.cross_attention
         self._layer_of = {id(module): layer for layer, module in attention.items()}
         self._kernel = model.text_attention
@@ -102,15 +103,13 @@ class Engine:
         output = edited = None
         if prefix or {"scores", "weights"} & set(seams) or (bias is not None and n_rows == 1):
             start = 0 if prefix else start  # no kernel knows the prefix
-            mask = visible(attention_mask, n_rows, n_keys, query.device)[:, :, start:]
-            scores = products(query[:, :, start:], key)
-            if prefix:
-                scores = torch.cat([prefix.scores(layer, query), scores], dim=-1)
+            mask = visible(attention_mask, n_rows, n_keys, query.device)
+            mask = mask if mask is None else mask[:, :, start:]
             # SDPA has none; transformers before 5.18 leaves it out there, later ones refuse.
             softcap = None if self._kernel == "sdpa" else kwargs.get("softcap")
-            scores = masked(scores, mask, scaling, softcap)
-            weights = self._weights(seams, site, scores, mask, bias)
-            edited = self._outputs(layer, prefix, weights.to(query.dtype), value)
+            edited = self._explicit(
+                site, seams, prefix, query[:, :, start:], key, value, mask, scaling, softcap, bias
+            )
             if start == 0 and (prefix or not site.prefill or bool(site.rows.all())):
                 output = edited
         if output is None:
@@ -139,18 +138,44 @@ class Engine:
             return output
         return output * seen.repeat_interleave(len(output) // len(seen))[:, None, None, None]
 
-    def _weights(
-        self, seams: tuple[str, ...], site: Site, scores: Tensor, mask: Tensor, bias: Tensor | None
+    def _explicit(
+        self,
+        site: Site,
+        seams: tuple[str, ...],
+        prefix: Prefix | None,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        mask: Tensor | None,
+        scaling: float,
+        softcap: float | None,
+        bias: Tensor | None,
     ) -> Tensor:
-        """Attention weights [B, H, R, K] of logits, as the method wants them."""
-        site = replace(site, visible=may_attend(mask)[:, 0, -site.rows.shape[1] :])
+        """Attention of some rows as the method wants it, [B, R, H, d].
+
+        `found` is q.k, then logits, then weights [B, H, R, K]: one name, so that each is gone
+        before the next but one is made.
+        """
+        if {"scores", "weights"} & set(seams):
+            seen = self._all(1, 1, site.n_keys) if mask is None else may_attend(mask)[:, 0]
+            site = replace(site, visible=seen[:, -site.rows.shape[1] :])
+        found = products(query, key)
+        if prefix:
+            found = torch.cat([prefix.scores(site.layer, query), found], dim=-1)
+        found = masked(found, mask, scaling, softcap)
         if bias is not None:
-            scores = scores + (bias if bias.shape[2] == 1 else bias[:, :, -scores.shape[2] :])
+            found = found + (bias if bias.shape[2] == 1 else bias[:, :, -found.shape[2] :])
         if "scores" in seams:
-            scores = self._edited("scores", site, scores)
+            found = self._edited("scores", site, found)
         changed = bias is not None or "scores" in seams
-        weights = attention_weights(scores, mask) if changed else scores.softmax(-1)
-        return self._edited("weights", site, weights) if "weights" in seams else weights
+        found = attention_weights(found, mask) if changed else found.softmax(-1)
+        if "weights" in seams:
+            found = self._edited("weights", site, found)
+        found = found.to(query.dtype)
+        if prefix is None:
+            return times_values(found, value).transpose(1, 2)
+        read = prefix.times_values(site.layer, found[..., : prefix.length])
+        return (read + times_values(found[..., prefix.length :], value)).transpose(1, 2)
 
     def _edited(self, seam: str, site: Site, values: Tensor) -> Tensor:
         """What a seam makes of the last rows of [B, H, R', K]; others come back as they are."""
@@ -161,14 +186,6 @@ class Engine:
             return after
         after = torch.where(site.rows[:, None, :, None], after, before)
         return torch.cat([values[:, :, :-rows], after], dim=2)
-
-    @staticmethod
-    def _outputs(layer: int, prefix: Prefix | None, weights: Tensor, value: Tensor) -> Tensor:
-        """Weights [B, H, R, K] times the values of prefix and rest, [B, R, H, d]."""
-        if prefix is None:
-            return times_values(weights, value).transpose(1, 2)
-        read = prefix.times_values(layer, weights[..., : prefix.length])
-        return (read + times_values(weights[..., prefix.length :], value)).transpose(1, 2)
 
     def observe(self, layer: int, hidden: Tensor) -> None:
         """Show the method the residual stream entering `layer`, [B, Q, D], and keep its facts."""
@@ -288,7 +305,7 @@ class Engine:
         prompted, model = self.prompted, self.model
         repeats = batch // prompted.size  # beams stand next to each other
         if n_rows == 1 or self.method.rows == "last":
-            rows, start = prompted.attention_mask.new_ones(batch, 1).bool(), n_rows - 1
+            rows, start = self._all(batch, 1), n_rows - 1
         else:
             whole = self.method.rows == "all"
             edited = prompted.attention_mask.bool() if whole else prompted.after_image
@@ -298,9 +315,16 @@ class Engine:
             rows = rows if repeats == 1 else rows.repeat_interleave(repeats, 0)
         site = Site(
             layer, model.n_layers, model.n_heads, n_rows > 1, rows, n_keys, self.n_tokens, crosses,
-            repeats, prompted, model,
+            repeats, prompted, model, known=self._known,
         )  # fmt: skip
         return site, start
+
+    def _all(self, *shape: int) -> Tensor:
+        """True everywhere, made once in a pass."""
+        if shape not in self._known:
+            device = self.prompted.attention_mask.device
+            self._known[shape] = torch.ones(shape, dtype=torch.bool, device=device)
+        return self._known[shape]
 
 
 @contextmanager
@@ -336,6 +360,7 @@ def intervene(
 def _count(stack: ExitStack, model: VisionLanguageModel, engine: Engine) -> None:
     def count(_: Any, args: Any, kwargs: Any) -> None:
         engine.passes += 1
+        engine._known = {}
         given = (kwargs.get("inputs_embeds"), kwargs.get("input_ids"), *args)
         new = next(value for value in given if value is not None)
         cache = kwargs.get("past_key_values")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -159,6 +159,7 @@ class Site:
         model: The model.
         visible: Keys each row may attend to, bool [B or 1, R, K]; only `scores` and `weights`
             have it.
+        known: Masks made in this pass, which its layers share.
     """
 
     layer: int
@@ -173,26 +174,33 @@ class Site:
     prompted: Prompted
     model: VisionLanguageModel = field(repr=False)
     visible: Tensor | None = None
+    known: dict[Any, Tensor] = field(default_factory=dict, repr=False)
 
-    @cached_property
+    @property
     def image_columns(self) -> Tensor:
         """Keys of THIS layer that are image tokens, bool [B, K]."""
-        image = self.prompted.image_mask
-        own = self.model.image_columns(self.layer, self.n_keys, image, self.n_tokens)
-        return self._for_beams(own)
 
-    @cached_property
+        def own() -> Tensor:
+            image = self.prompted.image_mask
+            return self._for_beams(
+                self.model.image_columns(self.layer, self.n_keys, image, self.n_tokens)
+            )
+
+        return self._once("image", own)
+
+    @property
     def real(self) -> Tensor:
         """Keys of this layer that are not padding, bool [B, K]."""
-        return ~self.on_keys(~self.prompted.attention_mask.bool())
+        return self._once("real", lambda: ~self.on_keys(~self.prompted.attention_mask.bool()))
 
-    @cached_property
+    @property
     def first_token(self) -> Tensor:
         """The prompt's first token among the keys of this layer, bool [B, K].
 
         All False where it left the window.
         """
-        return self.on_keys(first_token(self.prompted.attention_mask.bool()))
+        real = self.prompted.attention_mask.bool
+        return self._once("first", lambda: self.on_keys(first_token(real())))
 
     @property
     def image_mask(self) -> Tensor:
@@ -227,6 +235,13 @@ class Site:
         whole = values.new_zeros(*values.shape[:-1], self.n_tokens)
         whole[..., self.n_tokens - self.n_keys :] = values
         return whole[..., : self.prompted.input_ids.shape[1]]
+
+    def _once(self, name: str, make: Callable[[], Tensor]) -> Tensor:
+        """What layers with as many keys of the same kind share in a pass."""
+        key = name, self.crosses, self.n_keys
+        if key not in self.known:
+            self.known[key] = make()
+        return self.known[key]
 
     def _for_beams(self, values: Tensor) -> Tensor:
         """Rows of prompts repeated for beams, which stand next to each other."""

@@ -34,17 +34,17 @@ class VisionLanguageModel(Reader):
         """The vision tower."""
         return Tower(self.model)
 
-    @property
+    @cached_property
     def layers(self) -> list[nn.Module]:
         """The language model's layers, in order."""
         return list(self.decoder.layers)  # type: ignore[arg-type]
 
-    @property
+    @cached_property
     def n_layers(self) -> int:
         """How many layers the language model has."""
         return len(self.layers)
 
-    @property
+    @cached_property
     def n_heads(self) -> int:
         """How many query heads each of them has."""
         count: int = self.model.config.get_text_config().num_attention_heads

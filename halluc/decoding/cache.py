@@ -1,0 +1,94 @@
+"""Caches that grow in place: transformers' own copies everything it holds for each new token."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from transformers import Cache, DynamicCache, DynamicLayer
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from halluc.models import VisionLanguageModel
+
+
+class Growing(DynamicLayer):
+    """A layer's keys and values, the first part of buffers with room for what will follow.
+
+    Args:
+        room: How many tokens more than it must hold a new buffer is made for.
+    """
+
+    def __init__(self, room: int) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.room = room
+        self._buffers: tuple[Tensor, Tensor] | None = None
+
+    def update(
+        self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
+    ) -> tuple[Tensor, Tensor]:
+        """Keys and values [B, Hk, K, d] with the new ones behind them."""
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        held = 0 if self.keys is None or self.keys.numel() == 0 else int(self.keys.shape[-2])
+        end = held + key_states.shape[-2]
+        if self._buffers is None or not self._holds(end):
+            self._buffers = (
+                self._buffer(self.keys, key_states, held),
+                self._buffer(self.values, value_states, held),
+            )
+        keys, values = self._buffers
+        keys[:, :, held:end] = key_states
+        values[:, :, held:end] = value_states
+        self.keys, self.values = keys[:, :, :end], values[:, :, :end]
+        return self.keys, self.values
+
+    def _holds(self, end: int) -> bool:
+        """Whether the buffers are still what the keys are part of, and have the room."""
+        assert self._buffers is not None
+        buffer = self._buffers[0]
+        if self.keys is None or self.keys.data_ptr() != buffer.data_ptr():
+            return False  # beams changed places, or another took its first tokens
+        return len(self.keys) == len(buffer) and end <= buffer.shape[-2]
+
+    def _buffer(self, earlier: Tensor | None, new: Tensor, held: int) -> Tensor:
+        batch, heads, added, width = new.shape
+        buffer = new.new_empty(batch, heads, held + added + self.room, width)
+        if held:
+            assert earlier is not None
+            buffer[:, :, :held] = earlier
+        return buffer
+
+
+class Behind(Growing):
+    """The cache of one layer behind a beginning, which it counts and does not hold."""
+
+    def __init__(self, length: int, room: int) -> None:
+        super().__init__(room)
+        self.before = length
+
+    def get_seq_length(self) -> int:
+        """Keys of the beginning and of what followed."""
+        return self.before + int(super().get_seq_length())
+
+    def reorder_cache(self, beam_idx: Any) -> None:
+        """Let beams change places; those of one prompt have the same beginning."""
+        if self.is_initialized:
+            super().reorder_cache(beam_idx)
+
+
+def growing_cache(model: VisionLanguageModel, room: int) -> Cache:
+    """The cache `generate` would make, whose plain layers grow in place.
+
+    Args:
+        room: Tokens that will be generated.
+    """
+    cache = DynamicCache(config=model.model.config.get_text_config(decoder=True))
+    layers: list[Any] = cache.layers
+    cache.layers = [Growing(room) if type(layer) is DynamicLayer else layer for layer in layers]
+    return cache
+
+
+def cache_behind(length: int, n_layers: int, room: int) -> Cache:
+    """A cache that goes on behind a beginning of `length` tokens."""
+    return Cache(layers=[Behind(length, room) for _ in range(n_layers)])

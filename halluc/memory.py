@@ -1,0 +1,63 @@
+"""The process's memory: kept where it would be given back too eagerly, and its peak."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+_CLEAR_PEAK = Path("/proc/self/clear_refs")
+_STATUS = Path("/proc/self/status")
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # glibc's malloc.h
+
+
+def keep_freed_memory() -> None:
+    """Let glibc keep what is freed for what comes next, for as long as this process lives.
+
+    By default each large tensor on a CPU is mapped anew and given back when it dies; a long batch
+    then spends a fifth of its time on page faults (`python -m bench.speed memory`). For programs
+    to call, not for a library: it is the process's setting. Elsewhere than on glibc nothing
+    happens.
+    """
+    if mallopt := getattr(_libc(), "mallopt", None):
+        mallopt(_M_MMAP_MAX, 0)
+        mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def reset_peak_memory() -> None:
+    """Give back what is free and count peak memory anew, where the system can (CUDA, Linux)."""
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+        return
+    if trim := getattr(_libc(), "malloc_trim", None):
+        trim(0)
+    if os.access(_CLEAR_PEAK, os.W_OK):
+        _CLEAR_PEAK.write_text("5")
+
+
+def peak_memory() -> int:
+    """Bytes at the highest since `reset_peak_memory`: GPU memory if there is one, else resident."""
+    import torch
+
+    if torch.cuda.is_available():
+        return int(torch.cuda.max_memory_allocated())
+    if _STATUS.is_file():
+        for line in _STATUS.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+@cache
+def _libc() -> Any:
+    try:
+        return ctypes.CDLL(None)
+    except (OSError, TypeError):
+        return None

@@ -1,0 +1,50 @@
+"""Memory that is kept, and its peak."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from halluc.memory import peak_memory, reset_peak_memory
+
+_MEGABYTES = 64
+
+_FAULTS = """
+import resource, sys, torch
+from halluc.memory import keep_freed_memory
+if sys.argv[1] == "keep":
+    keep_freed_memory()
+def work():
+    for _ in range(10):
+        torch.ones(64 * 2**18).add(1)
+work()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+work()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+def faults(how: str) -> int:
+    done = subprocess.run(
+        [sys.executable, "-c", _FAULTS, how], capture_output=True, text=True, check=True
+    )
+    return int(done.stdout)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a setting of glibc")
+def test_freed_memory_is_not_mapped_anew() -> None:
+    assert faults("keep") < faults("default") / 10
+
+
+def test_the_peak_is_counted_anew() -> None:
+    reset_peak_memory()
+    before = peak_memory()
+    large = torch.ones(_MEGABYTES * 2**18)
+    assert peak_memory() >= before + 0.9 * large.nbytes
+    size = large.nbytes
+    del large
+    reset_peak_memory()
+    assert peak_memory() <= before + 0.5 * size
