@@ -50,6 +50,10 @@ def eval_command(
     share: Annotated[
         bool, typer.Option(help="Compute what prompts have in common once; no answer changes.")
     ] = True,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=0, help="Processes that prepare images; default: 0 on a CPU, else 4."),
+    ] = None,
     baseline: Annotated[bool, typer.Option(help="Evaluate greedy beside the method.")] = True,
     calibration: Annotated[
         Path | None,
@@ -89,7 +93,7 @@ def eval_command(
             file = calibration or find_calibration(output_dir, loaded.fingerprint, one.method.name)
             found = read(file) if file else None
         try:
-            done.append(evaluate(one, output_dir, model=loaded, calibration=found))
+            done.append(evaluate(one, output_dir, model=loaded, calibration=found, workers=workers))
         except NeedsJudge as refusal:  # the method is answered all the same
             unscored.append(str(refusal))
     if unscored:

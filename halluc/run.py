@@ -55,6 +55,7 @@ def evaluate(
     model: Model | None = None,
     calibration: Calibration | None = None,
     console: Console | None = None,
+    workers: int | None = None,
 ) -> Evaluation:
     """Run one method on one model over some benchmarks, and score what it answers.
 
@@ -67,6 +68,7 @@ def evaluate(
         model: The model of `config.model`, if it is loaded already.
         calibration: Parameters measured beforehand; those in the config win.
         console: Where progress is shown; standard error by default.
+        workers: Processes that prepare images ahead of the model; None: as many as pay.
 
     Raises:
         UserError: If something named in the config does not exist or does not fit the model, or a
@@ -75,7 +77,12 @@ def evaluate(
             benchmarks are answered by then, and the answers kept.
     """
     (done,) = evaluate_together(
-        [config], output_dir, model=model, calibration=calibration, console=console
+        [config],
+        output_dir,
+        model=model,
+        calibration=calibration,
+        console=console,
+        workers=workers,
     )
     return done
 
@@ -87,6 +94,7 @@ def evaluate_together(
     model: Model | None = None,
     calibration: Calibration | None = None,
     console: Console | None = None,
+    workers: int | None = None,
 ) -> list[Evaluation]:
     """Evaluate runs side by side, batch by batch, so that what they read alike is read once.
 
@@ -116,7 +124,7 @@ def evaluate_together(
     fresh = {key for key, run in runs.items() if run.folder.results() is None}
     for benchmark in benchmarks:
         samples = list(benchmark.asked(asked.limit))
-        answered = _answer(runs, methods, model, benchmark, samples, console)
+        answered = _answer(runs, methods, model, benchmark, samples, console, workers)
         for key, run in runs.items():
             answers = _checked(run.folder, benchmark, samples, fresh=key in answered)
             run.costs[benchmark.name] = _cost(run.folder, benchmark, answers, key in answered)
@@ -201,6 +209,7 @@ def _answer(
     benchmark: Benchmark,
     samples: Sequence[Sample],
     console: Console,
+    workers: int | None,
 ) -> set[str]:
     """Answer and keep what the runs miss of a benchmark; return which runs missed any."""
     memo, streams, left = Memo() if len(runs) > 1 else None, {}, {}
@@ -217,6 +226,7 @@ def _answer(
             batch_size=config.batch_size,
             share=config.share,
             memo=memo,
+            workers=workers,
         )
         streams[key] = in_turns(missing, done, ask)
     given = (

@@ -5,18 +5,19 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 
 from halluc.config import DecodingConfig
+from halluc.decoding.ahead import ahead, workers_for
 from halluc.decoding.batches import batches, distinct, repeated
 from halluc.decoding.endpoint import ask_endpoint
 from halluc.decoding.generate import generate
 from halluc.decoding.processors import YesNo
-from halluc.decoding.prompts import prompts
+from halluc.decoding.prompts import Prompts, prompts
 from halluc.errors import UserError
-from halluc.images import image_hash
 from halluc.interventions.switch import SeamError
 from halluc.models.endpoint import EndpointModel
 from halluc.samples import Answer, Sample
@@ -53,6 +54,7 @@ def answer_batches(
     batch_size: int | None = None,
     share: bool = True,
     memo: Memo | None = None,
+    workers: int | None = None,
 ) -> Iterator[list[Answer]]:
     """Answer samples, those about one image together and the shortest first.
 
@@ -65,10 +67,18 @@ def answer_batches(
         share: Read what prompts about one image have in common once, and answer identical ones
             once unless answers are drawn at random.
         memo: Given to several runs that ask the same in turns, batch by batch.
+        workers: Processes that prepare images ahead of the model; None: as many as pay.
     """
     samples = list(samples)
+    if isinstance(model, EndpointModel):
+        for answer in ask_endpoint(model, samples, decoding, batch_size or _IN_FLIGHT):
+            yield [answer]
+        return
     asked, others = distinct(samples) if share and not decoding.do_sample else (samples, {})
-    for answers in _batches(model, method, asked, decoding, batch_size, share, memo):
+    size = batch_size or (_MOST if model.device.type == "cuda" else _FEW)
+    planned = list(batches(asked, size) if share else _chunks(asked, size))
+    answering = _Answering(model, method, decoding, share, memo)
+    for answers in answering.each(planned, size, 0 if memo else workers_for(model, workers)):
         yield [
             one
             for answer in answers
@@ -76,38 +86,90 @@ def answer_batches(
         ]
 
 
-def _batches(
-    model: VisionLanguageModel | EndpointModel,
-    method: Method,
-    samples: list[Sample],
-    decoding: DecodingConfig,
-    batch_size: int | None,
-    share: bool,
-    memo: Memo | None,
-) -> Iterator[list[Answer]]:
-    if isinstance(model, EndpointModel):
-        asked = ask_endpoint(model, samples, decoding, batch_size or _IN_FLIGHT)
-        yield from ([answer] for answer in asked)
-        return
-    size = batch_size or (_MOST if model.device.type == "cuda" else _FEW)
-    queue = deque(batches(samples, size) if share else _chunks(samples, size))
-    while queue:
-        batch = queue.popleft()
-        if len(batch) > size:
-            queue.extendleft(reversed(_halves(batch)))
-            continue
-        try:
-            yield _answer_batch(model, method, batch, decoding, share, memo)
-        except (SeamError, UserError):
-            raise
-        except Exception as error:
-            if isinstance(error, torch.OutOfMemoryError):
-                size = max(1, len(batch) // 2)
-                torch.cuda.empty_cache()
-            if len(batch) == 1:
-                yield [Answer.failed(batch[0], error)]
-            else:
-                queue.extendleft(reversed(_halves(batch)))
+@dataclass(frozen=True)
+class _Answering:
+    """How batches are answered; see `answer_batches`."""
+
+    model: VisionLanguageModel
+    method: Method
+    decoding: DecodingConfig
+    share: bool
+    memo: Memo | None
+
+    def each(
+        self, planned: Sequence[list[Sample]], size: int, workers: int
+    ) -> Iterator[list[Answer]]:
+        """The answers to each batch, or to parts of it if it fails or is too large."""
+        started = time.perf_counter()
+        for whole, ready in zip(planned, ahead(self.model, planned, workers), strict=True):
+            queue = deque([whole])
+            while queue:
+                batch = queue.popleft()
+                if len(batch) > size:
+                    queue.extendleft(reversed(_halves(batch)))
+                    continue
+                try:
+                    yield self.together(batch, ready if batch is whole else None, started)
+                except (SeamError, UserError):
+                    raise
+                except Exception as error:
+                    if isinstance(error, torch.OutOfMemoryError):
+                        size = max(1, len(batch) // 2)
+                        torch.cuda.empty_cache()
+                    if len(batch) == 1:
+                        yield [Answer.failed(batch[0], error)]
+                    else:
+                        queue.extendleft(reversed(_halves(batch)))
+                started = time.perf_counter()
+
+    def together(
+        self, batch: Sequence[Sample], ready: Prompts | None, started: float
+    ) -> list[Answer]:
+        """The answers to one batch.
+
+        Args:
+            ready: Its prompts, if they are made already.
+            started: When it was begun, on `time.perf_counter`'s clock.
+        """
+        model, beams = self.model, self.decoding.num_beams
+        ready = ready or self._prompts(batch)
+        yes_no = YesNo(model.yes_no_tokens) if model.yes_no_tokens else None
+        made = generate(
+            model,
+            self.method,
+            ready.asked,
+            self.decoding,
+            max_new_tokens=max(sample.max_new_tokens for sample in batch),
+            sample_ids=[sample.id for sample in batch],
+            watch=[yes_no] if yes_no else [],
+            share=self.share,
+            memo=self.memo,
+        )
+        read = ready.asked.inputs["attention_mask"].sum(1).tolist()
+        written = _lengths(made.tokens, model).tolist()
+        texts = model.processor.tokenizer.batch_decode(made.tokens, skip_special_tokens=True)
+        seconds = (time.perf_counter() - started) / len(batch)
+        return [
+            Answer.of(
+                sample,
+                image_hash=ready.hashes[sample.image_id],
+                text=texts[i].strip(),
+                yes_no=yes_no.found[i * beams] if yes_no else None,
+                prompt_tokens=read[i],
+                tokens=written[i],
+                forward_passes=written[i] * beams * made.n_streams + made.extra_passes,
+                images_encoded=made.images_encoded / len(batch),
+                seconds=seconds,
+            )
+            for i, sample in enumerate(batch)
+        ]
+
+    def _prompts(self, batch: Sequence[Sample]) -> Prompts:
+        if self.memo is None:
+            return prompts(self.model, batch)
+        asked = [(one.image_id, one.prompt, one.history) for one in batch]
+        made: Prompts = self.memo.once(asked, lambda: prompts(self.model, batch))
+        return made
 
 
 def _chunks(samples: list[Sample], size: int) -> list[list[Sample]]:
@@ -116,49 +178,6 @@ def _chunks(samples: list[Sample], size: int) -> list[list[Sample]]:
 
 def _halves(batch: list[Sample]) -> list[list[Sample]]:
     return [batch[: len(batch) // 2], batch[len(batch) // 2 :]]
-
-
-def _answer_batch(
-    model: VisionLanguageModel,
-    method: Method,
-    batch: Sequence[Sample],
-    decoding: DecodingConfig,
-    share: bool,
-    memo: Memo | None,
-) -> list[Answer]:
-    started = time.perf_counter()
-    ready = prompts(model, batch)
-    yes_no = YesNo(model.yes_no_tokens) if model.yes_no_tokens else None
-    made = generate(
-        model,
-        method,
-        ready.asked,
-        decoding,
-        max_new_tokens=max(sample.max_new_tokens for sample in batch),
-        sample_ids=[sample.id for sample in batch],
-        watch=[yes_no] if yes_no else [],
-        share=share,
-        memo=memo,
-    )
-    read = ready.asked.inputs["attention_mask"].sum(1).tolist()
-    written = _lengths(made.tokens, model).tolist()
-    texts = model.processor.tokenizer.batch_decode(made.tokens, skip_special_tokens=True)
-    seconds = (time.perf_counter() - started) / len(batch)
-    hashes = {image_id: image_hash(image) for image_id, image in ready.images.items()}
-    return [
-        Answer.of(
-            sample,
-            image_hash=hashes[sample.image_id],
-            text=texts[i].strip(),
-            yes_no=yes_no.found[i * decoding.num_beams] if yes_no else None,
-            prompt_tokens=read[i],
-            tokens=written[i],
-            forward_passes=written[i] * decoding.num_beams * made.n_streams + made.extra_passes,
-            images_encoded=made.images_encoded / len(batch),
-            seconds=seconds,
-        )
-        for i, sample in enumerate(batch)
-    ]
 
 
 def _lengths(tokens: Tensor, model: VisionLanguageModel) -> Tensor:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 
-from halluc.images import as_rgb
+from halluc.images import as_rgb, image_hash
 from halluc.interventions import Asked
 from halluc.models.inputs import of_images
 
@@ -27,27 +28,45 @@ class Prompts:
 
     Attributes:
         asked: What they ask.
-        images: Their images by `image_id`.
+        hashes: Of their images, by `image_id`.
     """
 
     asked: Asked
-    images: dict[str, Image]
+    hashes: dict[str, str]
+
+    def to(self, device: torch.device) -> Prompts:
+        """With inputs on another device."""
+        moved = {
+            key: value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
+            for key, value in self.asked.inputs.items()
+        }
+        return replace(self, asked=replace(self.asked, inputs=moved))
 
 
-def prompts(model: VisionLanguageModel, batch: Sequence[Sample]) -> Prompts:
-    """Open the images of a batch, render and encode its prompts."""
+def prompts(
+    model: VisionLanguageModel, batch: Sequence[Sample], device: torch.device | None = None
+) -> Prompts:
+    """Open the images of a batch, render and encode its prompts.
+
+    Args:
+        device: Where inputs go; None for the model's.
+    """
     images: dict[str, Image] = {}
     for sample in batch:
         if sample.image_id not in images:
             images[sample.image_id] = as_rgb(sample.load_image())
     rendered = [model.render(sample.prompt, sample.history) for sample in batch]
     seen = [images[sample.image_id] for sample in batch]
-    inputs = encode_once(model, rendered, seen)
-    return Prompts(Asked([s.prompt for s in batch], rendered, seen, inputs), images)
+    inputs = encode_once(model, rendered, seen, device)
+    hashes = {image_id: image_hash(image) for image_id, image in images.items()}
+    return Prompts(Asked([s.prompt for s in batch], rendered, seen, inputs), hashes)
 
 
 def encode_once(
-    model: VisionLanguageModel, rendered: Sequence[str], images: Sequence[Image]
+    model: VisionLanguageModel,
+    rendered: Sequence[str],
+    images: Sequence[Image],
+    device: torch.device | None = None,
 ) -> dict[str, Any]:
     """`model.encode`, for which each image object is preprocessed once.
 
@@ -58,12 +77,12 @@ def encode_once(
     leaders = {id(image): row for row, image in reversed(list(enumerate(images)))}
     rows = sorted(leaders.values())
     if len(rows) == len(images):
-        return model.encode(rendered, images)
-    led = model.encode([rendered[row] for row in rows], [images[row] for row in rows])
+        return model.encode(rendered, images, device)
+    led = model.encode([rendered[row] for row in rows], [images[row] for row in rows], device)
     number = [rows.index(leaders[id(image)]) for image in images]
     tokens = _completed(model, led, rendered, rows, number)
     if tokens is None or not _comes_apart(model, led):
-        return model.encode(rendered, images)
+        return model.encode(rendered, images, device)
     apart = model.image_inputs(led)
     chosen = {key: torch.cat([apart[n][key] for n in number]) for key in apart[0]}
     return _padded(model, led, tokens) | chosen
@@ -113,7 +132,7 @@ def _padded(
     model: VisionLanguageModel, led: dict[str, Any], tokens: list[list[int]]
 ) -> dict[str, Any]:
     """Rows of tokens as left-padded inputs, with the token types the processor gives."""
-    device, length = model.device, max(map(len, tokens))
+    device, length = led["input_ids"].device, max(map(len, tokens))
     pad = model.pad_token
     ids = torch.tensor([[pad] * (length - len(row)) + row for row in tokens], device=device)
     mask = torch.tensor([[0] * (length - len(row)) + [1] * len(row) for row in tokens])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -23,6 +23,13 @@ class Memo:
     """
 
     _kept: tuple[Any, dict[str, Any], Prefix, Attention] | None = None
+    _made: tuple[Any, Any] | None = None
+
+    def once(self, what: Any, make: Callable[[], Any]) -> Any:
+        """What was made last, unless it was of something else."""
+        if self._made is None or self._made[0] != what:
+            self._made = what, make()
+        return self._made[1]
 
     def find(self, reading: Any, inputs: dict[str, Any]) -> tuple[Prefix, Attention] | None:
         """What was read if it was read alike: the beginnings and the vision tower's attention."""

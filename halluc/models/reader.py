@@ -103,8 +103,14 @@ class Reader:
         image = getattr(self.processor, "image_token", "")
         return self.family.template.format(image=image, prompt=prompt)
 
-    def encode(self, prompts: Sequence[str], images: Sequence[Image]) -> dict[str, Tensor]:
-        """Tokenize rendered prompts and preprocess their images, left-padded, on the device."""
+    def encode(
+        self, prompts: Sequence[str], images: Sequence[Image], device: torch.device | None = None
+    ) -> dict[str, Tensor]:
+        """Tokenize rendered prompts and preprocess their images, left-padded.
+
+        Args:
+            device: Where they go; None for the model's.
+        """
         self.processor.tokenizer.padding_side = "left"
         if self.image_aspect == "pad":
             mean = self.processor.image_processor.image_mean or (0, 0, 0)
@@ -113,13 +119,16 @@ class Reader:
             images=[[image] for image in images], text=list(prompts), padding=True,
             return_tensors="pt",
         )  # fmt: skip
-        placed = {key: self._place(value) for key, value in inputs.items() if key != "labels"}
+        device = device or self.device
+        placed = {
+            key: self._place(value, device) for key, value in inputs.items() if key != "labels"
+        }
         # BLIP's processors pad between image and text.
         tokens = kept(placed, placed["attention_mask"].bool(), self.pad_token)
         return with_queries_right_padded(placed | tokens)
 
-    def _place(self, value: Tensor) -> Tensor:
-        value = value.to(self.device)
+    def _place(self, value: Tensor, device: torch.device) -> Tensor:
+        value = value.to(device)
         return value.to(self.model.dtype) if value.is_floating_point() else value
 
     def prompted(self, inputs: Inputs) -> Prompted:

@@ -94,15 +94,15 @@ def test_running_out_of_memory_halves_the_batch_for_good(
     from halluc.decoding import answer as room
 
     sizes: list[int] = []
-    whole = room._answer_batch
+    whole = room._Answering.together
 
-    def cramped(*args: Any) -> Any:
-        sizes.append(len(args[2]))
-        if len(args[2]) > 2:
+    def cramped(self: Any, batch: Any, *args: Any) -> Any:
+        sizes.append(len(batch))
+        if len(batch) > 2:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return whole(*args)
+        return whole(self, batch, *args)
 
-    monkeypatch.setattr(room, "_answer_batch", cramped)
+    monkeypatch.setattr(room._Answering, "together", cramped)
     samples = [s for image in range(4) for s in about(image, *WORDS)]
     answers = list(answer_samples(model, GREEDY, samples, DecodingConfig(), 6))
     assert sorted(a.id for a in answers) == sorted(s.id for s in samples)

@@ -1,4 +1,4 @@
-"""A cache that grows in place holds what transformers' own holds, through all that happens to it."""
+"""A cache that grows in place holds what transformers' own holds, whatever happens to it."""
 
 from __future__ import annotations
 
