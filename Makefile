@@ -2,6 +2,7 @@
 # make test              the tests           make check   lint, types, layout
 # make test-lowest       the tests on the lowest versions supported
 # make sweep METHOD=vhr  a method at many settings: a table and docs/figures/sweep-vhr-*.png
+# make leaderboard       all runs in one board, and docs/figures/leaderboard.png
 # make table             every method, into README    make bench   why the model hallucinates, how fast all is
 # make families          every method on a tiny model of every family, into docs/families.md
 # make world             train the embedded model anew     make matcher   and AGLA's matcher
@@ -47,8 +48,9 @@ eval: setup
 sweep: setup
 	$(BIN)/halluc sweep --model $(MODEL) --method $(METHOD) $(SWEEP) $(SWEEP_ON) --figures docs/figures --output-dir $(RUNS) $(ARGS)
 
-leaderboard: setup
-	$(BIN)/halluc leaderboard $(RUNS) --output $(RUNS)/leaderboard.json
+# Where nothing has run yet, METHOD is evaluated first.
+leaderboard: $(if $(wildcard $(RUNS)/*/results_*.json),setup,eval)
+	$(BIN)/halluc leaderboard $(RUNS) --output $(RUNS)/leaderboard.json --figure docs/figures/leaderboard.png
 
 test: setup
 	$(BIN)/python -m pytest -n $(JOBS) -m 'not slow'
@@ -74,7 +76,7 @@ table: setup
 	for method in $$($(BIN)/halluc list methods --json | $(BIN)/python -c 'import json, sys; print(*(row["name"] for row in json.load(sys.stdin)))'); do \
 		$(BIN)/halluc eval --model glyph --method $$method --benchmarks glyph --limit 300 --output-dir $(RUNS) || exit 1; \
 	done
-	$(BIN)/halluc leaderboard $(RUNS) --output $(RUNS)/leaderboard.json --markdown README.md --quiet
+	$(BIN)/halluc leaderboard $(RUNS) --output $(RUNS)/leaderboard.json --markdown README.md --figure docs/figures/leaderboard.png --quiet
 
 families: setup
 	$(BIN)/python -m tests.matrix --output docs/families.md

@@ -103,16 +103,21 @@ def photo(number: int, size: tuple[int, int] = (640, 480)) -> Callable[[], Image
     return lambda: Image.open(io.BytesIO(buffer.getvalue())).convert("RGB")
 
 
-def questions(images: int, each: int, distinct: int | None = None, most: int = 4) -> list[Sample]:
-    """POPE's questions: `each` about every image, of which `distinct` differ."""
-    return [
-        Sample(
-            f"{i:05d}-{n:02d}", f"image-{i}", _ask(n % (distinct or each)), load, None, "all", most
-        )
-        for i in range(images)
-        for load in [photo(i)]
-        for n in range(each)
-    ]
+def questions(images: int, each: int, distinct: Sequence[int] = (), most: int = 4) -> list[Sample]:
+    """POPE's questions: `each` about every image.
+
+    Args:
+        distinct: How many of an image's questions differ, for the images in turns; all if empty.
+        most: Tokens of an answer.
+    """
+    found = []
+    for i in range(images):
+        load, differ = photo(i), distinct[i % len(distinct)] if distinct else each
+        found += [
+            Sample(f"{i:05d}-{n:02d}", f"image-{i}", _ask(i + n % differ), load, None, "all", most)
+            for n in range(each)
+        ]
+    return found
 
 
 def plain_loop(model: VisionLanguageModel, samples: Sequence[Sample]) -> list[str]:

@@ -1,6 +1,6 @@
 """How fast: ratios within one run, on this machine.
 
-    python -m bench.speed [pope methods captions sweep growth] [--geometry lab] [--device cpu]
+    python -m bench.speed [pope methods caches ...] [--geometry lab] [--device cpu]
 
 Rounds are interleaved: what is compared is measured in turns, and the median of paired ratios is
 shown with the least and the largest.
@@ -8,58 +8,41 @@ shown with the least and the largest.
 
 from __future__ import annotations
 
-import gc
-import time
-from collections.abc import Callable, Iterator, Sequence
-from itertools import pairwise
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 import transformers
 import typer
 
-from bench.geometry import SHAPES, Pull, build, plain_loop, questions
-from halluc.config import DecodingConfig
+from bench.decode import caches, methods
+from bench.geometry import SHAPES, build, plain_loop, questions
+from bench.invariance import invariance
+from bench.timing import GREEDY, ours, prepared, seconds, spread
 from halluc.decoding import answer_batches, answer_samples, in_lockstep
 from halluc.environment import where
 from halluc.interventions import REGISTRY, Method
 from halluc.interventions.prefix import Memo
-from halluc.memory import keep_freed_memory, peak_memory, reset_peak_memory
+from halluc.memory import keep_freed_memory
 from halluc.models import VisionLanguageModel
 from halluc.samples import Answer, Sample
 
-GREEDY = DecodingConfig()
-PER_IMAGE = ((18, 1), (6, 2), (2, 5), (1, 8))
-"""Questions about each image, and images."""
+PER_IMAGE = (
+    (18, 2, (18,)),
+    (6, 4, (6,)),
+    (2, 8, (2,)),
+    (1, 16, (1,)),
+    (18, 4, (10, 10, 10, 11)),
+)
+"""Questions about each image, images, and how many of the questions differ.
 
-
-def ours(
-    model: VisionLanguageModel, samples: Sequence[Sample], method: str = "greedy", **how: object
-) -> list[Answer]:
-    """The harness's own answers."""
-    found = answer_samples(model, prepared(method, model), samples, GREEDY, **how)  # type: ignore[arg-type]
-    return sorted(found, key=lambda answer: answer.id)
-
-
-def prepared(name: str, model: VisionLanguageModel) -> Method:
-    """A method with its defaults."""
-    cls = REGISTRY.get(name)
-    return cls(cls.resolve(cls.Params(), model))
-
-
-def seconds(what: Callable[[], object]) -> float:
-    """Wall-clock seconds, the device's work included."""
-    gc.collect()
-    started = now()
-    what()
-    return now() - started
-
-
-def spread(ratios: Sequence[float]) -> str:
-    """Median, least and largest."""
-    return f"{median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+The last row is what the 9,000 rows of POPE's three COCO files hold: 5,127 distinct questions about
+500 images.
+"""
 
 
 def pope(model: VisionLanguageModel, rounds: int) -> Iterator[str]:
@@ -67,7 +50,7 @@ def pope(model: VisionLanguageModel, rounds: int) -> Iterator[str]:
     yield "## POPE: questions a second, against a plain loop at batch 1\n"
     yield "| questions an image | distinct | faster | plain, ms | ours, ms | equal answers |"
     yield "|---|---|---|---|---|---|"
-    for each, images, distinct in (*((e, i, e) for e, i in PER_IMAGE), (18, 2, 10)):
+    for each, images, distinct in PER_IMAGE:
         samples = questions(images, each, distinct)
         plain_loop(model, samples[:2])
         ours(model, samples[: 2 * each])
@@ -83,53 +66,36 @@ def pope(model: VisionLanguageModel, rounds: int) -> Iterator[str]:
         equal = sum(a == b for a, b in zip(texts, plain_loop(model, samples), strict=True))
         slow, fast = (1000 * median(column) / len(samples) for column in zip(*times, strict=True))
         yield (
-            f"| {each} | {distinct} | **{spread(faster)}** | {slow:.0f} | {fast:.1f} | "
-            f"{equal} of {len(texts)} |"
+            f"| {each} | {sum(distinct) / len(distinct):g} | **{spread(faster)}** | {slow:.0f} | "
+            f"{fast:.1f} | {equal} of {len(texts)} |"
         )
 
 
-def methods(model: VisionLanguageModel, rounds: int) -> Iterator[str]:
-    """Each method against greedy: all before the second token, a step of decoding, memory."""
-    yield "\n## Methods against greedy, batch 4, 32 tokens\n"
-    yield "| method | up to the first token | a generated token | peak memory |\n|---|---|---|---|"
-    samples = questions(4, 1, most=33)
-    names = [name for name in REGISTRY.names() if name != "greedy"]
-    greedy = prepared("greedy", model)
-    for method in (*(prepared(name, model) for name in names), Pull(Pull.Params())):
-        timed(model, method, samples[:1])
+def memory(model: VisionLanguageModel, rounds: int) -> Iterator[str]:
+    """What keeping freed memory saves: eight long prompts in one batch, in two processes."""
+    yield "\n## Freed memory kept (`halluc.memory`), against glibc's default\n"
+    spawn = get_context("spawn")
+    with (
+        ProcessPoolExecutor(1, spawn, _start, (True,)) as keeping,
+        ProcessPoolExecutor(1, spawn, _start, (False,)) as plain,
+    ):
         pairs = [
-            (timed(model, greedy, samples), timed(model, method, samples)) for _ in range(rounds)
-        ]
-        columns = zip(*(zip(one, other, strict=True) for one, other in pairs), strict=True)
-        reading, writing, memory = ([b / a for a, b in column] for column in columns)
-        yield (f"| {method.name} | {spread(reading)} | {spread(writing)} | {median(memory):.2f} |")
+            (plain.submit(_eight).result(), keeping.submit(_eight).result())
+            for _ in range(rounds + 1)
+        ][1:]
+    yield f"A batch of eight prompts is {spread([a / b for a, b in pairs])} times as fast."
 
 
-def timed(
-    model: VisionLanguageModel, method: Method, samples: Sequence[Sample]
-) -> tuple[float, float, int]:
-    """Seconds up to the second token, of a later step (the median one), and peak memory."""
-    steps: list[float] = []
-
-    def look(_: object, args: object, kwargs: dict[str, Any]) -> None:
-        if kwargs["input_ids"] is not None and kwargs["input_ids"].shape[1] == 1:
-            steps.append(now())
-
-    handle = model.model.register_forward_pre_hook(look, with_kwargs=True)
-    gc.collect()
-    reset_peak_memory()
-    started = now()
-    for _ in answer_samples(model, method, samples, GREEDY, share=False):
-        pass
-    handle.remove()
-    return steps[0] - started, median(b - a for a, b in pairwise(steps)), peak_memory()
+def _start(keep: bool) -> None:
+    if keep:
+        keep_freed_memory()
+    global _MODEL
+    _MODEL = build("lab", "cpu", torch.float32)
 
 
-def now() -> float:
-    """Seconds on a clock that waits for the device."""
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return time.perf_counter()
+def _eight() -> float:
+    samples = questions(8, 1, most=1)
+    return seconds(lambda: ours(_MODEL, samples, batch_size=8))
 
 
 def captions(model: VisionLanguageModel, rounds: int) -> Iterator[str]:
@@ -139,7 +105,7 @@ def captions(model: VisionLanguageModel, rounds: int) -> Iterator[str]:
     ratios = [
         seconds(lambda: ours(model, samples, batch_size=1))
         / seconds(lambda: ours(model, samples, batch_size=16))
-        for _ in range(max(2, rounds // 3))
+        for _ in range(max(3, rounds // 2))
     ]
     yield f"Batch 16 is {spread(ratios)} times as fast as batch 1."
 
@@ -229,8 +195,9 @@ def heading(geometry: str, device: str, dtype: torch.dtype, rounds: int) -> Iter
         f"Made by `make bench` (bench/speed.py) on {place['cpus']} {place['machine']} cores, "
         f"{place['gpu'] or 'no GPU'}, torch {torch.__version__}, transformers "
         f"{transformers.__version__}: a random model of the shape {geometry!r}, {device}, "
-        f"{str(dtype).removeprefix('torch.')}. What is compared is measured in turns, {rounds} "
-        "rounds; shown are the median of the paired ratios, the least and the largest."
+        f"{str(dtype).removeprefix('torch.')}, {torch.get_num_threads()} threads. What is compared "
+        f"is measured in turns, {rounds} rounds; shown are the median of the paired ratios, the "
+        "least and the largest."
     )
     if device == "cpu":
         yield (
@@ -247,6 +214,9 @@ def _resident() -> int:
 SECTIONS = {
     "pope": pope,
     "methods": methods,
+    "caches": caches,
+    "memory": memory,
+    "invariance": invariance,
     "captions": captions,
     "sweep": sweep,
     "growth": growth,

@@ -95,6 +95,7 @@ def leaderboard(
         Path | None, typer.Option(help="Write the tables between this file's leaderboard markers.")
     ] = None,
     csv: Annotated[Path | None, typer.Option(help="Write a line a metric here.")] = None,
+    figure: Annotated[Path | None, typer.Option(help="Draw the differences here (PNG).")] = None,
     skip_unfinished: Annotated[
         bool, typer.Option("--skip-unfinished", help="Leave half-written runs out.")
     ] = False,
@@ -103,8 +104,13 @@ def leaderboard(
     """Gather finished runs, and boards of other machines, into one board."""
     from rich.console import Console
 
-    from halluc.leaderboard import collect, insert, render, write_csv
+    from halluc.extras import needs_packages
+    from halluc.leaderboard import collect, draw, insert, render, write_csv
 
+    if figure is not None:
+        needs_packages("--figure", "matplotlib")
+        if figure.suffix.lower() != ".png":
+            raise UserError(f"--figure {str(figure)!r}: a PNG is drawn; let the name end in .png")
     board = collect(places, skip_unfinished)
     if output is not None:
         output.parent.mkdir(parents=True, exist_ok=True)
@@ -113,6 +119,8 @@ def leaderboard(
         insert(board, markdown)
     if csv is not None:
         write_csv(board, csv)
+    if figure is not None:
+        draw(board, figure)
     console = Console()
     for table in () if quiet else render(board):
         console.print(table)

@@ -1,0 +1,109 @@
+"""What a generated token costs: with each method, and with each kind of cache."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import pairwise
+from statistics import median
+from typing import Any
+
+import torch
+
+from bench.geometry import Pull, questions
+from bench.timing import GREEDY, now, prepared, spread
+from halluc.decoding import answer_samples
+from halluc.decoding.cache import growing_cache
+from halluc.decoding.prompts import prompts
+from halluc.interventions import REGISTRY, Method
+from halluc.memory import peak_memory, reset_peak_memory
+from halluc.models import VisionLanguageModel
+from halluc.samples import Sample
+
+
+def methods(model: VisionLanguageModel, rounds: int) -> Iterator[str]:
+    """Each method against greedy: all before the second token, a step of decoding, memory."""
+    yield "\n## Methods against greedy, batch 4, 32 tokens\n"
+    yield "| method | up to the first token | a generated token | peak memory |\n|---|---|---|---|"
+    samples = questions(4, 1, most=33)
+    names = [name for name in REGISTRY.names() if name != "greedy"]
+    greedy = prepared("greedy", model)
+    for method in (*(prepared(name, model) for name in names), Pull(Pull.Params())):
+        timed(model, method, samples[:1])
+        pairs = [
+            (timed(model, greedy, samples), timed(model, method, samples)) for _ in range(rounds)
+        ]
+        columns = zip(*(zip(one, other, strict=True) for one, other in pairs), strict=True)
+        reading, writing, memory = ([b / a for a, b in column] for column in columns)
+        yield (f"| {method.name} | {spread(reading)} | {spread(writing)} | {median(memory):.2f} |")
+
+
+def timed(
+    model: VisionLanguageModel, method: Method, samples: Sequence[Sample]
+) -> tuple[float, float, int]:
+    """Seconds up to the second token, of a later step (the median one), and peak memory."""
+    gc.collect()
+    reset_peak_memory()
+    started = now()
+    with steps(model) as found:
+        for _ in answer_samples(model, method, samples, GREEDY, share=False):
+            pass
+    return found[0] - started, median(b - a for a, b in pairwise(found)), peak_memory()
+
+
+def caches(model: VisionLanguageModel, rounds: int) -> Iterator[str]:
+    """Kinds of cache, and compiling: a step of decoding by transformers' own `generate`."""
+    yield "\n## Caches and compiling, batch 4, 32 tokens, plain `generate`\n"
+    yield "| cache | a generated token, ms | against dynamic | first answer, s |\n|---|---|---|---|"
+    inputs = prompts(model, questions(4, 1)).asked.inputs
+    kinds: dict[str, Callable[[], dict[str, Any]]] = {
+        "dynamic (transformers' default)": dict,
+        "static": lambda: {"cache_implementation": "static"},
+        "growing in place (ours)": lambda: {"past_key_values": growing_cache(model, 33)},
+    }
+    first = {name: _step(model, inputs, kind())[0] for name, kind in kinds.items()}
+    found = [
+        {name: _step(model, inputs, kind())[1] for name, kind in kinds.items()}
+        for _ in range(rounds)
+    ]
+    plain = next(iter(kinds))
+    for name in kinds:
+        ratios = [one[name] / one[plain] for one in found]
+        taken = 1000 * median(one[name] for one in found)
+        yield f"| {name} | {taken:.1f} | {spread(ratios)} | {first[name]:.1f} |"
+    own = model.model.forward
+    model.model.forward = torch.compile(own)
+    try:
+        compiled = [_step(model, inputs, kinds["static"]()) for _ in range(4)]
+    finally:
+        model.model.forward = own
+    taken = median(step for _, step in compiled[1:])
+    against = taken / median(one[plain] for one in found)
+    yield f"| static, compiled | {1000 * taken:.1f} | {against:.2f} | {compiled[0][0]:.1f} |"
+
+
+def _step(
+    model: VisionLanguageModel, inputs: dict[str, Any], how: dict[str, Any]
+) -> tuple[float, float]:
+    """Seconds of a whole answer, and of a step."""
+    started = now()
+    with steps(model) as found, torch.inference_mode():
+        model.model.generate(**inputs, do_sample=False, max_new_tokens=33, **how)
+    return now() - started, median(b - a for a, b in pairwise(found))
+
+
+@contextmanager
+def steps(model: VisionLanguageModel) -> Iterator[list[float]]:
+    """When each pass over a single token began."""
+    found: list[float] = []
+
+    def look(_: object, args: object, kwargs: dict[str, Any]) -> None:
+        if kwargs["input_ids"] is not None and kwargs["input_ids"].shape[1] == 1:
+            found.append(now())
+
+    handle = model.model.register_forward_pre_hook(look, with_kwargs=True)
+    try:
+        yield found
+    finally:
+        handle.remove()
