@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from halluc.errors import UserError
 from halluc.leaderboard.board import settings
 from halluc.leaderboard.cells import arrowed, better, costs, headline, interval, labels, title
+from halluc.leaderboard.seeds import heading, names, repeated, spreads
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -41,8 +42,10 @@ def markdown(board: Board) -> str:
 
     A cell holds the value with its 95% interval and its tie group; below it the difference to
     greedy with its own interval; below that, for descriptions, the difference at equal length.
+    Settings that ran with several seeds get a table of their spread.
     """
-    return "\n\n".join([LEGEND, *("\n".join(_table(rows)) for rows in settings(board))])
+    tables = [_table(rows) for rows in settings(board)] + [_seeds(one) for one in repeated(board)]
+    return "\n\n".join([LEGEND, *("\n".join(lines) for lines in tables)])
 
 
 def _table(rows: Sequence[Row]) -> Iterator[str]:
@@ -55,6 +58,15 @@ def _table(rows: Sequence[Row]) -> Iterator[str]:
         spent = dict(costs(row))
         cells = [*(_cell(row, name) for name in shown), *(spent[name] for name in COSTS)]
         yield f"| {label} | {' | '.join(cells)} |"
+
+
+def _seeds(methods: Sequence[Sequence[Row]]) -> Iterator[str]:
+    shown = headline(methods[0])
+    yield f"**{heading(methods)}**\n"
+    yield f"| method | {' | '.join(arrowed(name, value) for name, value in shown.items())} |"
+    yield "|---" * (1 + len(shown)) + "|"
+    for label, runs in zip(names(methods), methods, strict=True):
+        yield f"| {label} | {' | '.join('<br>'.join(spreads(runs, name)) for name in shown)} |"
 
 
 def _cell(row: Row, name: str) -> str:

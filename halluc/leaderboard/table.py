@@ -18,6 +18,7 @@ from halluc.leaderboard.cells import (
     probability,
     title,
 )
+from halluc.leaderboard.seeds import heading, names, repeated, spreads
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,9 +27,14 @@ if TYPE_CHECKING:
 
 
 def render(board: Board) -> Iterator[Table]:
-    """One table for each benchmark and setting: rows of the board become columns."""
+    """One table for each benchmark and setting: rows of the board become columns.
+
+    Below them one for each setting that ran with several seeds.
+    """
     for rows in settings(board):
         yield _table(rows)
+    for methods in repeated(board):
+        yield _seeds(methods)
 
 
 def _table(rows: Sequence[Row]) -> Table:
@@ -50,6 +56,19 @@ def _table(rows: Sequence[Row]) -> Table:
             for row, (_, text) in zip(rows, lines, strict=True)
         )
         table.add_row(lines[0][0], *(text for cell in cells for text in cell))
+    return table
+
+
+def _seeds(methods: Sequence[Sequence[Row]]) -> Table:
+    table = Table(title=heading(methods), title_justify="left")
+    table.add_column("")
+    for label, runs in zip(names(methods), methods, strict=True):
+        table.add_column(label, justify="right")
+        if any(row.differences for row in runs):
+            table.add_column(f"{label} - greedy", justify="right")
+    for name, value in headline(methods[0]).items():
+        cells = [text for runs in methods for text in spreads(runs, name)]
+        table.add_row(arrowed(name, value), *cells)
     return table
 
 
