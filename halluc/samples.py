@@ -56,7 +56,6 @@ class Answer:
         images_encoded: Its share of the images its batch had to encode.
         same_as: The sample that asked the same and was answered in its place.
         seconds: Its share of its batch's wall-clock time.
-        key: Hash of everything that can change the answer.
     """
 
     id: str
@@ -77,7 +76,6 @@ class Answer:
     images_encoded: float = 0.0
     same_as: str | None = None
     seconds: float = 0.0
-    key: str = ""
 
     @classmethod
     def of(cls, sample: Sample, **found: Any) -> Answer:
