@@ -1,0 +1,118 @@
+"""Every method says the same in batches that share what they read as alone, one prompt at a time.
+
+Where float32 cannot tell the two likeliest tokens apart, either is accepted if it is what float64
+says; such ties are counted and listed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+from transformers import LogitsProcessor
+
+from halluc.config import DecodingConfig
+from halluc.decoding.generate import generate
+from halluc.decoding.prompts import prompts
+from halluc.errors import UserError
+from halluc.interventions import REGISTRY
+from halluc.models import VisionLanguageModel
+from halluc.models.load import load_model
+from halluc.samples import Sample
+from halluc.scoring.benchmark import REGISTRY as BENCHMARKS
+from tests.families import build, picture
+
+TIE = 1e-3
+TINY = ("llava", "llava_next", "qwen2_5_vl", "internvl", "paligemma", "gemma3")
+QUESTIONS = ("is there a dog ?", "please describe this image", "how many red dogs are there ?")
+
+
+class Margins(LogitsProcessor):
+    """How far the likeliest token is ahead of the next, step by step [B]."""
+
+    def __init__(self) -> None:
+        self.steps: list[Tensor] = []
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        best = scores.topk(2).values
+        self.steps.append(best[:, 0] - best[:, 1])
+        return scores
+
+
+def model_of(name: str, dtype: str = "float32") -> VisionLanguageModel:
+    if name == "glyph":
+        return load_model("glyph", dtype=dtype, device="cpu")
+    model = build(name)
+    return model if dtype == "float32" else replace(model, model=model.model.to(torch.float64))
+
+
+def samples_of(name: str) -> Iterator[Sample]:
+    """A batch of questions about two images; for glyph, POPE's and a caption."""
+    if name == "glyph":
+        yield from BENCHMARKS.get("glyph_pope")().asked(2)
+        yield from BENCHMARKS.get("glyph_chair")().asked(2)
+        return
+    for image in (0, 1):
+        for number, question in enumerate(QUESTIONS):
+            load = [picture(0, 32, 32), picture(1, 48, 32)][image].copy
+            yield Sample(f"{image}-{number}", f"image-{image}", question, load, max_new_tokens=6)
+
+
+def said(
+    model: VisionLanguageModel, method: str, samples: Sequence[Sample], share: bool
+) -> list[tuple[list[int], list[float]]]:
+    """Tokens up to the end token, and their margins."""
+    cls, margins = REGISTRY.get(method), Margins()
+    made = generate(
+        model,
+        cls(cls.resolve(cls.Params(), model)),
+        prompts(model, samples).asked,
+        DecodingConfig(),
+        max_new_tokens=max(sample.max_new_tokens for sample in samples),
+        sample_ids=[sample.id for sample in samples],
+        watch=[margins],
+        share=share,
+    )
+    steps = torch.stack(margins.steps, 1)[: len(samples)]  # of the main stream
+    own = model.model.generation_config.eos_token_id
+    ends = own if isinstance(own, list) else [own]
+    found = []
+    for row, ahead in zip(made.tokens.tolist(), steps.tolist(), strict=True):
+        end = next((i + 1 for i, token in enumerate(row) if token in ends), len(row))
+        found.append((row[:end], ahead[:end]))
+    return found
+
+
+@pytest.mark.parametrize("method", REGISTRY.names())
+@pytest.mark.parametrize("name", ["glyph", *TINY])
+def test_same_tokens(
+    name: str, method: str, record_property: Callable[[str, object], None]
+) -> None:
+    model, samples = model_of(name), list(samples_of(name))
+    cls = REGISTRY.get(method)
+    try:
+        cls.requires(cls.Params(), model.model.config, name)
+        cls.resolve(cls.Params(), model)
+    except UserError as refused:
+        pytest.skip(str(refused))
+    together = [
+        one
+        for most in sorted({sample.max_new_tokens for sample in samples})
+        for one in said(model, method, [s for s in samples if s.max_new_tokens == most], True)
+    ]
+    samples.sort(key=lambda sample: sample.max_new_tokens)
+    ties = []
+    for sample, (ours, _) in zip(samples, together, strict=True):
+        ((alone, margins),) = said(model, method, [sample], False)
+        if ours == alone:
+            continue
+        step = next(i for i, (a, b) in enumerate(zip(ours, alone, strict=False)) if a != b)
+        assert margins[step] < TIE, f"{sample.id}: {ours} together, {alone} alone"
+        ((truth, _),) = said(model_of(name, "float64"), method, [sample], False)
+        assert truth in (ours, alone)
+        ties.append((sample.id, margins[step], "shared" if truth == ours else "alone"))
+    record_property("ties", str(ties))
+    assert len(ties) <= 1, ties
