@@ -30,6 +30,12 @@ from halluc.world.catalog import NAMES
 from halluc.world.tokenizer import build_tokenizer
 
 SHAPES: dict[str, tuple[dict[str, int], dict[str, int]]] = {
+    "tiny": (
+        {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 3,
+         "num_attention_heads": 4},
+        {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 4,
+         "num_attention_heads": 4},
+    ),
     "lab": (
         {"hidden_size": 256, "intermediate_size": 1024, "num_hidden_layers": 4,
          "num_attention_heads": 4},
@@ -43,7 +49,10 @@ SHAPES: dict[str, tuple[dict[str, int], dict[str, int]]] = {
          "num_attention_heads": 32, "vocab_size": 32064},
     ),
 }  # fmt: skip
-"""Vision tower and language model by name: 576 image tokens of a 336 pixel square in both."""
+"""Vision tower and language model by name: 576 image tokens of a 336 pixel square.
+
+"tiny" is for tests.
+"""
 
 _SYSTEM = (
     "The image shows a scene. Look at the image carefully and only answer what you are sure of. "

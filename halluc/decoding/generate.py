@@ -66,7 +66,7 @@ def generate(
     """
     config = _config(model, decoding, max_new_tokens)
     inputs, n_streams = decoding_streams(model, method, asked)
-    common = shared(model, method, inputs) if share else None
+    common = shared(model, method, inputs, kept=memo is not None) if share else None
     inputs, vision_attention = encoded_images(
         model, method, common.beginnings if common else inputs
     )

@@ -52,11 +52,16 @@ def positions(model: VisionLanguageModel, inputs: dict[str, Any]) -> Tensor:
     return found
 
 
-def shared(model: VisionLanguageModel, method: Method, inputs: dict[str, Any]) -> Shared | None:
+def shared(
+    model: VisionLanguageModel, method: Method, inputs: dict[str, Any], kept: bool = False
+) -> Shared | None:
     """Find what prompts begin with in common; None where nothing can be gained or shared.
 
     Prompts share a beginning if their tokens up to the end of the image and the images are equal,
     whichever stream of a method they belong to.
+
+    Args:
+        kept: Beginnings are kept for others who ask the same; that all differ is then no reason.
     """
     if method.beginning == "question" or why_not_shared(model):
         return None
@@ -67,7 +72,7 @@ def shared(model: VisionLanguageModel, method: Method, inputs: dict[str, Any]) -
     cut = torch.where(image.any(1), last, start) + 1  # without image the first token alone
     owner, first = _owners(model, inputs, image, start.tolist(), cut.tolist())
     longest = int((length - cut).max())
-    if len(first) == len(owner) or longest < 2:
+    if longest < 2 or (len(first) == len(owner) and not kept):
         return None
     rows = [key for key in inputs if key in PER_TOKEN]
     ends = torch.full_like(cut, length)
