@@ -70,15 +70,17 @@ def answer_batches(
         workers: Processes that prepare images ahead of the model; None: as many as pay.
     """
     samples = list(samples)
-    if isinstance(model, EndpointModel):
-        for answer in ask_endpoint(model, samples, decoding, batch_size or _IN_FLIGHT):
-            yield [answer]
-        return
     asked, others = distinct(samples) if share and not decoding.do_sample else (samples, {})
-    size = batch_size or (_MOST if model.device.type == "cuda" else _FEW)
-    planned = list(batches(asked, size) if share else _chunks(asked, size))
-    answering = _Answering(model, method, decoding, share, memo)
-    for answers in answering.each(planned, size, 0 if memo else workers_for(model, workers)):
+    answered: Iterable[list[Answer]]
+    if isinstance(model, EndpointModel):
+        sent = ask_endpoint(model, asked, decoding, batch_size or _IN_FLIGHT)
+        answered = ([answer] for answer in sent)
+    else:
+        size = batch_size or (_MOST if model.device.type == "cuda" else _FEW)
+        planned = list(batches(asked, size) if share else _chunks(asked, size))
+        answering = _Answering(model, method, decoding, share, memo)
+        answered = answering.each(planned, size, 0 if memo else workers_for(model, workers))
+    for answers in answered:
         yield [
             one
             for answer in answers
