@@ -44,9 +44,9 @@ def embedded(
     embeddings = model.model.get_input_embeddings()(ids)
     features = torch.cat(list(output.pooler_output)).to(embeddings)
     places = model.prompted(inputs).image_mask[:, :, None]
-    return {
+    kept = {key: inputs[key] for key in ("attention_mask", "position_ids") if key in inputs}
+    return kept | {
         "input_ids": ids,
-        "attention_mask": inputs["attention_mask"],
         "inputs_embeds": embeddings.masked_scatter(places, features),
     }
 
