@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from bench.geometry import plain_loop
-from bench.timing import GREEDY, prepared
-from halluc.decoding import answer_samples
+from bench.timing import ours
 from halluc.models import VisionLanguageModel
 from halluc.models.load import load_model
-from halluc.samples import Answer, Sample
+from halluc.samples import Answer
 from halluc.scoring.benchmark import REGISTRY
 
-_HOW: dict[str, dict[str, object]] = {
-    "batch 1": {"batch_size": 1, "share": False},
-    "batch 32": {"batch_size": 32, "share": False},
-    "batch 32, shared": {"batch_size": 32, "share": True},
-}
+_HOW = {"batch 1": (1, False), "batch 32": (32, False), "batch 32, shared": (32, True)}
+"""Batch size, and whether what prompts have in common is read once."""
 
 
 def invariance(_: VisionLanguageModel, rounds: int) -> Iterator[str]:
@@ -38,7 +34,7 @@ def invariance(_: VisionLanguageModel, rounds: int) -> Iterator[str]:
         for how, options in _HOW.items():
             cells = []
             for name, samples in asked.items():
-                found = answered(model, samples, options)
+                found = ours(model, samples, *options)
                 pairs = list(zip(samples, found, plain[name], strict=True))
                 cells.append(f"{sum(a.text == text for _, a, text in pairs)} of {len(pairs)}")
                 if dtype == "float32":
@@ -48,21 +44,12 @@ def invariance(_: VisionLanguageModel, rounds: int) -> Iterator[str]:
                     moved = max(change(a, alone[a.id]) for a in found)
             yield f"| {dtype} | {how} | {cells[0]} | {cells[1]} | {moved:.1e} |"
     double = load_model("glyph", dtype="float64", device="cpu")
-    for how, sample, ours, theirs in ties:
+    for how, sample, text, plainly in ties:
         (judge,) = plain_loop(double, [sample])
-        side = {ours: "ours", theirs: "the plain loop"}.get(judge, "neither")
+        side = {text: "ours", plainly: "the plain loop"}.get(judge, "neither")
         yield f"\nfloat32, {how}: {sample.id} differs; float64 agrees with {side}."
     if not ties:
         yield "\nIn float32 no answer differs."
-
-
-def answered(
-    model: VisionLanguageModel, samples: Sequence[Sample], options: dict[str, object]
-) -> list[Answer]:
-    """Greedy answers in the order of the samples."""
-    found = answer_samples(model, prepared("greedy", model), samples, GREEDY, **options)  # type: ignore[arg-type]
-    by_id = {answer.id: answer for answer in found}
-    return [by_id[sample.id] for sample in samples]
 
 
 def change(one: Answer, other: Answer) -> float:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import cache, partial
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
@@ -56,8 +57,8 @@ def pope(model: VisionLanguageModel, rounds: int) -> Iterator[str]:
         ours(model, samples[: 2 * each])
         times = [
             (
-                seconds(lambda s=samples: plain_loop(model, s)),  # type: ignore[misc]
-                seconds(lambda s=samples: ours(model, s)),  # type: ignore[misc]
+                seconds(partial(plain_loop, model, samples)),
+                seconds(partial(ours, model, samples)),
             )
             for _ in range(rounds)
         ]
@@ -89,13 +90,15 @@ def memory(model: VisionLanguageModel, rounds: int) -> Iterator[str]:
 def _start(keep: bool) -> None:
     if keep:
         keep_freed_memory()
-    global _MODEL
-    _MODEL = build("lab", "cpu", torch.float32)
+
+
+@cache
+def _lab() -> VisionLanguageModel:
+    return build("lab", "cpu", torch.float32)
 
 
 def _eight() -> float:
-    samples = questions(8, 1, most=1)
-    return seconds(lambda: ours(_MODEL, samples, batch_size=8))
+    return seconds(partial(ours, _lab(), questions(8, 1, most=1), batch_size=8))
 
 
 def captions(model: VisionLanguageModel, rounds: int) -> Iterator[str]:
@@ -122,8 +125,8 @@ def sweep(model: VisionLanguageModel, rounds: int) -> Iterator[str]:
         apart, together = (how(model, points, samples) for how in (one_by_one, side_by_side))
         times = [
             (
-                seconds(lambda s=samples: one_by_one(model, points, s)),  # type: ignore[misc]
-                seconds(lambda s=samples: side_by_side(model, points, s)),  # type: ignore[misc]
+                seconds(partial(one_by_one, model, points, samples)),
+                seconds(partial(side_by_side, model, points, samples)),
             )
             for _ in range(max(2, rounds // 3))
         ]
@@ -183,7 +186,7 @@ def growth(model: VisionLanguageModel, rounds: int) -> Iterator[str]:
         one = build("lab", str(model.device), model.model.dtype, side=side)
         samples = questions(2, 6)
         ours(one, samples)
-        took = median(seconds(lambda o=one, s=samples: ours(o, s)) for _ in range(3))  # type: ignore[misc]
+        took = median(seconds(partial(ours, one, samples)) for _ in range(3))
         yield f"| {(side // 14) ** 2} | {1000 * took / len(samples):.0f} |"
 
 

@@ -19,11 +19,15 @@ GREEDY = DecodingConfig()
 
 
 def ours(
-    model: VisionLanguageModel, samples: Sequence[Sample], method: str = "greedy", **how: object
+    model: VisionLanguageModel,
+    samples: Sequence[Sample],
+    batch_size: int | None = None,
+    share: bool = True,
 ) -> list[Answer]:
-    """The harness's own answers."""
-    found = answer_samples(model, prepared(method, model), samples, GREEDY, **how)  # type: ignore[arg-type]
-    return sorted(found, key=lambda answer: answer.id)
+    """The harness's own greedy answers, in the order of the samples."""
+    found = answer_samples(model, prepared("greedy", model), samples, GREEDY, batch_size, share)
+    by_id = {answer.id: answer for answer in found}
+    return [by_id[sample.id] for sample in samples]
 
 
 def prepared(name: str, model: VisionLanguageModel) -> Method:

@@ -19,9 +19,9 @@ def keep_freed_memory() -> None:
     """Let glibc keep what is freed for what comes next, for as long as this process lives.
 
     By default each large tensor on a CPU is mapped anew and given back when it dies; a long batch
-    then spends a fifth of its time on page faults (`python -m bench.speed memory`). For programs
-    to call, not for a library: it is the process's setting. Elsewhere than on glibc nothing
-    happens.
+    then spends about a quarter of its time on page faults (`python -m bench.speed memory`). For
+    programs to call, not for a library: it is the process's setting. Elsewhere than on glibc
+    nothing happens.
     """
     if mallopt := getattr(_libc(), "mallopt", None):
         mallopt(_M_MMAP_MAX, 0)

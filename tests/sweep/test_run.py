@@ -17,18 +17,8 @@ from halluc.config import MethodConfig, RunConfig
 from halluc.run import evaluate, evaluate_together
 from halluc.sweep.plan import load
 from halluc.sweep.run import Sweep, run_sweep
-from tests.families import llava
 
 HALLUC = [sys.executable, "-c", "from halluc.cli import main; main()", "sweep"]
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    model = llava()
-    model.model.save_pretrained(folder)
-    model.processor.save_pretrained(folder)
-    return folder
 
 
 def answers(folder: Path) -> dict[tuple[str, str], dict[str, Any]]:
