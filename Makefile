@@ -82,7 +82,7 @@ families: setup
 	$(BIN)/python -m tests.matrix --output docs/families.md
 
 schema: setup
-	$(BIN)/python -m halluc.leaderboard.schema
+	$(BIN)/python -m halluc.leaderboard.json_schema
 
 bench: setup
 	$(BIN)/python -m bench.why --output docs/why.md
@@ -91,10 +91,10 @@ bench: setup
 	$(BIN)/python -m bench.picture
 
 world: setup
-	$(BIN)/python -m halluc.world.train --output halluc/world/glyph --work $(RUNS)/world --seed 0
+	$(BIN)/python -m halluc.world.training.train_model --output halluc/world/glyph --work $(RUNS)/world --seed 0
 
 matcher: setup
-	$(BIN)/python -m halluc.world.matcher --output halluc/world/matcher --work $(RUNS)/matcher --seed 0
+	$(BIN)/python -m halluc.world.training.train_matcher --output halluc/world/matcher --work $(RUNS)/matcher --seed 0
 
 clean:
 	rm -rf $(VENV) $(LOWEST) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .staging

@@ -14,12 +14,12 @@ import torch
 from bench.geometry import Pull, questions
 from bench.timing import GREEDY, now, prepared, spread
 from halluc.decoding import answer_samples
-from halluc.decoding.cache import growing_cache
-from halluc.decoding.prompts import prompts
+from halluc.decoding.batch_encoding import prompts
+from halluc.decoding.kv_cache import growing_cache
 from halluc.interventions import REGISTRY, Method
 from halluc.memory import peak_memory, reset_peak_memory
 from halluc.models import VisionLanguageModel
-from halluc.samples import Sample
+from halluc.types import Sample
 
 
 def methods(model: VisionLanguageModel, rounds: int) -> Iterator[str]:

@@ -25,9 +25,9 @@ from transformers import (
 
 from halluc.interventions import Method, MethodParams, Site
 from halluc.models import VisionLanguageModel
-from halluc.samples import Sample
+from halluc.types import Sample
 from halluc.world.catalog import NAMES
-from halluc.world.tokenizer import build_tokenizer
+from halluc.world.training.tokenizer import build_tokenizer
 
 SHAPES: dict[str, tuple[dict[str, int], dict[str, int]]] = {
     "tiny": (

@@ -8,8 +8,8 @@ from bench.geometry import plain_loop
 from bench.timing import ours
 from halluc.models import VisionLanguageModel
 from halluc.models.load import load_model
-from halluc.samples import Answer
-from halluc.scoring.benchmark import REGISTRY
+from halluc.scoring.base import REGISTRY
+from halluc.types import Answer
 
 _HOW = {"batch 1": (1, False), "batch 32": (32, False), "batch 32, shared": (32, True)}
 """Batch size, and whether what prompts have in common is read once."""

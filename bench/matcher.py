@@ -19,11 +19,11 @@ from PIL import Image
 from sklearn.metrics import roc_auc_score
 
 from halluc.methods.agla import kept
-from halluc.models.matcher import EMBEDDED, Matcher, attention_map, find_matcher
+from halluc.models.image_text_matcher import EMBEDDED, Matcher, attention_map, find_matcher
 from halluc.world import language, scene
-from halluc.world.claims import Claim, claims
-from halluc.world.matcher import READ_LAYER
+from halluc.world.claim_sentences import Claim, claims
 from halluc.world.scenes import Scene, generator, outline
+from halluc.world.training.train_matcher import READ_LAYER
 
 SPLIT = "matcher-test"
 Kept = tuple[bool, float, float]

@@ -17,9 +17,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from bench.why import BENCHMARKS
 from halluc.config import ModelConfig, RunConfig
-from halluc.run import evaluate
-from halluc.samples import Answer
-from halluc.scoring.benchmark import REGISTRY
+from halluc.evaluation import evaluate
+from halluc.scoring.base import REGISTRY
+from halluc.types import Answer
 from halluc.world.language import SYNONYMS
 
 SIDE, TEXT, GAP = 256, 150, 16

@@ -25,12 +25,12 @@ from bench.geometry import SHAPES, build, plain_loop, questions
 from bench.invariance import invariance
 from bench.timing import GREEDY, ours, prepared, seconds, spread
 from halluc.decoding import answer_batches, answer_samples, in_lockstep
-from halluc.environment import where
 from halluc.interventions import REGISTRY, Method
-from halluc.interventions.prefix import Memo
+from halluc.interventions.shared_prefix import Memo
 from halluc.memory import keep_freed_memory
 from halluc.models import VisionLanguageModel
-from halluc.samples import Answer, Sample
+from halluc.provenance import where
+from halluc.types import Answer, Sample
 
 PER_IMAGE = (
     (18, 2, (18,)),

@@ -13,7 +13,7 @@ from halluc.config import DecodingConfig
 from halluc.decoding import answer_samples
 from halluc.interventions import REGISTRY, Method
 from halluc.models import VisionLanguageModel
-from halluc.samples import Answer, Sample
+from halluc.types import Answer, Sample
 
 GREEDY = DecodingConfig()
 

@@ -23,13 +23,13 @@ from sklearn.metrics import roc_auc_score
 
 from halluc.benchmarks import _glyph
 from halluc.config import ModelConfig, RunConfig
+from halluc.data import coco_objects as coco
+from halluc.evaluation import evaluate
 from halluc.interventions import Method, Site
 from halluc.interventions.engine import intervene
 from halluc.methods.var import sink_tokens
 from halluc.models import VisionLanguageModel, load_model
-from halluc.run import evaluate
-from halluc.scoring import coco
-from halluc.scoring.benchmark import REGISTRY
+from halluc.scoring.base import REGISTRY
 from halluc.store import RunFolder
 
 TRAINING_SCENES = 5000

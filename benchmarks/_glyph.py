@@ -8,9 +8,9 @@ from __future__ import annotations
 from functools import cache, partial
 from typing import TYPE_CHECKING, NamedTuple
 
+from halluc.data.coco_objects import load
 from halluc.errors import UserError
-from halluc.scoring.benchmark import Benchmark
-from halluc.scoring.coco import load
+from halluc.scoring.base import Benchmark
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from pycocotools.coco import COCO
 
-    from halluc.samples import Sample
+    from halluc.types import Sample
 
 SPLIT, TUNE = "test", "tune"
 IMAGES = 500
@@ -69,7 +69,7 @@ def indices(split: str, distinct: int = 1) -> tuple[int, ...]:
 @cache
 def files(split: str, distinct: int = 1) -> Files:
     """The annotation files of those scenes; an image's id is its index plus one."""
-    from halluc.world.coco import coco
+    from halluc.world.coco_annotations import coco
 
     return Files(*(load(file) for file in coco(split, indices(split, distinct))))
 

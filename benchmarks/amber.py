@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from halluc.scoring.amber_benchmark import (
+from halluc.benchmarks._amber import (
     COMMIT,
     DISCRIMINATIVE,
     GENERATIVE,
     AmberBenchmark,
 )
-from halluc.scoring.benchmark import BenchmarkCard, Metric, benchmark
+from halluc.scoring.base import BenchmarkCard, Metric, benchmark
 
 
 def card(

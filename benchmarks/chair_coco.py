@@ -11,19 +11,22 @@ from __future__ import annotations
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
+from halluc.benchmarks._chair import METRICS, ChairBenchmark, cut_unfinished
+from halluc.data import coco_objects as coco
+from halluc.data import hub
+from halluc.data.pinned_files import checksum, verify
 from halluc.errors import UserError
-from halluc.samples import Answer, Sample
-from halluc.scoring import chair_families, chair_files, coco, hub
-from halluc.scoring.benchmark import BenchmarkCard, benchmark
-from halluc.scoring.chair_benchmark import METRICS, ChairBenchmark, cut_unfinished
-from halluc.scoring.sources import checksum, verify
+from halluc.scoring.base import BenchmarkCard, benchmark
+from halluc.scoring.chair import caption_files as chair_files
+from halluc.scoring.chair import word_families as chair_families
+from halluc.types import Answer, Sample
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from halluc.scoring.chair import Reader
-    from halluc.scoring.official import OfficialFiles
+    from halluc.scoring.chair.metric import Reader
+    from halluc.scoring.official_files import OfficialFiles
 
 PROMPTS = {
     "official": "Please describe this image in detail.",
@@ -53,7 +56,7 @@ class ChairCoco(ChairBenchmark):
     Args:
         folder: COCO's annotations (`instances_*.json`, `captions_*.json`, at any depth) and images;
             of several pairs of them val2014 is asked about.
-        tables: The vocabulary, see `halluc.scoring.chair_families.load_tables`; None fetches it.
+        tables: The vocabulary, see `halluc.scoring.chair.word_families.load_tables`; None fetches it.
     """
 
     card = card("CHAIR (COCO), 512 tokens")

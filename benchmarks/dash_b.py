@@ -5,16 +5,16 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
+from halluc.benchmarks._yes_no import YesNoBenchmark
+from halluc.data import hub
+from halluc.data.pinned_files import checksum, verify
+from halluc.data.records import Row, json_of, rows, unique
 from halluc.errors import UserError
-from halluc.samples import Answer, Sample
-from halluc.scoring import hub
-from halluc.scoring.benchmark import BenchmarkCard, Metric, benchmark
-from halluc.scoring.pope_files import label_of
-from halluc.scoring.rates import ratio
-from halluc.scoring.records import Row, json_of, rows, unique
-from halluc.scoring.sources import checksum, verify
+from halluc.scoring.base import BenchmarkCard, Metric, benchmark
+from halluc.scoring.confusion_rates import ratio
+from halluc.scoring.pope.answer_files import label_of
 from halluc.scoring.yes_no import Protocol, parse_substring
-from halluc.scoring.yes_no_benchmark import YesNoBenchmark
+from halluc.types import Answer, Sample
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from halluc.scoring.benchmark import Totals
-    from halluc.scoring.official import OfficialFiles
+    from halluc.scoring.base import Totals
+    from halluc.scoring.official_files import OfficialFiles
 
 REPO = "YanNeu/DASH-B"
 READERS = {"official": Protocol(parse_substring, "wrong", f"{REPO} src/eval_utils.py")}

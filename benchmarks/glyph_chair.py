@@ -7,10 +7,11 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from halluc.benchmarks import _glyph
-from halluc.samples import Sample
-from halluc.scoring import chair, coco
-from halluc.scoring.benchmark import BenchmarkCard, benchmark
-from halluc.scoring.chair_benchmark import METRICS, ChairBenchmark
+from halluc.benchmarks._chair import METRICS, ChairBenchmark
+from halluc.data import coco_objects as coco
+from halluc.scoring.base import BenchmarkCard, benchmark
+from halluc.scoring.chair import metric as chair
+from halluc.types import Sample
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

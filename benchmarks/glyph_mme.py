@@ -6,10 +6,10 @@ import random
 from typing import TYPE_CHECKING
 
 from halluc.benchmarks import _glyph
-from halluc.samples import Sample
-from halluc.scoring import mme
-from halluc.scoring.benchmark import BenchmarkCard, benchmark
-from halluc.scoring.mme_benchmark import MmeBenchmark, score_metrics
+from halluc.benchmarks._mme import MmeBenchmark, score_metrics
+from halluc.scoring.base import BenchmarkCard, benchmark
+from halluc.scoring.mme import metric as mme
+from halluc.types import Sample
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

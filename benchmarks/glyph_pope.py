@@ -12,10 +12,11 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from halluc.benchmarks import _glyph
-from halluc.samples import Sample
-from halluc.scoring import coco, pope
-from halluc.scoring.benchmark import BenchmarkCard, benchmark
-from halluc.scoring.yes_no_benchmark import YesNoBenchmark, rate_metrics
+from halluc.benchmarks._yes_no import YesNoBenchmark, rate_metrics
+from halluc.data import coco_objects as coco
+from halluc.scoring.base import BenchmarkCard, benchmark
+from halluc.scoring.pope import questions as pope
+from halluc.types import Sample
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

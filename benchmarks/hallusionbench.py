@@ -6,13 +6,14 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from halluc.benchmarks._judged import JudgedBenchmark
+from halluc.data import hub
+from halluc.data.pinned_files import checksum, verify
+from halluc.data.records import Row, rows, unique
 from halluc.errors import UserError
-from halluc.samples import Answer, Sample
-from halluc.scoring import hallusion, hub
-from halluc.scoring.benchmark import BenchmarkCard, Metric, benchmark
-from halluc.scoring.judged_benchmark import JudgedBenchmark
-from halluc.scoring.records import Row, rows, unique
-from halluc.scoring.sources import checksum, verify
+from halluc.scoring.base import BenchmarkCard, Metric, benchmark
+from halluc.scoring.hallusionbench import metric as hallusion
+from halluc.types import Answer, Sample
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from halluc.scoring.benchmark import Totals
-    from halluc.scoring.official import OfficialFiles
+    from halluc.scoring.base import Totals
+    from halluc.scoring.official_files import OfficialFiles
 
 PLACE = ("category", "subcategory", "set_id", "figure_id", "question_id")
 FIELDS = (*PLACE, "visual_input", "question", "gt_answer", "gt_answer_details")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from halluc.scoring.benchmark import BenchmarkCard, benchmark
-from halluc.scoring.mme import COGNITION, HALLUCINATION, PERCEPTION
-from halluc.scoring.mme_benchmark import REPO, REVISION, MmePhotographs, score_metrics
+from halluc.benchmarks._mme import REPO, REVISION, MmePhotographs, score_metrics
+from halluc.scoring.base import BenchmarkCard, benchmark
+from halluc.scoring.mme.metric import COGNITION, HALLUCINATION, PERCEPTION
 
 PAPER = "https://arxiv.org/abs/2306.13394"
 LICENCE = "academic use; images on request"

@@ -6,14 +6,14 @@ import re
 from functools import partial
 from typing import TYPE_CHECKING
 
+from halluc.benchmarks._judged import JudgedBenchmark
+from halluc.data import hub
+from halluc.data.pinned_files import checksum, verify
+from halluc.data.records import align, rows, table
 from halluc.errors import UserError
-from halluc.samples import Answer, Sample
-from halluc.scoring import hub
-from halluc.scoring.benchmark import BenchmarkCard, Metric, benchmark
-from halluc.scoring.judged_benchmark import JudgedBenchmark
-from halluc.scoring.rates import ratio
-from halluc.scoring.records import align, rows, table
-from halluc.scoring.sources import checksum, verify
+from halluc.scoring.base import BenchmarkCard, Metric, benchmark
+from halluc.scoring.confusion_rates import ratio
+from halluc.types import Answer, Sample
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from halluc.scoring.benchmark import Totals
-    from halluc.scoring.official import OfficialFiles
-    from halluc.scoring.records import Row
+    from halluc.data.records import Row
+    from halluc.scoring.base import Totals
+    from halluc.scoring.official_files import OfficialFiles
 
 REPO = "MMVP/MMVP"
 REVISION = "37eafecab8a3940c50c2ade5b36de69dbc99a8cf"

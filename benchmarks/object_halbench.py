@@ -8,17 +8,17 @@ from functools import cached_property, partial
 from itertools import groupby
 from typing import TYPE_CHECKING, ClassVar
 
+from halluc.benchmarks._judged import JudgedBenchmark
+from halluc.data.pinned_files import checksum, verify
+from halluc.data.records import rows, unique
 from halluc.errors import UserError
-from halluc.samples import Answer, Sample
-from halluc.scoring import english
-from halluc.scoring.benchmark import BenchmarkCard, Metric, benchmark
-from halluc.scoring.chair import Reader, Tables
-from halluc.scoring.chair_families import load_tables, noun_words
-from halluc.scoring.chair_files import annotation_files, read_truth
-from halluc.scoring.judged_benchmark import JudgedBenchmark
-from halluc.scoring.rates import ratio
-from halluc.scoring.records import rows, unique
-from halluc.scoring.sources import checksum, verify
+from halluc.scoring.base import BenchmarkCard, Metric, benchmark
+from halluc.scoring.chair.caption_files import annotation_files, read_truth
+from halluc.scoring.chair.metric import Reader, Tables
+from halluc.scoring.chair.word_families import load_tables, noun_words
+from halluc.scoring.confusion_rates import ratio
+from halluc.scoring.text import nltk_words as english
+from halluc.types import Answer, Sample
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image
 
-    from halluc.scoring.benchmark import Totals
-    from halluc.scoring.judges import Judge
-    from halluc.scoring.official import OfficialFiles
+    from halluc.scoring.base import Totals
+    from halluc.scoring.judges.judge_models import Judge
+    from halluc.scoring.official_files import OfficialFiles
 
 FILE = "obj_halbench_300_with_image.jsonl"
 ADDED = {"brother": "person", "pedestrian": "person", "coffee table": "dining table",

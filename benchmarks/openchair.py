@@ -6,13 +6,14 @@ import re
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
+from halluc.benchmarks._judged import JudgedBenchmark
+from halluc.data import hub
+from halluc.data.records import table
 from halluc.errors import UserError
-from halluc.samples import Answer, Sample
-from halluc.scoring import english, hub
-from halluc.scoring.benchmark import BenchmarkCard, Metric, benchmark
-from halluc.scoring.judged_benchmark import JudgedBenchmark
-from halluc.scoring.rates import ratio
-from halluc.scoring.records import table
+from halluc.scoring.base import BenchmarkCard, Metric, benchmark
+from halluc.scoring.confusion_rates import ratio
+from halluc.scoring.text import nltk_words as english
+from halluc.types import Answer, Sample
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -20,9 +21,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from halluc.scoring.benchmark import Totals
-    from halluc.scoring.official import OfficialFiles
-    from halluc.scoring.records import Row
+    from halluc.data.records import Row
+    from halluc.scoring.base import Totals
+    from halluc.scoring.official_files import OfficialFiles
 
 REPO = "moranyanuka/OpenCHAIR"
 REVISION = "204ba0103ad8bf634c055b3ba3ea275653b7b6da"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from halluc.scoring.benchmark import BenchmarkCard, benchmark
-from halluc.scoring.hub import Dataset
-from halluc.scoring.pope import STRATEGIES
-from halluc.scoring.pope_benchmark import PopeBenchmark
-from halluc.scoring.yes_no_benchmark import rate_metrics
+from halluc.benchmarks._pope import PopeBenchmark
+from halluc.benchmarks._yes_no import rate_metrics
+from halluc.data.hub import Dataset
+from halluc.scoring.base import BenchmarkCard, benchmark
+from halluc.scoring.pope.questions import STRATEGIES
 
 CITATION = "Li et al., Evaluating Object Hallucination in Large Vision-Language Models, EMNLP 2023"
 HEADLINE = ("random/accuracy", "popular/accuracy", "adversarial/accuracy", "f1")

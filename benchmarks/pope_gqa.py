@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from halluc.benchmarks._pope import PopeBenchmark
+from halluc.benchmarks._yes_no import rate_metrics
 from halluc.benchmarks.pope_coco import CITATION, HEADLINE
-from halluc.scoring.benchmark import BenchmarkCard, benchmark
-from halluc.scoring.pope import STRATEGIES
-from halluc.scoring.pope_benchmark import PopeBenchmark
-from halluc.scoring.yes_no_benchmark import rate_metrics
+from halluc.scoring.base import BenchmarkCard, benchmark
+from halluc.scoring.pope.questions import STRATEGIES
 
 
 @benchmark("pope_gqa")

@@ -5,20 +5,20 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from halluc.benchmarks._yes_no import YesNoBenchmark, rate_metrics
+from halluc.data import hub
+from halluc.data.pinned_files import checksum, verify
+from halluc.data.records import Row, by_id, json_of, rows, unique
 from halluc.errors import UserError
-from halluc.samples import Answer, Sample
-from halluc.scoring import hub
-from halluc.scoring.benchmark import BenchmarkCard, benchmark
-from halluc.scoring.rates import COUNTS, confusion
-from halluc.scoring.records import Row, by_id, json_of, rows, unique
-from halluc.scoring.sources import checksum, verify
-from halluc.scoring.yes_no_benchmark import YesNoBenchmark, rate_metrics
+from halluc.scoring.base import BenchmarkCard, benchmark
+from halluc.scoring.confusion_rates import COUNTS, confusion
+from halluc.types import Answer, Sample
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from halluc.scoring.official import OfficialFiles
+    from halluc.scoring.official_files import OfficialFiles
 
 QUESTIONS = "image-level_filterd.json"
 SUBSET = "nocaps_image-level_rel_ids_{}.json"

@@ -6,8 +6,8 @@ from typing import Any
 
 from halluc.errors import UserError
 from halluc.interventions import Method, MethodCard, MethodParams, Prompted, Site, method
-from halluc.samples import Answer, Sample
-from halluc.scoring.benchmark import Benchmark, BenchmarkCard, Metric, benchmark
+from halluc.scoring.base import Benchmark, BenchmarkCard, Metric, benchmark
+from halluc.types import Answer, Sample
 
 __version__ = "0.1.0"
 
@@ -37,7 +37,7 @@ def __getattr__(name: str) -> Any:
 
         return load_model
     if name == "evaluate":
-        from halluc.run import evaluate
+        from halluc.evaluation import evaluate
 
         return evaluate
     raise AttributeError(f"module 'halluc' has no attribute {name!r}")

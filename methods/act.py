@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from halluc.interventions import Method, MethodCard, MethodParams, method
-from halluc.interventions.needs import Heads, head_mask, needs_heads, needs_layers
+from halluc.interventions.requirements import Heads, head_mask, needs_heads, needs_layers
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -128,7 +128,7 @@ class ACT(Method):
 
         By accuracy where right answers are known, else by how sure the model becomes.
         """
-        from halluc.calibration.heads import chosen, gains
+        from halluc.calibration.head_search import chosen, gains
 
         full = cls.resolve(params, handful.model)
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from halluc.interventions import Asked
     from halluc.models import VisionLanguageModel
-    from halluc.models.matcher import Matcher, MatcherSource
+    from halluc.models.image_text_matcher import Matcher, MatcherSource
 
 HUB_MATCHER = "Salesforce/blip-itm-large-coco"  # the retrieval checkpoint of the published code
 
@@ -138,7 +138,7 @@ class AGLA(Method):
     @staticmethod
     def _found(params: Params, name: str) -> tuple[MatcherSource, int]:
         """Where the matcher is, and which of its layers is read."""
-        from halluc.models.matcher import find_matcher
+        from halluc.models.image_text_matcher import find_matcher
 
         source = find_matcher(name, params.matcher_revision)
         layer = source.n_layers // 2 if params.cam_layer is None else params.cam_layer
@@ -150,7 +150,7 @@ class AGLA(Method):
 
     def streams(self, model: VisionLanguageModel, asked: Asked) -> list[dict[str, Any]]:
         """The same prompts about masked images."""
-        from halluc.models.matcher import attention_map
+        from halluc.models.image_text_matcher import attention_map
 
         matcher = self._load(model)
         images = [image.convert("RGB") for image in asked.images]
@@ -165,7 +165,7 @@ class AGLA(Method):
 
     def _load(self, model: VisionLanguageModel) -> Matcher:
         """The matcher, loaded when first needed and kept: it is the same for all samples."""
-        from halluc.models.matcher import Matcher
+        from halluc.models.image_text_matcher import Matcher
 
         if self._matcher is None:
             assert self.params.matcher is not None

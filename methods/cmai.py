@@ -13,7 +13,7 @@ from pydantic import Field
 
 from halluc.errors import UserError
 from halluc.interventions import Method, MethodCard, MethodParams, method
-from halluc.interventions.needs import needs_shared_rows
+from halluc.interventions.requirements import needs_shared_rows
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from halluc.interventions import Method, MethodCard, MethodParams, method
-from halluc.interventions.needs import needs_cls, needs_patch_tokens
+from halluc.interventions.requirements import needs_cls, needs_patch_tokens
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from halluc.interventions import Method, MethodCard, MethodParams, method
-from halluc.interventions.needs import (
+from halluc.interventions.requirements import (
     Heads,
     head_mask,
     needs_heads,
@@ -113,7 +113,7 @@ class ZeroTuning(Method):
         it hurts. The kind with more heads is tuned, at most 70% of all heads; gamma is the best of
         a grid, by accuracy where right answers are known, else by low entropy.
         """
-        from halluc.calibration.heads import chosen, gains
+        from halluc.calibration.head_search import chosen, gains
 
         full = cls.resolve(params, handful.model)
 

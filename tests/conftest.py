@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.serving import Served, serving
+from tests.kit.serving import Served, serving
 
 
 @pytest.fixture(scope="session")
@@ -42,7 +42,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model folder as save_pretrained leaves it."""
-    from tests.families import llava
+    from tests.kit.families import llava
 
     folder = tmp_path_factory.mktemp("models") / "tiny"
     model = llava()

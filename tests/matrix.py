@@ -20,10 +20,10 @@ import transformers
 from halluc.doctor.probes import Identity
 from halluc.errors import UserError
 from halluc.interventions import REGISTRY, Method
-from halluc.interventions.needs import needs_reached_layers
+from halluc.interventions.requirements import needs_reached_layers
 from halluc.models.families import refuse_unserved
-from tests import families
-from tests.families import FAMILIES, REFUSED, picture
+from tests.kit import families
+from tests.kit.families import FAMILIES, REFUSED, picture
 from tests.models.test_families import asked, logits, tokens
 
 START, END = "<!-- families:start -->", "<!-- families:end -->"

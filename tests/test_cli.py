@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 
 from halluc.config import DecodingConfig, RunConfig
-from halluc.samples import Answer
 from halluc.store import RunFolder
-from tests.families import picture
-from tests.runs import write_run
+from halluc.types import Answer
+from tests.kit.families import picture
+from tests.kit.runs import write_run
 
-HALLUC = [sys.executable, "-c", "from halluc.cli import main; main()"]
+HALLUC = [sys.executable, "-c", "from halluc.cli.app import main; main()"]
 
 
 def halluc(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -34,7 +34,7 @@ def halluc(*arguments: str, cwd: Path, **environment: str) -> subprocess.Complet
 @pytest.mark.parametrize("what", ["methods", "benchmarks", "models"])
 def test_listing_needs_no_torch(what: str) -> None:
     code = (
-        "import sys; from halluc.listing import listing; import halluc.cli\n"
+        "import sys; from halluc.cli.catalogue import listing; import halluc.cli.app\n"
         f"assert listing({what!r})\n"
         "heavy = {'torch', 'transformers', 'numpy', 'scipy', 'pycocotools'} & set(sys.modules)\n"
         "assert not heavy, heavy"

@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from halluc.endpoint import ATTEMPTS, Endpoint, EndpointRefused, RequestFailed
 from halluc.errors import UserError
-from tests.serving import Served, said
+from halluc.remote.client import ATTEMPTS, Endpoint, EndpointRefused, RequestFailed
+from tests.kit.serving import Served, said
 
 HELLO = [{"role": "user", "content": "hello"}]
 

@@ -11,13 +11,13 @@ import pytest
 from PIL import Image
 
 from halluc.config import DecodingConfig
+from halluc.data.hub import ImageFolder
 from halluc.decoding import answer_samples
 from halluc.errors import UserError
 from halluc.images import MAX_PIXELS, BadImage, as_rgb, open_image, padded
-from halluc.methods.greedy import Greedy
-from halluc.samples import Sample
-from halluc.scoring.hub import ImageFolder
-from tests.families import llava, picture
+from halluc.methods.baseline import Greedy
+from halluc.types import Sample
+from tests.kit.families import llava, picture
 
 RED = (255, 0, 0)
 

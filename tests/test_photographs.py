@@ -11,14 +11,14 @@ import pytest
 
 from halluc.config import DecodingConfig, RunConfig
 from halluc.errors import UserError
+from halluc.evaluation import evaluate
 from halluc.models import VisionLanguageModel
-from halluc.run import evaluate
-from halluc.samples import Answer
-from halluc.scoring import judges
-from halluc.scoring.judges import NeedsJudge
-from halluc.scoring.rescore import of_run, tables
+from halluc.scoring.judges import judge_models as judges
+from halluc.scoring.judges.judge_models import NeedsJudge
+from halluc.scoring.rescoring import of_run, tables
 from halluc.store import RunFolder
-from tests.families import llava, picture
+from halluc.types import Answer
+from tests.kit.families import llava, picture
 
 IMAGES, TURNS = 2, 4
 

@@ -17,9 +17,9 @@ exec(compile(open(sys.argv[2]).read(), "README", "exec"), {"__name__": "readme"}
 from halluc.config import DecodingConfig
 from halluc.decoding import answer_samples
 from halluc.interventions.compose import find
-from halluc.scoring.benchmark import REGISTRY
-from halluc.scoring.score import score
-from tests.families import llava
+from halluc.scoring.base import REGISTRY
+from halluc.scoring.scores import score
+from tests.kit.families import llava
 from tests.methods.test_promises import answer, asked, build
 
 model, dogs = llava(), REGISTRY.get("dogs")()

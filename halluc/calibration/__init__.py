@@ -4,7 +4,7 @@
 in its configuration, and is refused if it asks about an image the calibration has seen.
 """
 
-from halluc.calibration.handful import Handful, Measure
-from halluc.calibration.record import Calibration, find_calibration, read, refuse_overlap
+from halluc.calibration.calibration_file import Calibration, find_calibration, read, refuse_overlap
+from halluc.calibration.calibrator import Handful, Measure
 
 __all__ = ["Calibration", "Handful", "Measure", "find_calibration", "read", "refuse_overlap"]

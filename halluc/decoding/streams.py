@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from halluc.interventions.prefix import Attention
-from halluc.interventions.vision import thinning
-from halluc.models.tower import without_gaps
+from halluc.interventions.shared_prefix import Attention
+from halluc.interventions.vision_hooks import thinning
+from halluc.models.vision_tower import without_gaps
 
 if TYPE_CHECKING:
     from torch import Tensor

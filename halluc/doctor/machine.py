@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from halluc.scoring.benchmark import REGISTRY
-from halluc.scoring.sources import cache_folder, offline
+from halluc.data.pinned_files import cache_folder, offline
+from halluc.scoring.base import REGISTRY
 
 _PACKAGES = (
     "halluc", "torch", "torchvision", "transformers", "tokenizers", "huggingface_hub", "numpy",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 from halluc.config import DecodingConfig
-from halluc.decoding.generate import generate
+from halluc.decoding.generation import generate
 from halluc.doctor.probes import Identity, LooksAway, NoSeam
 from halluc.interventions import Asked
 from halluc.interventions.engine import intervene

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from halluc.errors import UserError
 from halluc.export import every_eval_ever, hugging_face, lm_eval
-from halluc.export.exported import Exported
-from halluc.leaderboard.collect import find_runs
-from halluc.leaderboard.rows import rows_of
+from halluc.export.exported_run import Exported
+from halluc.leaderboard.building_rows import rows_of
+from halluc.leaderboard.collecting import find_runs
 
 FORMATS = ("lm-eval", "every-eval-ever", "eval-results", "model-index")
 

@@ -16,15 +16,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from halluc.export.instances import VERSION, instances
+from halluc.export.every_eval_ever_samples import VERSION, instances
 from halluc.leaderboard.board import Statistics
 from halluc.models.names import endpoint_name
-from halluc.scoring.intervals import DRAWS, LEVEL
+from halluc.scoring.bootstrap import DRAWS, LEVEL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from halluc.export.exported import Exported
+    from halluc.export.exported_run import Exported
     from halluc.leaderboard.board import Row, Value
 
 

@@ -11,13 +11,13 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from halluc.errors import UserError
-from halluc.leaderboard.cells import interval
+from halluc.leaderboard.formatting import interval
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from halluc.export.exported import Exported
+    from halluc.export.exported_run import Exported
     from halluc.leaderboard.board import Value
 
 

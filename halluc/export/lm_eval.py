@@ -14,15 +14,15 @@ import re
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from halluc.export.exported import asked, text
+from halluc.export.exported_run import asked, text
 from halluc.statistics import clustered_stderr
-from halluc.store.folder import finite
+from halluc.store.run_folder import finite
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from halluc.export.exported import Exported
+    from halluc.export.exported_run import Exported
 
 RIGHT = "right"
 

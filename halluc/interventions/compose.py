@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 from pydantic import create_model
 
 from halluc.errors import UserError
-from halluc.interventions.method import (
+from halluc.interventions.base import (
     REGISTRY,
     SEAMS,
     Beginning,
@@ -27,8 +27,8 @@ from halluc.interventions.method import (
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from halluc.interventions.context import Asked, Prompted, Site, VisionSite
     from halluc.interventions.engine import Engine
-    from halluc.interventions.site import Asked, Prompted, Site, VisionSite
     from halluc.models import VisionLanguageModel
 
 ROWS: tuple[Literal["all", "after_image", "last"], ...] = ("all", "after_image", "last")

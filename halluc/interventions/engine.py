@@ -20,8 +20,7 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from halluc.interventions.prefix import Memo, Prefix
-from halluc.interventions.rows import (
+from halluc.interventions.attention_math import (
     attention_weights,
     masked,
     may_attend,
@@ -30,13 +29,14 @@ from halluc.interventions.rows import (
     visible,
     with_bias,
 )
-from halluc.interventions.site import Prompted, Site
-from halluc.interventions.switch import SeamError, kernel_of, switched
-from halluc.interventions.vision import reading_cls
-from halluc.models.embedded import forwarded
+from halluc.interventions.attention_switch import SeamError, kernel_of, switched
+from halluc.interventions.context import Prompted, Site
+from halluc.interventions.shared_prefix import Memo, Prefix
+from halluc.interventions.vision_hooks import reading_cls
+from halluc.models.embed_prompt import forwarded
 
 if TYPE_CHECKING:
-    from halluc.interventions.method import Method
+    from halluc.interventions.base import Method
     from halluc.models import VisionLanguageModel
 
 

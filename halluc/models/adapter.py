@@ -8,13 +8,13 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
+from halluc.calibration.model_constants import measured
+from halluc.calibration.published_constants import Constants, published
 from halluc.config import content_hash
-from halluc.environment import fingerprint
-from halluc.interventions.site import on_keys
-from halluc.models.calibrate import measured
-from halluc.models.constants import Constants, published
-from halluc.models.reader import Reader
-from halluc.models.tower import Tower
+from halluc.interventions.context import on_keys
+from halluc.models.encoding import Reader
+from halluc.models.vision_tower import Tower
+from halluc.provenance import fingerprint
 
 
 class VisionLanguageModel(Reader):

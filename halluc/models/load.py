@@ -17,13 +17,13 @@ from transformers import (
 )
 from transformers.utils import logging
 
-from halluc.arguments import checked
 from halluc.config import ModelConfig
 from halluc.errors import UserError
 from halluc.extras import needs_packages
 from halluc.models.adapter import VisionLanguageModel
 from halluc.models.families import refuse_unserved
 from halluc.models.names import locate
+from halluc.validation import checked
 
 EXAMPLE = "'llava-hf/llava-1.5-7b-hf'"
 _WHOLE = "beside the weights must lie all that processor.save_pretrained writes"

@@ -1,7 +1,7 @@
 """Is a difference real? Pure functions of two runs' answers about the same samples."""
 
 from halluc.statistics.clusters import clustered_stderr, design_effect
-from halluc.statistics.compare import Comparison, compare
+from halluc.statistics.comparison import Comparison, compare
 from halluc.statistics.paired import Difference
 from halluc.statistics.significance import McNemar, holm, mcnemar, tie_groups
 

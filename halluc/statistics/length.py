@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from halluc.samples import Answer
-    from halluc.scoring.benchmark import Benchmark
+    from halluc.scoring.base import Benchmark
+    from halluc.types import Answer
 
 
 def same_length(

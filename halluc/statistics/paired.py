@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from halluc.scoring.intervals import Interval, Totals, chunks, estimate, percentile, resample
+from halluc.scoring.bootstrap import Interval, Totals, chunks, estimate, percentile, resample
 
 if TYPE_CHECKING:
-    from halluc.scoring.intervals import Array, Metrics
+    from halluc.scoring.bootstrap import Array, Metrics
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,5 @@
 """The run folder: configuration, answers as they come, results at the end."""
 
-from halluc.store.folder import Cost, RunFolder
+from halluc.store.run_folder import Cost, RunFolder
 
 __all__ = ["Cost", "RunFolder"]

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from halluc.arguments import literal, parts
 from halluc.errors import UserError
+from halluc.validation import literal, parts
 
 MOST = 10_000
 _NUMBER = r"-?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"

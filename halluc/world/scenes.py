@@ -114,7 +114,7 @@ class Scene:
 
     def image(self) -> Image.Image:
         """Draws the picture, RGB, 128 by 128 pixels; the same every time."""
-        from halluc.world.render import render
+        from halluc.world.rendering import render
 
         return render(self)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING, Any
 
+from halluc.benchmarks import _mme as mme_benchmark
 from halluc.benchmarks import hallusionbench, mmhal_bench, mmvp, openchair, pope_coco
-from halluc.scoring import mme_benchmark
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from halluc.scoring.benchmark import REGISTRY, Benchmark
+from halluc.scoring.base import REGISTRY, Benchmark
 from tests.benchmarks.hub import PINNED
 
 NAMES = REGISTRY.names()

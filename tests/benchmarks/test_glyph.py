@@ -7,9 +7,9 @@ from itertools import chain, pairwise
 
 import pytest
 
-from halluc.samples import Answer, Sample
-from halluc.scoring.benchmark import REGISTRY, Benchmark
-from halluc.scoring.score import Scores, score
+from halluc.scoring.base import REGISTRY, Benchmark
+from halluc.scoring.scores import Scores, score
+from halluc.types import Answer, Sample
 from halluc.world.scenes import Scene, scene
 
 NAMES = ("glyph_pope", "glyph_chair", "glyph_mme")
@@ -158,7 +158,7 @@ def test_mme_by_hand(benchmarks: dict[str, Benchmark]) -> None:
 
 def test_listing_benchmarks_loads_no_heavy_library() -> None:
     code = (
-        "import sys; from halluc.scoring.benchmark import REGISTRY; REGISTRY.names();"
+        "import sys; from halluc.scoring.base import REGISTRY; REGISTRY.names();"
         "print([m for m in ('torch', 'numpy', 'PIL', 'pycocotools') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

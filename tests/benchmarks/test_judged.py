@@ -16,9 +16,9 @@ from halluc.benchmarks.object_halbench import ObjectHalBench
 from halluc.benchmarks.openchair import OpenChair
 from halluc.benchmarks.r_bench import RBench
 from halluc.errors import UserError
-from halluc.samples import Answer
-from halluc.scoring.judges import CachedJudge, EndpointJudge, LocalJudge, judge
-from halluc.scoring.official import OfficialFiles, score_files
+from halluc.scoring.judges.judge_models import CachedJudge, EndpointJudge, LocalJudge, judge
+from halluc.scoring.official_files import OfficialFiles, score_files
+from halluc.types import Answer
 from tests.benchmarks.hub import cell
 
 if TYPE_CHECKING:
@@ -335,7 +335,7 @@ class TestJudges:
     def test_a_model_on_this_machine(self, tmp_path: Path) -> None:
         from transformers import LlamaConfig, LlamaForCausalLM
 
-        from tests.families.words import chat, tokenizer
+        from tests.kit.families.words import chat, tokenizer
 
         words = tokenizer()
         torch.manual_seed(0)

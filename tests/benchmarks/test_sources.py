@@ -12,10 +12,10 @@ from halluc.benchmarks.mme import Mme, MmeHallucination
 from halluc.benchmarks.mmvp import Mmvp
 from halluc.benchmarks.pope_coco import PopeCoco, PopeCocoChat
 from halluc.benchmarks.pope_gqa import PopeGqa, PopeGqaChat
+from halluc.data import pinned_files as sources
+from halluc.data.hub import ImageFolder
 from halluc.errors import UserError
-from halluc.scoring import sources
-from halluc.scoring.hub import ImageFolder
-from halluc.scoring.mme import HALLUCINATION
+from halluc.scoring.mme.metric import HALLUCINATION
 from tests.benchmarks.hub import PINNED, SHA, cell, picture
 
 if TYPE_CHECKING:

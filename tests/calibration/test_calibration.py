@@ -8,20 +8,20 @@ import pytest
 import torch
 from PIL import Image
 
-from halluc.arguments import method_params
 from halluc.calibration import Calibration, Handful, find_calibration, read, refuse_overlap
-from halluc.calibration.heads import chosen
-from halluc.calibration.run import run_calibration
-from halluc.calibration.sources import drawn, from_folder
+from halluc.calibration.calibration_samples import drawn, from_folder
+from halluc.calibration.head_search import chosen
+from halluc.calibration.measuring import run_calibration
+from halluc.calibration.model_constants import largest, shifts, sink_dimensions
 from halluc.config import MethodConfig, ModelConfig, RunConfig
 from halluc.errors import UserError
+from halluc.evaluation import evaluate
 from halluc.interventions.compose import find
-from halluc.methods.greedy import Greedy
+from halluc.methods.baseline import Greedy
 from halluc.models import load_model
-from halluc.models.calibrate import largest, shifts, sink_dimensions
-from halluc.run import evaluate
-from halluc.scoring.benchmark import REGISTRY
-from tests.families import llava
+from halluc.scoring.base import REGISTRY
+from halluc.validation import method_params
+from tests.kit.families import llava
 
 
 def test_sink_dimensions_are_the_most_massive_of_the_first_token() -> None:

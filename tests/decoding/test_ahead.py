@@ -12,14 +12,14 @@ import torch
 from PIL import Image
 
 from halluc.config import DecodingConfig
-from halluc.decoding import ahead as module
 from halluc.decoding import answer_batches
-from halluc.decoding.ahead import ahead, workers_for
-from halluc.decoding.prompts import prompts
+from halluc.decoding import prefetch as module
+from halluc.decoding.batch_encoding import prompts
+from halluc.decoding.prefetch import ahead, workers_for
 from halluc.errors import UserError
 from halluc.interventions import Method, MethodParams
-from halluc.samples import Answer, Sample
-from tests.families import build, llava, picture
+from halluc.types import Answer, Sample
+from tests.kit.families import build, llava, picture
 
 pytestmark = pytest.mark.skipif(
     "fork" not in multiprocessing.get_all_start_methods(), reason="workers are forked"

@@ -12,11 +12,11 @@ from scipy.stats import chisquare
 
 from halluc.config import DecodingConfig
 from halluc.decoding import answer_samples
-from halluc.decoding.processors import GumbelNoise
-from halluc.methods.greedy import Greedy
+from halluc.decoding.logits_processors import GumbelNoise
+from halluc.methods.baseline import Greedy
 from halluc.models import VisionLanguageModel
-from halluc.samples import Answer, Sample
-from tests.families import llava, picture
+from halluc.types import Answer, Sample
+from tests.kit.families import llava, picture
 
 GREEDY = Greedy(Greedy.Params())
 

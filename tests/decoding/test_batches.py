@@ -12,12 +12,12 @@ from PIL import Image
 
 from halluc.config import DecodingConfig
 from halluc.decoding import answer_samples
-from halluc.decoding.batches import batches, distinct
-from halluc.decoding.prompts import encode_once
-from halluc.methods.greedy import Greedy
+from halluc.decoding.batch_encoding import encode_once
+from halluc.decoding.batching import batches, distinct
+from halluc.methods.baseline import Greedy
 from halluc.models import VisionLanguageModel
-from halluc.samples import Sample
-from tests.families import llava, picture
+from halluc.types import Sample
+from tests.kit.families import llava, picture
 
 GREEDY = Greedy(Greedy.Params())
 WORDS = ("is there a dog ?", "is there a red car in the image ?", "is there a cat ?")
@@ -91,7 +91,7 @@ def test_an_image_is_encoded_once(model: VisionLanguageModel) -> None:
 def test_running_out_of_memory_halves_the_batch_for_good(
     model: VisionLanguageModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from halluc.decoding import answer as room
+    from halluc.decoding import answering as room
 
     sizes: list[int] = []
     whole = room._Answering.together

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from transformers import DynamicLayer, GenerationConfig
 
-from halluc.decoding.cache import Behind, Growing, growing_cache
-from tests.families import FAMILIES, build
+from halluc.decoding.kv_cache import Behind, Growing, growing_cache
+from tests.kit.families import FAMILIES, build
 
 
 def states(length: int, batch: int = 2) -> tuple[Tensor, Tensor]:

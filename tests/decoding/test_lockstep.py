@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from halluc.decoding import in_lockstep
-from halluc.samples import Answer
+from halluc.types import Answer
 
 
 def batches(name: str, *sizes: int) -> Iterator[list[Answer]]:

@@ -15,15 +15,15 @@ from torch import Tensor
 from transformers import LogitsProcessor
 
 from halluc.config import DecodingConfig
-from halluc.decoding.generate import generate
-from halluc.decoding.prompts import prompts
+from halluc.decoding.batch_encoding import prompts
+from halluc.decoding.generation import generate
 from halluc.errors import UserError
 from halluc.interventions import REGISTRY
 from halluc.models import VisionLanguageModel
 from halluc.models.load import load_model
-from halluc.samples import Sample
-from halluc.scoring.benchmark import REGISTRY as BENCHMARKS
-from tests.families import build, picture
+from halluc.scoring.base import REGISTRY as BENCHMARKS
+from halluc.types import Sample
+from tests.kit.families import build, picture
 
 TIE = 1e-3
 TINY = ("llava", "llava_next", "qwen2_5_vl", "internvl", "paligemma", "gemma3")

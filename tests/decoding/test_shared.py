@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from halluc.config import DecodingConfig
-from halluc.decoding.generate import generate
+from halluc.decoding.generation import generate
 from halluc.interventions import REGISTRY, Asked, Method
+from halluc.interventions.attention_math import products, times_values
 from halluc.interventions.compose import find
-from halluc.interventions.prefix import Memo, Prefix
-from halluc.interventions.rows import products, times_values
+from halluc.interventions.shared_prefix import Memo, Prefix
 from halluc.models import VisionLanguageModel
-from tests.families import llava, picture
+from tests.kit.families import llava, picture
 from tests.methods.test_promises import First
 
 QUESTIONS = (

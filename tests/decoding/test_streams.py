@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from halluc.config import DecodingConfig
-from halluc.decoding.generate import generate
+from halluc.decoding.generation import generate
 from halluc.decoding.streams import encoded_images
 from halluc.interventions import Asked, Method, VisionSite
 from halluc.models import VisionLanguageModel
-from tests.families import llava
+from tests.kit.families import llava
 from tests.methods.test_promises import asked
 
 

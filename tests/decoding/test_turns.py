@@ -10,10 +10,10 @@ import pytest
 
 from halluc.config import DecodingConfig
 from halluc.decoding import answer_batches, answer_samples, in_turns
-from halluc.methods.greedy import Greedy
+from halluc.methods.baseline import Greedy
 from halluc.models import VisionLanguageModel
-from halluc.samples import Answer, Sample
-from tests.families import llava, picture
+from halluc.types import Answer, Sample
+from tests.kit.families import llava, picture
 
 WORDS = ("is there a dog ?", "is there a cat ?", "is there a car in the image ?")
 

@@ -12,11 +12,11 @@ from rich.console import Console
 
 from halluc.config import ModelConfig
 from halluc.doctor import Finding, Report, examine
-from halluc.doctor.methods import Fit
-from halluc.doctor.table import size, tables
+from halluc.doctor.doctor_table import size, tables
+from halluc.doctor.method_fit import Fit
 from halluc.interventions import REGISTRY
-from tests.families import llava
-from tests.serving import Served
+from tests.kit.families import llava
+from tests.kit.serving import Served
 from tests.test_cli import halluc
 
 

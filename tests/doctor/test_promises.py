@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 
 from halluc.doctor import PROMISES, check, probe, promises
-from halluc.doctor.methods import fit
+from halluc.doctor.method_fit import fit
 from halluc.doctor.probes import Identity, LooksAway, NoSeam
 from halluc.interventions import Asked, Method, MethodParams, Site
+from halluc.methods.baseline import Greedy
 from halluc.methods.flowcut import FlowCut
-from halluc.methods.greedy import Greedy
 from halluc.methods.var import VAR
 from halluc.models import VisionLanguageModel
-from tests.families import FAMILIES, build, llava, picture
+from tests.kit.families import FAMILIES, build, llava, picture
 
 QUESTIONS = ("is there a dog ?", "please describe this image is there a car in the image ?")
 

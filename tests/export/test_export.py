@@ -16,12 +16,12 @@ from jsonschema import Draft7Validator
 
 from halluc.errors import UserError
 from halluc.export import export
-from halluc.export.exported import asked
-from halluc.samples import Answer
+from halluc.export.exported_run import asked
 from halluc.statistics import clustered_stderr
 from halluc.store import RunFolder
+from halluc.types import Answer
 from tests.export.every_eval_ever import AGGREGATE, INSTANCE
-from tests.runs import write_run
+from tests.kit.runs import write_run
 
 
 @pytest.fixture(scope="module")

@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from halluc.arguments import key_values, method_params
 from halluc.errors import UserError
 from halluc.interventions import REGISTRY
 from halluc.interventions.compose import find
 from halluc.models import VisionLanguageModel
-from tests.families import llava
+from halluc.validation import key_values, method_params
+from tests.kit.families import llava
 from tests.methods.test_promises import answer, asked, build
 
 

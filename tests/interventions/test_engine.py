@@ -11,7 +11,7 @@ from torch import Tensor
 from halluc.doctor.probes import Identity, LooksAway
 from halluc.interventions import Method, Site
 from halluc.interventions.engine import SeamError, intervene
-from tests.families import llava, prompts
+from tests.kit.families import llava, prompts
 
 SHORT, LONG = "is there a dog ?", "please describe this image is there a car in the image ?"
 
@@ -187,6 +187,6 @@ def test_site_says_where_the_image_is() -> None:
 
 
 def pictures() -> list[Any]:
-    from tests.families import picture
+    from tests.kit.families import picture
 
     return [picture(0), picture(1)]

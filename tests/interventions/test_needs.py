@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from halluc.arguments import key_values
 from halluc.errors import UserError
 from halluc.interventions import REGISTRY
 from halluc.interventions.compose import find
-from halluc.interventions.needs import needs_reached_layers
+from halluc.interventions.requirements import needs_reached_layers
 from halluc.models import VisionLanguageModel
-from tests.families import build, llava
+from halluc.validation import key_values
+from tests.kit.families import build, llava
 
 
 def like_llava(**config: Any) -> VisionLanguageModel:

@@ -14,9 +14,9 @@ from jsonschema import Draft202012Validator
 from halluc.config import DecodingConfig
 from halluc.errors import UserError
 from halluc.leaderboard import Board, collect, read, render, write_csv
-from halluc.leaderboard.markdown import markdown
-from halluc.leaderboard.schema import FILE, schema
-from tests.runs import write_run
+from halluc.leaderboard.json_schema import FILE, schema
+from halluc.leaderboard.readme_table import markdown
+from tests.kit.runs import write_run
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from halluc.cli import app
+from halluc.cli.app import app
 from halluc.errors import UserError
 from halluc.leaderboard import collect, draw
-from tests.runs import write_run
+from tests.kit.runs import write_run
 
 pytest.importorskip("matplotlib", reason="needs pip install 'halluc[sweep]'")
 

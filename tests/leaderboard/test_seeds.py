@@ -9,9 +9,9 @@ import pytest
 
 from halluc.config import DecodingConfig
 from halluc.leaderboard import collect, render
-from halluc.leaderboard.markdown import markdown
-from halluc.leaderboard.seeds import heading, repeated, spreads
-from tests.runs import write_run
+from halluc.leaderboard.readme_table import markdown
+from halluc.leaderboard.seed_spread import heading, repeated, spreads
+from tests.kit.runs import write_run
 
 SEEDS = (3, 1, 2)
 

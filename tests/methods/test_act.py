@@ -9,7 +9,7 @@ from torch import Tensor
 from halluc.interventions import Site
 from halluc.interventions.engine import intervene
 from halluc.methods.act import ACT, calibrate, column_means, later_sinks
-from tests.families import llava, prompts
+from tests.kit.families import llava, prompts
 
 PROMPT = torch.tensor([[1.0, 0.0, 0.0], [0.5, 0.5, 0.0], [0.2, 0.6, 0.2]])
 MEANS = [1.7 / 3, 1.1 / 2, 0.2 / 1]

@@ -14,17 +14,17 @@ from torch import Tensor
 from transformers import BlipConfig, BlipForImageTextRetrieval, BlipProcessor
 
 from halluc.config import DecodingConfig
-from halluc.decoding.generate import generate
+from halluc.decoding.generation import generate
 from halluc.errors import UserError
 from halluc.interventions import Asked
 from halluc.methods.agla import AGLA, combine, kept, mask_image, question_in
 from halluc.models import VisionLanguageModel
-from halluc.models.matcher import Matcher, attention_map, find_matcher, relevance
+from halluc.models.image_text_matcher import Matcher, attention_map, find_matcher, relevance
 from halluc.world import MATCHER, scene
 from halluc.world.language import exists
-from halluc.world.matcher import build_processor
 from halluc.world.scenes import outline
-from tests.families import llava, picture
+from halluc.world.training.train_matcher import build_processor
+from tests.kit.families import llava, picture
 from tests.methods.test_promises import answer, asked, build
 
 INF = float("inf")

@@ -10,7 +10,7 @@ from halluc.errors import UserError
 from halluc.interventions import Site
 from halluc.interventions.engine import intervene
 from halluc.methods.cmai import CMAI, focus, unfocused
-from tests.families import llava, prompts
+from tests.kit.families import llava, prompts
 
 
 def test_focus_asks_the_other_text() -> None:

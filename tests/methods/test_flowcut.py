@@ -12,7 +12,7 @@ from halluc.decoding.streams import encoded_images
 from halluc.errors import UserError
 from halluc.interventions import VisionSite
 from halluc.methods.flowcut import FlowCut, information_flow, to_drop
-from tests.families import llava, prompts
+from tests.kit.families import llava, prompts
 from tests.methods.test_promises import answer, asked, build
 
 

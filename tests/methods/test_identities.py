@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from halluc.interventions.site import first_token
+from halluc.interventions.context import first_token
 from halluc.methods.act import calibrate, column_means, later_sinks
 from halluc.methods.paint import emphasise
 from halluc.methods.var import redistribute

@@ -18,7 +18,7 @@ from transformers import (
 from halluc.errors import UserError
 from halluc.interventions import REGISTRY
 from halluc.interventions.compose import find
-from tests.families import llava
+from tests.kit.families import llava
 from tests.test_cli import halluc
 
 

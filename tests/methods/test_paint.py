@@ -6,7 +6,7 @@ import torch
 
 from halluc.interventions.engine import intervene
 from halluc.methods.paint import PAINT, emphasise, local_tokens, summary_tokens
-from tests.families import llava, prompts
+from tests.kit.families import llava, prompts
 
 
 def test_summary_tokens_are_outliers_above_the_upper_fence() -> None:

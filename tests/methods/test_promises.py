@@ -10,10 +10,10 @@ from torch import Tensor
 from transformers import LogitsProcessor
 
 from halluc.config import DecodingConfig
-from halluc.decoding.generate import generate
+from halluc.decoding.generation import generate
 from halluc.interventions import REGISTRY, Asked, Method
 from halluc.models import VisionLanguageModel
-from tests.families import llava, picture
+from tests.kit.families import llava, picture
 
 QUESTIONS = ("is there a dog ?", "please describe this image is there a car in the image ?")
 ALL = REGISTRY.names()

@@ -13,7 +13,7 @@ from torch import Tensor
 from halluc.interventions import Site
 from halluc.interventions.engine import intervene
 from halluc.methods.var import VAR, redistribute, sink_tokens
-from tests.families import llava, prompts
+from tests.kit.families import llava, prompts
 
 SETTINGS = {"keep": 0.6, "rho": 0.5, "min_image_mass": 0.2}
 

@@ -13,7 +13,7 @@ from halluc.methods.flowcut import FlowCut
 from halluc.methods.paint import guided
 from halluc.methods.vmtc import VMTC
 from halluc.models import VisionLanguageModel
-from tests.families import llava
+from tests.kit.families import llava
 from tests.methods.test_promises import answer, asked, build
 
 VARIANTS: list[tuple[str, dict[str, Any]]] = [

@@ -11,7 +11,7 @@ from torch import Tensor
 from halluc.interventions import Site
 from halluc.interventions.engine import intervene
 from halluc.methods.vhr import VHR, divergence, drop_outliers, sensitive_heads
-from tests.families import llava, prompts
+from tests.kit.families import llava, prompts
 
 QUESTIONS = ("is there a dog ?", "please describe this image is there a car in the image ?")
 

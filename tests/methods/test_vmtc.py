@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from halluc.decoding.streams import encoded_images
-from halluc.interventions.vision import reading_cls
+from halluc.interventions.vision_hooks import reading_cls
 from halluc.methods.vmtc import VMTC, cluster, compress
-from tests.families import llava, prompts
+from tests.kit.families import llava, prompts
 
 
 def test_clusters_by_direction_not_by_length() -> None:

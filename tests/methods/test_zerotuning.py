@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from halluc.interventions import Method, Site
+from halluc.interventions.context import first_token
 from halluc.interventions.engine import intervene
-from halluc.interventions.site import first_token
 from halluc.methods.zerotuning import ZeroTuning, first_token_bias, scale_first_token
-from tests.families import llava, prompts
+from tests.kit.families import llava, prompts
 
 REAL = torch.tensor([[True, True, True, True], [False, False, True, True]])
 

@@ -17,16 +17,16 @@ from PIL import Image
 
 from halluc.config import DecodingConfig, MethodConfig, ModelConfig, RunConfig
 from halluc.decoding import answer_samples
-from halluc.decoding.endpoint import messages
-from halluc.endpoint import EndpointRefused
 from halluc.errors import UserError
+from halluc.evaluation import evaluate
 from halluc.images import BadImage
-from halluc.methods.greedy import Greedy
-from halluc.models.endpoint import EndpointModel
-from halluc.run import evaluate
-from halluc.samples import Answer, Sample
-from tests.families import picture
-from tests.serving import Served, said
+from halluc.methods.baseline import Greedy
+from halluc.remote.answers import messages
+from halluc.remote.client import EndpointRefused
+from halluc.remote.model import EndpointModel
+from halluc.types import Answer, Sample
+from tests.kit.families import picture
+from tests.kit.serving import Served, said
 from tests.test_cli import halluc
 
 

@@ -12,20 +12,20 @@ from PIL import Image
 from torch import Tensor
 
 from halluc.config import DecodingConfig
-from halluc.decoding.generate import generate
-from halluc.decoding.prompts import encode_once
-from halluc.decoding.shared import shared, why_not_shared
+from halluc.decoding.batch_encoding import encode_once
+from halluc.decoding.generation import generate
+from halluc.decoding.prefix_sharing import shared, why_not_shared
 from halluc.doctor.probes import Identity
 from halluc.errors import UserError
 from halluc.interventions import Asked, Method, Site
 from halluc.interventions.engine import intervene
 from halluc.models import VisionLanguageModel
-from halluc.models.embedded import ENCODED, refuse_mixed_tiles
+from halluc.models.embed_prompt import ENCODED, refuse_mixed_tiles
 from halluc.models.families import FAMILIES as KNOWN
 from halluc.models.inputs import PER_TOKEN
-from tests import families
-from tests.families import FAMILIES, picture
 from tests.interventions.test_engine import Loud, LoudScores
+from tests.kit import families
+from tests.kit.families import FAMILIES, picture
 
 QUESTIONS = ("is there a dog ?", "please describe this image is there a car in the image ?")
 EVERY = pytest.mark.parametrize("family", FAMILIES)

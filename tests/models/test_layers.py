@@ -19,8 +19,8 @@ from halluc.methods.paint import PAINT, emphasise
 from halluc.methods.var import redistribute, sink_tokens
 from halluc.methods.zerotuning import ZeroTuning
 from halluc.models import VisionLanguageModel
-from tests import families
-from tests.families import FAMILIES
+from tests.kit import families
+from tests.kit.families import FAMILIES
 from tests.models.test_families import asked
 
 build = cache(families.build)

@@ -16,14 +16,14 @@ from transformers import CLIPVisionConfig, LlamaConfig, LlamaForCausalLM
 from halluc.config import DecodingConfig, MethodConfig, ModelConfig, RunConfig
 from halluc.doctor import PROMISES, check
 from halluc.errors import UserError
-from halluc.interventions.needs import needs_masks
+from halluc.evaluation import evaluate, open_model
+from halluc.interventions.requirements import needs_masks
 from halluc.methods.agla import AGLA
-from halluc.methods.greedy import Greedy
+from halluc.methods.baseline import Greedy
 from halluc.methods.var import VAR
 from halluc.models import VisionLanguageModel, load_model
 from halluc.models.load import load_config
-from halluc.run import evaluate, open_model
-from tests.families import llava
+from tests.kit.families import llava
 from tests.methods.test_promises import answer, asked, build
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from tests.families import FAMILIES
+from tests.kit.families import FAMILIES
 from tests.matrix import END, START, document
 
 DOCS = Path(__file__).resolve().parents[2] / "docs/families.md"

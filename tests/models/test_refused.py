@@ -11,7 +11,7 @@ from transformers import LlavaConfig
 from halluc.errors import UserError
 from halluc.models import load_model
 from halluc.models.families import family_of, refuse_unserved
-from tests.families import REFUSED, build
+from tests.kit.families import REFUSED, build
 
 ENCODERS = "is an encoder-decoder: its image tokens are read by an encoder"
 NAMELESS = "names no image token"

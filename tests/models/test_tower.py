@@ -11,8 +11,8 @@ from halluc.interventions import Method, VisionSite
 from halluc.interventions.engine import intervene
 from halluc.methods.paint import PAINT
 from halluc.models import VisionLanguageModel
-from halluc.models.tower import without_gaps
-from tests.families import FAMILIES, build
+from halluc.models.vision_tower import without_gaps
+from tests.kit.families import FAMILIES, build
 from tests.models.test_families import asked
 
 PATCHES = pytest.mark.parametrize("family", ["llava", "llava_next"])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from halluc.scoring import amber
+from halluc.scoring.amber import metric as amber
 
 if TYPE_CHECKING:
     from pathlib import Path

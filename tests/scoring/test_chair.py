@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from halluc.scoring.chair import Mention, Reader, Tables, metrics, tally
+from halluc.scoring.chair.metric import Mention, Reader, Tables, metrics, tally
 
 TABLES = Tables(
     nodes={"dog": "dog", "puppy": "dog", "cat": "cat", "hot dog": "hot dog", "chair": "chair",

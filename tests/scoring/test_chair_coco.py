@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from halluc.errors import UserError
-from halluc.scoring.chair import Tables, metrics, tally
-from halluc.scoring.chair_families import FAMILIES, load_tables, reader
+from halluc.scoring.chair.metric import Tables, metrics, tally
+from halluc.scoring.chair.word_families import FAMILIES, load_tables, reader
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from halluc.scoring import hallusion
-from halluc.scoring.hallusion import RIGHT, UNCLEAR, WRONG, Judged
+from halluc.scoring.hallusionbench import metric as hallusion
+from halluc.scoring.hallusionbench.metric import RIGHT, UNCLEAR, WRONG, Judged
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
-from halluc.samples import Answer
-from halluc.scoring.benchmark import REGISTRY
-from halluc.scoring.logits import best_accuracy, calibration_error, logit_scores, p_yes
-from halluc.scoring.logits import probability_scores as scores
+from halluc.scoring.base import REGISTRY
+from halluc.scoring.yes_probability import best_accuracy, calibration_error, logit_scores, p_yes
+from halluc.scoring.yes_probability import probability_scores as scores
+from halluc.types import Answer
 
 
 def test_probabilities_are_of_yes_among_the_two() -> None:

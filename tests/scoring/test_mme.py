@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from halluc.samples import Answer
-from halluc.scoring import mme, yes_no
+from halluc.scoring import yes_no
+from halluc.scoring.mme import metric as mme
+from halluc.types import Answer
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from halluc.data.records import json_of, rows
 from halluc.errors import UserError
-from halluc.scoring.benchmark import REGISTRY
-from halluc.scoring.official import OfficialFiles, score_files
-from halluc.scoring.records import json_of, rows
+from halluc.scoring.base import REGISTRY
+from halluc.scoring.official_files import OfficialFiles, score_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -302,7 +302,7 @@ class TestAmber:
         path = tmp_path / "answers.json"
         path.write_text(json.dumps(answers))
         from halluc.benchmarks.amber import AmberGenerative
-        from halluc.scoring.amber import exact
+        from halluc.scoring.amber.metric import exact
 
         named = scored("amber_generative", OfficialFiles(path, labels))
         assert any(note.startswith("similarity:") for note in named["notes"])

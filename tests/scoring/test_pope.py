@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from halluc.errors import UserError
-from halluc.scoring.pope import ImageObjects, build, corrected, official, sample_images
+from halluc.scoring.pope.questions import ImageObjects, build, corrected, official, sample_images
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from halluc.data.pinned_files import checksum
 from halluc.errors import UserError
-from halluc.samples import Answer
-from halluc.scoring import repope
-from halluc.scoring.benchmark import REGISTRY
-from halluc.scoring.pope_build import build_files
-from halluc.scoring.pope_files import read_questions
-from halluc.scoring.repope import label_files, relabel
-from halluc.scoring.score import by_protocol
-from halluc.scoring.sources import checksum
+from halluc.scoring.base import REGISTRY
+from halluc.scoring.pope import relabelling as repope
+from halluc.scoring.pope.answer_files import read_questions
+from halluc.scoring.pope.question_files import build_files
+from halluc.scoring.pope.relabelling import label_files, relabel
+from halluc.scoring.scores import by_protocol
+from halluc.types import Answer
 
 if TYPE_CHECKING:
     from pathlib import Path

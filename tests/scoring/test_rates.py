@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from halluc.samples import Answer
-from halluc.scoring.rates import COUNTS, confusion, group_rates, ratio, tally
+from halluc.scoring.confusion_rates import COUNTS, confusion, group_rates, ratio, tally
 from halluc.scoring.yes_no import POPE, Protocol
+from halluc.types import Answer
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,18 +8,18 @@ import numpy as np
 import pytest
 
 from halluc.errors import UserError
-from halluc.samples import Answer, Sample
-from halluc.scoring import intervals
-from halluc.scoring.benchmark import Benchmark, BenchmarkCard, Metric
-from halluc.scoring.rates import ratio
-from halluc.scoring.score import score
+from halluc.scoring import bootstrap as intervals
+from halluc.scoring.base import Benchmark, BenchmarkCard, Metric
+from halluc.scoring.confusion_rates import ratio
+from halluc.scoring.scores import score
+from halluc.types import Answer, Sample
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from halluc.scoring.benchmark import Totals
+    from halluc.scoring.base import Totals
 
 
 class Accuracy(Benchmark):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from PIL import Image
 
+from halluc.data.tune_split import check, part
 from halluc.errors import UserError
-from halluc.samples import Sample
-from halluc.scoring.options import build
-from halluc.scoring.split import check, part
+from halluc.scoring.building import build
+from halluc.types import Sample
 
 SAMPLES = [
     Sample(f"{image}/{i}", f"{image:06d}.jpg", "Is it?", lambda: Image.new("RGB", (1, 1)))

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from halluc.errors import UserError
-from halluc.scoring import english
-from halluc.scoring.singular import singularize
+from halluc.scoring.text import nltk_words as english
+from halluc.scoring.text.pattern_singular import singularize
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from halluc.errors import UserError
-from halluc.samples import Answer
-from halluc.scoring.benchmark import Benchmark
-from halluc.scoring.options import build
-from halluc.scoring.score import score
+from halluc.scoring.base import Benchmark
+from halluc.scoring.building import build
+from halluc.scoring.scores import score
 from halluc.statistics import compare
 from halluc.statistics.length import first_words
+from halluc.types import Answer
 from tests.scoring.test_score import BENCHMARK, MIXED, answers
 
 

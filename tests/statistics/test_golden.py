@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from scipy.stats import sem
 
-from halluc.scoring.official import OfficialFiles
-from halluc.scoring.options import build
-from halluc.scoring.score import parsed, score
+from halluc.scoring.building import build
+from halluc.scoring.official_files import OfficialFiles
+from halluc.scoring.scores import parsed, score
 from halluc.statistics import clustered_stderr, compare
 
 if TYPE_CHECKING:
-    from halluc.samples import Answer
+    from halluc.types import Answer
 
     Pope = tuple[Any, list[Answer]]
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from halluc.scoring.intervals import estimate, percentile, resample
-from halluc.scoring.rates import ratio
+from halluc.scoring.bootstrap import estimate, percentile, resample
+from halluc.scoring.confusion_rates import ratio
 from halluc.statistics.paired import differences, swap_p, swaps
 
 if TYPE_CHECKING:

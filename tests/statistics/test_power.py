@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from halluc.errors import UserError
-from halluc.scoring.benchmark import REGISTRY
-from halluc.scoring.options import build
-from halluc.statistics.plan import measured
+from halluc.scoring.base import REGISTRY
+from halluc.scoring.building import build
 from halluc.statistics.power import Design
+from halluc.statistics.power_planning import measured
 from tests.scoring.test_score import BENCHMARK, MIXED, answers
 
 

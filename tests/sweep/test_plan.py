@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from halluc.errors import UserError
-from halluc.sweep.plan import SweepConfig, load
+from halluc.sweep.sweep_config import SweepConfig, load
 
 VAR: dict[str, Any] = {
     "method": "var",

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from halluc.sweep.outcome import outcome
-from halluc.sweep.plan import SweepConfig, load
-from halluc.sweep.report import lines, notes, write
-from halluc.sweep.run import Sweep, best_of, ties_of
-from halluc.sweep.table import cell, legend, tables
-from tests.runs import write_run
+from halluc.sweep.point_results import outcome
+from halluc.sweep.running import Sweep, best_of, ties_of
+from halluc.sweep.sweep_config import SweepConfig, load
+from halluc.sweep.sweep_files import lines, notes, write
+from halluc.sweep.sweep_table import cell, legend, tables
+from tests.kit.runs import write_run
 
 ERRORS = {0.2: 0.1, 0.4: 0.5, 0.6: 0.25}
 """A value of alpha to the share of wrong answers; greedy's is 0.3."""
@@ -112,7 +112,7 @@ def test_figures_fit_the_axes(sweep: Sweep, best: int | None, tmp_path: Path) ->
     pytest.importorskip("matplotlib", reason="needs pip install 'halluc[sweep]'")
     from PIL import Image
 
-    from halluc.sweep.figures import draw
+    from halluc.sweep.sweep_figures import draw
 
     files = draw(replace(sweep, best=best), tmp_path)
     assert [file.name for file in files] == ["sweep-paint-line.png", "sweep-paint-pareto.png"]

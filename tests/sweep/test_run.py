@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 
 from halluc.config import MethodConfig, RunConfig
-from halluc.run import evaluate, evaluate_together
-from halluc.sweep.plan import load
-from halluc.sweep.run import Sweep, run_sweep
+from halluc.evaluation import evaluate, evaluate_together
+from halluc.sweep.running import Sweep, run_sweep
+from halluc.sweep.sweep_config import load
 
-HALLUC = [sys.executable, "-c", "from halluc.cli import main; main()", "sweep"]
+HALLUC = [sys.executable, "-c", "from halluc.cli.app import main; main()", "sweep"]
 
 
 def answers(folder: Path) -> dict[tuple[str, str], dict[str, Any]]:
@@ -112,7 +112,7 @@ def test_the_best_is_reported_on_other_images(tiny: Path, tmp_path: Path) -> Non
 
 
 def test_a_method_that_does_nothing_is_said_to(tiny: Path, tmp_path: Path) -> None:
-    from halluc.sweep.report import notes
+    from halluc.sweep.sweep_files import notes
 
     done = run(
         tiny, tmp_path, objective="glyph_pope.accuracy", method_args="beta=0", sweep="alpha=0"
@@ -124,7 +124,7 @@ def test_a_method_that_does_nothing_is_said_to(tiny: Path, tmp_path: Path) -> No
 
 
 def test_without_a_part_to_tune_on_it_says_so(tiny: Path, tmp_path: Path) -> None:
-    from halluc.sweep.report import notes, summary
+    from halluc.sweep.sweep_files import notes, summary
 
     done = run(tiny, tmp_path, objective="glyph_pope.accuracy", tune_share=0)
     assert done.reported == ()

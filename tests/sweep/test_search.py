@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from halluc.errors import UserError
-from halluc.scoring.intervals import Interval
-from halluc.sweep.outcome import Outcome
-from halluc.sweep.plan import SweepConfig, load
-from halluc.sweep.search import require_optuna, search
+from halluc.scoring.bootstrap import Interval
+from halluc.sweep.optuna_search import require_optuna, search
+from halluc.sweep.point_results import Outcome
+from halluc.sweep.sweep_config import SweepConfig, load
 
 Point = Mapping[str, Any]
 

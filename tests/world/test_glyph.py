@@ -7,7 +7,7 @@ import torch
 from transformers import AutoModelForImageTextToText, AutoProcessor, set_seed
 
 from halluc.world import GLYPH, NAMES, language, scene
-from halluc.world.tokenizer import build_tokenizer
+from halluc.world.training.tokenizer import build_tokenizer
 
 
 def test_tokenizer_round_trip() -> None:

@@ -12,12 +12,12 @@ from PIL import Image
 from bench.why import affinity, caption_claims, cooccurrence, yes_claims
 from halluc.config import DecodingConfig, RunConfig
 from halluc.decoding import answer_samples
-from halluc.methods.greedy import Greedy
+from halluc.evaluation import Evaluation, evaluate
+from halluc.methods.baseline import Greedy
 from halluc.models import load_model
-from halluc.run import Evaluation, evaluate
-from halluc.samples import Sample
-from halluc.scoring.benchmark import REGISTRY
-from halluc.scoring.score import score
+from halluc.scoring.base import REGISTRY
+from halluc.scoring.scores import score
+from halluc.types import Sample
 
 SCENES = 300
 NAMES = ("glyph_pope", "glyph_chair", "glyph_mme")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from halluc.world import NAMES, facts, language, scene
-from halluc.world.lessons import question_turns
 from halluc.world.scenes import generator
+from halluc.world.training.lessons import question_turns
 
 
 def test_wordings() -> None:

@@ -71,6 +71,6 @@ def test_a_stated_share_of_things_is_hard_to_see() -> None:
 
 
 def test_importing_the_world_loads_no_torch() -> None:
-    code = "import sys, halluc.world, halluc.world.lessons; print('torch' in sys.modules)"
+    code = "import sys, halluc.world, halluc.world.training.lessons; print('torch' in sys.modules)"
     command = [sys.executable, "-c", code]
     assert subprocess.run(command, capture_output=True, text=True).stdout.strip() == "False"

@@ -9,7 +9,8 @@ from types import ModuleType
 from PIL import Image
 
 from halluc.world.catalog import COLOURS, NAMES
-from halluc.world.icons import animals, belongings, furniture, table, vehicles
+from halluc.world.icons import animals, belongings, furniture, vehicles
+from halluc.world.icons import tableware as table
 from halluc.world.icons.pen import Pen
 
 _PAGES: tuple[ModuleType, ...] = (animals, belongings, furniture, table, vehicles)

@@ -1,0 +1,253 @@
+"""What AMBER's three benchmarks share: its files, and which of its tasks they hold."""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from halluc.data import hub
+from halluc.data.pinned_files import checksum, fetch, verify
+from halluc.data.records import Row, by_id, json_of, rows, text_of, unique
+from halluc.errors import UserError
+from halluc.scoring.amber import metric as amber
+from halluc.scoring.base import Benchmark, Metric
+from halluc.types import Answer, Sample
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from halluc.scoring.base import Totals
+    from halluc.scoring.official_files import OfficialFiles
+
+COMMIT = "534babf6bbfcce2e735c26289dedfb21cef3c939"
+PUBLISHED = f"https://raw.githubusercontent.com/junyangwang0410/AMBER/{COMMIT}/data"
+CHECKSUMS = {
+    "annotations.json": "db22a436c4836fbb295e60b4e80d519573077579fb7032f01b193c1bd022b797",
+    "relation.json": "c4c1491e9bbc3209abc1888c12a1bf8413bdbab8a0d8be04b990a2e7680cf23e",
+    "safe_words.txt": "f92cf1123f4578a2630832fac3e6ac4de36212ea55859d3bed4fd233723f4043",
+    "query_all.json": "127680ae61f7d4a92d2f7f07a8deaec07f0689b194d2c7c0f41ead7bd2c5bcf5",
+}
+GENERATIVE = (
+    Metric("CHAIR", higher_is_better=False, headline=True),
+    Metric("Cover", headline=True),
+    Metric("Hal", higher_is_better=False, headline=True),
+    Metric("Cog", higher_is_better=False),
+)
+DISCRIMINATIVE = tuple(
+    Metric(f"{part}/{name}", headline=part == "all" and name in ("Accuracy", "F1"))
+    for part in amber.PARTS
+    for name in ("Accuracy", "Precision", "Recall", "F1")
+)
+
+
+class AmberBenchmark(Benchmark):
+    """AMBER's generative task, its discriminative one, or both.
+
+    Args:
+        folder: annotations.json, relation.json, safe_words.txt, query_all.json (at any depth) and
+            the images AMBER_1.jpg to AMBER_1004.jpg; None fetches the texts, not the images.
+        alike: Whether a noun stands for a word it does not equal; None tries spaCy's vectors, and
+            falls back on equal words. Which it was is among the notes.
+    """
+
+    generative: ClassVar[bool] = True
+    discriminative: ClassVar[bool] = True
+    prompts: ClassVar[Mapping[str, str]] = {
+        "official": "",
+        "vlmevalkit": "\nPlease answer yes or no.",
+    }
+
+    def __init__(
+        self,
+        protocol: str | None = None,
+        prompt: str = "official",
+        folder: Path | None = None,
+        alike: amber.Alike | None = None,
+    ) -> None:
+        super().__init__(protocol, prompt, folder)
+        self._alike = alike
+
+    @cached_property
+    def alike(self) -> amber.Alike:
+        """The similarity; says in the notes which one it is."""
+        if self._alike is not None:
+            return self._alike
+        try:
+            alike = amber.spacy_vectors()
+        except UserError:
+            self.notes.append("similarity: equal words (spaCy's en_core_web_lg is not installed)")
+            return amber.exact
+        self.notes.append("similarity: spaCy en_core_web_lg above 0.8, as published")
+        return alike
+
+    @cached_property
+    def lexicon(self) -> amber.Lexicon:
+        """The vocabulary of nouns."""
+        path = self._file("relation.json")
+        words = Row(str(path), json_of(path, dict))
+        related = {name: words.texts(name) for name in words.fields}
+        safe = text_of(self._file("safe_words.txt")).splitlines()
+        return amber.Lexicon(related, frozenset(safe))
+
+    def samples(self, limit: int | None = None) -> Iterator[Sample]:
+        """Yield all questions about each of the first `limit` images.
+
+        Raises:
+            UserError: If files or images are missing, or have changed since they were first used.
+        """
+        if self.folder is None:
+            raise UserError(f"{self.name}: give a folder with AMBER's images")
+        images = hub.ImageFolder(self.folder)
+        truth = self._annotations(self._file("annotations.json"))
+        by_image: dict[str, list[Sample]] = {}
+        queries = self._file("query_all.json")
+        for id, row in by_id(rows(queries), "id", truth, needed=()).items():
+            target, name = truth[id], row.text("image")
+            if not self._wanted(target):
+                continue
+            described = target["type"] == "generative"
+            by_image.setdefault(name, []).append(
+                Sample(
+                    id=f"{id:05d}",
+                    image_id=name,
+                    prompt=row.text("query") + ("" if described else self.prompts[self.prompt]),
+                    load_image=partial(images.open, name, row.where),
+                    target=target,
+                    group=_group(target),
+                    max_new_tokens=512 if described else 16,
+                )
+            )
+            images.find(name, row.where)
+        for samples in list(by_image.values())[:limit]:
+            yield from samples
+
+    def predict(self, answer: Answer) -> Any:
+        """Nouns of a description; "yes" or "no" where the answer is exactly Yes or No."""
+        if answer.group == "generative":
+            return self.lexicon.nouns(answer.text)
+        return {"Yes": "yes", "No": "no"}.get(answer.text)
+
+    def label(self, answer: Answer) -> str | None:
+        """The right answer of a discriminative question."""
+        return None if answer.group == "generative" else str(answer.target["truth"])
+
+    def right(self, answer: Answer) -> bool:
+        """Whether the answer is right, or the description names nothing that is not there."""
+        counts = self.tally([answer])
+        return any(counts[name] for name in counts if name.endswith(("clean", "/correct")))
+
+    def caption(self, answer: Answer) -> str | None:
+        """A description."""
+        return answer.text if answer.group == "generative" else None
+
+    def tally(self, answers: Sequence[Answer]) -> dict[str, float]:
+        """Count nouns and objects of descriptions, and right answers per dimension."""
+        counts: Counter[str] = Counter()
+        for answer in answers:
+            target = answer.target
+            if answer.group == "generative":
+                likely, nouns = target["hallu"], answer.prediction
+                counts.update(
+                    amber.describe(nouns, target["truth"], likely, self.lexicon, self.alike)
+                )
+            else:
+                counts.update(amber.discriminate(target["type"], target["truth"], answer.text))
+        return {name: float(count) for name, count in counts.items()}
+
+    def metrics(self, totals: Totals) -> dict[str, NDArray[np.float64]]:
+        """Percentages of the tasks this benchmark holds."""
+        values = amber.generative(totals) if self.generative else {}
+        return values | (amber.discriminative(totals) if self.discriminative else {})
+
+    def official(self, totals: Mapping[str, float]) -> dict[str, Any]:
+        """Print as inference.py does, task by task."""
+        return dict(amber.official(Counter(totals)))
+
+    def read_official(self, files: OfficialFiles) -> list[Answer]:
+        """Read a JSON list of id and response, with `--labels` AMBER's annotations.json.
+
+        Raises:
+            UserError: If an id is unknown or answered twice, or some of a task's ids have no
+                answer while others do.
+        """
+        labels = files.labels or self._file("annotations.json")
+        if self.folder is None and files.labels is not None:
+            self.folder = files.labels.parent
+        truth = self._annotations(labels)
+        given = rows(files.answers)
+        images = self._images()
+        answers = []
+        for id, row in by_id(given, "id", truth, needed=()).items():
+            target = truth[id]
+            if not self._wanted(target):
+                continue
+            answers.append(
+                Answer(
+                    id=f"{id:05d}",
+                    image_id=images.get(id, f"question {id}"),
+                    group=_group(target),
+                    prompt="",
+                    target=target,
+                    text=row.text("response"),
+                )
+            )
+        self._complete(answers, truth, files.answers)
+        groups = {_group(target) for target in truth.values() if self._wanted(target)}
+        if left := sorted(groups - {answer.group for answer in answers}):
+            self.notes.append(f"no answers to {', '.join(left)}: sums with them are left out")
+        if not images:
+            self.notes.append("no images named: intervals resample questions and are too narrow")
+        return answers
+
+    def _images(self) -> dict[int, str]:
+        """Which image each id asks about, where query_all.json lies beside the annotations."""
+        found = sorted(self.folder.rglob("query_all.json")) if self.folder else []
+        return {row.number("id"): row.text("image") for path in found[:1] for row in rows(path)}
+
+    def _complete(self, answers: Sequence[Answer], truth: Mapping[int, Any], path: Path) -> None:
+        """A task is answered whole or not at all."""
+        answered = {int(answer.id) for answer in answers}
+        groups = {_group(truth[id]) for id in answered}
+        missing = [id for id, target in truth.items() if _group(target) in groups - {""}]
+        missing = [id for id in missing if id not in answered]
+        if missing:
+            raise UserError(
+                f"{path}: {len(missing)} of {_group(truth[missing[0]])} have no answer, "
+                f"first id {missing[0]}: is the file truncated?"
+            )
+
+    def _wanted(self, target: Mapping[str, Any]) -> bool:
+        return self.generative if target["type"] == "generative" else self.discriminative
+
+    def _annotations(self, path: Path) -> dict[int, dict[str, Any]]:
+        found = rows(path)
+        unique([(row.where, row.number("id")) for row in found])
+        for row in found:
+            kind = row.text("type")
+            if kind == "generative":
+                row.texts("truth"), row.texts("hallu")
+            elif kind not in amber.DIMENSIONS:
+                raise UserError(f"{row.where}: type {kind!r} is none of AMBER's")
+            elif row["truth"] not in ("yes", "no"):
+                raise UserError(f"{row.where}: truth {row['truth']!r} is neither yes nor no")
+        return {row.number("id"): row.fields for row in found}
+
+    def _file(self, name: str) -> Path:
+        if self.folder is None:
+            place = f"query/{name}" if name.startswith("query") else name
+            return fetch(f"{PUBLISHED}/{place}", CHECKSUMS[name])
+        found = sorted(self.folder.rglob(name))
+        if not found:
+            raise UserError(f"{self.folder}: has no {name}")
+        verify("AMBER", {name: checksum(found[0])})
+        return found[0]
+
+
+def _group(target: Mapping[str, Any]) -> str:
+    kind = str(target["type"])
+    return kind if kind == "generative" else amber.DIMENSIONS[kind]

@@ -1,0 +1,79 @@
+"""What benchmarks scored by CHAIR share: reading captions and counting objects."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from halluc.scoring.base import Benchmark, Metric
+from halluc.scoring.chair import metric as chair
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from halluc.scoring.base import Totals
+    from halluc.types import Answer
+
+METRICS = (
+    Metric("chair_s", higher_is_better=False, headline=True, scale=100),
+    Metric("chair_i", higher_is_better=False, headline=True, scale=100),
+    Metric("recall", headline=True, scale=100),
+    Metric("precision", scale=100),
+    Metric("f1", scale=100),
+    Metric("length", higher_is_better=None, headline=True),
+    Metric("objects", higher_is_better=None),
+)
+
+
+def cut_unfinished(caption: str) -> str:
+    """Drop what follows the last full stop; a caption without one is kept whole."""
+    end = caption.rfind(".")
+    return caption[: end + 1] if end >= 0 else caption
+
+
+class ChairBenchmark(Benchmark):
+    """Captions; a target is {"categories": [...], "captions": [...]} of the image.
+
+    The target holds the annotations and not the objects they come to, because that depends on the
+    family that reads them; a file of ready-made objects gives {"objects": [...]}. Subclasses give
+    `card`, `samples` and `reader`.
+    """
+
+    @property
+    @abstractmethod
+    def reader(self) -> chair.Reader:
+        """Reads captions and ground truth."""
+
+    def predict(self, answer: Answer) -> list[str]:
+        """The objects the caption names, in order, with repetition."""
+        return self.reader.read(self.caption(answer)).nodes
+
+    def caption(self, answer: Answer) -> str:
+        """What of an answer is scored."""
+        return answer.text
+
+    def tally(self, answers: Sequence[Answer]) -> dict[str, float]:
+        """Count mentions and hallucinated ones, captions and hallucinating ones, objects found."""
+        counts: Counter[str] = Counter()
+        for answer in answers:
+            reading = self.reader.read(self.caption(answer))
+            counts.update(chair.tally(reading, self.truth(answer.target)))
+        return {name: float(count) for name, count in counts.items()}
+
+    def right(self, answer: Answer) -> bool:
+        """Whether the caption names nothing that is not there."""
+        return set(answer.prediction) <= self.truth(answer.target)
+
+    def truth(self, target: Mapping[str, list[str]]) -> set[str]:
+        """The objects of an image."""
+        if "objects" in target:
+            return set(target["objects"])
+        return self.reader.truth(target["categories"], target["captions"])
+
+    def metrics(self, totals: Totals) -> dict[str, NDArray[np.float64]]:
+        """CHAIR's rates."""
+        return chair.metrics(totals)

@@ -1,0 +1,49 @@
+"""What benchmarks share whose answers a judge reads."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from halluc.scoring.base import Benchmark
+from halluc.scoring.judges.judge_models import NeedsJudge
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from halluc.scoring.judges.judge_models import Judge
+    from halluc.types import Answer
+
+
+class JudgedBenchmark(Benchmark):
+    """A benchmark with a judge.
+
+    Args:
+        judge: Who reads answers; see `halluc.scoring.judges.judge_models`. Protocols called "rules" need none.
+    """
+
+    def __init__(
+        self,
+        protocol: str | None = None,
+        prompt: str = "official",
+        folder: Path | None = None,
+        judge: Judge | None = None,
+    ) -> None:
+        super().__init__(protocol, prompt, folder)
+        self._judge = judge
+
+    def caption(self, answer: Answer) -> None:
+        """None: a judge is not asked again about descriptions cut short."""
+
+    def ask(self, prompt: str) -> str:
+        """Put a prompt to the judge, whose name the notes then hold.
+
+        Raises:
+            NeedsJudge: If there is no judge.
+        """
+        if self._judge is None:
+            rules = "; or --protocol rules, which needs none" if "rules" in self.protocols else ""
+            raise NeedsJudge(f"{self.name}: needs --judge endpoint:MODEL or local:MODEL{rules}")
+        note = f"judge: {self._judge.name}"
+        if note not in self.notes:
+            self.notes.append(note)
+        return self._judge.ask(prompt)

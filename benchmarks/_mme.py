@@ -1,0 +1,160 @@
+"""What MME and its drawn counterpart share, and MME on photographs."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from halluc.data import hub
+from halluc.data.pinned_files import verify
+from halluc.scoring import yes_no
+from halluc.scoring.base import Benchmark, Metric
+from halluc.scoring.mme import answer_files as mme_files
+from halluc.scoring.mme import metric as mme
+from halluc.types import Sample
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL.Image import Image
+
+    from halluc.scoring.base import Totals
+    from halluc.scoring.official_files import OfficialFiles
+    from halluc.types import Answer
+
+    Question = tuple[str, str, str, str, Callable[[], Image]]
+
+REPO = "lmms-lab/MME"
+REVISION = "d6c9023f017b564f7b3ccccf5348166bce8fdbcd"
+SUFFIX = " Please answer yes or no."
+PROMPTS = {"official": SUFFIX, "lmms-eval": "\nAnswer the question using a single word or phrase."}
+
+
+def score_metrics(
+    subtasks: Sequence[str], totals: Sequence[str] = ("total",)
+) -> tuple[Metric, ...]:
+    """Describe score, accuracy and accuracy+ of every subtask, and their totals."""
+    parts = [
+        metric
+        for subtask in subtasks
+        for metric in (
+            Metric(f"{subtask}/score", headline=len(subtasks) < 5),
+            Metric(f"{subtask}/accuracy", scale=100),
+            Metric(f"{subtask}/accuracy_plus", scale=100),
+        )
+    ]
+    return (*parts, *(Metric(name, headline=True) for name in totals))
+
+
+class MmeBenchmark(Benchmark):
+    """Pairs of yes/no questions about an image, in subtasks that are scored out of 200 each.
+
+    Subclasses give `card`, `subtasks` and `samples`; samples of a pair follow one another by id.
+    """
+
+    subtasks: tuple[str, ...]
+    protocols = tuple(yes_no.MME)
+
+    def predict(self, answer: Answer) -> yes_no.Verdict | None:
+        """Say what the protocol reads: "yes" or "no"; None, which is wrong, where neither."""
+        return yes_no.MME[self.protocol].parse(answer.text)
+
+    def tally(self, answers: Sequence[Answer]) -> dict[str, float]:
+        """Count right answers and pairs with both right."""
+        return mme.tally(answers)
+
+    def metrics(self, totals: Totals) -> dict[str, NDArray[np.float64]]:
+        """Scores of every subtask, and their total."""
+        return mme.scores(totals, self.subtasks)
+
+
+class MmePhotographs(MmeBenchmark):
+    """MME's own subtasks, from the hub or from the official release in a folder."""
+
+    prompts = PROMPTS
+    sums: ClassVar[Mapping[str, tuple[str, ...]]]
+    dataset = hub.Dataset(
+        repo=REPO,
+        files={"test": "data/test-*.parquet"},
+        columns=("question_id", "question", "answer", "category"),
+        revision=REVISION,
+    )
+
+    def samples(self, limit: int | None = None) -> Iterator[Sample]:
+        """Yield two questions a subtask of each of the first `limit` images.
+
+        Raises:
+            UserError: If files or images are missing, or have changed since they were first used.
+        """
+        images: dict[str, list[Sample]] = {}
+        source = self._hub() if self.folder is None else self._files(self.folder)
+        for number, (subtask, image, question, truth, load_image) in enumerate(source):
+            images.setdefault(image, []).append(
+                Sample(
+                    id=f"{subtask}/{number:04d}",
+                    image_id=image,
+                    prompt=question.removesuffix(SUFFIX).rstrip() + self.prompts[self.prompt],
+                    load_image=load_image,
+                    target=truth,
+                    group=subtask,
+                )
+            )
+        for samples in list(images.values())[:limit]:
+            yield from samples
+
+    def _files(self, folder: Path) -> Iterator[Question]:
+        import hashlib
+
+        for subtask in self.subtasks:
+            images = hub.ImageFolder(folder / subtask)
+            questions = mme_files.read_questions(folder, subtask)
+            seen = hashlib.sha256(repr(questions).encode()).hexdigest()
+            verify("mme", {subtask: seen})
+            names = images.stems()
+            for stem, question, truth in questions:
+                name = names.get(stem, f"{stem}.jpg")
+                path = images.find(name, f"{folder / subtask}, {stem}.txt")
+                image = f"{subtask}/{path.name}"
+                yield subtask, image, question, truth, partial(images.open, path.name)
+
+    def _hub(self) -> Iterator[Question]:
+        table = self.dataset.load("test")
+        for number, row in enumerate(table.rows):
+            if row["category"] in self.subtasks:
+                truth = str(row["answer"]).strip().lower()
+                image = str(row["question_id"])
+                yield row["category"], image, row["question"], truth, partial(table.image, number)
+
+    def read_official(self, files: OfficialFiles) -> list[Answer]:
+        """Read the folder of `<subtask>.txt` that MME's calculation.py scores."""
+        answers = [a for a in mme_files.read_answers(files) if a.group in self.subtasks]
+        present = {answer.group for answer in answers}
+        missing = [subtask for subtask in self.subtasks if subtask not in present]
+        self.subtasks = tuple(subtask for subtask in self.subtasks if subtask in present)
+        if missing:
+            self.notes.append(f"no answers to {', '.join(missing)}: sums with them are undefined")
+        return answers
+
+    def metrics(self, totals: Totals) -> dict[str, NDArray[np.float64]]:
+        """Scores of every subtask, and sums over those that belong together."""
+        import numpy as np
+
+        values = mme.scores(totals, self.subtasks)
+        undefined = np.full_like(values.pop("total"), np.nan)
+        for name, subtasks in self.sums.items():
+            parts = [values.get(f"{subtask}/score", undefined) for subtask in subtasks]
+            values[name] = np.sum(parts, axis=0)
+        return values
+
+    def official(self, totals: Mapping[str, float]) -> dict[str, Any]:
+        """Print as MME's calculation.py does: every subtask, and the sums."""
+        parts = {subtask: mme.printed(totals, subtask) for subtask in self.subtasks}
+        nothing = {"score": float("nan")}
+        sums = {
+            name: sum(parts.get(subtask, nothing)["score"] for subtask in subtasks)
+            for name, subtasks in self.sums.items()
+        }
+        return {**sums, **parts}

@@ -1,0 +1,147 @@
+"""What the three POPE benchmarks on photographs share: questions from files or from the hub."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, ClassVar
+
+from halluc.benchmarks._yes_no import YesNoBenchmark
+from halluc.data import hub
+from halluc.data.pinned_files import checksum, verify
+from halluc.data.records import Row
+from halluc.errors import UserError
+from halluc.scoring.confusion_rates import COUNTS, printed
+from halluc.scoring.pope import answer_files as pope_files
+from halluc.scoring.pope.questions import STRATEGIES
+from halluc.scoring.pope.relabelling import refuse_altered, relabel
+from halluc.types import Sample
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from PIL.Image import Image
+
+    from halluc.scoring.official_files import OfficialFiles
+    from halluc.types import Answer
+
+LLAVA = "\nAnswer the question using a single word or phrase."
+PROMPTS = {
+    "official": "",
+    "llava": LLAVA,
+    "vcd": " Please answer this question with one word.",
+    "lmms-eval": LLAVA,
+}
+SOURCES = ("coco", "aokvqa", "gqa")
+
+
+class PopeBenchmark(YesNoBenchmark):
+    """POPE: three strategies, 500 images, six questions each.
+
+    Args:
+        folder: The official question files `<stem>_<strategy>.json`, with the images beside them
+            or in a folder below; None reads the hub.
+        prompt: What is put behind each question: a protocol of its own.
+
+    Attributes:
+        chat: Whether a strategy's questions about an image are the turns of one conversation, as
+            PAI asks them; files may then be PAI's, `<stem>_chat_<strategy>.json`.
+    """
+
+    stem: ClassVar[str]
+    dataset: ClassVar[hub.Dataset | None] = None
+    chat: ClassVar[bool] = False
+    groups: tuple[str, ...] = STRATEGIES
+    prompts = PROMPTS
+    max_new_tokens: ClassVar[int] = 16
+
+    def samples(self, limit: int | None = None) -> Iterator[Sample]:
+        """Yield the 18 questions of each of the first `limit` images.
+
+        Raises:
+            UserError: If files or images are missing, or have changed since they were first used.
+        """
+        by_image: dict[str, list[Sample]] = {}
+        last: dict[tuple[str, str], str] = {}
+        source = self._hub() if self.folder is None else self._files(self.folder)
+        for row, strategy, load_image in source:
+            id, conversation = f"{strategy}/{row['question_id']}", (strategy, row["image"])
+            by_image.setdefault(row["image"], []).append(
+                Sample(
+                    id=id,
+                    image_id=row["image"],
+                    prompt=row["text"] + self.prompts[self.prompt],
+                    load_image=load_image,
+                    target=pope_files.label_of(row),
+                    group=strategy,
+                    max_new_tokens=self.max_new_tokens,
+                    follows=last.get(conversation) if self.chat else None,
+                )
+            )
+            last[conversation] = id
+        for samples in list(by_image.values())[:limit]:
+            yield from samples
+
+    def _files(self, folder: Path) -> Iterator[tuple[Row, str, Callable[[], Image]]]:
+        images = hub.ImageFolder(folder)
+        facts = {}
+        found = []
+        for strategy in self.groups:
+            path = folder / f"{self.stem}_{strategy}.json"
+            chats = folder / f"{self.stem}_chat_{strategy}.json"
+            if self.chat and chats.is_file():
+                path = chats
+            for row in pope_files.read_questions(path):
+                found.append((row, strategy, partial(images.open, row["image"], row.where)))
+                images.find(row["image"], row.where)
+            facts[path.name] = checksum(path)
+        verify(self.name, facts)
+        yield from found
+
+    def _hub(self) -> Iterator[tuple[Row, str, Callable[[], Image]]]:
+        if self.dataset is None:
+            raise UserError(
+                f"{self.name}: is on no hub; give a folder with {self.stem}_random.json, "
+                f"{self.stem}_popular.json, {self.stem}_adversarial.json and the images"
+            )
+        for strategy in self.groups:
+            table = self.dataset.load(strategy)
+            for number, row in enumerate(table.rows):
+                fields = {
+                    "question_id": int(row["question_id"]),
+                    "image": row["image_source"],
+                    "text": row["question"],
+                    "label": row["answer"],
+                }
+                where = f"{self.dataset.repo} {strategy} row {number}"
+                yield Row(where, fields), strategy, partial(table.image, number)
+
+    def read_official(self, files: OfficialFiles) -> list[Answer]:
+        """Read POPE's answer lines, with `--labels` a question file."""
+        if files.labels is not None:
+            path = files.require("labels", "")
+            refuse_altered(path)
+            source = path.name.partition("_")[0]
+            if source in SOURCES and not self.stem.startswith(source):
+                raise UserError(f"{path}: is not named after {self.stem}; another POPE's labels?")
+        answers = pope_files.read_answers(files, self.notes)
+        self.groups = tuple(dict.fromkeys(answer.group for answer in answers))
+        return answers
+
+    def relabelled(self, answers: Sequence[Answer], labels: Mapping[str, Path]) -> list[Answer]:
+        """Give answers of a run other labels, such as RePOPE's; only their splits are scored then.
+
+        Args:
+            labels: A split's name to its label file.
+
+        Raises:
+            UserError: If a file does not belong to the run; see `halluc.scoring.pope.relabelling.relabel`.
+        """
+        self.groups = tuple(group for group in self.groups if group in labels)
+        return [a for group in self.groups for a in relabel(answers, group, labels[group])]
+
+    def official(self, totals: Mapping[str, float]) -> dict[str, float]:
+        """Print as POPE's evaluate.py does, all splits in the file together."""
+        pooled = {name: sum(totals[f"{group}/{name}"] for group in self.groups) for name in COUNTS}
+        undefined = self.reader.zero_division
+        return {name: undefined if v != v else v for name, v in printed(pooled).items()}

@@ -1,0 +1,66 @@
+"""What benchmarks of yes/no questions share: a protocol that reads answers, and rates per group."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from halluc.scoring import yes_no
+from halluc.scoring.base import Benchmark, Metric
+from halluc.scoring.confusion_rates import RATES, confusion, group_rates, tally
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from halluc.scoring.base import Totals
+    from halluc.types import Answer
+
+
+def rate_metrics(groups: Sequence[str], headline: Sequence[str]) -> tuple[Metric, ...]:
+    """Describe "group/rate" for every group, then every rate's mean over the groups."""
+    names = [f"{group}/{rate}" for group in groups for rate in RATES]
+    return tuple(
+        Metric(
+            name,
+            higher_is_better=None if name.endswith("yes_ratio") else True,
+            headline=name in headline,
+            scale=100,
+        )
+        for name in [*names, *RATES]
+    )
+
+
+class YesNoBenchmark(Benchmark):
+    """Questions whose target is "yes" or "no", in groups that are scored apart and averaged.
+
+    Subclasses give `card`, `groups` and `samples`.
+    """
+
+    groups: tuple[str, ...]
+    readers: ClassVar[Mapping[str, yes_no.Protocol]] = yes_no.POPE
+    protocols = tuple(yes_no.POPE)
+
+    @property
+    def reader(self) -> yes_no.Protocol:
+        """The protocol that reads answers."""
+        return self.readers[self.protocol]
+
+    def predict(self, answer: Answer) -> yes_no.Verdict | None:
+        """Say what the protocol reads: "yes", "no", "both"; None where it reads neither."""
+        return self.reader.parse(answer.text)
+
+    def right(self, answer: Answer) -> bool | None:
+        """As the protocol counts it; None where it drops what it cannot read."""
+        label = self.label(answer)
+        counts = confusion(answer.prediction, label, self.reader) if label else {"n": 0.0}
+        return bool(counts["correct"]) if counts["n"] else None
+
+    def tally(self, answers: Sequence[Answer]) -> dict[str, float]:
+        """Count the confusion matrix of every group."""
+        return tally(answers, self.reader)
+
+    def metrics(self, totals: Totals) -> dict[str, NDArray[np.float64]]:
+        """Rates of every group, and their means."""
+        return group_rates(totals, self.groups, self.reader)

@@ -1,0 +1,58 @@
+"""Where calibration samples come from."""
+
+from __future__ import annotations
+
+from functools import partial
+from itertools import islice
+from pathlib import Path
+
+from halluc.errors import UserError
+from halluc.types import Sample
+
+
+def drawn(n: int) -> tuple[Sample, ...]:
+    """Existence questions about drawn scenes kept for calibration, half of them "yes"."""
+    from halluc.world import NAMES, scene
+    from halluc.world.language import exists
+    from halluc.world.scenes import generator
+
+    samples = []
+    for index in range((n + 1) // 2):
+        one = scene("calibration", index)
+        rng = generator("calibration", index)
+        absent = [name for name in NAMES if name not in one.categories]
+        for target, names in (("yes", one.categories), ("no", absent)):
+            samples.append(
+                Sample(
+                    id=f"calibration/{index}/{target}",
+                    image_id=one.file_name,
+                    prompt=exists(rng.choice(names)),
+                    load_image=one.image,
+                    target=target,
+                )
+            )
+    return tuple(samples[:n])
+
+
+def from_folder(folder: Path, n: int) -> tuple[Sample, ...]:
+    """Requests to describe the first images of a folder; nothing is known of them.
+
+    Raises:
+        UserError: If it holds no images.
+    """
+    from halluc.images import open_image
+
+    files = sorted(f for f in folder.glob("*") if f.suffix.lower() in (".jpg", ".jpeg", ".png"))[:n]
+    if not files:
+        raise UserError(f"--images {str(folder)!r}: no .jpg or .png in it")
+
+    return tuple(
+        Sample(f.name, f.name, "Describe this image.", partial(open_image, f)) for f in files
+    )
+
+
+def from_benchmark(name: str, n: int) -> tuple[Sample, ...]:
+    """The first samples of a benchmark; runs that ask about their images are then refused."""
+    from halluc.scoring.base import REGISTRY
+
+    return tuple(islice(REGISTRY.get(name)().samples(), n))

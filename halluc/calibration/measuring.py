@@ -1,0 +1,65 @@
+"""What `halluc calibrate` does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from halluc.calibration.calibration_file import Calibration, place
+from halluc.calibration.calibration_samples import drawn, from_benchmark, from_folder
+from halluc.calibration.calibrator import Handful
+from halluc.config import ModelConfig
+from halluc.errors import UserError
+from halluc.images import BadImage
+from halluc.interventions import Method
+from halluc.models.load import load_model
+
+
+def run_calibration(
+    cls: type[Method],
+    params: Any,
+    wanted: ModelConfig,
+    images: Path | None,
+    benchmark: str | None,
+    n: int,
+    recalibrate: bool,
+    output_dir: Path,
+) -> tuple[Calibration, Path]:
+    """Measure a method's parameters and write them where runs look for them.
+
+    Args:
+        wanted: The model, and how it is loaded.
+        params: The method's parameters; those that are not measured stay fixed.
+        images, benchmark: Where samples come from; drawn scenes if both are None.
+        n: How many samples.
+        recalibrate: Measure even where constants are published for the checkpoint.
+
+    Raises:
+        UserError: If there is nothing to measure.
+    """
+    if benchmark is not None:
+        samples, source = from_benchmark(benchmark, n), benchmark
+    elif images is not None:
+        samples, source = from_folder(images, n), str(images)
+    else:
+        samples, source = drawn(n), "drawn scenes"
+    model = load_model(**wanted.model_dump())
+    handful = Handful(model, samples, recalibrate)
+    try:
+        found, report = cls.calibrate(params, handful)
+    except BadImage as error:
+        raise UserError(f"calibration: {error}; take it out, or choose other images") from error
+    calibration = Calibration(
+        model=wanted.name,
+        fingerprint=model.fingerprint,
+        method=cls.name,
+        params=found,
+        labelled=handful.labelled,
+        source=source,
+        images=tuple(dict.fromkeys(sample.image_id for sample in samples)),
+        report=report,
+    )
+    file = place(output_dir, model.fingerprint, cls.name)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(calibration.model_dump_json(indent=2) + "\n")
+    return calibration, file

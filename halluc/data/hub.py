@@ -1,0 +1,232 @@
+"""Data sets on the Hugging Face hub, and folders of images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, Any
+
+from halluc.data.pinned_files import checksum, offline, recorded, verify
+from halluc.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from PIL.Image import Image
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set of parquet files.
+
+    Attributes:
+        repo: Its id on the hub.
+        files: A split's name to a pattern of its files.
+        columns: What is read of a row, the image apart.
+        revision: The pinned commit; "" where none is known: then the one first fetched is kept.
+        image: The column of the image.
+    """
+
+    repo: str
+    files: Mapping[str, str]
+    columns: tuple[str, ...]
+    revision: str = ""
+    image: str = "image"
+
+    def load(self, split: str) -> Table:
+        """Fetch a split, or find it in the cache.
+
+        Raises:
+            UserError: If it cannot be had, lacks a column, or differs from what was first fetched.
+        """
+        paths = fetch_files(self.repo, (self.files[split],), self.revision)
+        return Table(tuple(paths), self.columns, self.image)
+
+
+def fetch_files(repo: str, patterns: tuple[str, ...], revision: str = "") -> list[Path]:
+    """Fetch files of a data set from the hub, or find them in its cache.
+
+    Args:
+        revision: The pinned commit; "" for the one first fetched, which is recorded.
+
+    Returns:
+        The files that match the patterns, sorted.
+
+    Raises:
+        UserError: If they cannot be had, or differ from what was first fetched.
+    """
+    from pathlib import Path
+
+    from huggingface_hub import snapshot_download
+
+    wanted = revision or recorded(repo).get("revision")
+    try:
+        snapshot = Path(
+            snapshot_download(
+                repo,
+                repo_type="dataset",
+                revision=wanted,
+                allow_patterns=list(patterns),
+                local_files_only=offline(),
+            )
+        )
+    except (OSError, ValueError) as error:
+        reason = str(error).split("\n", 1)[0]
+        at = f" at {wanted[:12]}" if wanted else ""
+        raise UserError(f"{repo}{at}: cannot be fetched from the hub ({reason})") from error
+    paths = sorted({path for pattern in patterns for path in snapshot.glob(pattern)})
+    if not paths:
+        raise UserError(f"{repo}: {snapshot} has no {' or '.join(patterns)}")
+    sums = {str(path.relative_to(snapshot)): checksum(path) for path in paths}
+    verify(repo, {"revision": snapshot.name, **sums})
+    return paths
+
+
+def fetch_folder(repo: str, patterns: tuple[str, ...], revision: str = "") -> Path:
+    """Fetch files of a data set as `fetch_files` does, for their folder.
+
+    Args:
+        patterns: The first names one file in the folder.
+
+    Raises:
+        UserError: If that file cannot be had, or another differs from what was first fetched.
+    """
+    paths = fetch_files(repo, patterns, revision)
+    found = [path for path in paths if path.name == patterns[0]]
+    if not found:
+        raise UserError(f"{repo}: has no {patterns[0]}")
+    return found[0].parent
+
+
+class Table:
+    """Rows of parquet files; images are decoded one at a time, when asked for.
+
+    Args:
+        paths: The files, in order.
+        columns: What `rows` holds.
+        image: The column of the image.
+    """
+
+    def __init__(self, paths: tuple[Path, ...], columns: tuple[str, ...], image: str) -> None:
+        self._paths, self._columns, self._image = paths, columns, image
+        self._images = lru_cache(maxsize=2)(self._group_images)
+
+    @cached_property
+    def rows(self) -> list[dict[str, Any]]:
+        """All rows, without images.
+
+        Raises:
+            UserError: If a column is missing.
+        """
+        import pyarrow.parquet as pq
+
+        found: list[dict[str, Any]] = []
+        for path in self._paths:
+            names = pq.read_schema(path).names
+            for column in (*self._columns, self._image):
+                if column not in names:
+                    raise UserError(f"{path}: has no column {column!r}, only {', '.join(names)}")
+            found += pq.read_table(path, columns=list(self._columns)).to_pylist()
+        return found
+
+    @cached_property
+    def _groups(self) -> list[tuple[int, Path, int]]:
+        """Where each row group starts, its file, and its number there."""
+        import pyarrow.parquet as pq
+
+        groups, start = [], 0
+        for path in self._paths:
+            metadata = pq.read_metadata(path)
+            for number in range(metadata.num_row_groups):
+                groups.append((start, path, number))
+                start += metadata.row_group(number).num_rows
+        return groups
+
+    def _group_images(self, path: Path, number: int) -> list[Any]:
+        import pyarrow.parquet as pq
+
+        column = pq.ParquetFile(path).read_row_group(number, columns=[self._image])
+        values: list[Any] = column[self._image].to_pylist()
+        return values
+
+    def image(self, row: int) -> Image:
+        """Decode a row's image, RGB.
+
+        Raises:
+            BadImage: If it cannot be read.
+        """
+        from halluc.images import open_image
+
+        start, path, number = max(group for group in self._groups if group[0] <= row)
+        value = self._images(path, number)[row - start]
+        content = value["bytes"] if isinstance(value, dict) else value
+        return open_image(content, f"{path.name}, row {row - start} of group {number}")
+
+
+class ImageFolder:
+    """Images by file name, anywhere below a folder.
+
+    Raises:
+        UserError: If there is no such folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        if not folder.is_dir():
+            raise UserError(f"{folder}: no such folder")
+        self._folder = folder
+
+    @cached_property
+    def _paths(self) -> dict[str, list[Path]]:
+        kinds = {".jpg", ".jpeg", ".png", ".webp"}
+        found: dict[str, list[Path]] = {}
+        for path in sorted(self._folder.rglob("*")):
+            if path.suffix.lower() in kinds:
+                found.setdefault(path.name, []).append(path)
+        return found
+
+    def _named(self, name: str) -> list[Path]:
+        if (exact := self._folder / name).is_file():
+            return [exact]
+        parts = tuple(part for part in name.split("/") if part != ".")
+        return [
+            path for path in self._paths.get(parts[-1], ()) if path.parts[-len(parts) :] == parts
+        ]
+
+    def find(self, name: str, where: str = "") -> Path:
+        """Say where an image is.
+
+        Args:
+            name: Its file name; folders in it must be above the file too.
+            where: The line that asks for it, for the error.
+
+        Raises:
+            UserError: If it is missing, or there twice.
+        """
+        found = self._named(name)
+        if not found:
+            raise UserError(f"{where or self._folder}: image {name!r} is not below {self._folder}")
+        if len(found) > 1:
+            raise UserError(
+                f"{where or self._folder}: image {name!r} is both {found[0]} and {found[1]}"
+            )
+        return found[0]
+
+    def has(self, name: str) -> bool:
+        """Whether an image is there."""
+        return bool(self._named(name))
+
+    def stems(self) -> dict[str, str]:
+        """File names by what stands before the extension."""
+        return {name.rsplit(".", 1)[0]: name for name in self._paths}
+
+    def open(self, name: str, where: str = "") -> Image:
+        """Open an image, RGB.
+
+        Raises:
+            BadImage: If it cannot be read.
+            UserError: If it is missing.
+        """
+        from halluc.images import open_image
+
+        return open_image(self.find(name, where))

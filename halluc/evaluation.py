@@ -1,0 +1,281 @@
+"""The spine: answers = run(model, method, benchmark); scores = score(benchmark, answers)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from halluc.calibration import Calibration, refuse_overlap
+from halluc.config import MethodConfig, RunConfig
+from halluc.decoding import answer_batches, in_lockstep, in_turns
+from halluc.errors import UserError
+from halluc.interventions import Method
+from halluc.interventions.compose import find
+from halluc.interventions.requirements import needs_masks, needs_reached_layers
+from halluc.interventions.shared_prefix import Memo
+from halluc.memory import peak_memory, reset_peak_memory
+from halluc.models import VisionLanguageModel
+from halluc.models.load import load_config, load_model
+from halluc.models.names import endpoint_name
+from halluc.progress import track
+from halluc.provenance import versions, where
+from halluc.remote.model import EndpointModel
+from halluc.scoring.base import Benchmark
+from halluc.scoring.building import build
+from halluc.scoring.judges.judge_models import NeedsJudge
+from halluc.scoring.scores import Scores, parsed, score
+from halluc.scoring.yes_probability import logit_scores
+from halluc.store import Cost, RunFolder
+from halluc.store.results_file import results
+from halluc.types import Answer, Sample
+
+MAX_FAILED = 0.05
+
+Model = VisionLanguageModel | EndpointModel
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A finished run: its folder, and what it scored."""
+
+    folder: RunFolder
+    scores: dict[str, Scores] = field(default_factory=dict)
+    costs: dict[str, Cost] = field(default_factory=dict)
+
+
+def evaluate(
+    config: RunConfig,
+    output_dir: str | Path = "runs",
+    *,
+    model: Model | None = None,
+    calibration: Calibration | None = None,
+    console: Console | None = None,
+    workers: int | None = None,
+) -> Evaluation:
+    """Run one method on one model over some benchmarks, and score what it answers.
+
+    A run of exactly this configuration that was interrupted goes on where it stood; a finished one
+    is read back.
+
+    Args:
+        config: What to run.
+        output_dir: Where run folders live.
+        model: The model of `config.model`, if it is loaded already.
+        calibration: Parameters measured beforehand; those in the config win.
+        console: Where progress is shown; standard error by default.
+        workers: Processes that prepare images ahead of the model; None: as many as pay.
+
+    Raises:
+        UserError: If something named in the config does not exist or does not fit the model, or a
+            calibration has seen an image the run asks about.
+        NeedsJudge: If a benchmark's answers can only be scored by a judge and there is none; all
+            benchmarks are answered by then, and the answers kept.
+    """
+    (done,) = evaluate_together(
+        [config],
+        output_dir,
+        model=model,
+        calibration=calibration,
+        console=console,
+        workers=workers,
+    )
+    return done
+
+
+def evaluate_together(
+    configs: Sequence[RunConfig],
+    output_dir: str | Path = "runs",
+    *,
+    model: Model | None = None,
+    calibration: Calibration | None = None,
+    console: Console | None = None,
+    workers: int | None = None,
+) -> list[Evaluation]:
+    """Evaluate runs side by side, batch by batch, so that what they read alike is read once.
+
+    Each is the run `evaluate` makes of its configuration, in a folder of its own.
+
+    Args:
+        configs: Runs that differ in method, parameters or seed only.
+        calibration: Of the method; runs without one leave it aside.
+
+    Returns:
+        The runs in the order of their configurations.
+    """
+    console, asked = console or Console(stderr=True), configs[0]
+    benchmarks = [build(name, asked.benchmark_args.get(name)) for name in asked.benchmarks]
+    model = model or open_model(asked)
+    resolved = [_resolve(config, model, calibration) for config in configs]
+    if any(config.method.calibration for _, config in resolved) and calibration:
+        for benchmark in benchmarks:
+            refuse_overlap(calibration, benchmark.name, benchmark.asked(asked.limit))
+    methods = {config.hash: method for method, config in resolved}
+    runs = {
+        config.hash: Evaluation(RunFolder.open(Path(output_dir), config, where()))
+        for _, config in resolved
+    }
+    logits: dict[str, dict[str, Any]] = {key: {} for key in runs}
+    unjudged: list[str] = []
+    fresh = {key for key, run in runs.items() if run.folder.results() is None}
+    for benchmark in benchmarks:
+        samples = list(benchmark.asked(asked.limit))
+        answered = _answer(runs, methods, model, benchmark, samples, console, workers)
+        for key, run in runs.items():
+            answers = _checked(run.folder, benchmark, samples, fresh=key in answered)
+            run.costs[benchmark.name] = _cost(run.folder, benchmark, answers, key in answered)
+            try:
+                run.scores[benchmark.name] = score(benchmark, answers)
+            except NeedsJudge:
+                unjudged.append(benchmark.name)
+            if found := logit_scores(benchmark, answers):
+                logits[key][benchmark.name] = found
+        fresh |= answered
+    if unjudged:
+        where_to = " ".join(str(run.folder.path) for run in runs.values())
+        raise NeedsJudge(
+            f"{', '.join(dict.fromkeys(unjudged))}: answered but not scored, for want of a judge; "
+            f"'halluc score {where_to} --judge endpoint:MODEL' (or local:MODEL) scores them"
+        )
+    for key in fresh:  # others are read back; someone may be reading them too
+        folder, scores, costs = runs[key].folder, runs[key].scores, runs[key].costs
+        folder.write_results(
+            results(folder.config, benchmarks, scores, costs, logits[key], where())
+        )
+    return [runs[config.hash] for _, config in resolved]
+
+
+def open_model(config: RunConfig) -> Model:
+    """Load the model, unless its configuration tells already that it cannot serve the method.
+
+    Raises:
+        UserError: If it cannot, or cannot be loaded.
+    """
+    from halluc.validation import method_params
+
+    wanted = config.model
+    if endpoint_name(wanted.name) is not None:
+        remote = EndpointModel.named(wanted.name)
+        remote.check(config)
+        return remote
+    cls = find(config.method.name)
+    params = method_params(cls.name, config.method.params)
+    needs_masks(cls, wanted.attn_implementation)
+    cls.requires(
+        params, load_config(wanted.name, wanted.revision, wanted.trust_remote_code), wanted.name
+    )
+    return load_model(**wanted.model_dump())
+
+
+def _resolve(
+    config: RunConfig, model: Model, calibration: Calibration | None
+) -> tuple[Method, RunConfig]:
+    """Build the method for this model; record everything it and the model really run with."""
+    from halluc.validation import method_params
+
+    cls = find(config.method.name)
+    known = calibration if cls.name != MethodConfig().name else None
+    given = method_params(cls.name, (known.params if known else {}) | config.method.params)
+    if isinstance(model, EndpointModel):
+        model.check(config)
+        params = given
+    else:
+        cls.requires(given, model.model.config, model.name)
+        needs_masks(cls, model.text_attention)
+        params = cls.resolve(given, model)
+    resolved = MethodConfig(
+        name=cls.name,
+        params=config.method.params,
+        calibration=known.name if known else None,
+        resolved=params.model_dump(mode="json"),
+    )
+    loaded = config.model.model_copy(update=model.loaded_as)
+    seen = versions(model.fingerprint, model.image_processing)
+    update = {"method": resolved, "model": loaded, "versions": seen}
+    method = cls(params)
+    if not isinstance(model, EndpointModel):
+        needs_reached_layers(method, model)
+    return method, config.model_copy(update=update)
+
+
+def _answer(
+    runs: Mapping[str, Evaluation],
+    methods: Mapping[str, Method],
+    model: Model,
+    benchmark: Benchmark,
+    samples: Sequence[Sample],
+    console: Console,
+    workers: int | None,
+) -> set[str]:
+    """Answer and keep what the runs miss of a benchmark; return which runs missed any."""
+    memo, streams, left = Memo() if len(runs) > 1 else None, {}, {}
+    for key, run in runs.items():
+        found = run.folder.answers(benchmark.name)
+        done = {answer.id: answer for answer in found if answer.status == "ok"}
+        missing = [sample for sample in samples if sample.id not in done]
+        config, left[key] = run.folder.config, len(missing)
+        ask = partial(
+            answer_batches,
+            model,
+            methods[key],
+            decoding=config.decoding,
+            batch_size=config.batch_size,
+            share=config.share,
+            memo=memo,
+            workers=workers,
+        )
+        streams[key] = in_turns(missing, done, ask)
+    given = (
+        answer
+        for key, batch in in_lockstep(streams, left)
+        for answer in runs[key].folder.keep(benchmark.name, batch)
+    )
+    waiting = {key for key, n in left.items() if n}
+    if waiting:
+        reset_peak_memory()
+        names = " and ".join(dict.fromkeys(methods[key].name for key in waiting))
+        title = f"{names} {benchmark.name}" + f", {len(waiting)} runs" * (len(waiting) > 1)
+        for _ in track(given, sum(left.values()), title, console):
+            pass
+    return waiting
+
+
+def _checked(
+    folder: RunFolder, benchmark: Benchmark, samples: Sequence[Sample], fresh: bool
+) -> list[Answer]:
+    """A run's answers in the order of the samples, with what the benchmark's parser makes of them.
+
+    Raises:
+        UserError: If too many samples failed.
+    """
+    kept = {answer.id: answer for answer in folder.answers(benchmark.name)}
+    try:
+        read = {answer.id: answer for answer in parsed(benchmark, kept.values())}
+    except NeedsJudge:
+        read = {}
+    answers = [read.get(sample.id, kept[sample.id]) for sample in samples]
+    if fresh:
+        folder.replace(benchmark.name, answers)
+    failed = [answer for answer in answers if answer.status == "failed"]
+    if len(failed) > MAX_FAILED * len(answers):
+        raise UserError(
+            f"{benchmark.name}: {len(failed)} of {len(answers)} samples failed, first "
+            f"{failed[0].id}: {failed[0].error} (kept in {folder.path})"
+        )
+    return answers
+
+
+def _cost(folder: RunFolder, benchmark: Benchmark, answers: list[Answer], fresh: bool) -> Cost:
+    """What the answers cost; of an earlier run, the memory it then needed."""
+    earlier = (folder.results() or {}).get("halluc", {}).get("cost", {}).get(benchmark.name)
+    peak = peak_memory() if fresh or not earlier else earlier["peak_memory_bytes"]
+    return Cost.of(answers, peak)
+
+
+def baseline_of(config: RunConfig) -> RunConfig:
+    """The same run without intervention: what a method is compared with."""
+    return config.model_copy(update={"method": MethodConfig()})

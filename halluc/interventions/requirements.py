@@ -1,0 +1,176 @@
+"""What a method asks of a model, refused with the reason where its configuration lacks it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any
+
+from halluc.errors import UserError
+from halluc.models.families import family_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from halluc.interventions.base import Method
+    from halluc.models import VisionLanguageModel
+
+Heads = dict[int, tuple[int, ...]]
+"""Heads of some layers, 0-based."""
+
+_IN_ATTENTION = {"bias", "scores", "weights", "heads"}
+
+_CLS_TOWERS = (
+    "clip_vision_model", "dinov2", "internvl_vision", "blip_2_vision_model",
+    "instructblip_vision_model",
+)  # fmt: skip
+
+
+def needs_masks(method: type[Method], attention: str) -> None:
+    """Refuse a method that edits attention on a kernel that takes no mask of ours.
+
+    Args:
+        attention: The implementation; "auto" where it is not known yet.
+
+    Raises:
+        UserError: Naming it.
+    """
+    free = {"observe", "streams", "combine"}
+    edits = method.vision_layers or set(method.declared()) - free
+    if edits and attention not in ("auto", "sdpa", "eager"):
+        raise UserError(
+            f"method {method.name!r} edits attention, and {attention} takes no masks; "
+            "choose attn_implementation=sdpa"
+        )
+
+
+def needs_cls(name: str, config: Any, model: str) -> None:
+    """Refuse a vision tower that has no CLS token in front of its patches.
+
+    Raises:
+        UserError: Naming the tower.
+    """
+    tower = getattr(config, "vision_config", None)
+    kind = getattr(tower, "model_type", "none")
+    if kind not in _CLS_TOWERS:
+        raise UserError(
+            f"method {name!r} reads the CLS token's attention, and the vision tower of "
+            f"{model!r} ({kind}) has no CLS token; towers that do: {', '.join(_CLS_TOWERS)}"
+        )
+
+
+def needs_patch_tokens(name: str, config: Any, model: str) -> None:
+    """Refuse a model whose image tokens are not the vision tower's patches, one for one.
+
+    Raises:
+        UserError: Saying what they are.
+    """
+    made_of = {"merged": "several patches each", "query": "learned queries", "keys": "no tokens"}
+    if (token := family_of(config).token) in made_of:
+        raise UserError(
+            f"method {name!r} chooses among patches of the vision tower, and the image tokens of "
+            f"{model!r} are {made_of[token]}; models with a token a patch: LLaVA's families"
+        )
+
+
+def needs_one_feature_layer(name: str, config: Any, model: str) -> None:
+    """Refuse a model whose language model reads several layers of the vision tower.
+
+    Raises:
+        UserError: If it does.
+    """
+    if not isinstance(getattr(config, "vision_feature_layer", None), int):
+        raise UserError(
+            f"method {name!r} drops patches before the vision layer the language model reads, and "
+            f"{model!r} does not read exactly one"
+        )
+
+
+def needs_shared_rows(name: str, config: Any, model: str) -> None:
+    """Refuse a model whose layers attend to the image or to text, but not to both.
+
+    Raises:
+        UserError: If it has layers of its own for the image.
+    """
+    if family_of(config).token == "keys":
+        raise UserError(
+            f"method {name!r} weighs image tokens against text tokens in one row of attention, and "
+            f"{model!r} has layers for the image alone; a model with image tokens in its prompt "
+            "would do"
+        )
+
+
+def needs_text_first(name: str, model: VisionLanguageModel) -> None:
+    """Refuse a model whose prompt starts with the image: its first token is no attention sink.
+
+    Raises:
+        UserError: If it does.
+    """
+    from PIL import Image
+
+    inputs = model.encode([model.render("?")], [Image.new("RGB", (64, 64))])
+    if int(inputs["input_ids"][0, 0]) == model.image_token:
+        raise UserError(
+            f"method {name!r} scales attention to the prompt's first token, and a prompt of "
+            f"{model.name!r} starts with the image; it needs a text token there"
+        )
+
+
+def needs_reached_layers(method: Method, model: VisionLanguageModel) -> None:
+    """Refuse a method, or a part of one, none of whose layers has an attention in reach.
+
+    Raises:
+        UserError: Naming its layers and the model's.
+    """
+    for part in getattr(method, "methods", [method]):
+        reached = {*model.self_attention, *(model.cross_attention if part.cross_attention else ())}
+        named = part.layers(model.n_layers)
+        if _IN_ATTENTION & set(part.declared()) and not reached & set(named):
+            raise UserError(
+                f"method {part.name!r} acts in layers {_listed(named)}; the attention of "
+                f"{model.name!r} can be reached in {_listed(reached)}"
+            )
+
+
+def _listed(layers: Collection[int]) -> str:
+    return ", ".join(map(str, sorted(layers))) or "none"
+
+
+def needs_heads(name: str, heads: Heads, model: VisionLanguageModel) -> None:
+    """Refuse heads the model does not have.
+
+    Raises:
+        UserError: Naming the first.
+    """
+    for layer, chosen in heads.items():
+        if not 0 <= layer < model.n_layers:
+            raise UserError(
+                f"method {name!r}: heads names layer {layer}; {model.name!r} has layers 0 to "
+                f"{model.n_layers - 1}"
+            )
+        for head in chosen:
+            if not 0 <= head < model.n_heads:
+                raise UserError(
+                    f"method {name!r}: heads names head {head} of layer {layer}; {model.name!r} "
+                    f"has heads 0 to {model.n_heads - 1}"
+                )
+
+
+def needs_layers(name: str, first: int, last: int, model: VisionLanguageModel) -> None:
+    """Refuse a range of layers, both ends included, that is empty or leaves the model.
+
+    Raises:
+        UserError: Saying what the model has.
+    """
+    if not 0 <= first <= last < model.n_layers:
+        raise UserError(
+            f"method {name!r}: first_layer {first} to last_layer {last} is no range within the "
+            f"layers 0 to {model.n_layers - 1} of {model.name!r}"
+        )
+
+
+def head_mask(like: Tensor, heads: Heads | None, layer: int, n_heads: int) -> Tensor:
+    """The chosen heads of a layer, bool [1, H, 1, 1] on the device of `like`; None chooses all."""
+    chosen = range(n_heads) if heads is None else heads.get(layer, ())
+    mask = like.new_zeros(n_heads).bool()
+    mask[list(chosen)] = True
+    return mask.view(1, n_heads, 1, 1)

@@ -1,0 +1,124 @@
+"""What methods read from the vision tower, and how they thin out its tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from halluc.interventions.attention_switch import kernel_of, switched
+from halluc.interventions.context import VisionSite
+from halluc.interventions.shared_prefix import Attention
+
+if TYPE_CHECKING:
+    from halluc.interventions.base import Method
+    from halluc.models import VisionLanguageModel
+
+
+@contextmanager
+def reading_cls(
+    model: VisionLanguageModel,
+    layers: tuple[int, ...],
+    found: Attention,
+    images: Callable[[], Mapping[str, Tensor]],
+) -> Iterator[None]:
+    """Record the CLS token's attention to the patches in some layers of the vision tower.
+
+    Args:
+        layers: Indices, negative ones from the end.
+        found: Filled with a layer's index to the attention each image's tokens get.
+        images: Gives the inputs that belong to the images now being encoded.
+    """
+    modules = model.tower.attention_modules
+    wanted = {id(modules[layer]): layer for layer in layers}
+    kernel = model.attention_of("vision")
+
+    def attend(
+        module: torch.nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Any, **kwargs: Any
+    ) -> Any:
+        if (layer := wanted.get(id(module))) is not None:
+            seen = _cls_attention(query, key, kwargs)[:, :, 1:].transpose(1, 2)
+            found[layer] = model.tower.lay_out(seen, None, images())
+        return kernel_of(kernel, module)(module, query, key, value, mask, **kwargs)
+
+    with switched(model, "vision", attend):
+        yield
+
+
+@contextmanager
+def thinning(
+    model: VisionLanguageModel, method: Method, found: Attention, images: Mapping[str, Tensor]
+) -> Iterator[None]:
+    """Let the method's `tokens` drop or merge patches behind each layer of the vision tower.
+
+    Args:
+        found: Filled, for the layers whose attention the method reads, as by `reading_cls`; of
+            the tokens that are left.
+        images: The inputs that belong to the images.
+    """
+    modules = model.tower.attention_modules
+    layer_of = {id(module): i for i, module in enumerate(modules)}
+    wanted = {layer % len(modules): layer for layer in method.vision_layers}
+    kernel = model.attention_of("vision")
+    state: dict[str, Any] = {}
+    seen: dict[int, tuple[Tensor, Tensor]] = {}
+    read: dict[int, tuple[Tensor, Tensor | None]] = {}  # attention, and the patches it is about
+
+    def attend(
+        module: torch.nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Any, **kwargs: Any
+    ) -> Any:
+        layer = layer_of[id(module)]
+        if layer == 0:
+            state.clear()
+        attention = _cls_attention(query, key, kwargs)
+        seen[layer] = attention, value
+        if layer in wanted:
+            read[wanted[layer]] = attention[:, :, 1:], state.get("kept")
+        return kernel_of(kernel, module)(module, query, key, value, mask, **kwargs)
+
+    def thin(layer: int, output: Any) -> Any:
+        attention, values = seen.pop(layer)
+        site = VisionSite(layer, len(modules), model.tower.features, attention, values, state)
+        if isinstance(output, tuple):
+            return (method.tokens(site, output[0]), *output[1:])
+        return method.tokens(site, output)
+
+    with switched(model, "vision", attend), ExitStack() as stack:
+        for layer, module in enumerate(model.tower.layers):
+            # In front: transformers' own hooks, which stay once set, record the hidden states.
+            handle = module.register_forward_hook(
+                lambda _m, _i, output, layer=layer: thin(layer, output), prepend=True
+            )
+            stack.callback(handle.remove)
+        if model.tower.packs:  # the model lays out whole tiles; gaps are taken out again later
+            handle = model.tower.projector.register_forward_hook(
+                lambda _m, _i, output: model.tower.spread(output, state.get("kept"))
+            )
+            stack.callback(handle.remove)
+        yield
+    kept = state.get("kept")
+    for name, (attention, before) in read.items():
+        left = _among(attention, before, kept).transpose(1, 2)
+        found[name] = model.tower.lay_out(left, kept, images)
+
+
+def _among(attention: Tensor, before: Tensor | None, kept: Tensor | None) -> Tensor:
+    """CLS attention [N, H, P] over the patches numbered `before`, for those in `kept` [N, P']."""
+    if kept is None:
+        return attention
+    heads = attention.shape[1]
+    if before is not None:
+        whole = attention.new_zeros(*attention.shape[:2], int(before.max()) + 1)
+        attention = whole.scatter(2, before[:, None].expand(-1, heads, -1), attention)
+    return attention.gather(2, kept[:, None].expand(-1, heads, -1))
+
+
+def _cls_attention(query: Tensor, key: Tensor, kwargs: dict[str, Any]) -> Tensor:
+    """The first token's attention weights, fp32 [N, H, 1 + P]."""
+    scaling = kwargs.get("scaling") or query.shape[-1] ** -0.5
+    scores = query[:, :, :1].float() @ key.float().transpose(2, 3) * scaling
+    weights: Tensor = scores.softmax(-1)[:, :, 0]
+    return weights

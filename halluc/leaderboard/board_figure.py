@@ -1,0 +1,91 @@
+"""A board as one picture: what each method changes, with intervals."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from halluc.errors import UserError
+from halluc.leaderboard.board import settings
+from halluc.leaderboard.formatting import arrowed, better, headline, interval, labels, title
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from matplotlib.axes import Axes
+
+    from halluc.leaderboard.board import Board, Row
+
+_COLOURS = {True: "#2e7d32", False: "#c4302b", None: "#777777"}
+_EQUAL = "#3465a4"
+_LEGEND = (
+    "Difference to greedy, 95% intervals. Green better, red worse: significant over the board "
+    "(Holm, .05); grey: not. Hollow blue: at equal length."
+)
+
+
+def draw(board: Board, file: Path) -> None:
+    """Draw a panel a headline metric: each method's difference to its baseline, 95% intervals.
+
+    Green is better and red is worse, where the difference stays significant over the board; a
+    hollow mark below is the same difference at equal length.
+
+    Raises:
+        ImportError: If matplotlib is not installed.
+        UserError: If no run has a baseline.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    shown = [rows for rows in settings(board) if any(row.differences for row in rows)]
+    shown = [rows for rows in shown if _directed(rows)]
+    if not shown:
+        raise UserError("--figure: no run here has a baseline to be compared with")
+    names = [_directed(rows) for rows in shown]
+    heights = [1.0 + 0.24 * sum(bool(row.differences) for row in rows) for rows in shown]
+    width = 1.5 + 1.9 * max(3, *map(len, names))
+    figure = Figure(figsize=(width, 0.4 + sum(heights)), layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(_LEGEND, fontsize=8, x=0.01, ha="left", color=_COLOURS[None])
+    parts = figure.subfigures(len(shown), 1, squeeze=False, height_ratios=heights)[:, 0]
+    for part, rows, metrics in zip(parts, shown, names, strict=True):
+        part.suptitle(title(rows[0]), fontsize=8, x=0.01, ha="left")
+        panels = part.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
+        for panel, name in zip(panels, metrics, strict=True):
+            _panel(panel, rows, name)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(file, dpi=130, metadata={"Software": None})
+
+
+def _directed(rows: Sequence[Row]) -> list[str]:
+    """Headline metrics that have a better and a worse."""
+    return [n for n, v in headline(rows).items() if v.higher_is_better is not None]
+
+
+def _panel(panel: Axes, rows: Sequence[Row], name: str) -> None:
+    compared = [(r, label) for r, label in zip(rows, labels(rows), strict=True) if r.differences]
+    base = next((row for row in rows if row.baseline == row.key), None)
+    for place, (row, _) in enumerate(compared):
+        value = row.metrics[name]
+        for gap, shift, face in (
+            (row.differences.get(name), 0.0, None),
+            (row.same_length.get(name), 0.28, "white"),
+        ):
+            if gap is None:
+                continue
+            colour = _COLOURS[better(gap, value)] if face is None else _EQUAL
+            if gap.low is not None and gap.high is not None:
+                ends = gap.low * value.scale, gap.high * value.scale
+                panel.hlines(place + shift, *ends, color=colour, lw=1.6 if face is None else 0.8)
+            panel.plot(gap.value * value.scale, place + shift, "o", color=colour,
+                       ms=4 if face is None else 3, mfc=face or colour)  # fmt: skip
+    panel.axvline(0, color="#333333", lw=0.8, zorder=0)
+    panel.set_yticks(range(len(compared)), [label for _, label in compared], fontsize=8)
+    panel.margins(x=0.08)
+    panel.set_ylim(len(compared) - 0.4, -0.6)
+    panel.tick_params(axis="x", labelsize=7)
+    panel.spines[["top", "right", "left"]].set_visible(False)
+    panel.tick_params(axis="y", length=0)
+    value = (base or rows[0]).metrics[name]
+    own = "" if base is None else f"\ngreedy {interval(value, value.scale)}"
+    panel.set_title(arrowed(name, value) + own, fontsize=7)

@@ -1,0 +1,127 @@
+"""From run folders to rows: every benchmark of every run, beside its baseline."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from halluc.config import content_hash
+from halluc.leaderboard.board import Gap, RightWrong, Row, Value
+from halluc.scoring.building import PATHS, build
+from halluc.statistics import compare
+from halluc.store.run_folder import finite
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from halluc.scoring.base import Benchmark
+    from halluc.statistics import Comparison, Difference
+    from halluc.store import RunFolder
+
+BASELINE = "greedy"
+LIBRARIES = ("torch", "transformers", "tokenizers", "pillow", "torchvision", "bitsandbytes")
+
+
+def rows_of(runs: Sequence[RunFolder]) -> Iterator[tuple[RunFolder, Row]]:
+    """Compute the rows of finished runs, each beside its run.
+
+    A run's baseline is the one among them that used no method and is otherwise of its setting.
+
+    Raises:
+        UserError: If a run is half-written.
+    """
+    results = [(run, run.finished()) for run in runs]
+    rows = [
+        (run, _row(run, found, name)) for run, found in results for name in run.config.benchmarks
+    ]
+    baselines = {row.setting: (run, row.key) for run, row in rows if row.method == BASELINE}
+    for run, row in rows:
+        if row.setting in baselines:
+            baseline, row.baseline = baselines[row.setting]
+            if row.method != BASELINE:
+                benchmark = _benchmark(run, row.benchmark)
+                found = compare(
+                    benchmark, run.answers(row.benchmark), baseline.answers(row.benchmark)
+                )
+                row.differences = gaps_of(found.differences)
+                row.same_length = gaps_of(found.same_length)
+                row.right_wrong = right_wrong_of(found)
+        yield run, row
+
+
+def _row(run: RunFolder, results: Mapping[str, Any], name: str) -> Row:
+    config, found = run.config, results["halluc"]
+    benchmark, versions = _benchmark(run, name), run.config.versions
+    scores, described = found["scores"][name], results["configs"][name]
+    about = {
+        "model": config.model.name,
+        "revision": config.model.revision,
+        "weights": versions.get("weights", ""),
+        "dtype": config.model.dtype,
+        "device": config.model.device,
+        "quantization": config.model.quantization,
+        "attn_implementation": config.model.attn_implementation,
+        "image_processing": versions.get("image_processing", ""),
+        "benchmark": name,
+        "dataset": benchmark.card.dataset,
+        "dataset_revision": described["dataset_revision"],
+        "split": benchmark.split or benchmark.card.split,
+        "limit": config.limit,
+        "protocol": benchmark.protocol,
+        "prompt": benchmark.prompt,
+        "decoding": config.decoding.model_dump(),
+        "batch_size": config.batch_size,
+        "share": config.share,
+        "harness": f"{versions.get('halluc', '')} {versions.get('source', '')}".strip(),
+        "versions": {name: versions[name] for name in LIBRARIES if name in versions},
+    }
+    options = config.benchmark_args.get(name, {})
+    asked = {key: value for key, value in options.items() if key not in PATHS}
+    setting = content_hash([about, asked])
+    method = {"method": config.method.name, "method_args": config.method.resolved}
+    return Row(
+        key=content_hash([setting, method]),
+        setting=setting,
+        baseline=None,
+        run=run.path.name,
+        config_hash=config.hash,
+        **about,
+        **method,
+        n=scores["n"],
+        n_images=scores["n_images"],
+        failed=scores["failed"],
+        unparseable=scores["unparseable"],
+        metrics=_values(benchmark, scores["values"]),
+        differences={},
+        same_length={},
+        right_wrong=None,
+        cost=found["cost"][name],
+    )
+
+
+def _benchmark(run: RunFolder, name: str) -> Benchmark:
+    return build(name, run.config.benchmark_args.get(name))
+
+
+def _values(benchmark: Benchmark, values: Mapping[str, Any]) -> dict[str, Value]:
+    return {
+        metric.name: Value(
+            **finite(values[metric.name]),
+            higher_is_better=metric.higher_is_better,
+            headline=metric.headline,
+            scale=metric.scale,
+        )
+        for metric in benchmark.card.metrics
+        if metric.name in values
+    }
+
+
+def gaps_of(differences: Mapping[str, Difference]) -> dict[str, Gap]:
+    """Differences as boards hold them."""
+    return {name: Gap(**finite(asdict(gap))) for name, gap in differences.items()}
+
+
+def right_wrong_of(found: Comparison) -> RightWrong | None:
+    """McNemar's test as boards hold it."""
+    test = found.right_wrong
+    return None if test is None else RightWrong(**finite(asdict(test)))

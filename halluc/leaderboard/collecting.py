@@ -1,0 +1,121 @@
+"""One board from run folders and other boards: merged, corrected for many tests, ties marked."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from halluc.errors import UserError
+from halluc.leaderboard.board import SCHEMA_VERSION, Board, Row
+from halluc.leaderboard.building_rows import BASELINE, rows_of
+from halluc.leaderboard.corrections import correct
+from halluc.store import RunFolder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+
+def collect(places: Iterable[Path], skip_unfinished: bool = False) -> Board:
+    """Gather runs and boards into one board.
+
+    Args:
+        places: Run folders, folders of run folders, and boards as JSON files.
+        skip_unfinished: Leave half-written runs out.
+
+    Raises:
+        UserError: If a place is none of these, a run is half-written, a board is of another schema
+            version, two rows about the same thing disagree, or there is no row.
+    """
+    places = list(places)
+    wanted = [run for run in find_runs(places) if not skip_unfinished or _finished(run)]
+    rows = [row for place in places if place.is_file() for row in read(place).rows]
+    rows = list(merged([*(row for _, row in rows_of(wanted)), *rows]))
+    if not rows:
+        raise UserError(
+            f"no finished run in {', '.join(map(str, places))}; 'halluc eval' makes one"
+        )
+    rows.sort(
+        key=lambda row: (row.benchmark, row.model, row.setting, row.method != BASELINE, row.method,
+                         row.key)
+    )  # fmt: skip
+    board = Board(rows=rows)
+    correct(board)
+    return board
+
+
+def find_runs(places: Iterable[Path]) -> list[RunFolder]:
+    """Runs at some places, each once; files are passed over.
+
+    Raises:
+        UserError: If a place does not exist, or a run's configuration is broken.
+    """
+    runs: dict[Path, RunFolder] = {}
+    for place in places:
+        if not place.exists():
+            raise UserError(f"no folder {str(place)!r}; give the --output-dir of an evaluation")
+        own = [place / "config.json"] if (place / "config.json").is_file() else None
+        for config in own or sorted(place.glob("*/config.json")):
+            runs.setdefault(config.parent.resolve(), RunFolder.read(config.parent))
+    return list(runs.values())
+
+
+def read(file: Path) -> Board:
+    """Read a board.
+
+    Raises:
+        UserError: If it is none, or of another schema version.
+    """
+    try:
+        content = json.loads(file.read_text())
+        version = content["schema_version"]
+        if version != SCHEMA_VERSION:
+            raise UserError(
+                f"{file}: a board of schema version {version}, this halluc reads {SCHEMA_VERSION}; "
+                f"make it anew from its runs"
+            )
+        return Board.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise UserError(f"{file}: broken board, {place}: {first['msg']}") from error
+    except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
+        raise UserError(f"{file}: no board of halluc (JSON with a schema_version)") from error
+
+
+def merged(rows: Iterable[Row]) -> Iterator[Row]:
+    """Drop rows that are there twice; of two, the one that was compared with a baseline stays.
+
+    Raises:
+        UserError: If two rows about the same thing disagree.
+    """
+    known: dict[str, Row] = {}
+    for row in rows:
+        other = known.setdefault(row.key, row)
+        for name in row.metrics.keys() | other.metrics.keys():
+            values = [r.metrics[name].value if name in r.metrics else None for r in (other, row)]
+            if not _same(*values):
+                raise UserError(
+                    f"{row.method} on {row.benchmark} is there twice and disagrees: {name} is "
+                    f"{values[0]} in {other.run} and {values[1]} in {row.run}; leave one out"
+                )
+        if other.baseline is None:
+            known[row.key] = row
+    yield from known.values()
+
+
+def _same(one: float | None, other: float | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-12)
+
+
+def _finished(run: RunFolder) -> bool:
+    try:
+        run.finished()
+    except UserError:
+        return False
+    return True

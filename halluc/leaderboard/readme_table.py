@@ -1,0 +1,81 @@
+"""A board as markdown, kept between two markers of a file: one row a method."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from halluc.errors import UserError
+from halluc.leaderboard.board import settings
+from halluc.leaderboard.formatting import arrowed, better, costs, headline, interval, labels, title
+from halluc.leaderboard.seed_spread import heading, names, repeated, spreads
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from halluc.leaderboard.board import Board, Row
+
+START, END = "<!-- leaderboard:start -->", "<!-- leaderboard:end -->"
+LEGEND = (
+    "Below each value its difference to greedy, bold where it stays significant among all tested "
+    "(Holm, .05); raised its tie group. Intervals resample images."
+)
+COSTS = ("passes a sample", "ms a sample", "failed / unparseable")
+
+
+def insert(board: Board, file: Path) -> None:
+    """Replace what stands between the markers of a file by the board's tables.
+
+    Raises:
+        UserError: If the file or its markers are missing.
+    """
+    text = file.read_text() if file.is_file() else ""
+    before, start, rest = text.partition(START)
+    _, end, after = rest.partition(END)
+    if not start or not end:
+        raise UserError(f"{file}: no lines {START} and {END} to write between")
+    file.write_text(f"{before}{START}\n{markdown(board)}\n{END}{after}")
+
+
+def markdown(board: Board) -> str:
+    """A legend, and one table for each benchmark and setting.
+
+    A cell holds the value with its 95% interval and its tie group; below it the difference to
+    greedy with its own interval; below that, for descriptions, the difference at equal length.
+    Settings that ran with several seeds get a table of their spread.
+    """
+    tables = [_table(rows) for rows in settings(board)] + [_seeds(one) for one in repeated(board)]
+    return "\n\n".join([LEGEND, *("\n".join(lines) for lines in tables)])
+
+
+def _table(rows: Sequence[Row]) -> Iterator[str]:
+    shown = headline(rows)
+    names = [arrowed(name, value) for name, value in shown.items()]
+    yield f"**{title(rows[0])}**\n"
+    yield f"| method | {' | '.join([*names, *COSTS])} |"
+    yield "|---" * (1 + len(names) + len(COSTS)) + "|"
+    for row, label in zip(rows, labels(rows), strict=True):
+        spent = dict(costs(row))
+        cells = [*(_cell(row, name) for name in shown), *(spent[name] for name in COSTS)]
+        yield f"| {label} | {' | '.join(cells)} |"
+
+
+def _seeds(methods: Sequence[Sequence[Row]]) -> Iterator[str]:
+    shown = headline(methods[0])
+    yield f"**{heading(methods)}**\n"
+    yield f"| method | {' | '.join(arrowed(name, value) for name, value in shown.items())} |"
+    yield "|---" * (1 + len(shown)) + "|"
+    for label, runs in zip(names(methods), methods, strict=True):
+        yield f"| {label} | {' | '.join('<br>'.join(spreads(runs, name)) for name in shown)} |"
+
+
+def _cell(row: Row, name: str) -> str:
+    value = row.metrics[name]
+    raised = f" <sup>{value.tie_group}</sup>" if value.tie_group else ""
+    lines = [interval(value, value.scale) + raised]
+    if gap := row.differences.get(name):
+        text = interval(gap, value.scale, "+")
+        lines.append(text if better(gap, value) is None else f"**{text}**")
+    if (gap := row.same_length.get(name)) and value.higher_is_better is not None:
+        lines.append(f"*at equal length {interval(gap, value.scale, '+')}*")
+    return "<br>".join(lines)

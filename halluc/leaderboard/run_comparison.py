@@ -1,0 +1,180 @@
+"""Two runs, or two answers files of one benchmark, side by side."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict
+
+from halluc.errors import UserError
+from halluc.leaderboard.board import Gap, RightWrong
+from halluc.leaderboard.building_rows import gaps_of, right_wrong_of
+from halluc.leaderboard.corrections import adjust
+from halluc.leaderboard.formatting import digits, interval, probability
+from halluc.scoring.building import build
+from halluc.statistics import compare
+from halluc.store import RunFolder
+from halluc.store.run_folder import finite
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from rich.table import Table
+
+    from halluc.scoring.base import Benchmark
+    from halluc.scoring.official_files import OfficialFiles
+    from halluc.types import Answer
+
+
+class Compared(BaseModel):
+    """One metric of both runs; the p-values of headline metrics are corrected for all of them."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    ours: float | None
+    theirs: float | None
+    difference: Gap | None
+    same_length: Gap | None
+    headline: bool
+    higher_is_better: bool | None
+    scale: float
+
+
+class Pair(BaseModel):
+    """Two runs on one benchmark; `notes` is what a reader of the numbers has to know."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    n: int
+    n_images: int
+    right_wrong: RightWrong | None
+    metrics: dict[str, Compared]
+    notes: list[str]
+
+
+def of_runs(ours: Path, theirs: Path, protocol: str | None) -> tuple[dict[str, Pair], list[str]]:
+    """Compare two run folders on the benchmarks they share.
+
+    Returns:
+        A benchmark's name to the comparison; and what the runs differ in beside the method.
+
+    Raises:
+        UserError: If a folder is none, or they share no benchmark or no sample.
+    """
+    a, b = RunFolder.read(ours), RunFolder.read(theirs)
+    names = [name for name in a.config.benchmarks if name in b.config.benchmarks]
+    if not names:
+        raise UserError(
+            f"{ours} answers {', '.join(a.config.benchmarks)} and {theirs} "
+            f"{', '.join(b.config.benchmarks)}: they share no benchmark"
+        )
+    pairs = {}
+    for name in names:
+        options = dict(a.config.benchmark_args.get(name, {}))
+        if protocol is not None:
+            options["protocol"] = protocol
+        pairs[name] = _pair(build(name, options), a.answers(name), b.answers(name))
+    one, other = (run.config.model_dump(exclude={"method", "benchmarks"}) for run in (a, b))
+    return _corrected(pairs), sorted(_differing(one, other))
+
+
+def of_files(
+    name: str, options: Mapping[str, Any], ours: OfficialFiles, theirs: OfficialFiles
+) -> dict[str, Pair]:
+    """Compare two answers files in a benchmark's official format.
+
+    Raises:
+        UserError: If anything about the files is wrong; names the line.
+    """
+    sides = (build(name, options) for _ in range(2))  # reading may change what a benchmark expects
+    benchmark, other = sides
+    answers = benchmark.read_official(ours), other.read_official(theirs)
+    return _corrected({name: _pair(benchmark, *answers)})
+
+
+def tables(pairs: Mapping[str, Pair]) -> Iterator[Table]:
+    """The same for people: headline metrics, a line each."""
+    from rich.table import Table
+
+    for name, pair in pairs.items():
+        title = f"{name}: {pair.n} answers about {pair.n_images} images, the first minus the second"
+        table = Table(title=title, title_justify="left")
+        columns = ("first", "second", "difference, 95%", "p", "p, Holm", "p, BH", "effect")
+        table.add_column("")
+        for column in columns:
+            table.add_column(column, justify="right")
+        for metric, both in pair.metrics.items():
+            if both.headline:
+                values = (_scaled(value, both.scale) for value in (both.ours, both.theirs))
+                table.add_row(metric, *values, *_cells(both.difference, both.scale))
+                if both.same_length:
+                    cells = _cells(both.same_length, both.scale)
+                    table.add_row("  at equal length", "", "", *cells)
+        yield table
+        if (test := pair.right_wrong) is not None:
+            line = Table(title="right or wrong, McNemar", title_justify="left")
+            for column in ("only first right", "only second right", "exact p", "mid-p", "odds"):
+                line.add_column(column, justify="right")
+            odds = "-" if test.odds_ratio is None else f"{test.odds_ratio:.2f}"
+            p = (probability(test.exact), probability(test.mid_p))
+            line.add_row(str(test.only_ours), str(test.only_theirs), *p, odds)
+            yield line
+
+
+def _pair(benchmark: Benchmark, ours: Iterable[Answer], theirs: Iterable[Answer]) -> Pair:
+    found = compare(benchmark, ours, theirs)
+    gaps, equal = gaps_of(found.differences), gaps_of(found.same_length)
+    values = finite([dict(found.ours), dict(found.theirs)])
+    return Pair(
+        n=found.n,
+        n_images=found.n_images,
+        right_wrong=right_wrong_of(found),
+        metrics={
+            metric.name: Compared(
+                ours=values[0][metric.name],
+                theirs=values[1][metric.name],
+                difference=gaps.get(metric.name),
+                same_length=equal.get(metric.name),
+                headline=metric.headline,
+                higher_is_better=metric.higher_is_better,
+                scale=metric.scale,
+            )
+            for metric in benchmark.card.metrics
+            if metric.name in found.ours
+        },
+        notes=benchmark.notes,
+    )
+
+
+def _corrected(pairs: dict[str, Pair]) -> dict[str, Pair]:
+    family = [
+        metric.difference
+        for pair in pairs.values()
+        for metric in pair.metrics.values()
+        if metric.difference and metric.headline and metric.higher_is_better is not None
+    ]
+    adjust(family, [gap.p for gap in family])
+    return pairs
+
+
+def _differing(one: Any, other: Any, path: str = "") -> Iterator[str]:
+    if isinstance(one, dict) and isinstance(other, dict):
+        for key in one.keys() | other.keys():
+            yield from _differing(one.get(key), other.get(key), f"{path}.{key}".lstrip("."))
+    elif one != other:
+        yield f"{path} ({one} and {other})"
+
+
+def _cells(gap: Gap | None, scale: float) -> Iterator[str]:
+    from rich.markup import escape
+
+    if gap is None:
+        return
+    yield escape(interval(gap, scale, "+"))
+    yield from (probability(p) for p in (gap.p, gap.holm, gap.bh))
+    yield "-" if gap.effect is None else f"{gap.effect:+.2f}"
+
+
+def _scaled(value: float | None, scale: float) -> str:
+    return "-" if value is None else f"{value * scale:.{digits(value, scale)}f}"

@@ -1,0 +1,76 @@
+"""How far runs that differ in nothing but their seed lie apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from statistics import mean, stdev
+from typing import TYPE_CHECKING
+
+from halluc.leaderboard.formatting import digits, labels, title
+
+if TYPE_CHECKING:
+    from halluc.leaderboard.board import Board, Row
+
+_ABOUT = {
+    "model", "revision", "weights", "dtype", "device", "quantization", "attn_implementation",
+    "image_processing", "benchmark", "dataset", "dataset_revision", "split", "limit", "protocol",
+    "prompt", "batch_size", "share", "harness", "versions",
+}  # fmt: skip
+
+
+def repeated(board: Board) -> list[list[list[Row]]]:
+    """Tables of methods that ran with several seeds: each method's rows, in the order of seeds.
+
+    Answers drawn at random differ from seed to seed; resampling images says nothing of that.
+    """
+    tables: dict[str, dict[str, list[Row]]] = {}
+    for row in board.rows:
+        if row.decoding["do_sample"]:
+            decoding = {key: value for key, value in row.decoding.items() if key != "seed"}
+            about = f"{row.model_dump(include=_ABOUT)}{decoding}"
+            runs = tables.setdefault(about, {})
+            runs.setdefault(f"{row.method}{row.method_args}", []).append(row)
+    found = [
+        [sorted(runs, key=_seed) for runs in methods.values() if _differ(runs)]
+        for methods in tables.values()
+    ]
+    return [methods for methods in found if methods]
+
+
+def heading(methods: Sequence[Sequence[Row]]) -> str:
+    """What such a table is about."""
+    seeds = sorted({_seed(row) for runs in methods for row in runs})
+    about = title(methods[0][0]).partition(";")[0]
+    return f"{about}; mean and standard deviation of seeds {', '.join(map(str, seeds))}"
+
+
+def names(methods: Sequence[Sequence[Row]]) -> list[str]:
+    """The methods."""
+    return labels([runs[0] for runs in methods])
+
+
+def spreads(runs: Sequence[Row], metric: str) -> Iterator[str]:
+    """A metric's mean and standard deviation over a method's runs; then of its differences."""
+    scale = runs[0].metrics[metric].scale
+    yield _spread([row.metrics[metric].value for row in runs], scale)
+    if any(row.differences for row in runs):
+        gaps = [row.differences.get(metric) for row in runs]
+        yield _spread([None if gap is None else gap.value for gap in gaps], scale, "+")
+
+
+def _spread(values: Sequence[float | None], scale: float, sign: str = "") -> str:
+    known = [value for value in values if value is not None]
+    if len(known) < 2:
+        return "-"
+    n = digits(mean(known), scale)
+    return f"{mean(known) * scale:{sign}.{n}f} ± {stdev(known) * scale:.{n}f}"
+
+
+def _seed(row: Row) -> int:
+    seed: int = row.decoding["seed"]
+    return seed
+
+
+def _differ(runs: Sequence[Row]) -> bool:
+    """Several runs, no two of one seed: those differ in what a board does not hold."""
+    return 1 < len(runs) == len({_seed(row) for row in runs})

@@ -1,0 +1,99 @@
+"""A board as tables for the terminal: metrics down, methods across, differences beside them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.markup import escape
+from rich.table import Table
+
+from halluc.leaderboard.board import settings
+from halluc.leaderboard.formatting import (
+    arrowed,
+    better,
+    costs,
+    headline,
+    interval,
+    labels,
+    probability,
+    title,
+)
+from halluc.leaderboard.seed_spread import heading, names, repeated, spreads
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from halluc.leaderboard.board import Board, Gap, Row, Value
+
+
+def render(board: Board) -> Iterator[Table]:
+    """One table for each benchmark and setting: rows of the board become columns.
+
+    Below them one for each setting that ran with several seeds.
+    """
+    for rows in settings(board):
+        yield _table(rows)
+    for methods in repeated(board):
+        yield _seeds(methods)
+
+
+def _table(rows: Sequence[Row]) -> Table:
+    table = Table(title=title(rows[0]), title_justify="left")
+    table.add_column("")
+    for row, label in zip(rows, labels(rows), strict=True):
+        table.add_column(label, justify="right")
+        if row.differences:
+            table.add_column(f"{label} - greedy", justify="right")
+            table.add_column("p, Holm", justify="right")
+    for name, value in headline(rows).items():
+        table.add_row(arrowed(name, value), *_cells(name, rows))
+        if any(name in row.same_length for row in rows) and value.higher_is_better is not None:
+            table.add_row("  at equal length", *_equal(name, rows))
+    table.add_section()
+    for lines in zip(*map(costs, rows), strict=True):
+        cells = (
+            [text, "", ""] if row.differences else [text]
+            for row, (_, text) in zip(rows, lines, strict=True)
+        )
+        table.add_row(lines[0][0], *(text for cell in cells for text in cell))
+    return table
+
+
+def _seeds(methods: Sequence[Sequence[Row]]) -> Table:
+    table = Table(title=heading(methods), title_justify="left")
+    table.add_column("")
+    for label, runs in zip(names(methods), methods, strict=True):
+        table.add_column(label, justify="right")
+        if any(row.differences for row in runs):
+            table.add_column(f"{label} - greedy", justify="right")
+    for name, value in headline(methods[0]).items():
+        cells = [text for runs in methods for text in spreads(runs, name)]
+        table.add_row(arrowed(name, value), *cells)
+    return table
+
+
+def _cells(name: str, rows: Sequence[Row]) -> Iterator[str]:
+    for row in rows:
+        value = row.metrics[name]
+        yield interval(value, value.scale)
+        if row.differences:
+            gap = row.differences.get(name)
+            yield _coloured(gap, value) if gap else "-"
+            yield probability(gap.holm) if gap and gap.holm is not None else ""
+
+
+def _equal(name: str, rows: Sequence[Row]) -> Iterator[str]:
+    """The difference at equal length, in the columns of differences; its p is not corrected."""
+    for row in rows:
+        yield ""
+        if row.differences:
+            gap = row.same_length.get(name)
+            yield escape(interval(gap, row.metrics[name].scale, "+")) if gap else "-"
+            yield ""
+
+
+def _coloured(gap: Gap, value: Value) -> str:
+    """Signed; green or red only where the difference stays significant over the board."""
+    text = escape(interval(gap, value.scale, "+"))
+    colour = {True: "green", False: "red", None: None}[better(gap, value)]
+    return f"[{colour}]{text}[/]" if colour else text

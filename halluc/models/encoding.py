@@ -1,0 +1,250 @@
+"""What a model reads: prompts in its chat template, images, and both as tensors."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import isqrt
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from halluc.errors import UserError
+from halluc.images import padded
+from halluc.interventions.context import Prompted, first_token
+from halluc.models.families import Family, family_of
+from halluc.models.inputs import Inputs, apart, kept, of_images, stacked, with_queries_right_padded
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+_YES_NO = {"yes": ("Yes", "yes", "YES"), "no": ("No", "no", "NO")}
+
+
+@dataclass(frozen=True, eq=False)
+class Reader:
+    """A model and its processor, as far as inputs go.
+
+    Attributes:
+        name: As the user gave it.
+        model: A transformers `...ForConditionalGeneration`.
+        processor: Its processor, with tokenizer, image processor and chat template.
+        revision: The hub revision asked for, if any.
+        image_aspect: "pad" makes images square before the processor sees them.
+    """
+
+    name: str
+    model: Any
+    processor: Any
+    revision: str | None = None
+    image_aspect: str = "native"
+
+    @cached_property
+    def family(self) -> Family:
+        """What is known of models of its kind."""
+        return family_of(self.model.config)
+
+    @property
+    def device(self) -> torch.device:
+        """Where inputs go."""
+        device: torch.device = self.model.device
+        return device
+
+    @property
+    def image_token(self) -> int:
+        """The id of an image token in the prompt."""
+        token: int = self.model.config.image_token_id
+        return token
+
+    @property
+    def pad_token(self) -> int:
+        """The id prompts are padded with."""
+        return self.processor.tokenizer.pad_token_id or 0
+
+    def render(self, prompt: str, history: Sequence[tuple[str, str]] = ()) -> str:
+        """The user's turn in the model's chat template, image first.
+
+        Where the checkpoint has none, the prompt published for its family is used.
+
+        Args:
+            history: Earlier turns of the conversation, prompt and answer each; the image then
+                stands in the first of them.
+
+        Raises:
+            UserError: If there is neither, or earlier turns and no chat template.
+        """
+        if getattr(self.processor, "chat_template", None) is None:
+            return self._published(prompt, history)
+        turns = [("user", prompt)]
+        for asked, answered in reversed(history):
+            turns = [("user", asked), ("assistant", answered), *turns]
+        contents = [[{"type": "text", "text": said}] for _, said in turns]
+        contents[0].insert(0, {"type": "image"})
+        messages = [
+            {"role": role, "content": content}
+            for (role, _), content in zip(turns, contents, strict=True)
+        ]
+        text: str = self.processor.apply_chat_template(
+            messages, add_generation_prompt=True, tokenize=False
+        )
+        return text
+
+    def _published(self, prompt: str, history: Sequence[tuple[str, str]]) -> str:
+        """The prompt published for the model's family, which is for one turn."""
+        if self.family.template is None or history:
+            lacks = "is for one turn only" if self.family.template else "there is none"
+            raise UserError(
+                f"model {self.name!r}: its processor has no chat template, and of the prompts "
+                f"published for families {lacks}; put a chat_template.jinja into its folder"
+            )
+        image = getattr(self.processor, "image_token", "")
+        return self.family.template.format(image=image, prompt=prompt)
+
+    def encode(
+        self, prompts: Sequence[str], images: Sequence[Image], device: torch.device | None = None
+    ) -> dict[str, Tensor]:
+        """Tokenize rendered prompts and preprocess their images, left-padded.
+
+        Args:
+            device: Where they go; None for the model's.
+        """
+        self.processor.tokenizer.padding_side = "left"
+        if self.image_aspect == "pad":
+            mean = self.processor.image_processor.image_mean or (0, 0, 0)
+            images = [padded(image, mean) for image in images]
+        inputs = self.processor(
+            images=[[image] for image in images], text=list(prompts), padding=True,
+            return_tensors="pt",
+        )  # fmt: skip
+        device = device or self.device
+        placed = {
+            key: self._place(value, device) for key, value in inputs.items() if key != "labels"
+        }
+        # BLIP's processors pad between image and text.
+        tokens = kept(placed, placed["attention_mask"].bool(), self.pad_token)
+        return with_queries_right_padded(placed | tokens)
+
+    def _place(self, value: Tensor, device: torch.device) -> Tensor:
+        value = value.to(device)
+        return value.to(self.model.dtype) if value.is_floating_point() else value
+
+    def prompted(self, inputs: Inputs) -> Prompted:
+        """The batch as the engine needs it."""
+        ids = inputs["input_ids"]
+        return Prompted(
+            input_ids=ids,
+            attention_mask=inputs["attention_mask"],
+            image_mask=ids == self.image_token,
+            images=of_images(inputs),
+        )
+
+    def without_image(self, inputs: Inputs) -> dict[str, Tensor]:
+        """The same prompts with their image tokens removed (not blanked), left-padded.
+
+        Where layers of their own hold the image, no token may attend to it; the engine silences
+        those layers then, as transformers skips them in a batch without images.
+        """
+        # Ovis2 embeds the marks around an image by its vision tower, too.
+        marks = getattr(self.model.config, "visual_indicator_token_ids", ())
+        ids = inputs["input_ids"]
+        image = torch.isin(ids, ids.new_tensor([self.image_token, *marks]))
+        text = kept(inputs, inputs["attention_mask"].bool() & ~image, self.pad_token)
+        if self.family.token != "keys":
+            return text
+        blind = torch.zeros_like(text["cross_attention_mask"])
+        return text | of_images(inputs) | {"cross_attention_mask": blind}
+
+    def stacked(self, *batches: Inputs) -> dict[str, Tensor]:
+        """Batches of prompts below each other, left-padded to one length; images in that order."""
+        return stacked(batches, self.pad_token)
+
+    def image_inputs(self, inputs: Inputs) -> list[dict[str, Tensor]]:
+        """The inputs of each image alone, in the order of their rows, at most one a row."""
+        tokens = self.n_image_tokens(inputs)
+        return apart(inputs, tokens[tokens > 0].tolist())
+
+    def encode_images(self, inputs: Inputs) -> Any:
+        """The vision tower's and projector's output; `pooler_output` holds [n, D] an image.
+
+        Families that cut images into tiles may hold [n, D] a tile.
+        """
+        if self.family.token == "keys":
+            base, images = self.model.base_model, of_images(inputs)
+            output = base.vision_model(**images)
+            tokens = base.multi_modal_projector(output.last_hidden_state)
+            output.pooler_output = tokens.flatten(1, -2)
+            return output
+        encode = self.model.get_image_features
+        taken = inspect.signature(encode).parameters
+        given = {key: value for key, value in of_images(inputs).items() if key in taken}
+        return encode(**given, return_dict=True)
+
+    def shrunk(self, inputs: Inputs, counts: Sequence[int]) -> dict[str, Tensor]:
+        """Prompts whose images have fewer tokens: the first placeholders of each image stay.
+
+        Args:
+            inputs: As encoded, at most one image a row.
+            counts: Tokens that are left of each image, in the order of the rows that have one.
+        """
+        image = inputs["input_ids"] == self.image_token
+        limit = torch.zeros(len(image), dtype=torch.long, device=image.device)
+        limit[image.any(1)] = torch.tensor(counts, device=image.device)
+        limit = limit[:, None]
+        keep = inputs["attention_mask"].bool() & (~image | (image.cumsum(1) <= limit))
+        return kept(inputs, keep, self.pad_token)
+
+    def n_image_tokens(self, inputs: Inputs) -> Tensor:
+        """How many image tokens each prompt holds, or keys of the layers made for them, int [B]."""
+        marks = (inputs["input_ids"] == self.image_token).sum(1)
+        if self.family.token == "keys":
+            tiles = inputs["cross_attention_mask"].shape[3]
+            return marks * tiles * int(self.model.base_model.vision_model.num_patches)
+        return marks
+
+    def first_token(self, inputs: Inputs) -> Tensor:
+        """Where each prompt starts, bool [B, L]."""
+        return first_token(inputs["attention_mask"].bool())
+
+    def grid(self, image: Image) -> tuple[int, int] | None:
+        """How the tokens of an image are laid out over it.
+
+        Returns:
+            Rows and columns; None where tokens have no place in the image (queries), where tiles
+            and new lines make more than one grid, or where no token stands for the image.
+        """
+        if self.family.token in ("query", "keys"):
+            return None
+        inputs = self.encode([self.render("?")], [image])
+        config, count = self.model.config, int(self.n_image_tokens(inputs))
+        if "image_grid_thw" in inputs:
+            sides = inputs["image_grid_thw"][0, 1:] // config.vision_config.spatial_merge_size
+        elif "spatial_shapes" in inputs and len(inputs["spatial_shapes"]) == 1:
+            sides = inputs["spatial_shapes"][0] // config.downsample_factor
+        elif hasattr(config, "spatial_merge_size"):
+            patch = config.vision_config.patch_size * config.spatial_merge_size
+            sides = inputs["image_sizes"][0] // patch
+        elif inputs["pixel_values"].shape[:-3].numel() == 1:
+            sides = torch.tensor([isqrt(count), isqrt(count)])
+        else:
+            return None
+        rows, columns = sides.tolist()
+        return (rows, columns) if rows * columns == count else None
+
+    @cached_property
+    def yes_no_tokens(self) -> tuple[list[int], list[int]] | None:
+        """One-token spellings of "yes" and of "no"; None if the tokenizer has not both."""
+        tokenizer = self.processor.tokenizer
+        found: dict[str, list[int]] = {}
+        for word, spellings in _YES_NO.items():
+            ids = set()
+            for spelling in (*spellings, *(f" {s}" for s in spellings)):
+                tokens = tokenizer.encode(spelling, add_special_tokens=False)
+                if len(tokens) == 1 and tokens[0] != tokenizer.unk_token_id:
+                    ids.add(tokens[0])
+            found[word] = sorted(ids)
+        if not found["yes"] or not found["no"]:
+            return None
+        return found["yes"], found["no"]

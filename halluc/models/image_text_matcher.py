@@ -1,0 +1,197 @@
+"""An image-text matcher: how well a text fits an image, and which patches say so.
+
+Any `BlipForImageTextRetrieval`; the one for drawn scenes ships with the package.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from scipy import ndimage
+from torch import Tensor
+from transformers import AutoConfig, AutoProcessor, BlipForImageTextRetrieval
+
+from halluc.errors import UserError
+from halluc.provenance import fingerprint
+from halluc.world import MATCHER
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+EMBEDDED = "glyph"
+_MOST_TOKENS = 35  # BLIP's matchers were trained on texts cut there
+_BLUR = 0.02  # sigma of the blur, as a share of the longer side
+
+
+def relevance(attention: Tensor, gradient: Tensor, mask: Tensor) -> Tensor:
+    """GradCAM of the image patches, over all words of the text.
+
+    Args:
+        attention: Cross-attention of the text to CLS and patches [B, H, T, 1 + P].
+        gradient: The match logit's gradient with respect to it, of the same shape.
+        mask: Real tokens, right-padded, bool [B, T]; the first and the last one are no words.
+
+    Returns:
+        Attention times positive gradient, averaged over heads and words [B, P].
+    """
+    position = torch.arange(mask.shape[1], device=mask.device)
+    words = mask & (position > 0) & (position < mask.sum(1, keepdim=True) - 1)
+    cam = (attention * gradient.clamp(min=0))[..., 1:].mean(1)
+    share = words.to(cam) / words.sum(1, keepdim=True).clamp(min=1)
+    return (cam * share[..., None]).sum(1)
+
+
+def attention_map(relevance: Tensor, size: tuple[int, int]) -> Tensor:
+    """Spread the patches' relevance over the image's pixels, as LAVIS' getAttMap does.
+
+    Normalised to 0..1, resized by cubic splines with black around it, blurred, normalised again.
+
+    Args:
+        relevance: [h, w].
+        size: Height and width in pixels.
+
+    Returns:
+        [height, width] on the CPU; all zeros where no patch is more relevant than another.
+    """
+    patches = _normalised(relevance.double().cpu())
+    zoom = [new / old for new, old in zip(size, patches.shape, strict=True)]
+    grown = ndimage.zoom(patches.numpy(), zoom, order=3, mode="grid-constant", grid_mode=True)
+    blurred = ndimage.gaussian_filter(grown.clip(0, 1), _BLUR * max(size))
+    return _normalised(torch.from_numpy(blurred))
+
+
+def _normalised(values: Tensor) -> Tensor:
+    values = values - values.min()
+    return values / values.max().clamp(min=torch.finfo(values.dtype).tiny)
+
+
+@dataclass(frozen=True)
+class MatcherSource:
+    """Where a matcher comes from, known before its weights are loaded.
+
+    Attributes:
+        path: What `from_pretrained` takes.
+        revision: The commit of a hub matcher if one was asked for, the hash of a local one.
+        n_layers: Layers of its text encoder.
+    """
+
+    path: str
+    revision: str | None
+    n_layers: int
+
+
+def find_matcher(name: str, revision: str | None = None) -> MatcherSource:
+    """Look a matcher up by its configuration alone.
+
+    Args:
+        name: "glyph" for the embedded one, a local folder or a hub id.
+        revision: Commit, tag or branch of a hub matcher.
+
+    Raises:
+        UserError: If it cannot be found or is no BLIP matcher.
+    """
+    path = str(MATCHER if name == EMBEDDED else Path(name).expanduser())
+    local = Path(path).is_dir()
+    try:
+        config = AutoConfig.from_pretrained(path, revision=None if local else revision)
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(
+            f"matcher {name!r} cannot be loaded: {reason}; give {EMBEDDED!r}, "
+            "a folder, or a hub id like 'Salesforce/blip-itm-base-coco'"
+        ) from error
+    if config.model_type != "blip":
+        raise UserError(
+            f"matcher {name!r} is a {config.model_type} model; AGLA needs a BLIP image-text "
+            "matcher like 'Salesforce/blip-itm-base-coco'"
+        )
+    return MatcherSource(
+        path=path,
+        revision=fingerprint(Path(path)) if local else revision,
+        n_layers=config.text_config.num_hidden_layers,
+    )
+
+
+class Matcher:
+    """A loaded matcher.
+
+    Args:
+        source: Where it is.
+        layer: The text encoder's layer whose cross-attention is read, 0-based.
+        device: Where it runs.
+    """
+
+    def __init__(self, source: MatcherSource, layer: int, device: torch.device | str) -> None:
+        hub = {} if Path(source.path).is_dir() else {"revision": source.revision}
+        with torch.inference_mode(False):  # gradients cannot flow through inference tensors
+            self.processor = AutoProcessor.from_pretrained(source.path, **hub)
+            load: Any = BlipForImageTextRetrieval.from_pretrained
+            self.model = load(source.path, dtype=torch.float32, **hub)
+            self.model.to(device).eval().requires_grad_(False)
+        self.layer = layer
+
+    @property
+    def side(self) -> int:
+        """Height and width in pixels of the images it sees."""
+        side: int = self.model.config.vision_config.image_size
+        return side
+
+    def match(self, images: Sequence[Image], texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Match each image with its text.
+
+        Returns:
+            The patches' relevance [B, h, w], and the cosine similarity of image and text [B].
+        """
+        with torch.inference_mode(False), torch.enable_grad():
+            self.processor.tokenizer.padding_side = "right"
+            inputs = self.processor(
+                images=list(images), text=list(texts), padding=True, truncation=True,
+                max_length=_MOST_TOKENS, return_tensors="pt",
+            ).to(self.model.device)  # fmt: skip
+            ids, mask = inputs["input_ids"], inputs["attention_mask"]
+            with torch.no_grad():
+                seen = self.model.vision_model(inputs["pixel_values"]).last_hidden_state
+                similarity = self._similarity(seen, ids, mask)
+            attention, gradient = self._cross_attention(seen, ids, mask)
+            patches = relevance(attention.detach(), gradient, mask.bool())
+            config = self.model.config.vision_config
+            grid = config.image_size // config.patch_size
+            return patches.unflatten(1, (grid, grid)), similarity
+
+    def _similarity(self, seen: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
+        read = self.model.text_encoder(input_ids=ids, attention_mask=mask).last_hidden_state
+        image, text = self.model.vision_proj(seen[:, 0]), self.model.text_proj(read[:, 0])
+        return torch.nn.functional.cosine_similarity(image, text, dim=-1)
+
+    def _cross_attention(self, seen: Tensor, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Cross-attention of the layer, and the match logits' gradient; each [B, H, T, 1 + P]."""
+        caught: list[Tensor] = []
+        layer = self.model.text_encoder.encoder.layer[self.layer]
+        hook = layer.crossattention.self.register_forward_hook(
+            lambda _, args, output: caught.append(output[1])
+        )
+        try:
+            hidden = self.model.text_encoder(
+                input_ids=self.to_match(ids),
+                attention_mask=mask,
+                encoder_hidden_states=seen.requires_grad_(),
+            ).last_hidden_state
+        finally:
+            hook.remove()
+        logits = self.model.itm_head(hidden[:, 0])[:, 1]
+        (gradient,) = torch.autograd.grad(logits.sum(), caught)
+        return caught[0], gradient
+
+    def to_match(self, ids: Tensor) -> Tensor:
+        """BLIP starts a text to be matched with [ENC], the last word of its embeddings.
+
+        Hub tokenizers do not know it, and transformers' own forward leaves [CLS] there.
+        """
+        last = self.model.config.text_config.vocab_size - 1
+        if last < len(self.processor.tokenizer):
+            return ids
+        return torch.cat([torch.full_like(ids[:, :1], last), ids[:, 1:]], 1)

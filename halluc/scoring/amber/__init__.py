@@ -1,0 +1,1 @@
+"""AMBER: generative and discriminative metrics."""

@@ -1,0 +1,237 @@
+"""What a benchmark is: metadata, samples, a parser, and counts that add up.
+
+Every metric is a function of counts summed over images. That one rule buys exact intervals for
+accuracy, F1 and CHAIR alike: resampling images is a weighted sum of their counts.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from halluc.errors import UserError
+from halluc.registry import Registry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from halluc.scoring.official_files import OfficialFiles
+    from halluc.types import Answer, Sample
+
+    Totals = Mapping[str, NDArray[np.float64]]
+
+REGISTRY: Registry[Benchmark] = Registry("benchmark", "halluc.benchmarks")
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One reported number.
+
+    Attributes:
+        name: As in the results file; "split/metric" where a benchmark has splits.
+        higher_is_better: None where neither direction is better (yes ratio, length).
+        headline: Whether the table on the terminal shows it.
+        scale: What the metric is multiplied with to be shown as its authors show it.
+    """
+
+    name: str
+    higher_is_better: bool | None = True
+    headline: bool = False
+    scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class BenchmarkCard:
+    """Where a benchmark comes from.
+
+    Attributes:
+        dataset, revision: Hub id and pinned commit; "halluc.world" for the drawn ones.
+        split: Which part of it.
+        size: How many images and questions there are, where that is known before they are read.
+        task: What is asked for; the decoding of yes/no questions records their logits.
+        metrics: What is reported, in the order of the table.
+    """
+
+    title: str
+    paper: str
+    licence: str
+    task: Literal["yes_no", "caption", "open"]
+    metrics: tuple[Metric, ...]
+    citation: str = ""
+    dataset: str = "halluc.world"
+    revision: str = ""
+    split: str = "test"
+    size: tuple[int, int] | None = None
+
+
+class Benchmark(ABC):
+    """A set of samples and the rule that scores their answers.
+
+    Subclasses give `card` and the four methods; nothing here knows models or methods.
+
+    Args:
+        protocol: Which of the published scorers of this benchmark reads the answers; None for the
+            first of `protocols`, and so is "official" where none is called that.
+        prompt: Whose wording puts the question.
+        folder: The authors' files on this machine; None for what is drawn or on the hub.
+
+    Attributes:
+        split: Which part of the images is asked about (`halves`); "" for all.
+        notes: What a reader of the scores has to know, filled while answers are read.
+
+    Raises:
+        UserError: If the benchmark has no such protocol or prompt.
+    """
+
+    name: ClassVar[str]
+    card: ClassVar[BenchmarkCard]
+    protocols: ClassVar[tuple[str, ...]] = ("official",)
+    prompts: ClassVar[Mapping[str, str]] = {"official": ""}
+
+    def __init__(
+        self, protocol: str | None = None, prompt: str = "official", folder: Path | None = None
+    ) -> None:
+        if protocol == "official" and protocol not in self.protocols:
+            protocol = None
+        if protocol not in (None, *self.protocols):
+            known = ", ".join(self.protocols)
+            raise UserError(f"{self.name}: unknown protocol {protocol!r}, choose from {known}")
+        if prompt not in self.prompts:
+            known = ", ".join(self.prompts)
+            raise UserError(f"{self.name}: unknown prompt {prompt!r}, choose from {known}")
+        self.protocol = protocol or self.protocols[0]
+        self.prompt = prompt
+        self.folder = folder
+        self.split = ""
+        self.notes: list[str] = []
+
+    @property
+    def revision(self) -> str:
+        """What pins the data: a commit, checksums of the files given, halluc's version; or ""."""
+        from halluc import __version__
+        from halluc.config import content_hash
+        from halluc.data.pinned_files import recorded
+
+        if self.card.dataset == "halluc.world":
+            return __version__
+        seen = recorded(self.card.dataset if self.folder is None else self.name)
+        return self.card.revision or seen.get("revision") or (content_hash(seen) if seen else "")
+
+    @abstractmethod
+    def samples(self, limit: int | None = None) -> Iterator[Sample]:
+        """Yield the samples of the first `limit` images, all questions of an image together."""
+
+    @classmethod
+    def halves(cls, share: float) -> tuple[dict[str, str], dict[str, str]]:
+        """Options that ask about disjoint images: those to tune on, and those to report on.
+
+        Args:
+            share: Of the images, to tune on; between 0 and 1.
+        """
+        return {"split": f"tune:{share:g}"}, {"split": f"test:{share:g}"}
+
+    def take(self, split: str) -> None:
+        """Ask about a part of the images only.
+
+        Raises:
+            UserError: If there is no such part.
+        """
+        from halluc.data.tune_split import check
+
+        self.split = check(self.name, split)
+
+    def asked(self, limit: int | None = None) -> Iterator[Sample]:
+        """Yield what a run asks: the samples of the first `limit` images of `split`."""
+        from halluc.data.tune_split import part
+
+        return part(self.samples(), self.split, limit) if self.split else self.samples(limit)
+
+    @abstractmethod
+    def predict(self, answer: Answer) -> Any:
+        """Parse an answer's text; None where it cannot be parsed."""
+
+    def right(self, answer: Answer) -> bool | None:
+        """Whether an answer is right; None where that cannot be said of a single one.
+
+        Args:
+            answer: With `prediction` filled in.
+        """
+        label = self.label(answer)
+        truth = answer.target if label is None else label
+        return bool(answer.prediction == truth) if self.card.task == "yes_no" else None
+
+    def caption(self, answer: Answer) -> str | None:
+        """The description that is scored; None if the answer is none."""
+        return answer.text if self.card.task == "caption" else None
+
+    def cluster(self, answer: Answer) -> str:
+        """What is tallied and resampled as one: the image, unless items span several images."""
+        return answer.image_id
+
+    def label(self, answer: Answer) -> str | None:
+        """The right answer of a yes/no question, "yes" or "no"; None of anything else."""
+        is_label = self.card.task == "yes_no" and answer.target in ("yes", "no")
+        return answer.target if is_label else None
+
+    @abstractmethod
+    def tally(self, answers: Sequence[Answer]) -> dict[str, float]:
+        """Count what the answers about ONE image contribute; counts of images add up.
+
+        Args:
+            answers: Those with status "ok", `prediction` filled in.
+        """
+
+    @abstractmethod
+    def metrics(self, totals: Totals) -> dict[str, NDArray[np.float64]]:
+        """Turn summed counts into the card's metrics, elementwise.
+
+        Args:
+            totals: A count's name to its sums, [draws] (one for the estimate itself, many for a
+                bootstrap); zeros for a count that no image contributed to.
+
+        Returns:
+            A metric's name to its values [draws]; nan where it is undefined.
+        """
+
+    def read_official(self, files: OfficialFiles) -> list[Answer]:
+        """Read answers in the format the benchmark's authors score.
+
+        Raises:
+            UserError: If a line is wrong, or the benchmark has no such format.
+        """
+        raise UserError(f"{self.name}: has no answers format of its own")
+
+    def detail(self, answer: Answer) -> dict[str, Any] | None:
+        """Give one answer's part of the score, where the authors' scorer lists it."""
+        return None
+
+    def official(self, totals: Mapping[str, float]) -> dict[str, Any]:
+        """Give the metrics as the authors' scorer prints them, under its names.
+
+        Args:
+            totals: Summed counts, a Counter; 0 for one that no image contributed to.
+        """
+        import numpy as np
+
+        from halluc.scoring.bootstrap import Totals
+
+        names = sorted(totals)
+        counts = np.array([[totals[name] for name in names]])
+        values = self.metrics(Totals(counts, names, np.ones((1, 1))))
+        scale = {metric.name: metric.scale for metric in self.card.metrics}
+        return {name: float(value[0]) * scale.get(name, 1) for name, value in values.items()}
+
+
+def benchmark(name: str) -> Callable[[type[Benchmark]], type[Benchmark]]:
+    """Register the decorated `Benchmark` under `name`, which `--benchmarks` then takes."""
+
+    def decorate(cls: type[Benchmark]) -> type[Benchmark]:
+        cls.name = name
+        return REGISTRY.register(name)(cls)
+
+    return decorate

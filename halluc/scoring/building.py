@@ -1,0 +1,83 @@
+"""A benchmark from its name and what a user typed about it."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from halluc.errors import UserError
+from halluc.scoring.base import REGISTRY
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from halluc.scoring.base import Benchmark
+
+PATHS = ("folder", "tables")
+"""Options that say where on this machine something lies."""
+_TYPED = ("protocol", "prompt", "folder", "tables", "judge")
+
+
+def build(name: str, options: Mapping[str, Any] | None = None) -> Benchmark:
+    """Make a benchmark.
+
+    Args:
+        options: Of protocol, prompt, folder, tables and judge those the benchmark takes, and
+            split; a judge is "endpoint:<model>" or "local:<model>".
+
+    Raises:
+        UserError: If it takes no such option, or a folder or file does not exist.
+    """
+    known = taken(name)
+    given: dict[str, Any] = {}
+    for key, value in (options or {}).items():
+        if key not in (*known, "split"):
+            raise UserError(f"{name}: takes no {key!r}, only {', '.join(known)}, split")
+        given[key] = _typed(name, key, value)
+    split = given.pop("split", None)
+    made = REGISTRY.get(name)(**given)
+    if split is not None:
+        made.take(str(split))
+    return made
+
+
+def taken(name: str) -> list[str]:
+    """The options a benchmark takes.
+
+    Raises:
+        UserError: If there is no such benchmark.
+    """
+    return [key for key in inspect.signature(REGISTRY.get(name)).parameters if key in _TYPED]
+
+
+def _typed(name: str, key: str, value: Any) -> Any:
+    if key in PATHS:
+        path = Path(str(value)).expanduser()
+        if not path.exists():
+            raise UserError(f"{name}: {key} {str(value)!r} does not exist")
+        return path
+    if key == "judge":
+        from halluc.scoring.judges.judge_models import judge
+
+        return judge(str(value))
+    return value
+
+
+def by_benchmark(names: tuple[str, ...], values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """{"folder": F, "pope_coco.prompt": P} as options of each benchmark; without a dot for all.
+
+    Raises:
+        UserError: If a benchmark is named that is not run.
+    """
+    options: dict[str, dict[str, Any]] = {name: {} for name in names}
+    for key, value in values.items():
+        name, dot, inner = key.partition(".")
+        if not dot:
+            for own in options.values():
+                own[key] = value
+        elif name in options:
+            options[name][inner] = value
+        else:
+            raise UserError(f"--benchmark-args: {name!r} is none of {', '.join(names)}")
+    return {name: own for name, own in options.items() if own}

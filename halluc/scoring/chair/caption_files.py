@@ -1,0 +1,96 @@
+"""CHAIR's files: captions, and what is in the images."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from halluc.data import coco_objects as coco
+from halluc.data.records import Row, json_of, rows, unique
+from halluc.errors import UserError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    Target = dict[str, list[str]]
+
+
+def annotation_files(folder: Path) -> tuple[list[Path], list[Path]]:
+    """COCO's instances files and captions files below a folder.
+
+    Raises:
+        UserError: If there are none of a kind.
+    """
+    instances, captions = (sorted(folder.rglob(f"{k}_*.json")) for k in ("instances", "captions"))
+    if not instances or not captions:
+        raise UserError(f"{folder}: needs COCO's instances_*.json and captions_*.json below it")
+    return instances, captions
+
+
+def val2014(files: list[Path]) -> Path:
+    """The one file, or of several the one of val2014.
+
+    Raises:
+        UserError: If that leaves none, or several.
+    """
+    chosen = files if len(files) == 1 else [path for path in files if "val2014" in path.name]
+    if len(chosen) != 1:
+        raise UserError(f"which of {', '.join(map(str, files))} is it? One of val2014 would be")
+    return chosen[0]
+
+
+def read_truth(path: Path) -> dict[str, Target]:
+    """Read what is in images, by id: objects per image, or a folder of COCO's annotations.
+
+    Returns:
+        {"objects": ready-made objects}, or {"categories": ..., "captions": ...} to make them from.
+
+    Raises:
+        UserError: If the path is neither.
+    """
+    if path.is_dir():
+        return _annotated(path)
+    sets = json_of(path, dict)
+    return {image_id(id): {"objects": Row(str(path), sets).texts(id)} for id in sets}
+
+
+def _annotated(folder: Path) -> dict[str, Target]:
+    instances, captions = annotation_files(folder)
+    named: dict[int, list[str]] = {}
+    said: dict[int, list[str]] = {}
+    for path in instances:
+        named |= coco.objects(coco.load(path))
+    for path in captions:
+        said |= coco.captions(coco.load(path))
+    return {
+        str(id): {"categories": names, "captions": said.get(id, [])} for id, names in named.items()
+    }
+
+
+def read_captions(path: Path, truth: dict[str, Target], source: Path) -> list[tuple[str, str]]:
+    """Read captions by image id: a record each, or all under "imgToEval" as coco-caption has them.
+
+    Args:
+        truth: What is in the images, read from `source`.
+
+    Raises:
+        UserError: If an image is unknown, which published scorers take for an empty one, or
+            captioned twice, or has no caption; names the line.
+    """
+    records = rows(path)
+    if len(records) == 1 and "imgToEval" in records[0].fields:
+        inner = records[0]["imgToEval"]
+        if not isinstance(inner, dict) or not all(isinstance(r, dict) for r in inner.values()):
+            raise UserError(f"{records[0].where}: imgToEval is no object of records")
+        records = [Row(f"{path} image {id}", record) for id, record in inner.items()]
+    ids = [(record.where, image_id(record["image_id"])) for record in records]
+    for where, id in ids:
+        if id not in truth:
+            raise UserError(f"{where}: image {id} is not in {source}")
+    unique(ids)
+    return [(id, row.text("caption")) for (_, id), row in zip(ids, records, strict=True)]
+
+
+def image_id(id: Any) -> str:
+    """An image id as a string of digits: 139, "139" and "COCO_val2014_000000000139.jpg" alike."""
+    digits = str(id).rsplit("_", 1)[-1].split(".")[0]
+    return str(int(digits)) if digits.isdecimal() else str(id)

@@ -1,0 +1,108 @@
+"""The two published families of CHAIR on COCO, and the tables they share.
+
+They differ in how a word becomes singular. `pattern` is the original (LisaAnne/Hallucination, also
+Maxlinn/CHAIR-metric-standalone); `wordnet` is what OPERA, PAI and lmms-eval run. On the same
+captions they differ by up to 2.8 points of CHAIR_s, so a number without its family means little.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from halluc.data.pinned_files import fetch
+from halluc.errors import UserError
+from halluc.scoring.chair.metric import Reader, Tables
+from halluc.scoring.text import nltk_words as english
+from halluc.scoring.text.pattern_singular import singularize
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from halluc.scoring.chair.metric import Words
+
+PUBLISHED = (
+    "https://raw.githubusercontent.com/Maxlinn/CHAIR-metric-standalone/"
+    "640c507166a86c07a4ea1777029ad369e2f4cc60/chair.py"
+)
+SHA256 = "98728cd2b7fb8b97420b5f3bf14789dcad1d7d980de9c089b82856217387770d"
+
+
+@lru_cache(maxsize=8192)  # a caption is parsed, counted and listed
+def pattern_words(caption: str) -> list[str]:
+    """Tokens, each made singular by the rules of pattern 3.6."""
+    return [singularize(token) for token in english.tokenize(caption.lower())]
+
+
+@lru_cache(maxsize=8192)
+def wordnet_words(caption: str) -> list[str]:
+    """Tokens, each lemmatised by WordNet under the part of speech of its tag."""
+    tagged = english.tag(english.tokenize(caption.lower()))
+    return [english.lemmatize(token, english.PARTS.get(tag[0], "noun")) for token, tag in tagged]
+
+
+def noun_words(caption: str) -> list[str]:
+    """Tokens, each lemmatised as a noun: Object HalBench without its extractor."""
+    return [english.lemmatize(token) for token in english.tokenize(caption.lower())]
+
+
+FAMILIES: Mapping[str, Words] = {"pattern": pattern_words, "wordnet": wordnet_words}
+
+
+def reader(family: str, tables: Tables) -> Reader:
+    """Return the family's reader.
+
+    Raises:
+        UserError: If there is no such family.
+    """
+    if family not in FAMILIES:
+        raise UserError(f"unknown CHAIR family {family!r}: choose from {', '.join(FAMILIES)}")
+    return Reader(tables, FAMILIES[family])
+
+
+def load_tables(path: Path | None = None) -> Tables:
+    """Load the published vocabulary.
+
+    Args:
+        path: A JSON dump of the tables (inverse_synonym_dict, double_word_dict) or the published
+            chair.py; None fetches that once from its publisher.
+
+    Raises:
+        UserError: If the file is missing or is neither.
+    """
+    path = fetch(PUBLISHED, SHA256) if path is None else path
+    if not path.is_file():
+        raise UserError(f"{path}: no such file of CHAIR tables")
+    try:
+        if path.suffix == ".py":
+            return _published(path.read_text())
+        raw = json.loads(path.read_text())
+        return Tables(raw["inverse_synonym_dict"], raw["double_word_dict"])
+    except (KeyError, TypeError, ValueError, SyntaxError) as error:
+        raise UserError(
+            f"{path}: needs inverse_synonym_dict and double_word_dict, or to be the published "
+            f"chair.py ({type(error).__name__}: {error})"
+        ) from error
+
+
+def _published(source: str) -> Tables:
+    """Take the tables from the published code's literals; nothing of it is run."""
+    found: dict[str, Any] = {}
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            name = node.targets[0].id
+            if name in {"synonyms_txt", "coco_double_words", "animal_words", "vehicle_words"}:
+                found[name] = ast.literal_eval(node.value)
+    # items are not stripped, there as here: " motor bike" and " cheesecake" can never match
+    lines = [line.strip().split(", ") for line in found["synonyms_txt"].splitlines()]
+    nodes = {word: line[0] for line in lines for word in line}
+    pairs = {pair: pair for pair in found["coco_double_words"]}
+    for age in ("baby", "adult"):
+        pairs |= {f"{age} {animal}": animal for animal in found["animal_words"]}
+    pairs |= {f"passenger {vehicle}": vehicle for vehicle in found["vehicle_words"]}
+    # the last repairs what pattern makes of glass
+    pairs |= {"bow tie": "tie", "toilet seat": "toilet", "wine glas": "wine glass"}
+    return Tables(nodes, pairs)

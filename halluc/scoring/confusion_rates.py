@@ -1,0 +1,114 @@
+"""Rates of yes/no answers from summed counts: accuracy, precision, recall, F1, yes ratio."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from halluc.scoring.yes_no import Protocol, Verdict, resolve
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from halluc.types import Answer
+
+    Array = NDArray[np.float64]
+
+COUNTS = ("n", "correct", "tp", "fp", "tn", "fn", "yes", "unread")
+RATES = ("accuracy", "precision", "recall", "f1", "yes_ratio")
+NAN = float("nan")
+
+
+def ratio(part: Array, whole: Array, empty: float = NAN) -> Array:
+    """Divide elementwise; `empty` where the whole is 0."""
+    import numpy as np
+
+    quotient: Array = np.full(np.shape(whole), empty)
+    np.divide(part, whole, out=quotient, where=whole != 0)
+    return quotient
+
+
+def confusion(verdict: Verdict | None, label: str, protocol: Protocol) -> dict[str, float]:
+    """Count one answer.
+
+    Args:
+        verdict: What the protocol's parser returned.
+        label: "yes" or "no".
+
+    Returns:
+        `COUNTS`, each 0 or 1; "yes" counts answers taken for a yes, "unread" unparseable ones.
+    """
+    counts = dict.fromkeys(COUNTS, 0.0)
+    counts["unread"] = float(verdict is None)
+    answer = resolve(verdict, label, protocol)
+    if answer is None and protocol.unread == "dropped":
+        return counts
+    counts["n"] = 1.0
+    counts["correct"] = float(answer == label)
+    counts["yes"] = float((label if protocol.gold_yes_ratio else answer) == "yes")
+    if answer is None and protocol.unread == "no_but_wrong":
+        answer = "no"
+    if answer is not None:
+        found = ("t" if answer == label else "f") + ("p" if answer == "yes" else "n")
+        counts[found] = 1.0
+    return counts
+
+
+def rates(counts: Mapping[str, Array], zero_division: float = NAN) -> dict[str, Array]:
+    """Turn summed counts into `RATES`, elementwise.
+
+    F1 is 2tp / (2tp + fp + fn): the harmonic mean of precision and recall wherever that exists,
+    and 0 where nothing true was found.
+    """
+    tp, fp, fn, n = counts["tp"], counts["fp"], counts["fn"], counts["n"]
+    return {
+        "accuracy": ratio(counts["correct"], n),
+        "precision": ratio(tp, tp + fp, zero_division),
+        "recall": ratio(tp, tp + fn, zero_division),
+        "f1": ratio(2 * tp, 2 * tp + fp + fn, zero_division),
+        "yes_ratio": ratio(counts["yes"], n),
+    }
+
+
+def printed(counts: Mapping[str, float]) -> dict[str, float]:
+    """Summed counts as POPE's evaluate.py prints them; nan where it divides by 0."""
+    whole = {name: float(counts[name]) for name in COUNTS}
+    tp, fp, fn, n = whole["tp"], whole["fp"], whole["fn"], whole["n"]
+    return {
+        "TP": tp,
+        "FP": fp,
+        "TN": whole["tn"],
+        "FN": fn,
+        "Accuracy": whole["correct"] / n if n else NAN,
+        "Precision": tp / (tp + fp) if tp + fp else NAN,
+        "Recall": tp / (tp + fn) if tp + fn else NAN,
+        "F1 score": 2 * tp / (2 * tp + fp + fn) if tp + fp + fn else NAN,
+        "Yes ratio": whole["yes"] / n if n else NAN,
+    }
+
+
+def tally(answers: Iterable[Answer], protocol: Protocol) -> dict[str, float]:
+    """Count parsed answers whose target is "yes" or "no"; names are "group/count"."""
+    totals: dict[str, float] = {}
+    for answer in answers:
+        for name, count in confusion(answer.prediction, answer.target, protocol).items():
+            name = f"{answer.group}/{name}"
+            totals[name] = totals.get(name, 0.0) + count
+    return totals
+
+
+def group_rates(
+    totals: Mapping[str, Array], groups: Sequence[str], protocol: Protocol
+) -> dict[str, Array]:
+    """Give "group/rate" for every group, then every rate's plain mean over the groups."""
+    import numpy as np
+
+    named = {
+        group: rates({name: totals[f"{group}/{name}"] for name in COUNTS}, protocol.zero_division)
+        for group in groups
+    }
+    values = {f"{group}/{rate}": named[group][rate] for group in groups for rate in RATES}
+    means = {rate: np.mean([named[group][rate] for group in groups], axis=0) for rate in RATES}
+    return {**values, **means}

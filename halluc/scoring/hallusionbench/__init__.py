@@ -1,0 +1,1 @@
+"""HallusionBench: verdicts on question pairs and figures."""

@@ -1,0 +1,1 @@
+"""MME: accuracy and accuracy+ of paired questions."""

@@ -1,0 +1,105 @@
+"""MME's scores: accuracy, accuracy+ and their sum, per subtask.
+
+Fu et al., "MME: A Comprehensive Evaluation Benchmark for Multimodal Large Language Models"
+(arXiv 2306.13394), eval_tool/calculation.py.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from halluc.scoring.confusion_rates import ratio
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from halluc.types import Answer
+
+    Array = NDArray[np.float64]
+
+HALLUCINATION = ("existence", "count", "position", "color")
+PERCEPTION = (*HALLUCINATION, "posters", "celebrity", "scene", "landmark", "artwork", "OCR")
+COGNITION = (
+    "commonsense_reasoning",
+    "numerical_calculation",
+    "text_translation",
+    "code_reasoning",
+)
+ROWS = dict.fromkeys((*PERCEPTION, *COGNITION), 40) | {
+    **dict.fromkeys(HALLUCINATION, 60),
+    **dict.fromkeys(("scene", "landmark", "artwork"), 400),
+    "posters": 294,
+    "celebrity": 340,
+    "commonsense_reasoning": 140,
+}
+"""Questions of each subtask."""
+
+
+def tally(answers: Iterable[Answer]) -> dict[str, float]:
+    """Count right answers, and pairs with both right, per subtask.
+
+    Args:
+        answers: About one image, parsed. Two of a subtask that follow one another by id are a
+            pair, as lines are in the official files; one whose partner failed is in no pair.
+    """
+    subtasks: dict[str, list[Answer]] = {}
+    for answer in sorted(answers, key=lambda answer: answer.id):
+        subtasks.setdefault(answer.group, []).append(answer)
+    counts: Counter[str] = Counter()
+    for subtask, asked in subtasks.items():
+        right = [answer.prediction == answer.target for answer in asked]
+        pairs = list(zip(right[::2], right[1::2], strict=False))
+        counts[f"{subtask}/n"] = len(right)
+        counts[f"{subtask}/correct"] = sum(right)
+        counts[f"{subtask}/pairs"] = len(pairs)
+        counts[f"{subtask}/both"] = sum(first and second for first, second in pairs)
+        for answer in asked:
+            counts[f"{subtask}/{_cell(answer)}"] += 1
+    return {name: float(count) for name, count in counts.items()}
+
+
+def _cell(answer: Answer) -> str:
+    """TP, FP, TN or FN; "other" for what cannot be read, which precision and recall leave out."""
+    if answer.prediction is None:
+        return "other"
+    return ("T" if answer.prediction == answer.target else "F") + (
+        "P" if answer.prediction == "yes" else "N"
+    )
+
+
+def printed(totals: Mapping[str, float], subtask: str) -> dict[str, float]:
+    """A subtask's summed counts under the names of calculation.py, with the score it prints."""
+    tp, fp, fn = (totals[f"{subtask}/{cell}"] for cell in ("TP", "FP", "FN"))
+    accuracy = totals[f"{subtask}/correct"] / totals[f"{subtask}/n"]
+    plus = totals[f"{subtask}/both"] / totals[f"{subtask}/pairs"]
+    return {
+        "score": 100 * accuracy + 100 * plus,
+        "acc": accuracy,
+        "acc_plus": plus,
+        "precision": tp / (tp + fp) if tp + fp else 0.0,
+        "recall": tp / (tp + fn) if tp + fn else 0.0,
+        "TP": tp,
+        "FN": fn,
+        "TN": totals[f"{subtask}/TN"],
+        "FP": fp,
+        "other_num": totals[f"{subtask}/other"],
+    }
+
+
+def scores(totals: Mapping[str, Array], subtasks: Sequence[str]) -> dict[str, Array]:
+    """Give accuracy, accuracy_plus and score (of 200) per subtask, and the scores' total."""
+    import numpy as np
+
+    values: dict[str, Array] = {}
+    for subtask in subtasks:
+        accuracy = ratio(totals[f"{subtask}/correct"], totals[f"{subtask}/n"])
+        plus = ratio(totals[f"{subtask}/both"], totals[f"{subtask}/pairs"])
+        values[f"{subtask}/accuracy"] = accuracy
+        values[f"{subtask}/accuracy_plus"] = plus
+        values[f"{subtask}/score"] = 100 * accuracy + 100 * plus
+    values["total"] = np.sum([values[f"{subtask}/score"] for subtask in subtasks], axis=0)
+    return values

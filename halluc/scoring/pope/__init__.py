@@ -1,0 +1,1 @@
+"""POPE: questions built from objects, answers files, RePOPE's labels."""

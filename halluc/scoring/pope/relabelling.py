@@ -1,0 +1,111 @@
+"""Corrected labels for answers that a run has stored, such as RePOPE's.
+
+Neuhaus and Hein, "RePOPE: Impact of Annotation Errors on the POPE Benchmark" (arXiv 2504.15707),
+repository YanNeu/RePOPE. It drops ambiguous questions and flips wrong labels; ids and wording stay.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from halluc.data.pinned_files import checksum, fetch
+from halluc.errors import UserError
+from halluc.scoring.pope.answer_files import bare, label_of, read_questions, strategy_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from halluc.types import Answer
+
+NAME = "repope"
+PUBLISHED = (
+    "https://raw.githubusercontent.com/YanNeu/RePOPE/"
+    "bcf22e5690d587cce34e1728af3efdcfaf747d29/annotations"
+)
+CHECKSUMS = {
+    "coco_repope_random.json": "f464fcaf60b24ce2f280cf33f122e000dbdd35c8e88f77c4141c9c2cba864611",
+    "coco_repope_popular.json": "57832b055bae5fd6176278a4f104c98ddd84811f7d26dfcb93d481f6c9da09a5",
+    "coco_repope_adversarial.json": (
+        "8c346dbb060bf422ff92e769fa68e5ab3e8a777cb28a26e973387441e05c9ccf"
+    ),
+}
+
+
+def label_files(names: Sequence[str]) -> dict[str, Path]:
+    """Find label files: paths, or "repope" for the three published ones, fetched once.
+
+    Returns:
+        A split's name to its file.
+
+    Raises:
+        UserError: If a file is missing, is named after no split, or is named like one of RePOPE's
+            and is another; or if two are of one split.
+    """
+    paths: list[Path] = []
+    for name in names:
+        if name == NAME:
+            paths += [fetch(f"{PUBLISHED}/{file}", sha256) for file, sha256 in CHECKSUMS.items()]
+        else:
+            paths.append(Path(name))
+    found: dict[str, Path] = {}
+    for path in paths:
+        split = strategy_of(path.name)
+        if split is None:
+            raise UserError(f"--labels {path}: its name says no split (random, popular, ...)")
+        if split in found:
+            raise UserError(f"--labels {path}: {found[split]} is of the {split} split too")
+        refuse_altered(path)
+        found[split] = path
+    return found
+
+
+def refuse_altered(path: Path) -> None:
+    """Refuse a file that is named like one of RePOPE's and is another.
+
+    Raises:
+        UserError: If it is one.
+    """
+    found = checksum(path)
+    if (published := CHECKSUMS.get(path.name, found)) != found:
+        raise UserError(
+            f"--labels {path}: has checksum {found[:12]}, RePOPE has published {published[:12]}; "
+            f"'--labels {NAME}' fetches it"
+        )
+
+
+def relabel(answers: Sequence[Answer], split: str, path: Path) -> list[Answer]:
+    """Give answers to a split other labels; questions without one are left out.
+
+    Args:
+        answers: Of a POPE run, whole images each; ids are "split/question_id".
+
+    Raises:
+        UserError: If the file labels a question that was not asked about its image, or asked
+            otherwise; labels of images the run has not are passed over.
+    """
+    asked = {answer.id: answer for answer in answers if answer.group == split}
+    images = {_stem(answer.image_id) for answer in asked.values()}
+    relabelled = []
+    for row in read_questions(path):
+        if _stem(row["image"]) not in images:
+            continue
+        answer = asked.get(f"{split}/{row['question_id']}")
+        if (
+            answer is None
+            or _stem(answer.image_id) != _stem(row["image"])
+            or bare(answer.prompt) != bare(row["text"])
+        ):
+            raise UserError(
+                f"{row.where}: the run was not asked {row['text']!r} about {row['image']} as "
+                f"question {row['question_id']} of the {split} split; are these its labels?"
+            )
+        relabelled.append(replace(answer, target=label_of(row)))
+    if not relabelled:
+        raise UserError(f"{path}: labels no question of the run")
+    return relabelled
+
+
+def _stem(image: str) -> str:
+    return Path(image).stem

@@ -1,0 +1,1 @@
+"""English words as the published scorers read them: tokens, tags, lemmas, singulars."""

@@ -1,0 +1,134 @@
+"""What `halluc power` says: how many images a difference takes, and what those there are show."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from halluc.errors import UserError
+from halluc.scoring.base import REGISTRY
+from halluc.scoring.building import build
+from halluc.statistics.clusters import design_effect
+from halluc.statistics.comparison import common
+from halluc.statistics.power import Design
+from halluc.store import RunFolder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from halluc.scoring.base import Benchmark
+    from halluc.types import Answer
+
+
+def plan(
+    benchmark: str,
+    difference: float,
+    images: int | None,
+    pilot: tuple[Path, Path] | None,
+    discordance: float,
+    correlation: float,
+    target: float,
+    alpha: float,
+) -> dict[str, Any]:
+    """Plan a comparison of two methods by the share of right answers.
+
+    Args:
+        images: How many are at hand; None for all the benchmark has.
+        pilot: Two runs of the benchmark, from which discordance and correlation are measured.
+        discordance, correlation: Assumed where there is no pilot.
+        target: The power wanted.
+
+    Raises:
+        UserError: If the difference cannot be, the benchmark's size is not known and there is no
+            pilot, or the pilot did not run the benchmark.
+    """
+    size = REGISTRY.get(benchmark).card.size
+    if pilot is not None:
+        design = _pilot(benchmark, pilot, alpha)
+    elif size is None:
+        raise UserError(f"{benchmark}: how many questions an image has is not known; give --pilot")
+    else:
+        design = Design(size[1] / size[0], discordance, correlation, alpha)
+    if not 0 < difference < design.discordance:
+        raise UserError(
+            f"--difference {difference:g}: it lies between 0 and {design.discordance:g}, the share "
+            f"of answers that differ at all"
+        )
+    needed = design.images(difference, target)
+    at_hand = images or (size[0] if size else None)
+    return {
+        "benchmark": benchmark,
+        "difference": difference,
+        "target_power": target,
+        **asdict(design),
+        "design_effect": design.design_effect,
+        "assumed": pilot is None,
+        "needed": {"images": needed, "questions": round(needed * design.per_image)},
+        "at_hand": None
+        if at_hand is None
+        else {
+            "images": at_hand,
+            "questions": round(at_hand * design.per_image),
+            "power": design.power(difference, at_hand),
+            "detectable": design.detectable(at_hand, target),
+        },
+    }
+
+
+def lines(found: Mapping[str, Any]) -> Iterator[str]:
+    """The same for people."""
+    how = "assumed, see --pilot" if found["assumed"] else "measured"
+    yield (
+        f"{found['benchmark']}: {found['per_image']:.3g} questions an image; {how}: "
+        f"{found['discordance']:.1%} of answers right in one method alone, correlated by "
+        f"{found['correlation']:.2f} within an image (design effect {found['design_effect']:.2f})"
+    )
+    needed = found["needed"]
+    yield (
+        f"a difference of {found['difference']:g} takes {needed['images']} images "
+        f"({needed['questions']} questions) for a power of {found['target_power']:g} "
+        f"at alpha {found['alpha']:g}"
+    )
+    if at_hand := found["at_hand"]:
+        yield (
+            f"{at_hand['images']} images ({at_hand['questions']} questions) see it with a power of "
+            f"{at_hand['power']:.2f}; with {found['target_power']:g} they see a difference of "
+            f"{at_hand['detectable']:.4f}"
+        )
+
+
+def measured(
+    benchmark: Benchmark, ours: Iterable[Answer], theirs: Iterable[Answer], alpha: float = 0.05
+) -> Design:
+    """Take discordance and correlation from two runs that answered some of the benchmark.
+
+    Raises:
+        UserError: If they have no sample in common, or are right and wrong on the same ones.
+    """
+    gaps, images = [], []
+    for a, b in zip(*common(benchmark, ours, theirs), strict=True):
+        first, second = benchmark.right(a), benchmark.right(b)
+        if first is not None and second is not None:
+            gaps.append(float(first) - float(second))
+            images.append(benchmark.cluster(a))
+    if not any(gaps):
+        raise UserError(f"{benchmark.name}: the two runs are right and wrong on the same answers")
+    per_image = len(gaps) / len(set(images))
+    effect = design_effect(gaps, images)
+    return Design(
+        per_image=per_image,
+        discordance=sum(gap != 0 for gap in gaps) / len(gaps),
+        correlation=(effect - 1) / (per_image - 1) if per_image > 1 else 0.0,
+        alpha=alpha,
+    )
+
+
+def _pilot(name: str, pilot: tuple[Path, Path], alpha: float) -> Design:
+    runs = [RunFolder.read(path) for path in pilot]
+    for run in runs:
+        if name not in run.config.benchmarks:
+            asked = ", ".join(run.config.benchmarks)
+            raise UserError(f"{run.path} did not run {name}, only {asked}")
+    benchmark = build(name, runs[0].config.benchmark_args.get(name))
+    return measured(benchmark, runs[0].answers(name), runs[1].answers(name), alpha)

@@ -1,0 +1,128 @@
+"""The sweep: greedy and every point on one part of the images, the best of them on another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from halluc.calibration import find_calibration, read
+from halluc.evaluation import evaluate_together, open_model
+from halluc.statistics import tie_groups
+from halluc.sweep.optuna_search import search
+from halluc.sweep.point_results import Outcome, outcome
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from halluc.store import RunFolder
+    from halluc.sweep.sweep_config import SweepConfig
+
+FOLDER = "sweeps"
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A finished sweep.
+
+    Attributes:
+        folder: Where its report goes; the runs lie beside it.
+        baseline, points: Greedy and every point, on the images tuned on.
+        ties: The tie group by the objective of greedy and of every point, the best group first.
+        best: The point with the best objective among those that meet all constraints; None if none
+            does, or if all answer as greedy does.
+        reported: Greedy and the best point on images no point was chosen by; empty if the sweep
+            tuned on all images or nothing is best.
+    """
+
+    config: SweepConfig
+    folder: Path
+    baseline: Outcome
+    points: tuple[Outcome, ...]
+    ties: tuple[int, ...]
+    best: int | None
+    reported: tuple[Outcome, Outcome] | tuple[()]
+
+
+def run_sweep(
+    config: SweepConfig,
+    output_dir: Path = Path("runs"),
+    *,
+    calibration: Path | None = None,
+    console: Console | None = None,
+) -> Sweep:
+    """Run a sweep, or go on with it where it was interrupted: at the point, and the sample.
+
+    Args:
+        output_dir: Its folder "sweeps" receives a run folder for every point and seed.
+        calibration: A file of `halluc calibrate`; None for the newest that fits.
+        console: Where progress is shown; standard error by default.
+
+    Raises:
+        UserError: If a run does.
+    """
+    first = config.run("tune", next(config.points()))
+    model = open_model(first)
+    file = calibration or find_calibration(output_dir, model.fingerprint, config.method)
+    measured, runs = read(file) if file else None, output_dir / FOLDER
+
+    def evaluated(half: str, points: Sequence[Mapping[str, Any] | None]) -> list[list[RunFolder]]:
+        """The runs of each point, one a seed; all of them side by side."""
+        configs = [config.run(half, point, seed) for point in points for seed in config.seeds]
+        done = evaluate_together(configs, runs, model=model, calibration=measured, console=console)
+        n = len(config.seeds)
+        return [[run.folder for run in done[i : i + n]] for i in range(0, len(done), n)]
+
+    folder = runs / f"{config.model}-{config.method}-{config.hash}".replace("/", "_")
+    if config.search == "grid":
+        points = list(config.points())
+        greedy, *rest = evaluated("tune", [None, *points])
+        found = [outcome(point, own, greedy) for point, own in zip(points, rest, strict=True)]
+    else:
+        (greedy,) = evaluated("tune", [None])
+        found = search(
+            config,
+            folder,
+            first.model.model_dump_json() + model.fingerprint,
+            lambda point: outcome(point, evaluated("tune", [point])[0], greedy),
+        )
+    baseline = outcome(None, greedy, greedy)
+    best = best_of(config, found)
+    reported: tuple[Outcome, Outcome] | tuple[()] = ()
+    if config.tune_share and best is not None:
+        point = found[best].point
+        base, own = evaluated("test", [None, point])
+        reported = outcome(None, base, base), outcome(point, own, base)
+    ties = ties_of(config, [baseline, *found])
+    return Sweep(config, folder, baseline, tuple(found), ties, best, reported)
+
+
+def feasible(config: SweepConfig, point: Outcome) -> bool:
+    """Whether a point meets every constraint."""
+    return all(b.excess(point.values[str(b.goal)].value) <= 0 for b in config.bounds)
+
+
+def best_of(config: SweepConfig, points: Sequence[Outcome]) -> int | None:
+    """The number of the point with the best objective that meets every constraint, if any does.
+
+    Where every answer of every point is greedy's, none is better than another.
+    """
+    if all(point.same for point in points):
+        return None
+    goal, sign = str(config.goal), 1 if config.goal.metric.higher_is_better else -1
+    merits = {
+        number: sign * point.values[goal].value
+        for number, point in enumerate(points)
+        if feasible(config, point) and point.values[goal].value == point.values[goal].value
+    }
+    return max(merits, key=lambda number: merits[number]) if merits else None
+
+
+def ties_of(config: SweepConfig, outcomes: Sequence[Outcome]) -> tuple[int, ...]:
+    """Group greedy and points that the objective cannot tell apart; 0 where it is undefined."""
+    goal, sign = str(config.goal), 1 if config.goal.metric.higher_is_better else -1
+    gaps = [point.differences.get(goal) for point in outcomes]
+    known = [gap for gap in gaps if gap is not None]
+    groups = iter(tie_groups([sign * gap.value for gap in known], [gap.stderr for gap in known]))
+    return tuple(0 if gap is None else next(groups) for gap in gaps)

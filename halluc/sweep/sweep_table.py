@@ -1,0 +1,120 @@
+"""A finished sweep on the terminal: a line a point, the best marked, ties shown as ties."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from halluc.leaderboard.formatting import digits
+from halluc.scoring.base import REGISTRY
+from halluc.sweep.running import Sweep, feasible
+from halluc.sweep.sweep_config import Goal
+from halluc.sweep.sweep_files import summary
+
+if TYPE_CHECKING:
+    from halluc.scoring.bootstrap import Interval
+    from halluc.sweep.point_results import Outcome
+
+
+def tables(sweep: Sweep) -> Iterator[Table]:
+    """The points on the images tuned on, then the best of them on the others."""
+    about = summary(sweep)
+    rows = [
+        (outcome, _marks(sweep, i)) for i, outcome in enumerate([sweep.baseline, *sweep.points])
+    ]
+    yield _table(sweep, f"Tuned on {_where(about['tuned_on'])}", rows)
+    if sweep.reported:
+        plain = [(outcome, "") for outcome in sweep.reported]
+        yield _table(sweep, f"Reported on {_where(about['reported_on'])}, none tuned on", plain)
+
+
+def legend(sweep: Sweep) -> str:
+    """What the marks mean."""
+    text = "* best, = not to be told from the best of all by the objective (5%, all pairs)"
+    return text + (", x misses a constraint" if sweep.config.bounds else "")
+
+
+def shown(sweep: Sweep) -> list[Goal]:
+    """The objective, what constraints are about, then recall and length where there are any."""
+    goals = [sweep.config.goal, *(bound.goal for bound in sweep.config.bounds)]
+    for name in dict.fromkeys([sweep.config.goal.benchmark, *sweep.config.benchmarks]):
+        metrics = REGISTRY.get(name).card.metrics
+        if name != sweep.config.goal.benchmark:
+            goals += [Goal(name, next(m for m in metrics if m.headline))]
+        goals += [Goal(name, m) for m in metrics if m.headline and m.name in ("recall", "length")]
+    return list(dict.fromkeys(goals))
+
+
+def label(point: Any) -> str:
+    """A point in words: "keep=0.2, rho=0.5"; "greedy" for none."""
+    if point is None:
+        return "greedy"
+    return ", ".join(f"{name}={cell(value)}" for name, value in point.items())
+
+
+def cell(value: Any) -> str:
+    """A swept value in words; layers in a row as their span."""
+    if isinstance(value, list) and len(value) > 1 and isinstance(value[0], int):
+        span = f"{value[0]}-{value[0] + len(value)}"
+        return span if value == list(range(value[0], value[0] + len(value))) else json.dumps(value)
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _table(sweep: Sweep, title: str, rows: Sequence[tuple[Outcome, str]]) -> Table:
+    table = Table(title=title, title_justify="left")
+    goals, axes = shown(sweep), [axis.name for axis in sweep.config.axes]
+    for name in ("", *axes):
+        table.add_column(name, justify="left" if not name else "right", overflow="fold")
+    several = len(sweep.config.benchmarks) > 1
+    for goal in goals:
+        arrow = {True: " ↑", False: " ↓", None: ""}[goal.metric.higher_is_better]
+        prefix = f"{goal.benchmark}\n" if several else ""
+        table.add_column(f"{prefix}{goal.metric.name}{arrow}", justify="right")
+        if goal is goals[0]:
+            table.add_column("- greedy", justify="right")
+    for outcome, marks in rows:
+        settings = ["greedy"] + [""] * (len(axes) - 1)
+        if outcome.point is not None:
+            settings = [cell(outcome.point[name]) for name in axes]
+        numbers = []
+        for goal in goals:
+            scale = goal.metric.scale
+            numbers.append(
+                _number(outcome.values[str(goal)], scale, with_interval=goal is goals[0])
+            )
+            if goal is goals[0]:
+                gap = None if outcome.point is None else outcome.differences.get(str(goal))
+                numbers.append("" if gap is None else _number(gap, scale, "+", with_interval=True))
+        style = "bold" if "*" in marks else "dim" if "x" in marks else ""
+        table.add_row(marks, *map(escape, [*settings, *numbers]), style=style)
+    return table
+
+
+def _marks(sweep: Sweep, row: int) -> str:
+    outcome = sweep.points[row - 1] if row else sweep.baseline
+    best = sweep.best is not None and row == sweep.best + 1
+    tied = sweep.ties[row] == 1
+    missed = not feasible(sweep.config, outcome)
+    return "*" * best + "=" * tied + "x" * missed
+
+
+def _number(number: Interval, scale: float, sign: str = "", *, with_interval: bool) -> str:
+    if number.value != number.value:
+        return "-"
+    n = digits(number.value, scale)
+    text = f"{number.value * scale:{sign}.{n}f}"
+    if with_interval:
+        text += f" [{number.low * scale:{sign}.{n}f}, {number.high * scale:{sign}.{n}f}]"
+    return text
+
+
+def _where(about: dict[str, dict[str, Any]]) -> str:
+    return "; ".join(
+        f"{name}, {one['images']} images ({one['split']})" for name, one in about.items()
+    )

@@ -1,0 +1,125 @@
+"""What a user types, turned into checked values with one-line errors; imports no torch."""
+
+from __future__ import annotations
+
+import json
+import re
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from halluc.errors import UserError
+
+if TYPE_CHECKING:
+    from halluc.interventions import MethodParams
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def key_values(text: str | None, flag: str) -> dict[str, Any]:
+    """Parse "a=1,b=0.5,c=[1,2],d=paper" into a dictionary.
+
+    Args:
+        text: What was typed; commas inside brackets or braces belong to the value.
+        flag: The option it was typed for, named in errors.
+
+    Raises:
+        UserError: If a part is no key=value, or a key is given twice.
+    """
+    values: dict[str, Any] = {}
+    for part in parts(text or ""):
+        key, equals, value = part.partition("=")
+        key = key.strip().replace("-", "_")
+        if not equals or not key:
+            raise UserError(f"{flag}: {part!r} is no key=value, as in 'keep=0.4,rho=0.5'")
+        if key in values:
+            raise UserError(f"{flag}: {key!r} is given twice")
+        values[key] = literal(value.strip())
+    return values
+
+
+def parts(text: str) -> list[str]:
+    """Split at commas, but for those inside brackets or braces."""
+    found = re.split(r",(?![^\[]*\])(?![^{]*\})", text)
+    return [part.strip() for part in found if part.strip()]
+
+
+def checked(model: type[M], values: dict[str, Any], what: str) -> M:
+    """Validate values with a pydantic model.
+
+    Args:
+        what: Names the thing in errors, as in "method 'var'".
+
+    Raises:
+        UserError: Naming the first parameter that is wrong, and what would be right.
+    """
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        *path, last = (str(part) for part in first["loc"][:2])
+        name = ".".join([*path, last])
+        if first["type"] == "extra_forbidden":
+            owner: Any = model
+            for part in path:
+                owner = owner.model_fields[part].annotation
+            known = [".".join([*path, field]) for field in owner.model_fields]
+            close = get_close_matches(name, known, n=1, cutoff=0.5)
+            hint = f"did you mean {close[0]!r}?" if close else ""
+            hint = hint or (f"it has {', '.join(known)}" if known else "it has none")
+            raise UserError(f"{what}: unknown parameter {name!r}; {hint}") from None
+        reason = first["msg"][:1].lower() + first["msg"][1:]
+        raise UserError(f"{what}: parameter {name!r}: {reason}, not {first['input']!r}") from None
+
+
+def method_params(name: str, values: dict[str, Any]) -> MethodParams:
+    """The checked parameters of a method.
+
+    Raises:
+        UserError: If there is no such method or parameter, or a value is of the wrong type.
+    """
+    from halluc.interventions.compose import find
+
+    return checked(find(name).Params, _nested(values), f"method {name!r}")
+
+
+def benchmark_names(text: str) -> tuple[str, ...]:
+    """Parse "glyph_pope,glyph_chair"; a prefix like "glyph" stands for all that start with it.
+
+    Raises:
+        UserError: If one is unknown.
+    """
+    from halluc.scoring.base import REGISTRY
+
+    found: list[str] = []
+    for name in (part.strip() for part in text.split(",") if part.strip()):
+        family = [known for known in REGISTRY.names() if known.startswith(f"{name}_")]
+        found += [name] if name in REGISTRY.names() or not family else family
+    for name in found:
+        REGISTRY.get(name)
+    if not found:
+        raise UserError("--benchmarks names none; see 'halluc list benchmarks'")
+    return tuple(dict.fromkeys(found))
+
+
+def _nested(values: dict[str, Any]) -> dict[str, Any]:
+    """{"vhr.gain": 2} as {"vhr": {"gain": 2}}, the parameters of one part of a composite."""
+    nested: dict[str, Any] = {}
+    for key, value in values.items():
+        part, dot, inner = key.partition(".")
+        if dot:
+            nested.setdefault(part, {})[inner] = value
+        else:
+            nested[key] = value
+    return nested
+
+
+def literal(text: str) -> Any:
+    """A JSON value where it is one (numbers, true, [1, 2]), else the text itself."""
+    if text in ("True", "False", "None"):
+        return {"True": True, "False": False, "None": None}[text]
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text

@@ -1,0 +1,1 @@
+"""Train the embedded models on drawn scenes; nothing here is imported to evaluate."""

@@ -1,0 +1,196 @@
+"""Training batches as tensors: pictures with what is under each patch, and packed conversations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from transformers import PreTrainedTokenizerFast
+
+from halluc.world.backgrounds import SIDE
+from halluc.world.captions import SIDES
+from halluc.world.catalog import NAMES
+from halluc.world.language import HUES
+from halluc.world.scenes import Scene, generator, outline
+from halluc.world.training.architecture import MEAN, PATCH, PATCHES, SPREAD
+from halluc.world.training.lessons import (
+    BLANK_ODDS,
+    Rates,
+    Turn,
+    blank_turns,
+    caption_turn,
+    question_turns,
+)
+
+IGNORE = -100
+EXISTENCE, ATTRIBUTES = 6, 4
+"""Questions asked about each training scene."""
+
+_NAME = {name: number for number, name in enumerate(NAMES)}
+_SIDE = {side: number for number, side in enumerate(SIDES)}
+_HUE = {hue: number for number, hue in enumerate(HUES)}
+
+
+@dataclass
+class Sights:
+    """Pictures and what there is to see.
+
+    Attributes:
+        pixels: float [B, 3, 128, 128], normalised.
+        category: int [B, 64], category under each patch; the number of categories for background.
+        colour: int [B, 64], its colour, or IGNORE.
+        present: float [B, categories], 1 where the scene has the category.
+    """
+
+    pixels: Tensor
+    category: Tensor
+    colour: Tensor
+    present: Tensor
+
+
+@dataclass
+class Talks:
+    """Conversations, packed: one prefix, then turns that see only it and themselves.
+
+    Attributes:
+        ids: int [B, L], tokens after the prefix.
+        positions: int [B, L], each turn counted from the prefix's end.
+        turn: int [B, L], 1, 2, ... for the turns, 0 for padding.
+        labels: int [B, L], what each position should predict next, or IGNORE.
+        caption: bool [B, L], whether a label belongs to a caption.
+        asked: float [B, L], 1 or 0 at a word whose presence is asked, by the truth; NaN elsewhere.
+        hue, side: int [B, L], at a word asked about, the thing's colour and third of the picture;
+            IGNORE elsewhere.
+    """
+
+    ids: Tensor
+    positions: Tensor
+    turn: Tensor
+    labels: Tensor
+    caption: Tensor
+    asked: Tensor
+    hue: Tensor
+    side: Tensor
+
+
+def normalise(images: list[Image.Image]) -> Tensor:
+    """Does what the saved image processor does to pictures of the right size already."""
+    pixels = torch.from_numpy(np.stack([np.asarray(image) for image in images]))
+    mean, spread = torch.tensor(MEAN), torch.tensor(SPREAD)
+    return ((pixels.float() / 255 - mean) / spread).permute(0, 3, 1, 2).contiguous()
+
+
+def _blank(one: Scene) -> Image.Image | None:
+    rng = generator("blank", one.split, one.index)
+    if rng.random() >= BLANK_ODDS:
+        return None
+    return Image.new("RGB", (SIDE, SIDE), tuple(rng.randint(0, 255) for _ in range(3)))
+
+
+def sights(scenes: list[Scene]) -> Sights:
+    """Draws scenes and labels their patches."""
+    images, category, colour = [], [], []
+    present = torch.zeros(len(scenes), len(NAMES))
+    for row, one in enumerate(scenes):
+        blank = _blank(one)
+        images.append(blank or one.image())
+        under, hue = _patches(one) if blank is None else _nothing()
+        category.append(under)
+        colour.append(hue)
+        for name in one.categories if blank is None else ():
+            present[row, _NAME[name]] = 1
+    under_patches, hues = (torch.from_numpy(np.stack(part)) for part in (category, colour))
+    return Sights(normalise(images), under_patches, hues, present)
+
+
+_Grid = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
+
+
+def _nothing() -> tuple[_Grid, _Grid]:
+    return np.full(PATCHES, len(NAMES), np.int64), np.full(PATCHES, IGNORE, np.int64)
+
+
+def _patches(one: Scene) -> tuple[_Grid, _Grid]:
+    """Returns the category and colour under each patch: whatever fills most of it."""
+    category, colour = _nothing()
+    most = np.zeros(PATCHES)
+    covered = np.zeros((SIDE, SIDE), bool)
+    side = SIDE // PATCH
+    for thing in reversed(one.things):
+        mask = outline(thing) & ~covered
+        if thing.opacity > 0.6:
+            covered |= mask
+        pixels = mask.reshape(side, PATCH, side, PATCH).sum((1, 3)).reshape(-1)
+        # A thing smaller than a patch still claims the one that holds most of it.
+        enough = (pixels >= 24) | (pixels >= 0.5 * thing.area)
+        wins = enough & (pixels > most)
+        most[wins] = pixels[wins]
+        category[wins], colour[wins] = _NAME[thing.category], _HUE[thing.colour]
+    return category, colour
+
+
+def talks(
+    scenes: list[Scene], tokenizer: PreTrainedTokenizerFast, seed: int, rates: Rates
+) -> Talks:
+    """Writes a caption turn and question turns for each scene, and packs them."""
+    rows = []
+    for one in scenes:
+        rng = generator("lessons", seed, one.split, one.index)
+        if _blank(one) is not None:
+            turns = blank_turns(rng, EXISTENCE)
+        else:
+            turns = [
+                caption_turn(one, rng, rates),
+                *question_turns(one, rng, EXISTENCE, ATTRIBUTES),
+            ]
+        rows.append(_Row(tokenizer, turns))
+    length = -(-max(len(row.ids) for row in rows) // 8) * 8
+    pad = tokenizer.convert_tokens_to_ids("<pad>")
+    start = 2 + PATCHES
+    assert isinstance(pad, int)
+    return Talks(
+        _tensor([row.ids for row in rows], length, pad),
+        _tensor([row.positions for row in rows], length, 0) + start,
+        _tensor([row.turn for row in rows], length, 0),
+        _tensor([row.labels for row in rows], length, IGNORE),
+        _tensor([row.caption for row in rows], length, False),
+        _tensor([row.asked for row in rows], length, float("nan")),
+        _tensor([row.hue for row in rows], length, IGNORE),
+        _tensor([row.side for row in rows], length, IGNORE),
+    )
+
+
+class _Row:
+    def __init__(self, tokenizer: PreTrainedTokenizerFast, turns: list[Turn]) -> None:
+        self.ids: list[int] = []
+        self.positions: list[int] = []
+        self.turn: list[int] = []
+        self.labels: list[int] = []
+        self.caption: list[bool] = []
+        self.asked: list[float] = []
+        self.hue: list[int] = []
+        self.side: list[int] = []
+        end = tokenizer.convert_tokens_to_ids("</s>")
+        for number, turn in enumerate(turns, 1):
+            asks = tokenizer.encode(f"{turn.question} ASSISTANT:", add_special_tokens=False)
+            says = [*tokenizer.encode(turn.answer, add_special_tokens=False), end]
+            ids = asks + says[:-1]
+            self.ids += ids
+            self.positions += range(len(ids))
+            self.turn += [number] * len(ids)
+            self.labels += [IGNORE] * (len(asks) - 1) + says
+            self.caption += [turn.answer not in ("Yes", "No")] * len(ids)
+            word = tokenizer.convert_tokens_to_ids(turn.category) if turn.category else None
+            self.asked += [float(turn.present) if i == word else float("nan") for i in ids]
+            about = turn.about
+            word = tokenizer.convert_tokens_to_ids(about.category) if about else None
+            self.hue += [_HUE[about.colour] if about and i == word else IGNORE for i in ids]
+            self.side += [_SIDE[about.side] if about and i == word else IGNORE for i in ids]
+
+
+def _tensor(rows: Sequence[Sequence[float]], length: int, fill: float) -> Tensor:
+    return torch.tensor([[*row, *[fill] * (length - len(row))] for row in rows])

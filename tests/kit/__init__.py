@@ -1,0 +1,1 @@
+"""What tests share: tiny models of every family, stand-in runs, a fake endpoint."""
