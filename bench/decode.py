@@ -27,8 +27,8 @@ def methods(model: VisionLanguageModel, rounds: int) -> Iterator[str]:
     yield "\n## Methods against greedy, batch 4, 32 tokens\n"
     yield "| method | up to the first token | a generated token | peak memory |\n|---|---|---|---|"
     samples = questions(4, 1, most=33)
-    names = [name for name in REGISTRY.names() if name != "greedy"]
-    greedy = prepared("greedy", model)
+    names = [name for name in REGISTRY.names() if name != "baseline"]
+    greedy = prepared("baseline", model)
     for method in (*(prepared(name, model) for name in names), Pull(Pull.Params())):
         timed(model, method, samples[:1])
         pairs = [

@@ -175,7 +175,7 @@ def growth(model: VisionLanguageModel, rounds: int) -> Iterator[str]:
     before = None
     for count in (1000, 5000, 10000):
         for _ in answer_samples(
-            small, prepared("greedy", small), questions(count // 5, 5, most=1), GREEDY
+            small, prepared("baseline", small), questions(count // 5, 5, most=1), GREEDY
         ):
             pass
         now = _resident()

@@ -25,7 +25,7 @@ def ours(
     share: bool = True,
 ) -> list[Answer]:
     """The harness's own greedy answers, in the order of the samples."""
-    found = answer_samples(model, prepared("greedy", model), samples, GREEDY, batch_size, share)
+    found = answer_samples(model, prepared("baseline", model), samples, GREEDY, batch_size, share)
     by_id = {answer.id: answer for answer in found}
     return [by_id[sample.id] for sample in samples]
 

@@ -41,7 +41,7 @@ class MethodConfig(_Config):
     `calibration` names what was measured for it beforehand: method, source, content hash.
     """
 
-    name: str = "greedy"
+    name: str = "baseline"
     params: dict[str, Any] = {}
     calibration: str | None = None
     resolved: dict[str, Any] = {}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from halluc.interventions import Method, MethodCard, method
 
 
-@method("greedy")
-class Greedy(Method):
+@method("baseline")
+class Baseline(Method):
     """No intervention; every other method is shown beside it, under the same decoding."""
 
     card = MethodCard(

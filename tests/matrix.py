@@ -28,7 +28,7 @@ from tests.models.test_families import asked, logits, tokens
 
 START, END = "<!-- families:start -->", "<!-- families:end -->"
 WORKS = "✓"
-METHODS = [name for name in REGISTRY.names() if name != "greedy"]
+METHODS = [name for name in REGISTRY.names() if name != "baseline"]
 
 build = cache(families.build)
 

@@ -63,7 +63,7 @@ def test_help_and_json_listing(tmp_path: Path) -> None:
         (["--method", "var", "--method-args", "keep=2"], "less than or equal to 1, not 2"),
         (["--method", "var", "--method-args", "keep"], "'keep' is no key=value"),
         (["--method", "var", "--method-args", "keep=1,keep=1"], "'keep' is given twice"),
-        (["--method", "greedy", "--method-args", "keep=1"], "it has none"),
+        (["--method", "baseline", "--method-args", "keep=1"], "it has none"),
         (["--limit", "0"], "'limit': input should be greater than or equal to 1"),
         (["--batch-size", "0"], "'batch_size'"),
         (["--gen-kwargs", "beams=3"], "--gen-kwargs: unknown parameter 'beams'"),
@@ -110,9 +110,9 @@ def test_from_evaluation_to_leaderboard(tiny: Path, tmp_path: Path) -> None:
     assert board.returncode == 0, board.stderr
     rows = json.loads((tmp_path / "runs/leaderboard.json").read_text())["rows"]
     assert [(row["benchmark"], row["method"]) for row in rows] == [
-        ("glyph_mme", "greedy"),
+        ("glyph_mme", "baseline"),
         ("glyph_mme", "vhr"),
-        ("glyph_pope", "greedy"),
+        ("glyph_pope", "baseline"),
         ("glyph_pope", "vhr"),
     ]
     vhr = rows[3]
@@ -330,7 +330,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_two_runs_are_compared(made: Path) -> None:
-    method, baseline = (next((made / "runs").glob(f"*-{name}-*")) for name in ("vhr", "greedy"))
+    method, baseline = (next((made / "runs").glob(f"*-{name}-*")) for name in ("vhr", "baseline"))
     done = halluc("compare", str(method), str(baseline), "--json", cwd=made)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
@@ -378,7 +378,7 @@ def test_power_says_what_a_benchmark_can_see(made: Path) -> None:
     assert found["design_effect"] == pytest.approx(1 + 17 * 0.1)
     assert found["needed"]["images"] == 1177
     assert "1177 images (21186 questions)" in halluc(*command, cwd=made).stdout
-    pilot = [str(next((made / "runs").glob(f"*-{name}-*"))) for name in ("vhr", "greedy")]
+    pilot = [str(next((made / "runs").glob(f"*-{name}-*"))) for name in ("vhr", "baseline")]
     command = ["power", "--benchmark", "glyph_mme", "--difference", "0.05", "--pilot", *pilot]
     measured = json.loads(halluc(*command, "--json", cwd=made).stdout)
     assert measured["assumed"] is False

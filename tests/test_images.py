@@ -15,7 +15,7 @@ from halluc.data.hub import ImageFolder
 from halluc.decoding import answer_samples
 from halluc.errors import UserError
 from halluc.images import MAX_PIXELS, BadImage, as_rgb, open_image, padded
-from halluc.methods.baseline import Greedy
+from halluc.methods.baseline import Baseline
 from halluc.types import Sample
 from tests.kit.families import llava, picture
 
@@ -144,7 +144,7 @@ def test_bad_images_fail_their_samples_alone(tmp_path: Path) -> None:
     for name, content in files.items():
         (tmp_path / name).write_bytes(content)
         samples.append(Sample(name, name, "is there a dog ?", partial(open_image, tmp_path / name)))
-    greedy = Greedy(Greedy.Params())
+    greedy = Baseline(Baseline.Params())
     answers = list(answer_samples(llava(), greedy, samples, DecodingConfig(), 7))
     status = {answer.id: answer.status for answer in answers}
     failed = {"empty.png", "text.png", "cut.png", "bomb.png"}

@@ -23,7 +23,7 @@ from tests.kit.families import llava
 from tests.methods.test_promises import answer, asked, build
 
 model, dogs = llava(), REGISTRY.get("dogs")()
-plain, _ = answer(model, build("greedy", model), asked(model, 0, 1))
+plain, _ = answer(model, build("baseline", model), asked(model, 0, 1))
 pulled, _ = answer(model, build("pull", model), asked(model, 0, 1))
 still, _ = answer(model, build("pull", model, alpha=0.0), asked(model, 0, 1))
 assert (pulled - plain).abs().max() > 1e-3 and (still - plain).abs().max() < 1e-4

@@ -36,7 +36,7 @@ ModelArgs = Annotated[
 @app.command("eval")
 def eval_command(
     model: Model = "glyph",
-    method: Annotated[str, typer.Option(help="Method; 'halluc list methods'.")] = "greedy",
+    method: Annotated[str, typer.Option(help="Method; 'halluc list methods'.")] = "baseline",
     method_args: Annotated[str, typer.Option(help="Its parameters: keep=0.4,rho=0.5")] = "",
     benchmarks: Annotated[str, typer.Option(help="Names, or a family: glyph.")] = "glyph",
     benchmark_args: Annotated[
@@ -85,11 +85,11 @@ def eval_command(
     from halluc.scoring.judges.judge_models import NeedsJudge
 
     loaded = open_model(config)
-    wanted = [config] if method == "greedy" or not baseline else [baseline_of(config), config]
+    wanted = [config] if method == "baseline" or not baseline else [baseline_of(config), config]
     done, unscored = [], list[str]()
     for one in wanted:
         found = None
-        if one.method.name != "greedy":
+        if one.method.name != "baseline":
             file = calibration or find_calibration(output_dir, loaded.fingerprint, one.method.name)
             found = read(file) if file else None
         try:

@@ -101,7 +101,7 @@ def _remote(config: ModelConfig) -> Report:
     reply = {"it answers about an image": Finding.of(answer.status == "ok", str(said))}
     reason = "the model is behind an endpoint, where no method can reach"
     methods = [
-        Fit(name, "applies") if name == "greedy" else Fit(name, "refused", reason)
+        Fit(name, "applies") if name == "baseline" else Fit(name, "refused", reason)
         for name in REGISTRY.names()
     ]
     return Report({"name": model.name, "fingerprint": model.fingerprint}, reply, methods)

@@ -49,7 +49,7 @@ def _model_name(part: Exported) -> str:
     row = part.row
     return (
         row.model
-        if not row.method_args and row.method == "greedy"
+        if not row.method_args and row.method == "baseline"
         else (f"{row.model}+{row.method}-{row.config_hash}")
     )
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from halluc.statistics import Comparison, Difference
     from halluc.store import RunFolder
 
-BASELINE = "greedy"
+BASELINE = "baseline"
 LIBRARIES = ("torch", "transformers", "tokenizers", "pillow", "torchvision", "bitsandbytes")
 
 

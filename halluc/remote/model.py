@@ -60,7 +60,7 @@ class EndpointModel:
             UserError: Naming the first such thing.
         """
         method, decoding = config.method.name, config.decoding
-        if method != "greedy":
+        if method != "baseline":
             raise UserError(
                 f"method {method!r} needs the model's weights, and {self.name!r} is behind an "
                 "endpoint; only --method greedy works there"

@@ -100,7 +100,7 @@ def _lines(
     about: dict[str, Any] = {
         "part": part,
         "model": sweep.config.model,
-        "method": sweep.config.method if point is not None else "greedy",
+        "method": sweep.config.method if point is not None else "baseline",
         **{
             axis.name: _cell((point or {}).get(axis.name), axis.numeric)
             for axis in sweep.config.axes

@@ -50,9 +50,9 @@ def shown(sweep: Sweep) -> list[Goal]:
 
 
 def label(point: Any) -> str:
-    """A point in words: "keep=0.2, rho=0.5"; "greedy" for none."""
+    """A point in words: "keep=0.2, rho=0.5"; "baseline" for none."""
     if point is None:
-        return "greedy"
+        return "baseline"
     return ", ".join(f"{name}={cell(value)}" for name, value in point.items())
 
 
@@ -79,7 +79,7 @@ def _table(sweep: Sweep, title: str, rows: Sequence[tuple[Outcome, str]]) -> Tab
         if goal is goals[0]:
             table.add_column("- greedy", justify="right")
     for outcome, marks in rows:
-        settings = ["greedy"] + [""] * (len(axes) - 1)
+        settings = ["baseline"] + [""] * (len(axes) - 1)
         if outcome.point is not None:
             settings = [cell(outcome.point[name]) for name in axes]
         numbers = []

@@ -17,7 +17,7 @@ from halluc.config import MethodConfig, ModelConfig, RunConfig
 from halluc.errors import UserError
 from halluc.evaluation import evaluate
 from halluc.interventions.compose import find
-from halluc.methods.baseline import Greedy
+from halluc.methods.baseline import Baseline
 from halluc.models import load_model
 from halluc.scoring.base import REGISTRY
 from halluc.validation import method_params
@@ -53,7 +53,7 @@ def test_drawn_samples_are_half_yes_and_of_no_benchmark() -> None:
 def test_entropy_and_accuracy_of_a_handful() -> None:
     model = llava()
     handful = Handful(model, drawn(6), batch_size=4)
-    greedy = Greedy(Greedy.Params())
+    greedy = Baseline(Baseline.Params())
     found = handful.measure(greedy)
     entropies, right = [], 0
     yes, no = model.yes_no_tokens or ([], [])

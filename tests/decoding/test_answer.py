@@ -13,12 +13,12 @@ from scipy.stats import chisquare
 from halluc.config import DecodingConfig
 from halluc.decoding import answer_samples
 from halluc.decoding.logits_processors import GumbelNoise
-from halluc.methods.baseline import Greedy
+from halluc.methods.baseline import Baseline
 from halluc.models import VisionLanguageModel
 from halluc.types import Answer, Sample
 from tests.kit.families import llava, picture
 
-GREEDY = Greedy(Greedy.Params())
+GREEDY = Baseline(Baseline.Params())
 
 
 @pytest.fixture(scope="module")

@@ -14,12 +14,12 @@ from halluc.config import DecodingConfig
 from halluc.decoding import answer_samples
 from halluc.decoding.batch_encoding import encode_once
 from halluc.decoding.batching import batches, distinct
-from halluc.methods.baseline import Greedy
+from halluc.methods.baseline import Baseline
 from halluc.models import VisionLanguageModel
 from halluc.types import Sample
 from tests.kit.families import llava, picture
 
-GREEDY = Greedy(Greedy.Params())
+GREEDY = Baseline(Baseline.Params())
 WORDS = ("is there a dog ?", "is there a red car in the image ?", "is there a cat ?")
 
 

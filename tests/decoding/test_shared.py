@@ -95,7 +95,7 @@ def test_sharing_changes_no_answer(
 def test_points_of_a_sweep_share_what_they_read(model: VisionLanguageModel) -> None:
     settings = {"tau": 1.5, "min_image_mass": 0.01}
     points = [
-        ("greedy", {}), ("cmai", {}), ("var", settings), ("var", settings | {"keep": 0.9}),
+        ("baseline", {}), ("cmai", {}), ("var", settings), ("var", settings | {"keep": 0.9}),
         ("var", settings | {"tau": 1.0}), ("paint", {}), ("paint", {"alpha": 0.1}),
         ("zerotuning", {}), ("zerotuning", {"gamma": 2.0}),
     ]  # fmt: skip
@@ -121,7 +121,7 @@ def test_images_that_differ_are_not_taken_for_one(model: VisionLanguageModel) ->
     what.inputs["pixel_values"][2] += 0.5  # the third question's copy of the first image
     made = [
         generate(
-            model, build("greedy", {}, model), what, DecodingConfig(), max_new_tokens=6,
+            model, build("baseline", {}, model), what, DecodingConfig(), max_new_tokens=6,
             sample_ids=["a"] * 5, watch=[first], share=share,
         ) and first.scores
         for share in (True, False)

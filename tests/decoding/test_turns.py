@@ -10,7 +10,7 @@ import pytest
 
 from halluc.config import DecodingConfig
 from halluc.decoding import answer_batches, answer_samples, in_turns
-from halluc.methods.baseline import Greedy
+from halluc.methods.baseline import Baseline
 from halluc.models import VisionLanguageModel
 from halluc.types import Answer, Sample
 from tests.kit.families import llava, picture
@@ -96,7 +96,7 @@ def ask(
     answer = partial(
         answer_batches,
         model,
-        Greedy(Greedy.Params()),
+        Baseline(Baseline.Params()),
         decoding=DecodingConfig(),
         batch_size=size,
         share=share,
@@ -120,7 +120,7 @@ def test_what_was_said_before_changes_what_is_answered(model: VisionLanguageMode
     found = [
         next(
             answer_samples(
-                model, Greedy(Greedy.Params()), [replace(sample, history=h)], DecodingConfig(), 1
+                model, Baseline(Baseline.Params()), [replace(sample, history=h)], DecodingConfig(), 1
             )
         ).yes_no
         for h in histories

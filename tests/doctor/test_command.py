@@ -102,7 +102,7 @@ def test_a_model_behind_an_endpoint_serves_greedy_alone(endpoint: Served) -> Non
     report = examine(ModelConfig(name="openai:m"))
     assert report.healthy
     assert [finding.status for finding in report.promises.values()] == ["kept"]
-    assert [fit.name for fit in report.methods if fit.status == "applies"] == ["greedy"]
+    assert [fit.name for fit in report.methods if fit.status == "applies"] == ["baseline"]
     assert len(report.methods) == len(REGISTRY.names())
 
 

@@ -13,7 +13,7 @@ from halluc.doctor import PROMISES, check, probe, promises
 from halluc.doctor.method_fit import fit
 from halluc.doctor.probes import Identity, LooksAway, NoSeam
 from halluc.interventions import Asked, Method, MethodParams, Site
-from halluc.methods.baseline import Greedy
+from halluc.methods.baseline import Baseline
 from halluc.methods.flowcut import FlowCut
 from halluc.methods.var import VAR
 from halluc.models import VisionLanguageModel
@@ -144,7 +144,7 @@ def test_what_cannot_be_checked_is_broken(model: VisionLanguageModel) -> None:
 
 class TestFits:
     def test_a_method_applies_or_says_why_not(self, model: VisionLanguageModel) -> None:
-        assert fit(Greedy, model, asked(model)).status == "applies"
+        assert fit(Baseline, model, asked(model)).status == "applies"
         assert fit(VAR, model, asked(model)).status == "applies"
         model.model.config.vision_config.model_type = "siglip_vision_model"
         refused = fit(FlowCut, model, asked(model))

@@ -142,7 +142,7 @@ def test_every_eval_ever_says_which_method_and_what_beside(runs: Path, tmp_path:
         log["evaluation_results"][0]["generation_config"]["additional_details"]["method"]: log
         for log in logs
     }
-    assert set(by_method) == {"greedy", "vhr"}
+    assert set(by_method) == {"baseline", "vhr"}
     log = by_method["vhr"]
     assert log["source_metadata"]["source_organization_name"] == "us"
     results = {one["metric_config"]["metric_name"]: one for one in log["evaluation_results"]}
@@ -153,7 +153,7 @@ def test_every_eval_ever_says_which_method_and_what_beside(runs: Path, tmp_path:
     details = chair["score_details"]["details"]
     assert float(details["length"]) > 5  # no better direction, so it is no result of its own
     gap = json.loads(details["difference to baseline"])
-    base = {o["metric_config"]["metric_name"]: o for o in by_method["greedy"]["evaluation_results"]}
+    base = {o["metric_config"]["metric_name"]: o for o in by_method["baseline"]["evaluation_results"]}
     expected = chair["score_details"]["score"] - base["chair_i"]["score_details"]["score"]
     assert gap["value"] == pytest.approx(expected)
     assert "difference at equal length" in details

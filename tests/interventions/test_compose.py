@@ -48,7 +48,7 @@ def test_guidance_is_the_same_beside_a_part_that_does_nothing() -> None:
 def test_parts_add_up() -> None:
     model = llava()
     both = together(model, "vhr+paint")
-    for name in ("greedy", "vhr", "paint"):
+    for name in ("baseline", "vhr", "paint"):
         alone, _ = answer(model, build(name, model), asked(model, 0, 1))
         assert (both - alone).abs().max() > 1e-3
 

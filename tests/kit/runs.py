@@ -28,7 +28,7 @@ WHERE = {"python": "3.11", "machine": "x86_64", "git_hash": None}
 
 def write_run(
     folder: Path,
-    method: str = "greedy",
+    method: str = "baseline",
     error: float = 0.2,
     limit: int = 12,
     benchmarks: tuple[str, ...] = ("glyph_mme", "glyph_chair"),

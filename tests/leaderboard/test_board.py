@@ -52,7 +52,7 @@ def row(board: Board, benchmark: str, method: str, **args: Any) -> Any:
 
 def test_every_row_stands_beside_its_baseline(board: Board) -> None:
     assert len(board.rows) == 8
-    greedy = row(board, "glyph_mme", "greedy")
+    greedy = row(board, "glyph_mme", "baseline")
     worse = row(board, "glyph_mme", "vhr", gain=1.0)
     assert greedy.baseline == greedy.key == worse.baseline != worse.key
     assert greedy.differences == {} and greedy.right_wrong is None
@@ -88,9 +88,9 @@ def test_ties_are_shown(board: Board) -> None:
         for r in board.rows
         if r.benchmark == "glyph_mme"
     }
-    assert groups["greedy", None] == groups["vhr", 2.0] == groups["vmtc", None] == 1
+    assert groups["baseline", None] == groups["vhr", 2.0] == groups["vmtc", None] == 1
     assert groups["vhr", 1.0] == 2
-    assert row(board, "glyph_chair", "greedy").metrics["length"].tie_group is None
+    assert row(board, "glyph_chair", "baseline").metrics["length"].tie_group is None
 
 
 def test_saying_less_wins_nothing_at_equal_length(board: Board) -> None:
@@ -122,7 +122,7 @@ def test_boards_of_several_machines_come_to_the_board_of_all_runs(
     runs: Path, board: Board, tmp_path: Path
 ) -> None:
     folders = sorted(runs.iterdir())
-    (baseline,) = (folder for folder in folders if "greedy" in folder.name)
+    (baseline,) = (folder for folder in folders if "baseline" in folder.name)
     parts = []
     for number, folder in enumerate(folder for folder in folders if folder != baseline):
         part = collect([baseline, folder])
@@ -155,14 +155,14 @@ def test_a_baseline_has_the_same_decoding(runs: Path, tmp_path: Path) -> None:
 def test_a_baseline_may_have_run_other_benchmarks_too(runs: Path, tmp_path: Path) -> None:
     write_run(tmp_path, "vmtc", benchmarks=("glyph_mme",))
     (lone,) = tmp_path.iterdir()
-    (greedy,) = (folder for folder in runs.iterdir() if "greedy" in folder.name)
+    (greedy,) = (folder for folder in runs.iterdir() if "baseline" in folder.name)
     rows = collect([lone, greedy]).rows
     assert [bool(row.baseline) for row in rows] == [True, True, True]
 
 
 def test_duplicates_that_disagree_are_refused(runs: Path, tmp_path: Path) -> None:
     write_run(tmp_path, error=0.3)  # greedy once more, with other answers
-    with pytest.raises(UserError, match="greedy on glyph_mme is there twice and disagrees: "):
+    with pytest.raises(UserError, match="baseline on glyph_mme is there twice and disagrees: "):
         collect([runs, tmp_path])
 
 
@@ -203,7 +203,7 @@ def test_half_written_runs_are_refused_or_left_out(damage: str, tmp_path: Path) 
     with pytest.raises(UserError, match=f"{run.path.name} is half-written: .*--skip-unfinished"):
         collect([tmp_path])
     left = collect([tmp_path], skip_unfinished=True)
-    assert {row.method for row in left.rows} == {"greedy"}
+    assert {row.method for row in left.rows} == {"baseline"}
 
 
 def test_nothing_to_collect(tmp_path: Path) -> None:

@@ -221,11 +221,11 @@ def test_identical_images_are_a_temperature(alpha: float) -> None:
     model = llava()
     same = Same(AGLA.Params(alpha=alpha, beta=0.0))
     logits, _ = answer(model, same, asked(model, 0, 1))
-    stock, _ = answer(model, build("greedy", model), asked(model, 0, 1))
+    stock, _ = answer(model, build("baseline", model), asked(model, 0, 1))
     assert torch.allclose(logits, (1 + alpha) * stock, atol=1e-4)
     cooler = DecodingConfig(do_sample=True, seed=3, temperature=1 / (1 + alpha))
     warm = DecodingConfig(do_sample=True, seed=3)
-    assert torch.equal(tokens(model, same, warm), tokens(model, build("greedy", model), cooler))
+    assert torch.equal(tokens(model, same, warm), tokens(model, build("baseline", model), cooler))
 
 
 def without_cache(model: VisionLanguageModel, inputs: dict[str, Any], written: Tensor) -> Tensor:

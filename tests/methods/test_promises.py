@@ -64,9 +64,9 @@ def model() -> VisionLanguageModel:
 def test_no_op_parameters_equal_the_baseline(name: str, model: VisionLanguageModel) -> None:
     inputs = asked(model, 0, 1)
     noop = REGISTRY.get(name).noop
-    assert noop or name == "greedy", "a method says which parameters make it do nothing"
+    assert noop or name == "baseline", "a method says which parameters make it do nothing"
     logits, tokens = answer(model, build(name, model, **noop), inputs)
-    stock, stock_tokens = answer(model, build("greedy", model), inputs)
+    stock, stock_tokens = answer(model, build("baseline", model), inputs)
     assert torch.allclose(logits, stock, atol=1e-4)
     assert torch.equal(tokens, stock_tokens)
 
@@ -106,4 +106,4 @@ def test_leaving_restores_the_model(name: str, model: VisionLanguageModel) -> No
 def test_card_says_where_the_method_comes_from(name: str) -> None:
     card = REGISTRY.get(name).card
     assert card.title
-    assert name == "greedy" or (card.paper.startswith("arXiv:") and card.year >= 2018)
+    assert name == "baseline" or (card.paper.startswith("arXiv:") and card.year >= 2018)

@@ -56,7 +56,7 @@ def test_defaults_do_something(name: str, model: VisionLanguageModel) -> None:
     params = {"alpha": 1.5} if name == "act" else {}
     what = asked(model, 0, 1)
     edited = answer(model, build(name, model, **params), what)[0]
-    assert not torch.allclose(edited, answer(model, build("greedy", model), what)[0])
+    assert not torch.allclose(edited, answer(model, build("baseline", model), what)[0])
 
 
 def test_guidance_is_hand_computed() -> None:

@@ -20,7 +20,7 @@ from halluc.decoding import answer_samples
 from halluc.errors import UserError
 from halluc.evaluation import evaluate
 from halluc.images import BadImage
-from halluc.methods.baseline import Greedy
+from halluc.methods.baseline import Baseline
 from halluc.remote.answers import messages
 from halluc.remote.client import EndpointRefused
 from halluc.remote.model import EndpointModel
@@ -45,7 +45,7 @@ def asked(body: dict[str, Any]) -> str:
 def answers(
     questions: list[Sample], decoding: DecodingConfig | None = None, in_flight: int = 3
 ) -> list[Answer]:
-    model, greedy = EndpointModel.named("openai:m"), Greedy(Greedy.Params())
+    model, greedy = EndpointModel.named("openai:m"), Baseline(Baseline.Params())
     return list(answer_samples(model, greedy, questions, decoding or DecodingConfig(), in_flight))
 
 

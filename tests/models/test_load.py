@@ -19,7 +19,7 @@ from halluc.errors import UserError
 from halluc.evaluation import evaluate, open_model
 from halluc.interventions.requirements import needs_masks
 from halluc.methods.agla import AGLA
-from halluc.methods.baseline import Greedy
+from halluc.methods.baseline import Baseline
 from halluc.methods.var import VAR
 from halluc.models import VisionLanguageModel, load_model
 from halluc.models.load import load_config
@@ -276,7 +276,7 @@ def test_methods_work_on_eager_attention_as_on_sdpa(tiny: Path) -> None:
 
 
 def test_flash_attention_is_refused_where_attention_is_edited() -> None:
-    needs_masks(Greedy, "flash_attention_2")
+    needs_masks(Baseline, "flash_attention_2")
     needs_masks(AGLA, "flash_attention_2")  # streams and logits alone
     with pytest.raises(UserError, match=r"'var' edits attention, and flash_attention_2 takes no"):
         needs_masks(VAR, "flash_attention_2")

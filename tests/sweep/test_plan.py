@@ -34,7 +34,7 @@ def test_runs_are_ordinary_but_for_the_images() -> None:
     assert test.benchmark_args == {}
     assert (test.limit, test.decoding.num_beams) == (5, 3)
     greedy = config.run("test")
-    assert (greedy.method.name, greedy.decoding) == ("greedy", test.decoding)
+    assert (greedy.method.name, greedy.decoding) == ("baseline", test.decoding)
     everything = load(None, VAR | {"tune_share": 0}).run("tune")
     assert everything.benchmark_args == {}
 
@@ -82,7 +82,7 @@ def test_the_goal() -> None:
         ({"sweep": ["keep=0:1:0.001", "rho=0:1:0.001"]}, "over 10000 points"),
         ({"method_args": "keep=0.4"}, "'keep' is both swept and held fixed"),
         ({"method": "vra"}, "unknown method 'vra'"),
-        ({"method": "greedy"}, "unknown parameter 'keep'; it has none"),
+        ({"method": "baseline"}, "unknown parameter 'keep'; it has none"),
         ({"objective": "glyph_chair.chair"}, "reports no 'chair'; did you mean 'chair_s'"),
         ({"objective": "glyph_mme.total"}, "'glyph_mme' is not run"),
         ({"objective": "glyph_chair.length"}, "neither direction of it is better"),

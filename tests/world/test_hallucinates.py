@@ -13,7 +13,7 @@ from bench.why import affinity, caption_claims, cooccurrence, yes_claims
 from halluc.config import DecodingConfig, RunConfig
 from halluc.decoding import answer_samples
 from halluc.evaluation import Evaluation, evaluate
-from halluc.methods.baseline import Greedy
+from halluc.methods.baseline import Baseline
 from halluc.models import load_model
 from halluc.scoring.base import REGISTRY
 from halluc.scoring.scores import score
@@ -67,7 +67,7 @@ def test_without_its_image_it_knows_little() -> None:
         for sample in benchmark.samples(SCENES)
         if sample.group == "random"
     )
-    greedy = Greedy(Greedy.Params())
+    greedy = Baseline(Baseline.Params())
     answers = list(answer_samples(load_model("glyph"), greedy, samples, DecodingConfig(), 100))
     assert score(benchmark, answers, draws=0).values["random/accuracy"].value <= 0.60
 
