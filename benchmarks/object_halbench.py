@@ -191,10 +191,10 @@ class ObjectHalBench(JudgedBenchmark):
         return {name: float(count) for name, count in counts.items()}
 
     def right(self, answer: Answer) -> bool | None:
-        """Whether nothing listed is absent; None where the judge's reply is no list."""
+        """Return whether all listed objects are there; None if the judge's reply is not a list."""
         if answer.prediction is None:
             return None
-        return set(answer.prediction) <= self.truth(answer.target)
+        return {node for _, node in answer.prediction} <= self.truth(answer.target)
 
     def truth(self, target: Mapping[str, list[str]]) -> set[str]:
         """The objects of an image."""

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import threading
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import TYPE_CHECKING, Any
 
@@ -280,6 +281,25 @@ def test_object_halbench_maps_words_as_the_authors_do(shared: Path, nltk_data: P
         ("car", "car"),
         ("toilet", "toilet"),
     ]  # a coffee cup is one run of nouns and no cup; the seat is the toilet's
+
+
+@pytest.mark.parametrize(
+    ("reply", "right"),
+    [
+        ('["brother", "dog"]', True),
+        ('["dog", "coffee table"]', False),
+        ("[]", True),
+        ("I cannot say", None),
+    ],
+)
+def test_object_halbench_says_which_answers_are_right(
+    shared: Path, nltk_data: Path, reply: str, right: bool | None
+) -> None:
+    tables = shared / "data/coco/chair_tables.json"
+    benchmark = ObjectHalBench(judge=Scripted(reply), tables=tables)
+    said = "A brother walks his dog."
+    answer = Answer("1", "7", "all", "", {"objects": ["dog", "person"]}, text=said)
+    assert benchmark.right(replace(answer, prediction=benchmark.predict(answer))) is right
 
 
 class TestJudges:
