@@ -155,15 +155,13 @@ def open_model(config: RunConfig) -> Model:
     Raises:
         UserError: If it cannot, or cannot be loaded.
     """
-    from halluc.validation import method_params
-
     wanted = config.model
     if endpoint_name(wanted.name) is not None:
         remote = EndpointModel.named(wanted.name)
         remote.check(config)
         return remote
     cls = find(config.method.name)
-    params = method_params(cls.name, config.method.params)
+    params = cls.parameters(config.method.params)
     needs_masks(cls, wanted.attn_implementation)
     cls.requires(
         params, load_config(wanted.name, wanted.revision, wanted.trust_remote_code), wanted.name
@@ -175,11 +173,9 @@ def _resolve(
     config: RunConfig, model: Model, calibration: Calibration | None
 ) -> tuple[Method, RunConfig]:
     """Build the method for this model; record everything it and the model really run with."""
-    from halluc.validation import method_params
-
     cls = find(config.method.name)
     known = calibration if cls.name != MethodConfig().name else None
-    given = method_params(cls.name, (known.params if known else {}) | config.method.params)
+    given = cls.parameters((known.params if known else {}) | config.method.params)
     if isinstance(model, EndpointModel):
         model.check(config)
         params = given

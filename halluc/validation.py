@@ -5,14 +5,11 @@ from __future__ import annotations
 import json
 import re
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from halluc.errors import UserError
-
-if TYPE_CHECKING:
-    from halluc.interventions import MethodParams
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -73,17 +70,6 @@ def checked(model: type[M], values: dict[str, Any], what: str) -> M:
         raise UserError(f"{what}: parameter {name!r}: {reason}, not {first['input']!r}") from None
 
 
-def method_params(name: str, values: dict[str, Any]) -> MethodParams:
-    """The checked parameters of a method.
-
-    Raises:
-        UserError: If there is no such method or parameter, or a value is of the wrong type.
-    """
-    from halluc.interventions.compose import find
-
-    return checked(find(name).Params, _nested(values), f"method {name!r}")
-
-
 def benchmark_names(text: str) -> tuple[str, ...]:
     """Parse "glyph_pope,glyph_chair"; a prefix like "glyph" stands for all that start with it.
 
@@ -103,16 +89,16 @@ def benchmark_names(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _nested(values: dict[str, Any]) -> dict[str, Any]:
-    """{"vhr.gain": 2} as {"vhr": {"gain": 2}}, the parameters of one part of a composite."""
-    nested: dict[str, Any] = {}
+def nested(values: dict[str, Any]) -> dict[str, Any]:
+    """Turn {"vhr.gain": 2} into {"vhr": {"gain": 2}}: the parameters of one part of a composite."""
+    parts: dict[str, Any] = {}
     for key, value in values.items():
         part, dot, inner = key.partition(".")
         if dot:
-            nested.setdefault(part, {})[inner] = value
+            parts.setdefault(part, {})[inner] = value
         else:
-            nested[key] = value
-    return nested
+            parts[key] = value
+    return parts
 
 
 def literal(text: str) -> Any:

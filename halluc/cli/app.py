@@ -11,6 +11,7 @@ import typer
 
 from halluc.cli import boards as commands
 from halluc.cli.sweep_command import sweep
+from halluc.config import BASELINE
 from halluc.errors import UserError
 from halluc.memory import keep_freed_memory
 
@@ -36,7 +37,7 @@ ModelArgs = Annotated[
 @app.command("eval")
 def eval_command(
     model: Model = "glyph",
-    method: Annotated[str, typer.Option(help="Method; 'halluc list methods'.")] = "baseline",
+    method: Annotated[str, typer.Option(help="Method; 'halluc list methods'.")] = BASELINE,
     method_args: Annotated[str, typer.Option(help="Its parameters: keep=0.4,rho=0.5")] = "",
     benchmarks: Annotated[str, typer.Option(help="Names, or a family: glyph.")] = "glyph",
     benchmark_args: Annotated[
@@ -54,7 +55,9 @@ def eval_command(
         int | None,
         typer.Option(min=0, help="Processes that prepare images; default: 0 on a CPU, else 4."),
     ] = None,
-    baseline: Annotated[bool, typer.Option(help="Evaluate greedy beside the method.")] = True,
+    baseline: Annotated[
+        bool, typer.Option(help="Also evaluate the baseline, which uses no method.")
+    ] = True,
     calibration: Annotated[
         Path | None,
         typer.Option(help="A file of 'halluc calibrate'; default: the newest that fits."),
@@ -65,7 +68,7 @@ def eval_command(
     device: Device = None,
     output_dir: Annotated[Path, typer.Option(help="Where run folders go.")] = Path("runs"),
 ) -> None:
-    """Evaluate a method beside the greedy baseline; print both and their difference."""
+    """Evaluate a method and the baseline; print both and their difference."""
     config = _config(
         method=(method, method_args),
         benchmarks=(benchmarks, benchmark_args),
@@ -85,11 +88,11 @@ def eval_command(
     from halluc.scoring.judges.judge_models import NeedsJudge
 
     loaded = open_model(config)
-    wanted = [config] if method == "baseline" or not baseline else [baseline_of(config), config]
+    wanted = [config] if method == BASELINE or not baseline else [baseline_of(config), config]
     done, unscored = [], list[str]()
     for one in wanted:
         found = None
-        if one.method.name != "baseline":
+        if one.method.name != BASELINE:
             file = calibration or find_calibration(output_dir, loaded.fingerprint, one.method.name)
             found = read(file) if file else None
         try:
@@ -120,9 +123,9 @@ def calibrate(
     """Measure what a paper hard-codes for its model; later runs pick the result up."""
     from halluc.interventions.compose import find
     from halluc.models.names import locate
-    from halluc.validation import key_values, method_params
+    from halluc.validation import key_values
 
-    params = method_params(method, key_values(method_args, "--method-args"))
+    params = find(method).parameters(key_values(method_args, "--method-args"))
     wanted = _model(model, model_args)
     locate(model)
     if images is not None and benchmark is not None:
@@ -282,12 +285,13 @@ def _config(
 ) -> RunConfig:
     """Check everything the user typed; nothing heavy is loaded and nothing written before that."""
     from halluc.config import DecodingConfig, MethodConfig, RunConfig
+    from halluc.interventions.compose import find
     from halluc.models.names import endpoint_name, locate
     from halluc.scoring.building import build, by_benchmark
-    from halluc.validation import benchmark_names, checked, key_values, method_params
+    from halluc.validation import benchmark_names, checked, key_values
 
     name, params = method[0], key_values(method[1], "--method-args")
-    method_params(name, params)
+    find(name).parameters(params)
     if endpoint_name(model.name) is None:
         locate(model.name)
     names = benchmark_names(benchmarks[0])

@@ -6,7 +6,7 @@ tensors bring their own operations.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from halluc.errors import UserError
 from halluc.registry import Registry
+from halluc.validation import checked, nested
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -82,6 +83,15 @@ class Method:
 
     def __init__(self, params: MethodParams) -> None:
         self.params = params
+
+    @classmethod
+    def parameters(cls, values: Mapping[str, Any] | None = None) -> MethodParams:
+        """Check parameters; "vhr.gain" sets the gain of the part vhr.
+
+        Raises:
+            UserError: If there is no such parameter, or a value is of the wrong type.
+        """
+        return checked(cls.Params, nested(dict(values or {})), f"method {cls.name!r}")
 
     @classmethod
     def requires(cls, params: Any, config: Any, model: str) -> None:

@@ -15,10 +15,11 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from halluc.config import DecodingConfig, MethodConfig, ModelConfig, RunConfig, content_hash
 from halluc.errors import UserError
+from halluc.interventions.compose import find
 from halluc.scoring.base import REGISTRY, Metric
 from halluc.scoring.building import build, by_benchmark
 from halluc.sweep.axes import MOST, Axis, parse, parse_all
-from halluc.validation import benchmark_names, checked, key_values, method_params
+from halluc.validation import benchmark_names, checked, key_values
 
 _BOUND = re.compile(r"\s*(\S+?)\s*(>=|<=|>|<)\s*(\S+)\s*")
 
@@ -115,7 +116,7 @@ class SweepConfig(BaseModel):
                     f"--sweep {axis.name}: {text} needs a step for a grid, as in '{text}:0.1'"
                 )
             for value in axis.values:
-                method_params(self.method, self.method_args | {axis.name: value})
+                find(self.method).parameters(self.method_args | {axis.name: value})
         if self.search == "grid" and prod(len(axis.values) for axis in axes) > MOST:
             raise UserError(f"--sweep: over {MOST} points; take fewer values, or --search tpe")
         if "seed" in self.gen_kwargs:
@@ -166,7 +167,7 @@ class SweepConfig(BaseModel):
     def run(
         self, half: str, point: Mapping[str, Any] | None = None, seed: int | None = None
     ) -> RunConfig:
-        """The run of a point, or of greedy.
+        """The run of a point, or of the baseline.
 
         Args:
             half: "tune" or "test".

@@ -20,7 +20,6 @@ from halluc.interventions.compose import find
 from halluc.methods.baseline import Baseline
 from halluc.models import load_model
 from halluc.scoring.base import REGISTRY
-from halluc.validation import method_params
 from tests.kit.families import llava
 
 
@@ -71,7 +70,7 @@ def test_entropy_and_accuracy_of_a_handful() -> None:
 
 def test_a_run_picks_up_what_was_measured(tiny: Path, tmp_path: Path) -> None:
     cls = find("vhr")
-    params = method_params("vhr", {})
+    params = find("vhr").parameters({})
     calibration, file = run_calibration(
         cls, params, ModelConfig(name=str(tiny)), None, None, 6, False, tmp_path
     )
@@ -94,7 +93,7 @@ def test_a_run_picks_up_what_was_measured(tiny: Path, tmp_path: Path) -> None:
 
 
 def test_evaluation_samples_are_refused(tiny: Path, tmp_path: Path) -> None:
-    cls, params = find("var"), method_params("var", {})
+    cls, params = find("var"), find("var").parameters({})
     seen, _ = run_calibration(
         cls, params, ModelConfig(name=str(tiny)), None, "glyph_pope", 4, False, tmp_path
     )
@@ -108,7 +107,7 @@ def test_images_without_labels(tiny: Path, tmp_path: Path) -> None:
         from_folder(tmp_path, 4)
     for i in range(3):
         Image.new("RGB", (40, 30), (i * 80, 10, 10)).save(tmp_path / f"{i}.png")
-    cls, params = find("var"), method_params("var", {})
+    cls, params = find("var"), find("var").parameters({})
     found, _ = run_calibration(
         cls, params, ModelConfig(name=str(tiny)), tmp_path, None, 3, False, tmp_path
     )
@@ -121,7 +120,7 @@ def test_what_has_nothing_to_calibrate_says_so(tiny: Path, tmp_path: Path) -> No
     with pytest.raises(UserError, match="'paint' has nothing to calibrate"):
         run_calibration(
             find("paint"),
-            method_params("paint", {}),
+            find("paint").parameters({}),
             ModelConfig(name=str(tiny)),
             None,
             None,
@@ -145,7 +144,7 @@ def test_name_holds_the_content() -> None:
 
 @pytest.mark.parametrize("name", ["act", "zerotuning"])
 def test_heads_are_found_one_by_one(name: str, tiny: Path, tmp_path: Path) -> None:
-    params = method_params(name, {"alpha": 1.5} if name == "act" else {})
+    params = find(name).parameters({"alpha": 1.5} if name == "act" else {})
     found, _ = run_calibration(
         find(name), params, ModelConfig(name=str(tiny)), None, None, 6, False, tmp_path
     )

@@ -10,14 +10,14 @@ from halluc.errors import UserError
 from halluc.interventions import REGISTRY
 from halluc.interventions.compose import find
 from halluc.models import VisionLanguageModel
-from halluc.validation import key_values, method_params
+from halluc.validation import key_values
 from tests.kit.families import llava
 from tests.methods.test_promises import answer, asked, build
 
 
 def together(model: VisionLanguageModel, name: str, text: str = "") -> Tensor:
     cls = find(name)
-    params = method_params(name, key_values(text, "--method-args"))
+    params = find(name).parameters(key_values(text, "--method-args"))
     scores, _ = answer(model, cls(cls.resolve(params, model)), asked(model, 0, 1))
     return scores
 
@@ -82,7 +82,7 @@ def test_paint_decides_the_next_token_only_under_guidance() -> None:
     config = llava().model.config
     cls = find("agla+paint")
     cls.requires(cls.Params(), config, "tiny")
-    guided = method_params("agla+paint", key_values("paint.gamma=1.1", "--method-args"))
+    guided = find("agla+paint").parameters(key_values("paint.gamma=1.1", "--method-args"))
     with pytest.raises(UserError, match="agla and paint cannot be combined"):
         cls.requires(guided, config, "tiny")
 
@@ -99,4 +99,4 @@ def test_paint_decides_the_next_token_only_under_guidance() -> None:
 )
 def test_errors_name_the_part(name: str, text: str, culprit: str) -> None:
     with pytest.raises(UserError, match=culprit):
-        method_params(name, key_values(text, "--method-args"))
+        find(name).parameters(key_values(text, "--method-args"))
