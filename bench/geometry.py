@@ -23,7 +23,7 @@ from transformers import (
     LlavaProcessor,
 )
 
-from halluc.interventions import Method, MethodParams, Site
+from halluc.interventions import Method, MethodParams, At
 from halluc.models import VisionLanguageModel
 from halluc.types import Sample
 from halluc.world.catalog import NAMES
@@ -152,9 +152,9 @@ class Pull(Method):
     rows = "last"
     Params = MethodParams
 
-    def scores(self, site: Site, scores: Tensor) -> Tensor:
+    def attention_logits(self, at: At, logits: Tensor) -> Tensor:
         """Half of each logit's size on top, in image columns."""
-        return torch.where(site.image_columns[:, None, None], scores + 0.5 * scores.abs(), scores)
+        return torch.where(at.image_columns[:, None, None], scores + 0.5 * scores.abs(), scores)
 
 
 def _ask(number: int) -> str:

@@ -25,7 +25,7 @@ from halluc.benchmarks import _glyph
 from halluc.config import ModelConfig, RunConfig
 from halluc.data import coco_objects as coco
 from halluc.evaluation import evaluate
-from halluc.interventions import Method, Site
+from halluc.interventions import Method, At
 from halluc.interventions.engine import intervene
 from halluc.methods.var import sink_tokens
 from halluc.models import VisionLanguageModel, load_model
@@ -58,23 +58,23 @@ class Gaze(Method):
         self.peak: dict[int, torch.Tensor] = {}
         self.sinks: dict[int, torch.Tensor] = {}
 
-    def weights(self, site: Site, attention: torch.Tensor) -> torch.Tensor:
+    def weights(self, at: At, attention: torch.Tensor) -> torch.Tensor:
         last = attention[:, :, -1]
-        self.image[site.layer] = (last * site.image_columns[:, None]).sum(-1)
-        start = site.real.int().argmax(1)
-        self.first[site.layer] = last[torch.arange(len(last)), :, start]
+        self.image[at.layer] = (last * at.image_columns[:, None]).sum(-1)
+        start = at.real.int().argmax(1)
+        self.first[at.layer] = last[torch.arange(len(last)), :, start]
         return attention
 
-    def observe(self, site: Site, hidden: torch.Tensor) -> None:
+    def observe(self, at: At, hidden: torch.Tensor) -> None:
         rms = (hidden.float().pow(2).mean(-1) + 1e-6).sqrt()
         size = hidden.float().abs().amax(-1) / rms
-        first = torch.zeros_like(site.real)
-        first[torch.arange(len(first)), site.real.int().argmax(1)] = True
-        kinds = (first, site.image_columns, site.real & ~first & ~site.image_columns)
-        self.peak[site.layer] = torch.stack([(size * kind).amax(1) for kind in kinds], 1)
+        first = torch.zeros_like(at.real)
+        first[torch.arange(len(first)), at.real.int().argmax(1)] = True
+        kinds = (first, at.image_columns, at.real & ~first & ~at.image_columns)
+        self.peak[at.layer] = torch.stack([(size * kind).amax(1) for kind in kinds], 1)
         found = sink_tokens(hidden, self.dims, self.tau)
-        counts = [(found & site.image_columns).sum(1), (found & first).sum(1)]
-        self.sinks[site.layer] = torch.stack(counts, 1).float()
+        counts = [(found & at.image_columns).sum(1), (found & first).sum(1)]
+        self.sinks[at.layer] = torch.stack(counts, 1).float()
 
 
 def cooccurrence() -> tuple[dict[tuple[str, str], float], Counter[str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from halluc.errors import UserError
-from halluc.interventions import Method, MethodCard, MethodParams, Prompted, Site, method
+from halluc.interventions import At, Batch, Method, MethodCard, MethodParams, method
 from halluc.scoring.base import Benchmark, BenchmarkCard, Metric, benchmark
 from halluc.types import Answer, Sample
 
@@ -13,15 +13,15 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Answer",
+    "At",
+    "Batch",
     "Benchmark",
     "BenchmarkCard",
     "Method",
     "MethodCard",
     "MethodParams",
     "Metric",
-    "Prompted",
     "Sample",
-    "Site",
     "UserError",
     "benchmark",
     "evaluate",

@@ -32,6 +32,9 @@ class ModelConfig(_Config):
     image_aspect: Literal["native", "pad"] = Field(
         "native", description="pad: to a square, in the mean colour, before the processor"
     )
+    system_prompt: str | None = Field(
+        None, description="the system's turn; vicuna: the one LLaVA's own code puts first"
+    )
     trust_remote_code: bool = Field(False, description="run the checkpoint's own Python code")
 
 

@@ -16,8 +16,9 @@ from halluc.decoding import answer_batches, in_lockstep, in_turns
 from halluc.errors import UserError
 from halluc.interventions import Method
 from halluc.interventions.compose import find
-from halluc.interventions.requirements import needs_masks, needs_reached_layers
+from halluc.interventions.requirements import needs_masks
 from halluc.interventions.shared_prefix import Memo
+from halluc.interventions.touch import Touch
 from halluc.memory import peak_memory, reset_peak_memory
 from halluc.models import VisionLanguageModel
 from halluc.models.load import load_config, load_model
@@ -41,11 +42,17 @@ Model = VisionLanguageModel | EndpointModel
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A finished run: its folder, and what it scored."""
+    """A finished run: its folder, and what it scored.
+
+    Attributes:
+        untouched: Benchmarks on which the method edited nothing in the first batches: no sink, no
+            head, no token.
+    """
 
     folder: RunFolder
     scores: dict[str, Scores] = field(default_factory=dict)
     costs: dict[str, Cost] = field(default_factory=dict)
+    untouched: list[str] = field(default_factory=list)
 
 
 def evaluate(
@@ -143,9 +150,9 @@ def evaluate_together(
         )
     for key in fresh:  # others are read back; someone may be reading them too
         folder, scores, costs = runs[key].folder, runs[key].scores, runs[key].costs
-        folder.write_results(
-            results(folder.config, benchmarks, scores, costs, logits[key], where())
-        )
+        results_file = results(folder.config, benchmarks, scores, costs, logits[key], where())
+        results_file["halluc"]["untouched"] = runs[key].untouched
+        folder.write_results(results_file)
     return [runs[config.hash] for _, config in resolved]
 
 
@@ -178,23 +185,18 @@ def _resolve(
     given = cls.parameters((known.params if known else {}) | config.method.params)
     if isinstance(model, EndpointModel):
         model.check(config)
-        params = given
+        method = cls(given)
     else:
-        cls.requires(given, model.model.config, model.name)
-        needs_masks(cls, model.text_attention)
-        params = cls.resolve(given, model)
+        method = cls.for_model(model, given)
     resolved = MethodConfig(
         name=cls.name,
         params=config.method.params,
         calibration=known.name if known else None,
-        resolved=params.model_dump(mode="json"),
+        resolved=method.params.model_dump(mode="json"),
     )
     loaded = config.model.model_copy(update=model.loaded_as)
     seen = versions(model.fingerprint, model.image_processing)
     update = {"method": resolved, "model": loaded, "versions": seen}
-    method = cls(params)
-    if not isinstance(model, EndpointModel):
-        needs_reached_layers(method, model)
     return method, config.model_copy(update=update)
 
 
@@ -209,6 +211,7 @@ def _answer(
 ) -> set[str]:
     """Answer and keep what the runs miss of a benchmark; return which runs missed any."""
     memo, streams, left = Memo() if len(runs) > 1 else None, {}, {}
+    touches = {key: Touch() for key in runs}
     for key, run in runs.items():
         found = run.folder.answers(benchmark.name)
         done = {answer.id: answer for answer in found if answer.status == "ok"}
@@ -223,6 +226,7 @@ def _answer(
             share=config.share,
             memo=memo,
             workers=workers,
+            touch=touches[key],
         )
         streams[key] = in_turns(missing, done, ask)
     given = (
@@ -237,6 +241,13 @@ def _answer(
         title = f"{names} {benchmark.name}" + f", {len(waiting)} runs" * (len(waiting) > 1)
         for _ in track(given, sum(left.values()), title, console):
             pass
+    for key in waiting:
+        if touches[key].nothing and methods[key].declared():
+            runs[key].untouched.append(benchmark.name)
+            name = methods[key].name
+            console.print(
+                f"{benchmark.name}: {name} edited nothing here; its answers are the model's own"
+            )
     return waiting
 
 

@@ -54,6 +54,7 @@ class Answer:
         prompt_tokens, tokens: Tokens read (image tokens included) and generated.
         forward_passes: Passes through the language model in which this sample took part.
         images_encoded: Its share of the images its batch had to encode.
+        drafts: What the text was before a method revised it, in order; none where it did not.
         same_as: The sample that asked the same and was answered in its place.
         seconds: Its share of its batch's wall-clock time.
     """
@@ -74,6 +75,7 @@ class Answer:
     tokens: int = 0
     forward_passes: int = 0
     images_encoded: float = 0.0
+    drafts: tuple[str, ...] = ()
     same_as: str | None = None
     seconds: float = 0.0
 

@@ -7,18 +7,18 @@ scales them down and spreads what they lose over all other tokens, in proportion
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from halluc.interventions import Method, MethodCard, MethodParams, method
+from halluc.interventions import Calibrated, Method, MethodCard, MethodParams, method
 from halluc.interventions.requirements import Heads, head_mask, needs_heads, needs_layers
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from halluc.calibration import Handful
-    from halluc.interventions import Prompted, Site
+    from halluc.calibration import Calibrator
+    from halluc.interventions import At, Batch
     from halluc.models import VisionLanguageModel
 
 
@@ -55,7 +55,7 @@ def later_sinks(means: Tensor, threshold: Tensor | float) -> Tensor:
     return found
 
 
-def calibrate(attention: Tensor, sinks: Tensor, beta: float) -> Tensor:
+def rescale_sinks(attention: Tensor, sinks: Tensor, beta: float) -> Tensor:
     """Scale sinks by beta and spread the difference over the row's other tokens.
 
     Args:
@@ -123,25 +123,25 @@ class ACT(Method):
         return params.model_copy(update={"last_layer": last})
 
     @classmethod
-    def calibrate(cls, params: Params, handful: Handful) -> tuple[dict[str, Any], dict[str, Any]]:
+    def calibrate(cls, params: Params, calibrator: Calibrator) -> Calibrated:
         """Find the heads that help, tried one by one (the paper's scripts/calibration.sh).
 
         By accuracy where right answers are known, else by how sure the model becomes.
         """
         from halluc.calibration.head_search import chosen, gains
 
-        full = cls.resolve(params, handful.model)
+        full = cls.resolve(params, calibrator.model)
 
         def build(heads: Heads) -> ACT:
             return cls(full.model_copy(update={"heads": heads}))
 
-        layers = cls(full.model_copy(update={"heads": None})).layers(handful.model.n_layers)
-        heads = chosen(gains(handful, build, layers))
+        layers = cls(full.model_copy(update={"heads": None})).layers(calibrator.model.n_layers)
+        heads = chosen(gains(calibrator, build, layers))
         report = {
-            "without": vars(handful.measure(Method(MethodParams()))),
-            "with": vars(handful.measure(build(heads))),
+            "without": vars(calibrator.measure(Method(MethodParams()))),
+            "with": vars(calibrator.measure(build(heads))),
         }
-        return {"heads": heads}, report
+        return Calibrated({"heads": heads}, report)
 
     def layers(self, n_layers: int) -> Collection[int]:
         """Layers that `heads` names, else the range."""
@@ -150,23 +150,23 @@ class ACT(Method):
         assert self.params.last_layer is not None
         return range(self.params.first_layer, self.params.last_layer + 1)
 
-    def begin(self, prompted: Prompted) -> dict[int, Tensor]:
+    def begin(self, batch: Batch) -> dict[int, Tensor]:
         """Sinks of the prompt by layer, bool [B, H, L]."""
         return {}
 
-    def weights(self, site: Site, attention: Tensor) -> Tensor:
+    def attention_weights(self, at: At, weights: Tensor) -> Tensor:
         """Find the prompt's sinks while it is read; calibrate every row."""
-        if site.prefill:
-            site.state[site.layer] = self._sinks(site, attention)
-        sinks = site.on_keys(site.state[site.layer])
-        return calibrate(attention, sinks, self.params.beta)
+        if at.prefill:
+            at.state[at.layer] = self._sinks(at, weights)
+        sinks = at.on_keys(at.state[at.layer])
+        return rescale_sinks(weights, sinks, self.params.beta)
 
-    def _sinks(self, site: Site, attention: Tensor) -> Tensor:
+    def _sinks(self, at: At, weights: Tensor) -> Tensor:
         threshold: Tensor | float = self.params.threshold
         if self.params.variant == "paper":
-            threshold = self.params.alpha / site.real.sum(1)[:, None, None]
-        assert site.visible is not None
-        means = column_means(attention, site.real, site.visible)
+            threshold = self.params.alpha / at.real.sum(1)[:, None, None]
+        assert at.visible is not None
+        means = column_means(weights, at.real, at.visible)
         sinks = later_sinks(means, threshold)
-        chosen = head_mask(attention, self.params.heads, site.layer, site.n_heads)
+        chosen = head_mask(weights, self.params.heads, at.layer, at.n_heads)
         return sinks & chosen[:, :, 0]

@@ -6,19 +6,21 @@ logits of that view are added to those of the whole image.
 
 from __future__ import annotations
 
-from math import log
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
 from halluc.errors import UserError
 from halluc.interventions import Method, MethodCard, MethodParams, method
+from halluc.interventions.contrast import implausible
 
 if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
-    from halluc.interventions import Asked
+    from halluc.interventions import At, Batch
+    from halluc.interventions.base import Inputs
     from halluc.models import VisionLanguageModel
     from halluc.models.image_text_matcher import Matcher, MatcherSource
 
@@ -48,23 +50,6 @@ def mask_image(image: Image, relevance: Tensor, similarity: float) -> Image:
     return images.composite(image, images.new("RGB", image.size), stencil)
 
 
-def combine(full: Tensor, masked: Tensor, alpha: float, beta: float) -> Tensor:
-    """full + alpha * masked, for tokens plausible given the whole image.
-
-    Args:
-        full, masked: Next-token logits of the whole and the masked image [B, V].
-        alpha: Weight of the masked image.
-        beta: Tokens less probable than this share of the best one are ruled out; 0 rules out none.
-
-    Returns:
-        [B, V], with -inf at tokens ruled out.
-    """
-    combined = full + alpha * masked
-    if beta == 0:
-        return combined
-    return combined.masked_fill(full < full.amax(-1, keepdim=True) + log(beta), float("-inf"))
-
-
 def question_in(turn: str) -> str:
     """The question itself, without what follows it on how to answer; else the whole turn."""
     before, mark, _ = turn.rpartition("?")
@@ -90,12 +75,15 @@ class AGLA(Method):
             "the image is masked at its own size; the code squashes it to the matcher's square "
             "first (variant official_code does the same)",
             "the question is cut behind its last question mark, as the code's matcher never sees "
-            "the sentence that asks for one word; punctuation stays, which the code's strips",
+            "the sentence that asks for one word; on MME the code's question keeps it",
+            "the matcher's text keeps its case, punctuation and length; the code lower-cases it, "
+            "drops some marks and cuts it at 50 words",
+            "the code ran LLaVA-1.5 with Vicuna's system prompt: --model-args system_prompt=vicuna",
             "decoding is the run's own, greedy by default; the paper samples at temperature 1",
             "glyph is matched by a matcher trained on drawn scenes",
         ),
     )
-    beginning = "nothing"
+    prefix_depends_on = "nothing"
     noop = {"alpha": 0.0, "beta": 0.0}
 
     class Params(MethodParams):
@@ -148,20 +136,20 @@ class AGLA(Method):
             )
         return source, layer
 
-    def streams(self, model: VisionLanguageModel, asked: Asked) -> list[dict[str, Any]]:
-        """The same prompts about masked images."""
+    def streams(self, batch: Batch, model: VisionLanguageModel) -> dict[str, Inputs]:
+        """Ask the same about masked images."""
         from halluc.models.image_text_matcher import attention_map
 
         matcher = self._load(model)
-        images = [image.convert("RGB") for image in asked.images]
-        relevance, similarity = matcher.match(images, [question_in(q) for q in asked.questions])
+        images = [image.convert("RGB") for image in batch.images]
+        relevance, similarity = matcher.match(images, [question_in(q) for q in batch.prompts])
         if self.params.variant == "official_code":
             images = [image.resize((matcher.side, matcher.side)) for image in images]
         masked = [
             mask_image(image, attention_map(patches, (image.height, image.width)), score)
             for image, patches, score in zip(images, relevance, similarity.tolist(), strict=True)
         ]
-        return [model.encode(asked.rendered, masked)]
+        return {"masked": model.encode(batch.rendered, masked)}
 
     def _load(self, model: VisionLanguageModel) -> Matcher:
         """The matcher, loaded when first needed and kept: it is the same for all samples."""
@@ -173,9 +161,10 @@ class AGLA(Method):
             self._matcher = Matcher(source, layer, model.device)
         return self._matcher
 
-    def combine(self, logits: Tensor, step: int) -> Tensor:
-        """Add the masked stream's logits; the published mistake adds the main stream's own."""
-        full, masked = logits
-        if self.params.variant == "official_code" and step > 0:
+    def next_token_logits(self, at: At, logits: Mapping[str, Tensor]) -> Tensor:
+        """Add alpha times the masked stream's logits; the published mistake adds the main ones."""
+        full, masked = logits["main"], logits["masked"]
+        if self.params.variant == "official_code" and at.step > 0:
             masked = full
-        return combine(full, masked, self.params.alpha, self.params.beta)
+        at.forbid(implausible(full, self.params.beta))
+        return full + self.params.alpha * masked

@@ -16,4 +16,4 @@ class Baseline(Method):
         venue="-",
         paper="-",
     )
-    beginning = "nothing"
+    prefix_depends_on = "nothing"

@@ -18,7 +18,7 @@ from halluc.interventions.requirements import needs_shared_rows
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from halluc.interventions import Prompted, Site
+    from halluc.interventions import At, Batch
     from halluc.models import VisionLanguageModel
 
 _MASKED = -1e9  # far below any logit, and finite, so that no row can become undefined
@@ -77,7 +77,7 @@ class CMAI(Method):
             "tokens, so that beams may change places",
         ),
     )
-    beginning = "nothing"
+    prefix_depends_on = "nothing"
     noop = {"share": 0.0}
 
     class Params(MethodParams):
@@ -115,26 +115,26 @@ class CMAI(Method):
         assert self.params.layer is not None
         return range(self.params.layer, n_layers)
 
-    def begin(self, prompted: Prompted) -> dict[str, Tensor]:
+    def begin(self, batch: Batch) -> dict[str, Tensor]:
         """Attention to the image of the text behind it, "text" [B, T, L]; "masked" [B, R, L]."""
         return {}
 
-    def scores(self, site: Site, scores: Tensor) -> Tensor:
+    def attention_logits(self, at: At, logits: Tensor) -> Tensor:
         """Read the focus in one layer, mask by it in those that follow."""
-        if site.layer == self.params.layer:
-            site.state["masked"] = self._unfocused(site, scores.softmax(-1).mean(1))
-            return scores
-        masked = site.on_keys(site.state["masked"])
-        return scores + _MASKED * masked[:, None].to(scores)
+        if at.layer == self.params.layer:
+            at.state["masked"] = self._unfocused(at, logits.softmax(-1).mean(1))
+            return logits
+        masked = at.on_keys(at.state["masked"])
+        return logits + _MASKED * masked[:, None].to(logits)
 
-    def _unfocused(self, site: Site, attention: Tensor) -> Tensor:
+    def _unfocused(self, at: At, attention: Tensor) -> Tensor:
         """Pairs to mask, from attention averaged over heads [B, R, K], as bool [B, R, L]."""
-        prompt = site.of_prompt(attention)
-        to_image = prompt * site.image_mask[:, None]
-        if site.prefill:
-            site.state["text"] = to_image * site.rows[:, :, None]
-        text = site.state["text"]
+        prompt = at.of_prompt(attention)
+        to_image = prompt * at.image_mask[:, None]
+        if at.prefill:
+            at.state["text"] = to_image * at.rows[:, :, None]
+        text = at.state["text"]
         to_text = prompt[:, :, -text.shape[1] :].clone()
-        if site.prefill:
+        if at.prefill:
             to_text.diagonal(dim1=1, dim2=2).zero_()  # other tokens than itself
-        return unfocused(focus(to_image, to_text, text), site.image_mask, self.params.share)
+        return unfocused(focus(to_image, to_text, text), at.image_mask, self.params.share)

@@ -19,7 +19,7 @@ from halluc.interventions.requirements import needs_cls, needs_one_feature_layer
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from halluc.interventions import VisionSite
+    from halluc.interventions import At
 
 
 def information_flow(attention: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
@@ -79,7 +79,7 @@ class FlowCut(Method):
             "towers without a CLS token, for which the paper averages the patches, are refused",
         ),
     )
-    beginning = "method"
+    prefix_depends_on = "method"
     noop = {"target": 1.0}
 
     class Params(MethodParams):
@@ -103,22 +103,22 @@ class FlowCut(Method):
                 f"{model!r}; a number up to 1 is a share of them"
             )
 
-    def tokens(self, site: VisionSite, hidden: Tensor) -> Tensor:
+    def image_tokens(self, at: At, hidden: Tensor) -> Tensor:
         """Score the patches; prune behind every other layer, the last one before the features."""
-        layers_left = max(site.features - 1, 0) - site.layer
-        state, patches = site.state, hidden.shape[1] - 1
-        if site.layer == 0:
+        layers_left = max(at.tower.features - 1, 0) - at.layer
+        state, patches = at.tower.state, hidden.shape[1] - 1
+        if at.layer == 0:
             state["target"] = self.count(patches)
         if layers_left < 0 or patches <= state["target"]:
             return hidden
-        score, relation = information_flow(site.attention, site.values)
+        score, relation = information_flow(at.tower.attention, at.tower.values)
         state["score"] = (state["score"] + score) / 2 if "score" in state else score
         if layers_left % 2:
             return hidden
         drop = max(to_drop(image, state["target"], layers_left) for image in relation)
         stay = state["score"].topk(patches - drop, dim=-1).indices.sort(-1).values
         state["score"] = state["score"].gather(1, stay)
-        return site.keep(hidden, stay)
+        return at.tower.keep(hidden, stay)
 
     def count(self, total: int) -> int:
         """Patches left of `total`."""

@@ -7,19 +7,35 @@ tokens that are not sinks, in proportion to what they have.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from math import sqrt
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from halluc.interventions import Method, MethodCard, MethodParams, method
+from halluc.errors import UserError
+from halluc.interventions import Calibrated, Method, MethodCard, MethodParams, method
 from halluc.interventions.requirements import needs_shared_rows
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from halluc.calibration import Handful
-    from halluc.interventions import Site
+    from halluc.calibration import Calibrator
+    from halluc.interventions import At
     from halluc.models import VisionLanguageModel
+    from halluc.types import Sample
+
+TAU = 20.0  # the paper's threshold, for a width of 4096
+_WIDTH = 4096
+
+# D_sink as published (VAR's constants.py and paper), by what tells language models apart. LLaMA-1,
+# which InstructBLIP's Vicuna 1.1 goes back to, and LLaMA-3 have dimensions of their own.
+_PUBLISHED: dict[tuple[str, int, int, int], tuple[int, ...]] = {
+    ("llama", 4096, 32, 32): (1415, 2533),  # LLaMA-2-7B, Vicuna-7B 1.5
+    ("llama", 5120, 40, 40): (2100, 4743),  # LLaMA-2-13B, Vicuna-13B 1.5
+    ("qwen2_vl_text", 3584, 28, 4): (458, 2570),  # Qwen2-VL-7B
+}
+_LLAMA_1 = ("instructblip",)  # families whose language model is older than their configuration says
 
 _PER_TOKEN = 1e-6  # the published code adds this to every image token's attention
 
@@ -38,6 +54,34 @@ def sink_tokens(hidden: Tensor, dims: tuple[int, ...], tau: float) -> Tensor:
     hidden = hidden.float()
     rms = (hidden.pow(2).mean(-1) + 1e-6).sqrt()
     return hidden[..., list(dims)].abs().amax(-1) / rms > tau
+
+
+def published_sinks(config: Any) -> tuple[int, ...] | None:
+    """Look up D_sink as published for a checkpoint of this configuration, if it is."""
+    text = config.get_text_config()
+    keys = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
+    known = _PUBLISHED.get((text.model_type, text.hidden_size, text.num_hidden_layers, keys))
+    older = config.model_type in _LLAMA_1
+    other_words = text.model_type == "llama" and not 32000 <= text.vocab_size < 32128
+    return None if older or other_words else known
+
+
+def sink_dimensions(first: Tensor, n_dims: int = 2) -> tuple[tuple[int, ...], float]:
+    """Find the dimensions in which the first token is most massive, entering the middle layer.
+
+    Args:
+        first: The first real token's residual stream, one row a prompt [N, D].
+        n_dims: How many; VAR names two for LLaMA-2.
+
+    Returns:
+        The dimensions whose median |x_d| / rms(x) over prompts is largest, and the largest such
+        median.
+    """
+    first = first.float()
+    relative = first.abs() / (first.pow(2).mean(-1, keepdim=True) + 1e-6).sqrt()
+    typical = relative.median(0).values
+    top = typical.topk(n_dims)
+    return tuple(sorted(top.indices.tolist())), float(top.values[0])
 
 
 def redistribute(
@@ -106,10 +150,17 @@ class VAR(Method):
             "the code's stale state across samples (sink positions of the first sample) is not "
             "reproduced; rows=all edits image rows too, as the code does from its second sample on",
             "the threshold 0.5 for rho is the paper's for hallucination benchmarks",
+            "sink dimensions are published for LLaMA-2-7B and 13B and Qwen2-VL-7B; for any other "
+            "language model they are measured: the two in which the first token is most massive in "
+            "the middle layer, with tau = 20 sqrt(D / 4096), the same share of the largest value "
+            "|x_d| / rms(x) can take",
+            "the code ran LLaVA-1.5 with Vicuna's system prompt, which the checkpoint's template "
+            "on the hub leaves out: --model-args system_prompt=vicuna",
         ),
     )
 
     noop = {"keep": 1.0}
+    hidden_phases = ("prefix", "prefill")
 
     class Params(MethodParams):
         """VAR's parameters; None takes the variant's or the model's own value."""
@@ -127,7 +178,7 @@ class VAR(Method):
     def __init__(self, params: Params) -> None:
         super().__init__(params)
         self.rows = params.rows
-        self.beginning = "nothing" if params.rows == "after_image" else "method"
+        self.prefix_depends_on = "nothing" if params.rows == "after_image" else "method"
 
     @classmethod
     def requires(cls, params: Params, config: Any, model: str) -> None:
@@ -141,40 +192,73 @@ class VAR(Method):
         if params.keep is None:
             filled["keep"] = 0.4 if params.variant == "paper" else 0.6
         if params.tau is None:
-            filled["tau"] = model.constants.tau
+            filled["tau"] = cls._tau(model)
         if params.sink_dims is None:
-            filled["sink_dims"] = model.constants.sink_dims
+            known = published_sinks(model.model.config)
+            filled["sink_dims"] = known or cls._measured(model)[0]
+        width = model.model.config.get_text_config().hidden_size
+        for dim in params.sink_dims or ():
+            if not 0 <= dim < width:
+                raise UserError(
+                    f"method 'var': sink_dims names dimension {dim}; the residual stream of "
+                    f"{model.name!r} has dimensions 0 to {width - 1}"
+                )
         return params.model_copy(update=filled)
 
+    @staticmethod
+    def _tau(model: VisionLanguageModel) -> float:
+        """Scale the paper's threshold to the width: |x_d| / rms(x) is at most sqrt(D)."""
+        if published_sinks(model.model.config) is not None:
+            return TAU
+        return TAU * sqrt(model.model.config.get_text_config().hidden_size / _WIDTH)
+
+    @staticmethod
+    def _measured(
+        model: VisionLanguageModel, samples: Sequence[Sample] = ()
+    ) -> tuple[tuple[int, ...], float]:
+        from halluc.calibration.probing import probed
+
+        return sink_dimensions(probed(model, samples).first)
+
     @classmethod
-    def calibrate(cls, params: Params, handful: Handful) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Find the dimensions in which the first token is massive, and scale tau to the width."""
-        found = handful.constants()
-        return {"sink_dims": found.sink_dims, "tau": found.tau}, {"first_token_peak": found.peak}
+    def calibrate(cls, params: Params, calibrator: Calibrator) -> Calibrated:
+        """Find the dimensions in which the first token is massive, and scale tau to the width.
+
+        Raises:
+            UserError: If they are published for the checkpoint, and measuring was not asked for.
+        """
+        if published_sinks(calibrator.model.model.config) and not calibrator.recalibrate:
+            raise UserError(
+                f"{calibrator.model.name}: VAR's sink dimensions are published; --recalibrate "
+                "measures them again"
+            )
+        dims, peak = cls._measured(calibrator.model, calibrator.samples)
+        tau = cls._tau(calibrator.model)
+        return Calibrated({"sink_dims": dims, "tau": tau}, {"first_token_peak": peak})
 
     def layers(self, n_layers: int) -> range:
         """All but the first two, and in the paper but the last."""
         return range(2, n_layers - (self.params.variant == "paper"))
 
-    def reading(self) -> Any:
+    def prefix_key(self) -> Any:
         """Which tokens are sinks, and where."""
-        if self.beginning == "method":
-            return super().reading()
+        if self.prefix_depends_on == "method":
+            return super().prefix_key()
         return self.name, self.params.sink_dims, self.params.tau, self.params.variant
 
-    def observe(self, site: Site, hidden: Tensor) -> Tensor:
+    def hidden(self, at: At, hidden: Tensor) -> None:
         """Find the prompt's sinks, bool [B, Q]; generated tokens never become any."""
         assert self.params.sink_dims is not None and self.params.tau is not None
-        return sink_tokens(hidden, self.params.sink_dims, self.params.tau)
+        at.remember(sink_tokens(hidden, self.params.sink_dims, self.params.tau))
 
-    def weights(self, site: Site, attention: Tensor) -> Tensor:
+    def attention_weights(self, at: At, weights: Tensor) -> Tensor:
         """Redistribute in the rows asked for."""
         assert self.params.keep is not None
         return redistribute(
-            attention,
-            site.on_keys(site.observed) & site.real,
-            site.image_columns,
-            site.rows,
+            weights,
+            at.on_keys(at.remembered) & at.real,
+            at.image_columns,
+            at.rows,
             keep=self.params.keep,
             rho=self.params.rho,
             min_image_mass=self.params.min_image_mass,

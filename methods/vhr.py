@@ -7,20 +7,32 @@ that predicts its first token.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import Field
 
-from halluc.interventions import Method, MethodCard, MethodParams, method
+from halluc.errors import UserError
+from halluc.interventions import Calibrated, Method, MethodCard, MethodParams, method
+from halluc.interventions.requirements import needs_layers
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from halluc.calibration import Handful
-    from halluc.interventions import Prompted, Site
-    from halluc.interventions.engine import Engine
+    from halluc.calibration import Calibrator
+    from halluc.interventions import At, Batch
+    from halluc.interventions.base import Forward, Inputs
     from halluc.models import VisionLanguageModel
+    from halluc.types import Sample
+
+
+_PUBLISHED = {  # section 4.4, Vicuna-7B in each
+    "llava": (1, *range(18, 32)),
+    "llava_next": (1, *range(18, 32)),
+    "instructblip": tuple(range(14, 32)),
+}
+_SHARE = 15 / 32  # of its layers that VHR reinforces in LLaVA-1.5-7B
 
 
 def divergence(with_image: Tensor, without_image: Tensor) -> Tensor:
@@ -66,6 +78,50 @@ def sensitive_heads(vhd: Tensor) -> Tensor:
     return vhd > median[..., None]
 
 
+def published_layers(config: Any) -> tuple[int, ...] | None:
+    """Look up the layers the paper reinforces in a checkpoint of this configuration, if it does."""
+    text = config.get_text_config()
+    is_7b = text.model_type == "llama" and (text.hidden_size, text.num_hidden_layers) == (4096, 32)
+    vicuna = is_7b and 32000 <= text.vocab_size < 32128  # LLaMA-3's vocabulary is larger
+    return _PUBLISHED.get(config.model_type) if vicuna else None
+
+
+class MeasuredLayers(NamedTuple):
+    """Layers whose heads depend on the image.
+
+    Attributes:
+        layers: Those to reinforce, ascending.
+        shifts: How far each layer's head outputs move without the image, for their size; 0 where
+            heads cannot be reached.
+    """
+
+    layers: tuple[int, ...]
+    shifts: tuple[float, ...]
+
+
+def measured_layers(model: VisionLanguageModel, samples: Sequence[Sample] = ()) -> MeasuredLayers:
+    """Measure which layers' head outputs move most when the image is taken away.
+
+    Args:
+        samples: On what; descriptions of drawn scenes if there are none.
+    """
+    from halluc.calibration.probing import probed
+
+    found = probed(model, samples)
+
+    def shift(layer: int) -> float:
+        if layer not in found.seen:
+            return 0.0
+        seen, unseen = found.seen[layer], found.unseen[layer]
+        moved = (seen - unseen).norm(dim=-1) / (seen.norm(dim=-1) + 1e-6)
+        return float(moved.mean())
+
+    shifts = tuple(shift(layer) for layer in range(model.n_layers))
+    count = round(len(found.seen) * _SHARE)
+    most = sorted(range(len(shifts)), key=lambda layer: -shifts[layer])[:count]
+    return MeasuredLayers(tuple(sorted(most)), shifts)
+
+
 @dataclass
 class Selection:
     """Heads chosen for a batch, and whether they are being chosen right now.
@@ -95,7 +151,11 @@ class VHR(Method):
             "the image-less copy is reinforced too while layers are chosen one after the other; "
             "the paper does not say",
             "the standard deviation over heads divides by H - 1; the paper does not say",
-            "layers other than LLaVA-1.5-7B's are measured for the model: see halluc/models",
+            "layers are published for LLaVA-1.5-7B and LLaVA-NeXT-7B (1 and 18 to 31) and for "
+            "InstructBLIP-7B (14 to 31); for any other model they are measured on drawn scenes: the "
+            "15/32 of its layers whose head outputs move most without the image",
+            "the prompt is read twice, once to choose heads and once to answer; the paper's single "
+            "pass chooses while it answers",
         ),
     )
 
@@ -118,42 +178,53 @@ class VHR(Method):
     @classmethod
     def resolve(cls, params: Params, model: VisionLanguageModel) -> Params:
         """Take the layers from the model's constants unless they are given."""
-        if params.layers is not None:
-            return params
-        return params.model_copy(update={"layers": model.constants.vhr_layers})
+        if params.layers is None:
+            known = published_layers(model.model.config)
+            return params.model_copy(update={"layers": known or measured_layers(model).layers})
+        for layer in params.layers:
+            needs_layers("vhr", layer, layer, model)
+        return params
 
     @classmethod
-    def calibrate(cls, params: Params, handful: Handful) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Find the layers whose heads move most when the image is taken away."""
-        found = handful.constants()
-        return {"layers": found.vhr_layers}, {"shift_by_layer": found.shifts}
+    def calibrate(cls, params: Params, calibrator: Calibrator) -> Calibrated:
+        """Find the layers whose heads move most when the image is taken away.
+
+        Raises:
+            UserError: If they are published for the checkpoint, and measuring was not asked for.
+        """
+        if published_layers(calibrator.model.model.config) and not calibrator.recalibrate:
+            raise UserError(
+                f"{calibrator.model.name}: VHR's layers are published; --recalibrate measures "
+                "them again"
+            )
+        found = measured_layers(calibrator.model, calibrator.samples)
+        return Calibrated({"layers": found.layers}, {"shift_by_layer": found.shifts})
 
     def layers(self, n_layers: int) -> tuple[int, ...]:
         """The reinforced layers."""
         return self.params.layers or ()
 
-    def begin(self, prompted: Prompted) -> Selection:
-        """No heads are chosen yet."""
+    def begin(self, batch: Batch) -> Selection:
+        """Start with no heads chosen."""
         return Selection()
 
-    def prepare(self, engine: Engine, inputs: dict[str, Any]) -> int:
+    def prepare(self, at: At, inputs: Inputs, forward: Forward) -> None:
         """Choose heads layer by layer in one pass over the prompts with and without their image."""
-        state: Selection = engine.prompted.state
+        state: Selection = at.state
         state.choosing = True
-        engine.read(engine.model.stacked(inputs, engine.model.without_image(inputs)))
+        forward(at.model.stacked(inputs, at.model.without_image(inputs)))
         state.choosing = False
-        return 2
 
-    def heads(self, site: Site, outputs: Tensor) -> Tensor:
-        """Gain of each head, [B, H]; chosen here during the lockstep pass (VHR, alg. 1)."""
-        state: Selection = site.state
+    def head_gain(self, at: At, outputs: Tensor) -> Tensor:
+        """Return the gain of each head, [B, H]; chosen in the lockstep pass (VHR, alg. 1)."""
+        state: Selection = at.state
         if state.choosing:
             seen, unseen = outputs[:, -1].chunk(2)
             chosen = self.choose(seen, unseen)
-            state.chosen[site.layer] = chosen
+            state.chosen[at.layer] = chosen
             chosen = chosen.repeat(2, 1)
         else:
-            chosen = state.chosen[site.layer]
+            chosen = state.chosen[at.layer]
             chosen = chosen.repeat_interleave(outputs.shape[0] // chosen.shape[0], 0)
         return 1 + (self.params.gain - 1) * chosen.to(outputs.dtype)
 

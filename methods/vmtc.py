@@ -17,7 +17,7 @@ from halluc.interventions.requirements import needs_cls, needs_one_feature_layer
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from halluc.interventions import VisionSite
+    from halluc.interventions import At
 
 
 def cluster(points: Tensor, count: int, iterations: int) -> Tensor:
@@ -115,7 +115,7 @@ class VMTC(Method):
             "a merged token stands where its most important member stood",
         ),
     )
-    beginning = "method"
+    prefix_depends_on = "method"
     noop = {"primary": 1.0}
 
     class Params(MethodParams):
@@ -134,20 +134,20 @@ class VMTC(Method):
         needs_patch_tokens("vmtc", config, model)
         needs_one_feature_layer("vmtc", config, model)
 
-    def tokens(self, site: VisionSite, hidden: Tensor) -> Tensor:
+    def image_tokens(self, at: At, hidden: Tensor) -> Tensor:
         """Compress behind the layer the language model reads."""
-        if site.layer != site.features:
+        if at.layer != at.tower.features:
             return hidden
         total = hidden.shape[1] - 1
         primary, clusters = self.counts(total)
-        importance = site.attention.mean(1)[:, 1:]
+        importance = at.tower.attention.mean(1)[:, 1:]
         merged = hidden.clone()
         kept = importance.new_zeros(len(hidden), primary + clusters).long()
         for i, image in enumerate(hidden):
             merged[i, 1:], kept[i] = compress(
                 image[1:], importance[i], primary, clusters, self.params.iterations
             )
-        return site.keep(merged, kept)
+        return at.tower.keep(merged, kept)
 
     def counts(self, total: int) -> tuple[int, int]:
         """Patches that stay and tokens merged, of `total`; together at most all, at least one."""

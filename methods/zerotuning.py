@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from math import log
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from halluc.interventions import Method, MethodCard, MethodParams, method
+from halluc.interventions import Calibrated, Method, MethodCard, MethodParams, method
 from halluc.interventions.requirements import (
     Heads,
     head_mask,
@@ -25,8 +25,8 @@ from halluc.interventions.requirements import (
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from halluc.calibration import Handful
-    from halluc.interventions import Site
+    from halluc.calibration import Calibrator
+    from halluc.interventions import At
     from halluc.models import VisionLanguageModel
 
 _PROFILE = 1.5  # gamma that heads are profiled with; our choice, the paper says above 1
@@ -80,7 +80,7 @@ class ZeroTuning(Method):
             "helpful",
         ),
     )
-    beginning = "method"
+    prefix_depends_on = "method"
     noop = {"gamma": 1.0}
 
     class Params(MethodParams):
@@ -106,7 +106,7 @@ class ZeroTuning(Method):
         return params.model_copy(update={"last_layer": last})
 
     @classmethod
-    def calibrate(cls, params: Params, handful: Handful) -> tuple[dict[str, Any], dict[str, Any]]:
+    def calibrate(cls, params: Params, calibrator: Calibrator) -> Calibrated:
         """Find the heads of the dominant kind, and gamma for them.
 
         Each head is tried with gamma above 1: it is up-effective if that helps, down-effective if
@@ -115,21 +115,22 @@ class ZeroTuning(Method):
         """
         from halluc.calibration.head_search import chosen, gains
 
-        full = cls.resolve(params, handful.model)
+        full = cls.resolve(params, calibrator.model)
 
         def build(gamma: float, heads: Heads) -> ZeroTuning:
             return cls(full.model_copy(update={"gamma": gamma, "heads": heads}))
 
-        layers = cls(full.model_copy(update={"heads": None})).layers(handful.model.n_layers)
-        up = gains(handful, lambda heads: build(_PROFILE, heads), layers)
+        layers = cls(full.model_copy(update={"heads": None})).layers(calibrator.model.n_layers)
+        up = gains(calibrator, lambda heads: build(_PROFILE, heads), layers)
         down = {key: -gain for key, gain in up.items()}
         helped = sum(gain > 0 for gain in up.values())
         kind = "up" if helped >= sum(gain < 0 for gain in up.values()) else "down"
-        most = int(0.7 * len(layers) * handful.model.n_heads)
+        most = int(0.7 * len(layers) * calibrator.model.n_heads)
         heads = chosen(up if kind == "up" else down, most)
-        merits = {gamma: handful.measure(build(gamma, heads)).merit for gamma in _GRID}
+        merits = {gamma: calibrator.measure(build(gamma, heads)).merit for gamma in _GRID}
         gamma = max(merits, key=lambda value: merits[value])
-        return {"gamma": gamma, "heads": heads}, {"kind": kind, "merit_by_gamma": merits}
+        report = {"kind": kind, "merit_by_gamma": merits}
+        return Calibrated({"gamma": gamma, "heads": heads}, report)
 
     def layers(self, n_layers: int) -> Collection[int]:
         """Layers that `heads` names, else the range."""
@@ -138,9 +139,9 @@ class ZeroTuning(Method):
         assert self.params.last_layer is not None
         return range(self.params.first_layer, self.params.last_layer + 1)
 
-    def bias(self, site: Site) -> Tensor:
+    def attention_bias(self, at: At) -> Tensor:
         """log(gamma) at the first token for the chosen heads, [B, 1 or H, 1, K]."""
-        bias = first_token_bias(site.first_token, self.params.gamma)
+        bias = first_token_bias(at.first_token, self.params.gamma)
         if self.params.heads is None:
             return bias
-        return bias * head_mask(bias, self.params.heads, site.layer, site.n_heads)
+        return bias * head_mask(bias, self.params.heads, at.layer, at.n_heads)

@@ -1,4 +1,4 @@
-"""The handful of samples a method is calibrated on, and how well a method does on it."""
+"""The samples a method is calibrated on, and how well a method does on them."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from halluc.config import DecodingConfig
-from halluc.errors import UserError
+from halluc.decoding.batch_encoding import batch_of
+from halluc.decoding.generation import generate
+from halluc.decoding.logits_processors import Entropy, YesNo
 from halluc.types import Sample
 
 if TYPE_CHECKING:
-    from halluc.calibration.published_constants import Constants
     from halluc.interventions import Method
     from halluc.models import VisionLanguageModel
 
 
 @dataclass(frozen=True)
 class Measure:
-    """How a model with a method does on the handful.
+    """How a model with a method does on the samples.
 
     Attributes:
         accuracy: Share of yes/no questions whose likelier answer is right; None without labels.
@@ -35,8 +36,8 @@ class Measure:
 
 
 @dataclass(frozen=True)
-class Handful:
-    """A few samples to calibrate on.
+class Calibrator:
+    """A model and the few samples to calibrate on.
 
     Attributes:
         samples: Yes/no questions with targets "yes" and "no", or prompts without targets.
@@ -53,43 +54,18 @@ class Handful:
         """Whether every sample has a right answer."""
         return all(sample.target in ("yes", "no") for sample in self.samples)
 
-    def constants(self) -> Constants:
-        """The model's constants, measured on the handful.
-
-        Raises:
-            UserError: If they are published for the checkpoint and nobody asked to measure anew.
-        """
-        from halluc.calibration.model_constants import measured
-        from halluc.calibration.published_constants import published
-
-        if (known := published(self.model)) is not None and not self.recalibrate:
-            raise UserError(
-                f"{self.model.name}: constants are {known.source}; --recalibrate measures anew"
-            )
-        return measured(self.model, self.samples)
-
     def measure(self, method: Method) -> Measure:
         """Read the first token's distribution of every sample."""
-        from halluc.decoding.generation import generate
-        from halluc.decoding.logits_processors import Entropy, YesNo
-        from halluc.interventions import Asked
-
         right, entropies = 0, []
-        for batch in _batches(self.samples, self.batch_size):
-            images = [sample.load_image() for sample in batch]
-            rendered = [self.model.render(sample.prompt) for sample in batch]
-            inputs = self.model.encode(rendered, images)
-            asked = Asked([s.prompt for s in batch], rendered, images, inputs)
+        for samples in _batches(self.samples, self.batch_size):
             entropy, yes_no = Entropy(), YesNo(self.model.yes_no_tokens or ([], []))
-            watch = [entropy, yes_no] if self.labelled else [entropy]
-            ids = [sample.id for sample in batch]
             generate(
-                self.model, method, asked, DecodingConfig(),
-                max_new_tokens=1, sample_ids=ids, watch=watch,
+                self.model, method, batch_of(self.model, method, samples), DecodingConfig(),
+                max_new_tokens=1, watch=[entropy, yes_no] if self.labelled else [entropy],
             )  # fmt: skip
-            entropies += entropy.found[: len(batch)]
+            entropies += entropy.found[: len(samples)]
             if self.labelled:
-                pairs = zip(yes_no.found, batch, strict=False)
+                pairs = zip(yes_no.found, samples, strict=False)
                 right += sum((yes > no) == (s.target == "yes") for (yes, no), s in pairs)
         mean = sum(entropies) / len(entropies)
         return Measure(right / len(self.samples) if self.labelled else None, mean)

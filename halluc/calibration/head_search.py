@@ -9,13 +9,15 @@ from halluc.errors import UserError
 from halluc.interventions import Method, MethodParams
 
 if TYPE_CHECKING:
-    from halluc.calibration.calibrator import Handful
+    from halluc.calibration.calibrator import Calibrator
     from halluc.interventions.requirements import Heads
 
 Gains = dict[tuple[int, int], float]
 
 
-def gains(handful: Handful, build: Callable[[Heads], Method], layers: Collection[int]) -> Gains:
+def gains(
+    calibrator: Calibrator, build: Callable[[Heads], Method], layers: Collection[int]
+) -> Gains:
     """How much better than no head at all the method does on each single head.
 
     Args:
@@ -25,11 +27,11 @@ def gains(handful: Handful, build: Callable[[Heads], Method], layers: Collection
     Returns:
         (layer, head) to its gain in `Measure.merit`.
     """
-    base = handful.measure(Method(MethodParams())).merit
+    base = calibrator.measure(Method(MethodParams())).merit
     return {
-        (layer, head): handful.measure(build({layer: (head,)})).merit - base
+        (layer, head): calibrator.measure(build({layer: (head,)})).merit - base
         for layer in layers
-        for head in range(handful.model.n_heads)
+        for head in range(calibrator.model.n_heads)
     }
 
 

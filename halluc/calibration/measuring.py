@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from safetensors.torch import save_file
+
 from halluc.calibration.calibration_file import Calibration, place
 from halluc.calibration.calibration_samples import drawn, from_benchmark, from_folder
-from halluc.calibration.calibrator import Handful
+from halluc.calibration.calibrator import Calibrator
 from halluc.config import ModelConfig
 from halluc.errors import UserError
 from halluc.images import BadImage
@@ -44,22 +46,27 @@ def run_calibration(
     else:
         samples, source = drawn(n), "drawn scenes"
     model = load_model(**wanted.model_dump())
-    handful = Handful(model, samples, recalibrate)
+    calibrator = Calibrator(model, samples, recalibrate)
     try:
-        found, report = cls.calibrate(params, handful)
+        measured = cls.calibrate(params, calibrator)
     except BadImage as error:
         raise UserError(f"calibration: {error}; take it out, or choose other images") from error
+    file = place(output_dir, model.fingerprint, cls.name)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    found = dict(measured.params)
+    if measured.tensors:
+        vectors = file.with_suffix(".safetensors")
+        save_file({key: value.contiguous() for key, value in measured.tensors.items()}, vectors)
+        found["vectors"] = str(vectors)
     calibration = Calibration(
         model=wanted.name,
         fingerprint=model.fingerprint,
         method=cls.name,
         params=found,
-        labelled=handful.labelled,
+        labelled=calibrator.labelled,
         source=source,
         images=tuple(dict.fromkeys(sample.image_id for sample in samples)),
-        report=report,
+        report=measured.report,
     )
-    file = place(output_dir, model.fingerprint, cls.name)
-    file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(calibration.model_dump_json(indent=2) + "\n")
     return calibration, file

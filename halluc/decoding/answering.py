@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 import torch
 
 from halluc.config import DecodingConfig
-from halluc.decoding.batch_encoding import Prompts, prompts
+from halluc.decoding.asking_again import ask_again
+from halluc.decoding.batch_encoding import batch_of
 from halluc.decoding.batching import batches, distinct, repeated
 from halluc.decoding.generation import generate
 from halluc.decoding.logits_processors import YesNo
-from halluc.decoding.prefetch import ahead, workers_for
+from halluc.decoding.prefetch import prefetched, workers_for
 from halluc.errors import UserError
 from halluc.interventions.attention_switch import SeamError
 from halluc.remote.answers import ask_endpoint
@@ -25,8 +26,9 @@ from halluc.types import Answer, Sample
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from halluc.interventions import Method
+    from halluc.interventions import Batch, Method
     from halluc.interventions.shared_prefix import Memo
+    from halluc.interventions.touch import Touch
     from halluc.models import VisionLanguageModel
 
 _FEW, _MOST, _IN_FLIGHT = 32, 128, 8
@@ -41,7 +43,7 @@ def answer_samples(
     batch_size: int | None = None,
     share: bool = True,
 ) -> Iterator[Answer]:
-    """Answer samples one by one: `answer_batches` for who does not care for batches."""
+    """Answer samples one by one: `answer_batches`, with its batches taken apart."""
     for answers in answer_batches(model, method, samples, decoding, batch_size, share):
         yield from answers
 
@@ -55,6 +57,7 @@ def answer_batches(
     share: bool = True,
     memo: Memo | None = None,
     workers: int | None = None,
+    touch: Touch | None = None,
 ) -> Iterator[list[Answer]]:
     """Answer samples, those about one image together and the shortest first.
 
@@ -68,17 +71,19 @@ def answer_batches(
             once unless answers are drawn at random.
         memo: Given to several runs that ask the same in turns, batch by batch.
         workers: Processes that prepare images ahead of the model; None: as many as pay.
+        touch: Finds out whether the method edits anything.
     """
     samples = list(samples)
-    asked, others = distinct(samples) if share and not decoding.do_sample else (samples, {})
+    first, others = distinct(samples) if share and not decoding.do_sample else (samples, {})
     answered: Iterable[list[Answer]]
     if isinstance(model, EndpointModel):
-        sent = ask_endpoint(model, asked, decoding, batch_size or _IN_FLIGHT)
+        sent = ask_endpoint(model, first, decoding, batch_size or _IN_FLIGHT)
         answered = ([answer] for answer in sent)
     else:
         size = batch_size or (_MOST if model.device.type == "cuda" else _FEW)
-        planned = list(batches(asked, size) if share else _chunks(asked, size))
-        answering = _Answering(model, method, decoding, share, memo)
+        size = 1 if "search" in method.declared() else size
+        planned = list(batches(first, size, by_image=share))
+        answering = _Answering(model, method, decoding, share, memo, touch)
         answered = answering.each(planned, size, 0 if memo else workers_for(model, workers))
     for answers in answered:
         yield [
@@ -97,13 +102,14 @@ class _Answering:
     decoding: DecodingConfig
     share: bool
     memo: Memo | None
+    touch: Touch | None
 
     def each(
         self, planned: Sequence[list[Sample]], size: int, workers: int
     ) -> Iterator[list[Answer]]:
         """The answers to each batch, or to parts of it if it fails or is too large."""
         started = time.perf_counter()
-        for whole, ready in zip(planned, ahead(self.model, planned, workers), strict=True):
+        for whole, ready in zip(planned, self._prefetched(planned, workers), strict=True):
             queue = deque([whole])
             while queue:
                 batch = queue.popleft()
@@ -124,58 +130,90 @@ class _Answering:
                         queue.extendleft(reversed(_halves(batch)))
                 started = time.perf_counter()
 
+    def _prefetched(self, planned: Sequence[list[Sample]], workers: int) -> Iterator[Batch | None]:
+        return prefetched(self.model, self.method, planned, self.decoding.seed, workers)
+
     def together(
-        self, batch: Sequence[Sample], ready: Prompts | None, started: float
+        self, samples: Sequence[Sample], ready: Batch | None, started: float
     ) -> list[Answer]:
-        """The answers to one batch.
+        """Answer one batch.
 
         Args:
-            ready: Its prompts, if they are made already.
+            ready: The batch, if it is encoded already.
             started: When it was begun, on `time.perf_counter`'s clock.
         """
         model, beams = self.model, self.decoding.num_beams
-        ready = ready or self._prompts(batch)
+        batch = ready or self._encoded(samples)
         yes_no = YesNo(model.yes_no_tokens) if model.yes_no_tokens else None
         made = generate(
             model,
             self.method,
-            ready.asked,
+            batch,
             self.decoding,
-            max_new_tokens=max(sample.max_new_tokens for sample in batch),
-            sample_ids=[sample.id for sample in batch],
+            max_new_tokens=max(sample.max_new_tokens for sample in samples),
             watch=[yes_no] if yes_no else [],
             share=self.share,
             memo=self.memo,
+            touch=self.touch,
         )
-        read = ready.asked.inputs["attention_mask"].sum(1).tolist()
+        read = batch.inputs["attention_mask"].sum(1).tolist()
         written = _lengths(made.tokens, model).tolist()
-        texts = model.processor.tokenizer.batch_decode(made.tokens, skip_special_tokens=True)
-        seconds = (time.perf_counter() - started) / len(batch)
+        decoded = model.processor.tokenizer.batch_decode(made.tokens, skip_special_tokens=True)
+        texts, passes = [text.strip() for text in decoded], made.passes
+        drafts: list[tuple[str, ...]] = [() for _ in texts]
+        if "revise" in self.method.declared():
+            texts, drafts, passes = self._revised(batch, texts, passes)
+        seconds = (time.perf_counter() - started) / len(samples)
+        repeats = len(yes_no.found) // len(samples) if yes_no and yes_no.found else beams
         return [
             Answer.of(
                 sample,
-                image_hash=ready.hashes[sample.image_id],
-                text=texts[i].strip(),
-                yes_no=yes_no.found[i * beams] if yes_no else None,
+                image_hash=batch.image_hashes[i],
+                text=texts[i],
+                drafts=drafts[i],
+                yes_no=yes_no.found[i * repeats] if yes_no and yes_no.found else None,
                 prompt_tokens=read[i],
                 tokens=written[i],
-                forward_passes=written[i] * beams * made.n_streams + made.extra_passes,
-                images_encoded=made.images_encoded / len(batch),
+                forward_passes=round(passes[i]),
+                images_encoded=made.images_encoded / len(samples),
                 seconds=seconds,
             )
-            for i, sample in enumerate(batch)
+            for i, sample in enumerate(samples)
         ]
 
-    def _prompts(self, batch: Sequence[Sample]) -> Prompts:
+    def _revised(
+        self, batch: Batch, texts: list[str], passes: list[float]
+    ) -> tuple[list[str], list[tuple[str, ...]], list[float]]:
+        """Let the method rewrite answers; return texts, drafts of those it changed, and passes."""
+        passes = list(passes)
+
+        def ask(questions: Sequence[tuple[int, str]]) -> list[str]:
+            if not questions:
+                return []
+            replies, cost = ask_again(self.model, batch, questions, self.decoding)
+            for (row, _), count in zip(questions, cost, strict=True):
+                passes[row] += count
+            return replies
+
+        revised = self.method.revise(batch, list(texts), ask)
+        if self.touch is not None and revised != texts:
+            self.touch.seen = True
+        pairs = zip(texts, revised, strict=True)
+        drafts: list[tuple[str, ...]] = [
+            (before,) if before != after else () for before, after in pairs
+        ]
+        return revised, drafts, passes
+
+    def _encoded(self, samples: Sequence[Sample]) -> Batch:
+        def make() -> Batch:
+            return batch_of(self.model, self.method, samples, self.decoding.seed)
+
         if self.memo is None:
-            return prompts(self.model, batch)
-        asked = [(one.image_id, one.prompt, one.history) for one in batch]
-        made: Prompts = self.memo.once(asked, lambda: prompts(self.model, batch))
-        return made
-
-
-def _chunks(samples: list[Sample], size: int) -> list[list[Sample]]:
-    return [samples[i : i + size] for i in range(0, len(samples), size)]
+            return make()
+        rewritten = self.method.prefix_key() if "prompt" in self.method.declared() else None
+        same = [(sample.id, sample.image_id, sample.prompt, sample.history) for sample in samples]
+        batch: Batch = self.memo.once((rewritten, self.decoding.seed, same), make)
+        return batch
 
 
 def _halves(batch: list[Sample]) -> list[list[Sample]]:
@@ -183,8 +221,6 @@ def _halves(batch: list[Sample]) -> list[list[Sample]]:
 
 
 def _lengths(tokens: Tensor, model: VisionLanguageModel) -> Tensor:
-    """Tokens generated up to and including the end token, [B]."""
-    own = model.model.generation_config.eos_token_id
-    ends = torch.tensor(own if isinstance(own, list) else [own], device=tokens.device)
-    ended = torch.isin(tokens, ends).int()
+    """Count tokens generated up to and including the end token, [B]."""
+    ended = torch.isin(tokens, torch.tensor(model.end_tokens, device=tokens.device)).int()
     return (ended.cumsum(1) - ended == 0).sum(1)

@@ -3,63 +3,80 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from halluc.images import as_rgb, image_hash
-from halluc.interventions import Asked
+from halluc.interventions import Batch
 from halluc.models.inputs import of_images
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from halluc.interventions import Method
     from halluc.models import VisionLanguageModel
     from halluc.types import Sample
 
 _TOKEN_TYPES = ("token_type_ids", "mm_token_type_ids")  # 0 for text
 
 
-@dataclass(frozen=True)
-class Prompts:
-    """A batch of samples, ready to be answered.
-
-    Attributes:
-        asked: What they ask.
-        hashes: Of their images, by `image_id`.
-    """
-
-    asked: Asked
-    hashes: dict[str, str]
-
-    def to(self, device: torch.device) -> Prompts:
-        """With inputs on another device."""
-        moved = {
-            key: value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
-            for key, value in self.asked.inputs.items()
-        }
-        return replace(self, asked=replace(self.asked, inputs=moved))
-
-
-def prompts(
-    model: VisionLanguageModel, batch: Sequence[Sample], device: torch.device | None = None
-) -> Prompts:
-    """Open the images of a batch, render and encode its prompts.
+def batch_of(
+    model: VisionLanguageModel,
+    method: Method,
+    samples: Sequence[Sample],
+    seed: int = 0,
+    device: torch.device | None = None,
+) -> Batch:
+    """Open the images of samples, let the method rewrite prompts, render and encode them.
 
     Args:
+        seed: The run's.
         device: Where inputs go; None for the model's.
     """
     images: dict[str, Image] = {}
-    for sample in batch:
+    for sample in samples:
         if sample.image_id not in images:
             images[sample.image_id] = as_rgb(sample.load_image())
-    rendered = [model.render(sample.prompt, sample.history) for sample in batch]
-    seen = [images[sample.image_id] for sample in batch]
-    inputs = encode_once(model, rendered, seen, device)
     hashes = {image_id: image_hash(image) for image_id, image in images.items()}
-    return Prompts(Asked([s.prompt for s in batch], rendered, seen, inputs), hashes)
+    batch = Batch(
+        ids=[sample.id for sample in samples],
+        prompts=[sample.prompt for sample in samples],
+        images=[images[sample.image_id] for sample in samples],
+        image_hashes=[hashes[sample.image_id] for sample in samples],
+        histories=[sample.history for sample in samples],
+        seed=seed,
+    )
+    if "prompt" in method.declared():
+        batch = method.prompt(batch)
+    return encoded(model, batch, device)
+
+
+def encoded(model: VisionLanguageModel, batch: Batch, device: torch.device | None = None) -> Batch:
+    """Render and encode a batch's prompts.
+
+    Raises:
+        ValueError: If a prompt holds more tokens than the model has positions for, or the text of
+            the model's image token.
+    """
+    for prompt in batch.prompts:
+        model.refuse_image_token(prompt)
+    turns = zip(batch.prompts, batch.histories, strict=True)
+    rendered = [model.render(prompt, history) for prompt, history in turns]
+    inputs = encode_once(model, rendered, batch.images, device)
+    model.refuse_too_long(inputs)
+    return replace(batch, rendered=rendered, inputs=inputs)
+
+
+def moved(batch: Batch, device: torch.device) -> Batch:
+    """Move a batch's inputs to another device."""
+    inputs = {
+        key: value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
+        for key, value in batch.inputs.items()
+    }
+    return replace(batch, inputs=inputs)
 
 
 def encode_once(
@@ -108,7 +125,7 @@ def _completed(
     number: list[int],
 ) -> list[list[int]] | None:
     """Token ids of all prompts, from those the processor has seen; None if they do not fit."""
-    plain: list[list[int]] = model.processor.tokenizer(list(rendered))["input_ids"]
+    plain = model.tokenize(rendered)
     image = model.image_token
     found: list[list[int]] = []
     for row, leader in enumerate(number):

@@ -1,4 +1,4 @@
-"""What is asked together: prompts about one image side by side, long answers with long ones."""
+"""Which samples make a batch: prompts about one image together, long answers with long ones."""
 
 from __future__ import annotations
 
@@ -9,14 +9,18 @@ from math import ceil
 from halluc.types import Answer, Sample
 
 
-def batches(samples: Sequence[Sample], size: int) -> Iterator[list[Sample]]:
-    """Samples in batches of at most `size`, those about one image together if they fit.
+def batches(samples: Sequence[Sample], size: int, by_image: bool = True) -> Iterator[list[Sample]]:
+    """Yield samples in batches of at most `size`, all with one limit of new tokens.
 
     Groups are taken in the order of how long their answers may be, then of their longest prompt.
+
+    Args:
+        by_image: Keep samples about one image together, if they fit.
     """
     groups: dict[tuple[int, str], list[Sample]] = {}
     for sample in samples:
-        groups.setdefault((sample.max_new_tokens, sample.image_id), []).append(sample)
+        image = sample.image_id if by_image else ""
+        groups.setdefault((sample.max_new_tokens, image), []).append(sample)
     ordered = sorted(groups.values(), key=lambda g: (g[0].max_new_tokens, _longest(g)))
     batch: list[Sample] = []
     for group in (part for whole in ordered for part in _parts(whole, size)):

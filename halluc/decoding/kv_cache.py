@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from transformers import Cache, DynamicCache, DynamicLayer
+from transformers import DynamicCache, DynamicLayer
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from halluc.models import VisionLanguageModel
+
+
+class FollowedCache(DynamicCache):
+    """A cache that tells when beams change places.
+
+    Attributes:
+        on_reorder: Called with the row each row goes on from, int [B].
+    """
+
+    on_reorder: Callable[[Tensor], None] | None = None
+
+    def reorder_cache(self, beam_idx: Any) -> None:
+        """Let beams change places."""
+        super().reorder_cache(beam_idx)
+        if self.on_reorder is not None:
+            self.on_reorder(beam_idx)
 
 
 class Growing(DynamicLayer):
@@ -60,35 +77,38 @@ class Growing(DynamicLayer):
         return buffer
 
 
-class Behind(Growing):
-    """The cache of one layer behind a beginning, which it counts and does not hold."""
+class BehindPrefix(Growing):
+    """The cache of one layer behind a prefix, which it counts and does not hold."""
 
     def __init__(self, length: int, room: int) -> None:
         super().__init__(room)
         self.before = length
 
     def get_seq_length(self) -> int:
-        """Keys of the beginning and of what followed."""
+        """Keys of the prefix and of what followed."""
         return self.before + int(super().get_seq_length())
 
     def reorder_cache(self, beam_idx: Any) -> None:
-        """Let beams change places; those of one prompt have the same beginning."""
+        """Let beams change places; those of one prompt have the same prefix."""
         if self.is_initialized:
             super().reorder_cache(beam_idx)
 
 
-def growing_cache(model: VisionLanguageModel, room: int) -> Cache:
+def growing_cache(model: VisionLanguageModel, room: int) -> FollowedCache:
     """The cache `generate` would make, whose plain layers grow in place.
 
     Args:
         room: Tokens that will be generated.
     """
-    cache = DynamicCache(config=model.model.config.get_text_config(decoder=True))
+    cache = FollowedCache(config=model.model.config.get_text_config(decoder=True))
     layers: list[Any] = cache.layers
     cache.layers = [Growing(room) if type(layer) is DynamicLayer else layer for layer in layers]
     return cache
 
 
-def cache_behind(length: int, n_layers: int, room: int) -> Cache:
-    """A cache that goes on behind a beginning of `length` tokens."""
-    return Cache(layers=[Behind(length, room) for _ in range(n_layers)])
+def cache_behind(length: int, n_layers: int, room: int) -> FollowedCache:
+    """A cache that goes on behind a prefix of `length` tokens."""
+    cache = FollowedCache()
+    layers: Any = [BehindPrefix(length, room) for _ in range(n_layers)]
+    cache.layers = layers
+    return cache

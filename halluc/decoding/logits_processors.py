@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -18,7 +17,7 @@ from transformers import (
 from halluc.config import DecodingConfig
 
 if TYPE_CHECKING:
-    from halluc.interventions import Method
+    from halluc.interventions.engine import Engine
 
 
 class YesNo(LogitsProcessor):
@@ -59,42 +58,56 @@ class Entropy(LogitsProcessor):
         return scores
 
 
-class Combine(LogitsProcessor):
-    """Lets a method combine its streams, and gives each stream the outcome.
+class MethodLogits(LogitsProcessor):
+    """Lets a method make the next token's logits of its streams', and gives each the outcome.
 
-    Streams stand below each other in the batch; since all get the same scores, all choose the same
+    Streams stand below each other in the batch; since all get the same logits, all choose the same
     token, whether by argmax, by the same noise, or by beams.
 
-    Args:
-        method: Its `combine` is called once a token.
-        n_streams: S.
-        normalise: Make the outcome log-probabilities again, which beams add up.
+    Attributes:
+        forbidden: The tokens last ruled out, bool [rows, V]; `Forbid` applies it, once yes and no
+            are read.
     """
 
-    def __init__(self, method: Method, n_streams: int, normalise: bool) -> None:
-        self._method, self._n_streams, self._normalise = method, n_streams, normalise
-        self._step = 0
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.forbidden: Tensor | None = None
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         """Combine scores [S * B, V]."""
-        streams = scores.float().unflatten(0, (self._n_streams, -1))
-        combined = self._method.combine(streams, self._step)
-        self._step += 1
-        if self._normalise:
-            combined = combined.log_softmax(-1)
-        return combined.to(scores).repeat(self._n_streams, 1)
+        streams = len(self._engine.memory.streams)
+        combined, forbidden = self._engine.next_token_logits(scores.float())
+        self.forbidden = None if forbidden is None else forbidden.repeat(streams, 1)
+        return combined.to(scores).repeat(streams, 1)
+
+
+class Forbid(LogitsProcessor):
+    """Rules out what the method forbids.
+
+    Args:
+        made: By which processor.
+        normalise: Make the outcome log-probabilities again, which beams add up.
+    """
+
+    def __init__(self, made: MethodLogits, normalise: bool) -> None:
+        self._made, self._normalise = made, normalise
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """Mask scores [rows, V]."""
+        if self._made.forbidden is not None:
+            scores = scores.masked_fill(self._made.forbidden, float("-inf"))
+        return scores.float().log_softmax(-1).to(scores) if self._normalise else scores
 
 
 class GumbelNoise(LogitsProcessor):
     """Adds each sample's own Gumbel noise, so that the argmax is a draw from the softmax.
 
     Args:
-        seed: The run's seed.
-        sample_ids: One for each row.
+        seeds: One for each row.
     """
 
-    def __init__(self, seed: int, sample_ids: Sequence[str]) -> None:
-        self._generators = [torch.Generator().manual_seed(_seed(seed, i)) for i in sample_ids]
+    def __init__(self, seeds: Sequence[int]) -> None:
+        self._generators = [torch.Generator().manual_seed(seed) for seed in seeds]
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         """Perturb scores [rows, V]; noise is drawn on the CPU, the same on every device."""
@@ -108,7 +121,7 @@ class GumbelNoise(LogitsProcessor):
         return scores + gumbel.to(scores)
 
 
-def sampling(decoding: DecodingConfig, sample_ids: Sequence[str]) -> list[LogitsProcessor]:
+def sampling(decoding: DecodingConfig, seeds: Sequence[int]) -> list[LogitsProcessor]:
     """Processors that turn greedy choice into sampling; none if the decoding is greedy."""
     if not decoding.do_sample:
         return []
@@ -119,9 +132,4 @@ def sampling(decoding: DecodingConfig, sample_ids: Sequence[str]) -> list[Logits
         chain.append(TopKLogitsWarper(decoding.top_k))
     if decoding.top_p < 1.0:
         chain.append(TopPLogitsWarper(decoding.top_p))
-    return [*chain, GumbelNoise(decoding.seed, sample_ids)]
-
-
-def _seed(seed: int, sample_id: str) -> int:
-    digest = hashlib.sha256(f"{seed}:{sample_id}".encode()).digest()
-    return int.from_bytes(digest[:7], "big")
+    return [*chain, GumbelNoise(seeds)]

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from halluc.decoding.batch_encoding import Prompts, prompts
+from halluc.decoding.batch_encoding import batch_of, moved
 from halluc.errors import UserError
 
 if TYPE_CHECKING:
+    from halluc.interventions import Batch, Method
     from halluc.models import VisionLanguageModel
     from halluc.types import Sample
 
@@ -22,8 +23,8 @@ _MOST = 4
 _CPU = torch.device("cpu")
 
 
-def workers_for(model: VisionLanguageModel, asked: int | None) -> int:
-    """How many workers to start: those asked for, or what pays.
+def workers_for(model: VisionLanguageModel, wanted: int | None) -> int:
+    """Decide how many workers to start: those asked for, or what pays.
 
     A model on the CPU needs all cores itself; on a GPU a question takes less time than its image.
 
@@ -31,46 +32,60 @@ def workers_for(model: VisionLanguageModel, asked: int | None) -> int:
         UserError: If the system cannot fork, and workers were asked for.
     """
     if "fork" not in get_all_start_methods():
-        if asked:
+        if wanted:
             raise UserError("--workers: this system cannot fork processes; leave it at 0")
         return 0
-    if asked is not None:
-        return asked
+    if wanted is not None:
+        return wanted
     return min(_MOST, (os.cpu_count() or 1) - 1) if model.device.type == "cuda" else 0
 
 
-def ahead(
-    model: VisionLanguageModel, batches: Sequence[Sequence[Sample]], workers: int
-) -> Iterator[Prompts | None]:
-    """The prompts of each batch in order, None where the caller is to make them.
+def prefetched(
+    model: VisionLanguageModel,
+    method: Method,
+    batches: Sequence[Sequence[Sample]],
+    seed: int,
+    workers: int,
+) -> Iterator[Batch | None]:
+    """Yield each batch encoded, in order; None where the caller is to encode it.
 
     Workers are forked, so that samples and model need not be sent to them; they share its memory
     and never touch a GPU. A batch that they cannot prepare is left to the caller, in whose process
     errors are raised.
+
+    Args:
+        seed: The run's.
+        workers: How many processes.
     """
     if not workers or len(batches) < 2:
         yield from (None for _ in batches)
         return
     loader: DataLoader[Any] = DataLoader(
-        _Batches(model, batches), batch_size=None, num_workers=workers, collate_fn=_as_it_is,
-        multiprocessing_context="fork",
+        _Batches(model, method, batches, seed), batch_size=None, num_workers=workers,
+        collate_fn=_as_it_is, multiprocessing_context="fork",
     )  # fmt: skip
     with _forking():
         started = iter(loader)
     for ready in started:
-        yield None if ready is None else ready.to(model.device)
+        yield None if ready is None else moved(ready, model.device)
 
 
 class _Batches(Dataset[Any]):
-    def __init__(self, model: VisionLanguageModel, batches: Sequence[Sequence[Sample]]) -> None:
-        self.model, self.batches = model, batches
+    def __init__(
+        self,
+        model: VisionLanguageModel,
+        method: Method,
+        batches: Sequence[Sequence[Sample]],
+        seed: int,
+    ) -> None:
+        self.model, self.method, self.batches, self.seed = model, method, batches, seed
 
     def __len__(self) -> int:
         return len(self.batches)
 
-    def __getitem__(self, number: int) -> Prompts | None:
+    def __getitem__(self, number: int) -> Batch | None:
         try:
-            return prompts(self.model, self.batches[number], _CPU)
+            return batch_of(self.model, self.method, self.batches[number], self.seed, _CPU)
         except Exception:  # raised again where it is dealt with
             return None
 

@@ -1,4 +1,4 @@
-"""Prompts about one image have their beginning in common: it is read once for all of them."""
+"""Prompts about one image begin alike: the common prefix is read once for all of them."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Shared:
+class SharedPrompts:
     """Prompts taken apart behind their last image token.
 
     Attributes:
-        beginnings: Model inputs of the U different beginnings, left-padded.
-        endings: What each prompt goes on with, left-padded [B, S], by name of the input.
-        owner: Which beginning that goes on from, int [B].
+        prefixes: Model inputs of the U different prefixes, left-padded.
+        rest: What each prompt goes on with, left-padded [B, S], by name of the input.
+        owner: Which prefix that goes on from, int [B].
         places: What else tells a token's position: sizes of each prompt's image.
     """
 
-    beginnings: dict[str, Any]
-    endings: dict[str, Tensor]
+    prefixes: dict[str, Any]
+    rest: dict[str, Tensor]
     owner: Tensor
     places: dict[str, Tensor]
 
-    def prompts(self, model: VisionLanguageModel, beginnings: dict[str, Any]) -> dict[str, Any]:
+    def joined(self, model: VisionLanguageModel, prefixes: dict[str, Any]) -> dict[str, Any]:
         """The whole prompts [B, P + S], padded in front and in between, without their images.
 
         Args:
-            beginnings: As in `self`, perhaps with fewer image tokens.
+            prefixes: As in `self`, perhaps with fewer image tokens.
         """
         whole = {
-            key: torch.cat([beginnings[key][self.owner], ending], 1)
-            for key, ending in self.endings.items()
+            key: torch.cat([prefixes[key][self.owner], ending], 1)
+            for key, ending in self.rest.items()
         }
         return whole | {"position_ids": positions(model, whole | self.places)}
 
@@ -52,18 +52,18 @@ def positions(model: VisionLanguageModel, inputs: dict[str, Any]) -> Tensor:
     return found
 
 
-def shared(
+def share_prefixes(
     model: VisionLanguageModel, method: Method, inputs: dict[str, Any], kept: bool = False
-) -> Shared | None:
+) -> SharedPrompts | None:
     """Find what prompts begin with in common; None where nothing can be gained or shared.
 
-    Prompts share a beginning if their tokens up to the end of the image and the images are equal,
+    Prompts share a prefix if their tokens up to the end of the image and the images are equal,
     whichever stream of a method they belong to.
 
     Args:
-        kept: Beginnings are kept for others who ask the same; that all differ is then no reason.
+        kept: Prefixes are kept for others who ask the same; that all differ is then no reason.
     """
-    if method.beginning == "question" or why_not_shared(model):
+    if method.prefix_depends_on == "question" or why_not_shared(model):
         return None
     image = inputs["input_ids"] == model.image_token
     real, length = inputs["attention_mask"].bool(), image.shape[1]
@@ -76,10 +76,10 @@ def shared(
         return None
     rows = [key for key in inputs if key in PER_TOKEN]
     ends = torch.full_like(cut, length)
-    return Shared(
-        beginnings=_slices(model, inputs, rows, start, cut, torch.tensor(first))
+    return SharedPrompts(
+        prefixes=_slices(model, inputs, rows, start, cut, torch.tensor(first))
         | _images(model, inputs, image, first),
-        endings=_slices(model, inputs, rows, cut, ends, torch.arange(len(owner))),
+        rest=_slices(model, inputs, rows, cut, ends, torch.arange(len(owner))),
         owner=torch.tensor(owner, device=cut.device),
         places={
             key: value
@@ -107,7 +107,7 @@ def _owners(
     start: list[int],
     cut: list[int],
 ) -> tuple[list[int], list[int]]:
-    """Which beginning each row has, and the first row of each beginning."""
+    """Which prefix each row has, and the first row of each prefix."""
     images = iter(model.image_inputs(inputs))
     has_image = image.any(1).tolist()
     known: dict[tuple[int, ...], list[tuple[int, dict[str, Tensor]]]] = {}

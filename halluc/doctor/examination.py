@@ -20,7 +20,7 @@ from halluc.world import scene
 
 if TYPE_CHECKING:
     from halluc.config import ModelConfig
-    from halluc.interventions import Asked
+    from halluc.interventions import Batch
     from halluc.models import VisionLanguageModel
 
 QUESTIONS = ("Is there a dog in the image?", "Please describe this image in one short sentence.")
@@ -65,14 +65,14 @@ def examine(config: ModelConfig) -> Report:
     reset_peak_memory()
     model = load_model(**config.model_dump())
     images = [scene("calibration", index).image() for index in range(len(QUESTIONS))]
-    asked = probe(model, QUESTIONS, images)
-    promises = {name: check(promise, model, asked) for name, promise in PROMISES.items()}
-    found = fits(model, asked)
-    return Report(_facts(config, model, asked), promises, found)
+    batch = probe(model, QUESTIONS, images)
+    promises = {name: check(promise, model, batch) for name, promise in PROMISES.items()}
+    found = fits(model, batch)
+    return Report(_facts(config, model, batch), promises, found)
 
 
-def _facts(config: ModelConfig, model: VisionLanguageModel, asked: Asked) -> dict[str, Any]:
-    prompted = model.prompted(asked.inputs)
+def _facts(config: ModelConfig, model: VisionLanguageModel, batch: Batch) -> dict[str, Any]:
+    tokens = model.prompt_tokens(batch.inputs)
     return {
         "name": model.name,
         "class": type(model.model).__name__,
@@ -84,8 +84,8 @@ def _facts(config: ModelConfig, model: VisionLanguageModel, asked: Asked) -> dic
         "parameters": sum(p.numel() for p in model.model.parameters()),
         "weights_bytes": model.model.get_memory_footprint(),
         "peak_bytes": peak_memory(),
-        "prompt_tokens": prompted.attention_mask.sum(1).tolist(),
-        "image_tokens": prompted.image_mask.sum(1).tolist(),
+        "prompt_tokens": tokens.attention_mask.sum(1).tolist(),
+        "image_tokens": tokens.image_mask.sum(1).tolist(),
         "yes_no_tokens": model.yes_no_tokens is not None,
     }
 

@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from halluc.config import DecodingConfig
-from halluc.decoding.generation import generate
+from halluc.decoding.whole_batch import answer_together
 from halluc.errors import UserError
 from halluc.interventions import REGISTRY
-from halluc.interventions.requirements import needs_masks, needs_reached_layers
 
 if TYPE_CHECKING:
-    from halluc.interventions import Asked, Method
+    from halluc.interventions import Batch, Method
     from halluc.models import VisionLanguageModel
 
 
@@ -31,21 +30,16 @@ class Fit:
     reason: str = ""
 
 
-def fits(model: VisionLanguageModel, asked: Asked) -> list[Fit]:
+def fits(model: VisionLanguageModel, batch: Batch) -> list[Fit]:
     """Try every method, with its default parameters, on a batch of questions."""
-    return [fit(REGISTRY.get(name), model, asked) for name in REGISTRY.names()]
+    return [fit(REGISTRY.get(name), model, batch) for name in REGISTRY.names()]
 
 
-def fit(cls: type[Method], model: VisionLanguageModel, asked: Asked) -> Fit:
+def fit(cls: type[Method], model: VisionLanguageModel, batch: Batch) -> Fit:
     """Try one method: what it asks of the model, then two tokens."""
     try:
-        params = cls.Params()
-        cls.requires(params, model.model.config, model.name)
-        needs_masks(cls, model.text_attention)
-        method = cls(cls.resolve(params, model))
-        needs_reached_layers(method, model)
-        ids = [str(row) for row in range(len(asked.questions))]
-        generate(model, method, asked, DecodingConfig(), max_new_tokens=2, sample_ids=ids)
+        method = cls.for_model(model)
+        answer_together(model, method, batch, DecodingConfig(), max_new_tokens=2)
     except UserError as refusal:
         return Fit(cls.name, "refused", str(refusal))
     except Exception as error:  # whatever a method does on a model it was not written for

@@ -11,7 +11,7 @@ from halluc.interventions import Method
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from halluc.interventions import Site
+    from halluc.interventions import At
 
 
 class NoSeam(Method):
@@ -26,24 +26,24 @@ class Identity(Method):
     name = "identity"
     cross_attention = True
 
-    def bias(self, site: Site) -> Tensor:
+    def attention_bias(self, at: At) -> Tensor:
         """No bias."""
-        return torch.zeros(1, 1, 1, 1, device=site.rows.device)
+        return torch.zeros(1, 1, 1, 1, device=at.rows.device)
 
-    def scores(self, site: Site, scores: Tensor) -> Tensor:
+    def attention_logits(self, at: At, logits: Tensor) -> Tensor:
         """The logits as they are."""
-        return scores
+        return logits
 
-    def weights(self, site: Site, attention: Tensor) -> Tensor:
+    def attention_weights(self, at: At, weights: Tensor) -> Tensor:
         """The weights as they are."""
-        return attention
+        return weights
 
-    def heads(self, site: Site, outputs: Tensor) -> Tensor:
+    def head_gain(self, at: At, outputs: Tensor) -> Tensor:
         """A gain of 1."""
         return outputs.new_ones(1, 1)
 
-    def observe(self, site: Site, hidden: Tensor) -> None:
-        """Look at nothing."""
+    def hidden(self, at: At, hidden: Tensor) -> None:
+        """Look, and edit nothing."""
 
 
 class LooksAway(Method):
@@ -52,6 +52,6 @@ class LooksAway(Method):
     name = "looks-away"
     cross_attention = True
 
-    def scores(self, site: Site, scores: Tensor) -> Tensor:
+    def attention_logits(self, at: At, logits: Tensor) -> Tensor:
         """Mask the image's columns."""
-        return scores.masked_fill(site.image_columns[:, None, None, :], -1e9)
+        return logits.masked_fill(at.image_columns[:, None, None, :], -1e9)

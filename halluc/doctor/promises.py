@@ -6,16 +6,18 @@ kept, and what was measured.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
 from halluc.config import DecodingConfig
+from halluc.decoding.batch_encoding import encoded
 from halluc.decoding.generation import generate
 from halluc.doctor.probes import Identity, LooksAway, NoSeam
-from halluc.interventions import Asked
+from halluc.images import image_hash
+from halluc.interventions import Batch, BatchState
 from halluc.interventions.engine import intervene
 
 if TYPE_CHECKING:
@@ -52,50 +54,51 @@ class Finding:
         return cls("kept" if kept else "broken", measured)
 
 
-Promise = Callable[["VisionLanguageModel", Asked], Finding]
+Promise = Callable[["VisionLanguageModel", Batch], Finding]
 
 
-def probe(model: VisionLanguageModel, questions: Sequence[str], images: Sequence[Image]) -> Asked:
-    """Questions as a batch; they should differ in length, so that one is padded."""
-    rendered = [model.render(question) for question in questions]
-    return Asked(questions, rendered, images, model.encode(rendered, images))
+def probe(model: VisionLanguageModel, questions: Sequence[str], images: Sequence[Image]) -> Batch:
+    """Encode questions as a batch; they should differ in length, so that one is padded."""
+    ids = [str(row) for row in range(len(questions))]
+    hashes = [image_hash(image) for image in images]
+    return encoded(model, Batch(ids, questions, images, hashes, [()] * len(ids)))
 
 
-def check(promise: Promise, model: VisionLanguageModel, asked: Asked) -> Finding:
+def check(promise: Promise, model: VisionLanguageModel, batch: Batch) -> Finding:
     """Check a promise; one that cannot even be checked is broken."""
     try:
-        return promise(model, asked)
+        return promise(model, batch)
     except Exception as error:  # whatever a model does that was not made for this
         return Finding("broken", f"{type(error).__name__}: {error}".splitlines()[0])
 
 
-def untouched(model: VisionLanguageModel, asked: Asked) -> Finding:
+def untouched(model: VisionLanguageModel, batch: Batch) -> Finding:
     """A method without seams changes no bit."""
-    stock, found = _logits(model, asked.inputs), _logits(model, asked.inputs, NoSeam)
+    stock, found = _logits(model, batch.inputs), _logits(model, batch.inputs, NoSeam)
     return _same(found, stock, bound=0.0)
 
 
-def identity(model: VisionLanguageModel, asked: Asked) -> Finding:
+def identity(model: VisionLanguageModel, batch: Batch) -> Finding:
     """All seams, changing nothing, give the stock logits."""
-    stock, found = _logits(model, asked.inputs), _logits(model, asked.inputs, Identity)
+    stock, found = _logits(model, batch.inputs), _logits(model, batch.inputs, Identity)
     return _same(found, stock, _bound(model, stock))
 
 
-def reach(model: VisionLanguageModel, asked: Asked) -> Finding:
+def reach(model: VisionLanguageModel, batch: Batch) -> Finding:
     """Taking the image out of sight changes every row's logits: seams bind where the image is."""
-    stock, found = _logits(model, asked.inputs), _logits(model, asked.inputs, LooksAway)
+    stock, found = _logits(model, batch.inputs), _logits(model, batch.inputs, LooksAway)
     moved = float((found - stock).abs().amax(1).min())
     bound = _bound(model, stock)
     return Finding.of(moved > bound, f"{moved:.1g}, rounding is {bound:.1g}")
 
 
-def restore(model: VisionLanguageModel, asked: Asked) -> Finding:
+def restore(model: VisionLanguageModel, batch: Batch) -> Finding:
     """Leaving restores the model exactly, also after an exception."""
-    before, attention = _logits(model, asked.inputs), _attention(model)
+    before, attention = _logits(model, batch.inputs), _attention(model)
     hooks = _hooks(model)
-    _logits(model, asked.inputs, LooksAway)
+    _logits(model, batch.inputs, LooksAway)
     try:
-        with intervene(model, _made(LooksAway), model.prompted(asked.inputs)):
+        with intervene(model, _made(LooksAway), BatchState.of_inputs(model, batch.inputs)):
             raise _Interrupted
     except _Interrupted:
         pass
@@ -103,25 +106,25 @@ def restore(model: VisionLanguageModel, asked: Asked) -> Finding:
         return Finding.of(False, f"attention is {_attention(model)}, was {attention}")
     if _hooks(model) != hooks:
         return Finding.of(False, f"{_hooks(model)} hooks, were {hooks}")
-    return _same(_logits(model, asked.inputs), before, bound=0.0)
+    return _same(_logits(model, batch.inputs), before, bound=0.0)
 
 
-def padding(model: VisionLanguageModel, asked: Asked) -> Finding:
+def padding(model: VisionLanguageModel, batch: Batch) -> Finding:
     """A left-padded batch gives the logits of its prompts alone."""
-    return _batch_equals_single(model, asked, NoSeam)
+    return _batch_equals_single(model, batch, NoSeam)
 
 
-def batch(model: VisionLanguageModel, asked: Asked) -> Finding:
+def batches(model: VisionLanguageModel, batch: Batch) -> Finding:
     """An edit does the same in a batch as alone."""
-    return _batch_equals_single(model, asked, LooksAway)
+    return _batch_equals_single(model, batch, LooksAway)
 
 
-def columns(model: VisionLanguageModel, asked: Asked) -> Finding:
+def columns(model: VisionLanguageModel, batch: Batch) -> Finding:
     """Each prompt has as many image tokens as the vision tower gives features."""
     counts, width = [], model.model.config.get_text_config().hidden_size
-    for one in _singles(model, asked):
+    for one in _singles(model, batch):
         tokens = int(model.n_image_tokens(one).sum())
-        with torch.inference_mode():
+        with torch.no_grad():
             numbers = sum(image.numel() for image in model.encode_images(one).pooler_output)
         counts.append((tokens, numbers // width))
     kept = all(tokens == features > 0 for tokens, features in counts)
@@ -129,14 +132,14 @@ def columns(model: VisionLanguageModel, asked: Asked) -> Finding:
     return Finding.of(kept, "; ".join(dict.fromkeys(words)))
 
 
-def greedy(model: VisionLanguageModel, asked: Asked) -> Finding:
+def greedy(model: VisionLanguageModel, batch: Batch) -> Finding:
     """Greedy decoding under the identity gives the stock tokens."""
-    return _same_tokens(model, asked, beams=1)
+    return _same_tokens(model, batch, beams=1)
 
 
-def beams(model: VisionLanguageModel, asked: Asked) -> Finding:
+def beams(model: VisionLanguageModel, batch: Batch) -> Finding:
     """So do three beams."""
-    return _same_tokens(model, asked, beams=3)
+    return _same_tokens(model, batch, beams=3)
 
 
 PROMISES: dict[str, Promise] = {
@@ -145,7 +148,7 @@ PROMISES: dict[str, Promise] = {
     "an edit is felt": reach,
     "leaving restores the model": restore,
     "left padding changes nothing": padding,
-    "batches change no edit": batch,
+    "batches change no edit": batches,
     "image tokens match features": columns,
     "greedy decoding is stock": greedy,
     "three beams are stock": beams,
@@ -161,35 +164,32 @@ def _made(cls: type[Method]) -> Method:
 
 
 def _logits(
-    model: VisionLanguageModel, inputs: dict[str, Any], cls: type[Method] | None = None
+    model: VisionLanguageModel, inputs: Mapping[str, Any], cls: type[Method] | None = None
 ) -> Tensor:
     """Logits behind the last token, fp32 [B, V]; of the model alone if there is no method."""
-    with torch.inference_mode():
+    with torch.no_grad():
         if cls is None:
             return _forward(model, inputs)
-        with intervene(model, _made(cls), model.prompted(inputs)):
+        with intervene(model, _made(cls), BatchState.of_inputs(model, inputs)):
             return _forward(model, inputs)
 
 
-def _forward(model: VisionLanguageModel, inputs: dict[str, Any]) -> Tensor:
+def _forward(model: VisionLanguageModel, inputs: Mapping[str, Any]) -> Tensor:
     logits: Tensor = model.model(**inputs, logits_to_keep=1).logits
     return logits[:, -1].float()
 
 
 def _tokens(
-    model: VisionLanguageModel, asked: Asked, cls: type[Method], beams: int
+    model: VisionLanguageModel, batch: Batch, cls: type[Method], beams: int
 ) -> list[list[int]]:
-    ids = [str(row) for row in range(len(asked.questions))]
-    made = generate(
-        model, _made(cls), asked, DecodingConfig(num_beams=beams),
-        max_new_tokens=_NEW_TOKENS, sample_ids=ids,
-    )  # fmt: skip
+    decoding = DecodingConfig(num_beams=beams)
+    made = generate(model, _made(cls), batch, decoding, max_new_tokens=_NEW_TOKENS)
     found: list[list[int]] = made.tokens.tolist()
     return found
 
 
-def _singles(model: VisionLanguageModel, asked: Asked) -> list[dict[str, Any]]:
-    pairs = zip(asked.rendered, asked.images, strict=True)
+def _singles(model: VisionLanguageModel, batch: Batch) -> list[dict[str, Any]]:
+    pairs = zip(batch.rendered, batch.images, strict=True)
     return [model.encode([rendered], [image]) for rendered, image in pairs]
 
 
@@ -206,16 +206,16 @@ def _same(found: Tensor, wanted: Tensor, bound: float) -> Finding:
     return Finding.of(kept, f"largest difference {difference:.1g}, allowed {bound:.1g}")
 
 
-def _batch_equals_single(model: VisionLanguageModel, asked: Asked, cls: type[Method]) -> Finding:
-    together = _logits(model, asked.inputs, cls)
-    alone = torch.cat([_logits(model, one, cls) for one in _singles(model, asked)])
+def _batch_equals_single(model: VisionLanguageModel, batch: Batch, cls: type[Method]) -> Finding:
+    together = _logits(model, batch.inputs, cls)
+    alone = torch.cat([_logits(model, one, cls) for one in _singles(model, batch)])
     return _same(together, alone, _bound(model, alone))
 
 
-def _same_tokens(model: VisionLanguageModel, asked: Asked, beams: int) -> Finding:
+def _same_tokens(model: VisionLanguageModel, batch: Batch, beams: int) -> Finding:
     if model.model.dtype not in (torch.float32, torch.float64):
         return Finding("skipped", f"rounding of {model.model.dtype} may change a token")
-    stock, found = (_tokens(model, asked, cls, beams) for cls in (NoSeam, Identity))
+    stock, found = (_tokens(model, batch, cls, beams) for cls in (NoSeam, Identity))
     same = stock == found
     return Finding.of(same, f"{len(stock[0])} tokens, {'equal' if same else 'not equal'}")
 

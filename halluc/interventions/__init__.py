@@ -1,16 +1,23 @@
 """How a method touches a model: what it declares (`Method`), and the engine that serves it."""
 
-from halluc.interventions.base import REGISTRY, Method, MethodCard, MethodParams, method
-from halluc.interventions.context import Asked, Prompted, Site, VisionSite
+from halluc.interventions.base import (
+    REGISTRY,
+    Calibrated,
+    Method,
+    MethodCard,
+    MethodParams,
+    method,
+)
+from halluc.interventions.context import At, Batch, BatchState
 
 __all__ = [
     "REGISTRY",
-    "Asked",
+    "At",
+    "Batch",
+    "BatchState",
+    "Calibrated",
     "Method",
     "MethodCard",
     "MethodParams",
-    "Prompted",
-    "Site",
-    "VisionSite",
     "method",
 ]

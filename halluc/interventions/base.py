@@ -6,9 +6,9 @@ tensors bring their own operations.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict
 
@@ -19,16 +19,23 @@ from halluc.validation import checked, nested
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from halluc.calibration import Handful
-    from halluc.interventions.context import Asked, Prompted, Site, VisionSite
-    from halluc.interventions.engine import Engine
+    from halluc.interventions.context import At, Batch
+    from halluc.interventions.search_loop import SearchLoop
     from halluc.models import VisionLanguageModel
+
+    Inputs = Mapping[str, Any]
+    Forward = Callable[[Inputs], Tensor]
+    Ask = Callable[[Sequence[tuple[int, str]]], list[str]]
 
 REGISTRY: Registry[Method] = Registry("method", "halluc.methods")
 
-Beginning = Literal["nothing", "method", "question"]
+Dependence = Literal["nothing", "method", "question"]
 
-SEAMS = ("bias", "scores", "weights", "heads", "observe", "tokens", "streams", "combine")
+SEAMS = (
+    "prompt", "streams", "image_tokens", "attention_bias", "attention_logits", "attention_weights",
+    "head_gain", "hidden", "feed_forward", "next_token_logits", "search", "revise", "weights",
+    "prepare",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -37,6 +44,7 @@ class MethodCard:
 
     Attributes:
         code: The reference repository and the commit it was checked against.
+        licence: Of that code.
         deviations: Known differences from the paper or its code, one sentence each.
     """
 
@@ -46,6 +54,7 @@ class MethodCard:
     venue: str
     paper: str
     code: str = ""
+    licence: str = ""
     deviations: tuple[str, ...] = ()
 
 
@@ -55,18 +64,37 @@ class MethodParams(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+class Calibrated(NamedTuple):
+    """What a method's `calibrate` measured.
+
+    Attributes:
+        params: Parameters to set where a user sets none.
+        report: Numbers to show next to them.
+        tensors: Vectors too large for JSON, found again by `Method.load`.
+    """
+
+    params: dict[str, Any]
+    report: dict[str, Any]
+    tensors: dict[str, Any] = {}
+
+
 class Method:
     """An inference-time intervention; overriding a seam declares it.
 
     Attributes:
-        rows: Which query rows `scores` and `weights` receive: those after the image, only the last
-            row of each forward pass, or all that are not padding.
-        cross_attention: Whether attention seams are called, too, in layers whose keys are the image
+        rows: Which query rows attention seams receive: those after the image, only the last row of
+            each forward pass, or all that are not padding.
+        cross_attention: Whether attention seams are also called in layers whose keys are the image
             alone (Mllama).
         vision_layers: Layers of the vision tower whose CLS attention the method reads.
-        beginning: What the rows up to the end of the image depend on, beside the model: on
+        in_vision_tower: Whether `hidden` is also called in the vision tower.
+        hidden_phases: In which phases `hidden` is called; fewer cost less.
+        filters: Whether `next_token_logits` only filters or overrides the row that another part of
+            a composite made, so that both can act.
+        prefix_depends_on: What the rows up to the end of the image depend on, next to the model: on
             "nothing", on the "method" and its parameters, or on the "question" behind them.
             Questions about one image share these rows unless they depend on the question.
+        methods: The parts of a composite; none of any other method.
         noop: Parameters under which the method changes nothing; a test holds it to that.
     """
 
@@ -75,14 +103,20 @@ class Method:
     rows: Literal["after_image", "last", "all"] = "after_image"
     cross_attention: ClassVar[bool] = False
     vision_layers: ClassVar[tuple[int, ...]] = ()
-    beginning: Beginning = "question"
+    in_vision_tower: bool = False
+    hidden_phases: Collection[str] = ("prefix", "prefill", "decode")
+    filters: ClassVar[bool] = False
+    prefix_depends_on: Dependence = "question"
     noop: ClassVar[dict[str, Any]] = {}
+    methods: Sequence[Method] = ()
 
     class Params(MethodParams):
         """No parameters."""
 
     def __init__(self, params: MethodParams) -> None:
         self.params = params
+
+    # -- Preparing a method for a model ------------------------------------------------------------
 
     @classmethod
     def parameters(cls, values: Mapping[str, Any] | None = None) -> MethodParams:
@@ -92,6 +126,28 @@ class Method:
             UserError: If there is no such parameter, or a value is of the wrong type.
         """
         return checked(cls.Params, nested(dict(values or {})), f"method {cls.name!r}")
+
+    @classmethod
+    def for_model(
+        cls, model: VisionLanguageModel, values: Mapping[str, Any] | MethodParams | None = None
+    ) -> Self:
+        """Prepare the method for a loaded model: check, resolve, construct, load.
+
+        Args:
+            values: Parameters; those that are missing take their defaults.
+
+        Raises:
+            UserError: If a parameter is wrong, or the model lacks what the method needs.
+        """
+        from halluc.interventions.requirements import needs_masks, needs_reached_layers
+
+        params = values if isinstance(values, MethodParams) else cls.parameters(values)
+        cls.requires(params, model.model.config, model.name)
+        needs_masks(cls, model.text_attention)
+        method = cls(cls.resolve(params, model))
+        needs_reached_layers(method, model)
+        method.load(model)
+        return method
 
     @classmethod
     def requires(cls, params: Any, config: Any, model: str) -> None:
@@ -106,13 +162,8 @@ class Method:
         """
 
     @classmethod
-    def decides(cls, params: Any) -> bool:
-        """Whether the method has the last word on the next token, with these parameters."""
-        return "combine" in cls.declared()
-
-    @classmethod
     def resolve(cls, params: Any, model: VisionLanguageModel) -> MethodParams:
-        """Fill in what depends on the model (sink dimensions, layers); what it returns is recorded.
+        """Fill in what depends on the model (sink dimensions, layers); the result is recorded.
 
         Raises:
             UserError: If this model lacks what the method needs.
@@ -121,69 +172,122 @@ class Method:
         return resolved
 
     @classmethod
-    def calibrate(cls, params: Any, handful: Handful) -> tuple[dict[str, Any], dict[str, Any]]:
+    def calibrate(cls, params: Any, calibrator: Any) -> Calibrated:
         """Measure parameters that papers hard-code, on a few samples.
 
-        Returns:
-            Parameters to set where a user sets none, and numbers to report beside them.
+        Args:
+            calibrator: A `halluc.calibration.Calibrator`: the model, samples, measures.
 
         Raises:
             UserError: If the method has nothing to calibrate.
         """
         raise UserError(f"method {cls.name!r} has nothing to calibrate")
 
+    def load(self, model: VisionLanguageModel) -> None:
+        """Load what is not a parameter (vectors, another model), once, before any batch."""
+
     @classmethod
     def declared(cls) -> tuple[str, ...]:
-        """Names of the seams this method overrides."""
+        """Return the names of the seams this method overrides."""
         return tuple(seam for seam in SEAMS if getattr(cls, seam) is not getattr(Method, seam))
 
+    @classmethod
+    def decides(cls, params: Any) -> bool:
+        """Return whether the method makes the next token's logits, with these parameters."""
+        return "next_token_logits" in cls.declared() and not cls.filters
+
     def layers(self, n_layers: int) -> Collection[int]:
-        """Indices of the layers the seams are called in; all of them unless overridden."""
+        """Return the layers the seams are called in; all of them unless overridden.
+
+        `hidden` may name `n_layers`, too: what leaves the last layer.
+        """
         return range(n_layers)
 
-    def reading(self) -> Any:
-        """What reading a beginning depends on beside the model; equal values share it."""
-        if self.beginning == "nothing" and "observe" not in self.declared():
-            return self.vision_layers
-        return self.name, self.params.model_dump_json()
+    def early_layers(self, n_layers: int) -> Collection[int]:
+        """Return the layers that `At.early` will be asked for, counted as hidden states are."""
+        return ()
 
-    def begin(self, prompted: Prompted) -> Any:
-        """Make the memory of one batch, found again as `site.state`."""
+    def prefix_key(self) -> Any:
+        """Return what a shared prefix depends on next to the model; equal values share it."""
+        free = self.prefix_depends_on == "nothing" and "hidden" not in self.declared()
+        return self.vision_layers if free else (self.name, self.params.model_dump_json())
+
+    # -- A batch's own memory ----------------------------------------------------------------------
+
+    def begin(self, batch: Batch) -> Any:
+        """Make the memory of one batch, found again as `at.state`."""
         return None
 
-    def prepare(self, engine: Engine, inputs: dict[str, Any]) -> int:
+    def reorder(self, state: Any, rows: Tensor) -> Any:
+        """Let the memory follow beams that change places.
+
+        Args:
+            rows: Where each row's new content comes from, int [B]; B counts beams and streams.
+        """
+        return state
+
+    # -- Seams -------------------------------------------------------------------------------------
+
+    def prompt(self, batch: Batch) -> Batch:
+        """Rewrite prompts or images before they are encoded."""
+        raise NotImplementedError
+
+    def streams(self, batch: Batch, model: VisionLanguageModel) -> dict[str, Inputs]:
+        """Give further inputs to decode next to the main ones, each with a cache of its own.
+
+        Returns:
+            By the stream's name, model inputs of B rows each (`model.encode` or
+            `model.without_image` make them), of any length; all streams are fed the tokens that
+            `next_token_logits` leads to.
+        """
+        raise NotImplementedError
+
+    def prepare(self, at: At, inputs: Inputs, forward: Forward) -> None:
         """Look at the prompts in forward passes of the method's own, before they are answered.
 
         Args:
-            engine: Its `read` runs such a pass; seams are live in it.
             inputs: The model's inputs for the batch.
+            forward: Runs such a pass on inputs of any number of rows N, seams live, and returns
+                next-token logits [N, V]; each pass is counted.
+        """
+        raise NotImplementedError
+
+    def image_tokens(self, at: At, hidden: Tensor) -> Tensor:
+        """Drop or merge patches behind a layer of the vision tower; placeholders shrink with them.
+
+        Images are encoded one at a time here, so that none can see how many patches another lost.
+
+        Args:
+            at: `at.tower` has the layer's CLS attention and values.
+            hidden: The layer's output [N, 1 + P, D], CLS first.
 
         Returns:
-            Passes made for each sample.
+            [N, 1 + P', D]. At the layer of the features P' is the same for images of one size.
+            Patches that stay keep their order.
         """
-        return 0
+        raise NotImplementedError
 
-    def bias(self, site: Site) -> Tensor:
-        """Additive bias on the attention logits, the same whatever they are.
+    def attention_bias(self, at: At) -> Tensor:
+        """Give an additive bias on the attention logits, the same whatever they are.
 
         Returns:
             [B or 1, H or 1, Q or 1, K]; Q counts all rows of the pass, not only R.
         """
         raise NotImplementedError
 
-    def scores(self, site: Site, scores: Tensor) -> Tensor:
+    def attention_logits(self, at: At, logits: Tensor) -> Tensor:
         """Edit attention logits before the softmax.
 
         Args:
-            scores: q.k / sqrt(d), fp32, [B, H, R, K]; masked entries hold the dtype's minimum.
+            logits: q.k / sqrt(d), fp32, [B, H, R, K]; masked entries hold the dtype's minimum.
         """
         raise NotImplementedError
 
-    def weights(self, site: Site, attention: Tensor) -> Tensor:
+    def attention_weights(self, at: At, weights: Tensor) -> Tensor:
         """Edit attention weights after the softmax, fp32 [B, H, R, K]."""
         raise NotImplementedError
 
-    def heads(self, site: Site, outputs: Tensor) -> Tensor:
+    def head_gain(self, at: At, outputs: Tensor) -> Tensor:
         """Give each head a gain on its output before o_proj.
 
         Args:
@@ -194,54 +298,69 @@ class Method:
         """
         raise NotImplementedError
 
-    def observe(self, site: Site, hidden: Tensor) -> Any:
-        """Read the residual stream that enters this layer while the prompt is read.
+    def hidden(self, at: At, hidden: Tensor) -> Tensor | None:
+        """Read or edit the residual stream that enters a layer, in every pass.
 
         Args:
-            site: Its `rows` is [B, Q]; Q is less than the prompt where its beginning was read
-                before, by a call of its own.
-            hidden: [B, Q, D].
+            at: `at.rows` is bool [B, Q]; Q is less than the prompt where its prefix was read
+                before, by a call of its own. `at.remember` keeps facts about the prompt's tokens.
+            hidden: [B, Q, D]; in the vision tower [N, T, D].
 
         Returns:
-            What to remember of each token, [B, Q, ...], found again for the whole prompt as
-            `site.observed`; or None.
+            The edited stream, or None to leave it as it is.
         """
         raise NotImplementedError
 
-    def tokens(self, site: VisionSite, hidden: Tensor) -> Tensor:
-        """Drop or merge patches behind a layer of the vision tower; placeholders shrink with them.
-
-        Images are encoded one at a time here, so that none can see how many patches another lost.
+    def feed_forward(self, at: At, inputs: Tensor, outputs: Tensor) -> Tensor:
+        """Edit what a layer's feed-forward network adds to the residual stream.
 
         Args:
-            site: Which layer, its CLS attention and values.
-            hidden: The layer's output [N, 1 + P, D], CLS first.
-
-        Returns:
-            [N, 1 + P', D]. At the layer of the features P' is the same for images of one size.
-            Patches that stay keep their order.
+            inputs: What the network read [B, Q, D].
+            outputs: What it gives [B, Q, D].
         """
         raise NotImplementedError
 
-    def streams(self, model: VisionLanguageModel, asked: Asked) -> list[dict[str, Any]]:
-        """Give further inputs to decode beside the main ones, each with a cache of its own.
-
-        Returns:
-            Model inputs of B rows each (`model.encode` or `model.without_image` make them), of
-            any length; all streams are fed the tokens that `combine` leads to.
-        """
-        raise NotImplementedError
-
-    def combine(self, logits: Tensor, step: int) -> Tensor:
+    def next_token_logits(self, at: At, logits: Mapping[str, Tensor]) -> Tensor:
         """Make one row of next-token logits of the streams'.
 
         Args:
-            logits: fp32 [S, B, V], the main stream first; under beams B counts beams and these are
+            at: `at.early(layer)` reads earlier layers, `at.generated` the tokens so far,
+                `at.forbid(mask)` rules tokens out.
+            logits: By stream, fp32 [B, V], "main" first; under beams B counts beams and these are
                 log-probabilities.
-            step: 0 for the first generated token.
 
         Returns:
-            [B, V]; -inf forbids a token.
+            [B, V].
+        """
+        raise NotImplementedError
+
+    def search(self, loop: SearchLoop) -> list[int]:
+        """Decode one prompt by a loop of the method's own, in place of greedy search or beams.
+
+        Args:
+            loop: Steps forward, forks rows, rolls back; its rows begin as one copy of the prompt.
+
+        Returns:
+            The tokens of the answer, the end token included where it was chosen.
+        """
+        raise NotImplementedError
+
+    def revise(self, batch: Batch, texts: list[str], ask: Ask) -> list[str]:
+        """Rewrite finished answers; the drafts are kept in the answers' traces.
+
+        Args:
+            texts: One for each prompt of the batch.
+            ask: Asks the model, without this method, about images of the batch: takes (row,
+                prompt) pairs, returns texts; passes are counted.
+        """
+        raise NotImplementedError
+
+    def weights(self, model: VisionLanguageModel) -> Mapping[str, Tensor]:
+        """Give parameters other values for the length of a batch.
+
+        Returns:
+            By the parameter's name in `model.model`, its value; the model's own are put back bit
+            for bit.
         """
         raise NotImplementedError
 

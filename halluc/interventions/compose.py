@@ -1,15 +1,15 @@
 """Methods together: "vhr+var" applies both, each with its own rows, layers and memory.
 
-Parts act from left to right: biases add, gains multiply, edited logits, weights and image tokens
-pass from one part to the next. Passes that a part makes of its own (VHR choosing heads) see that
-part alone. Two parts that each want the last word on the next token cannot be combined.
+Parts act from left to right: biases add, gains multiply, edited logits, weights, hidden states and
+image tokens pass from one part to the next. Passes that a part makes of its own (VHR choosing
+heads) see that part alone. Two parts that each make the next token's logits, or each search, cannot
+be combined.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from functools import reduce
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 from pydantic import create_model
@@ -18,7 +18,7 @@ from halluc.errors import UserError
 from halluc.interventions.base import (
     REGISTRY,
     SEAMS,
-    Beginning,
+    Dependence,
     Method,
     MethodCard,
     MethodParams,
@@ -27,15 +27,16 @@ from halluc.interventions.base import (
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from halluc.interventions.context import Asked, Prompted, Site, VisionSite
-    from halluc.interventions.engine import Engine
+    from halluc.interventions.base import Ask, Forward, Inputs
+    from halluc.interventions.context import At, Batch
+    from halluc.interventions.search_loop import SearchLoop
     from halluc.models import VisionLanguageModel
 
 ROWS: tuple[Literal["all", "after_image", "last"], ...] = ("all", "after_image", "last")
 
 
 def find(name: str) -> type[Method]:
-    """The method class of a name, or of names joined by "+".
+    """Find the method class of a name, or of names joined by "+".
 
     Raises:
         UserError: If one is unknown or named twice.
@@ -56,6 +57,7 @@ def _composite(name: str, parts: tuple[type[Method], ...]) -> type[Method]:
         "parts": parts,
         "card": MethodCard(f"{name}: the parts in this order", "-", 0, "-", "-"),
         "cross_attention": any(part.cross_attention for part in parts),
+        "filters": all(part.filters for part in parts),
         "vision_layers": tuple(sorted({layer for part in parts for layer in part.vision_layers})),
         "Params": create_model("Params", __base__=MethodParams, **fields),
         "__doc__": "Several methods at once.",
@@ -79,23 +81,41 @@ class Composite(Method):
         self.methods = [part(getattr(params, part.name)) for part in self.parts]
         wanted = {method.rows for method in self.methods}
         self.rows = next(rows for rows in ROWS if rows in wanted)
-        self.beginning = max((m.beginning for m in self.methods), key=get_args(Beginning).index)
+        depends = (method.prefix_depends_on for method in self.methods)
+        self.prefix_depends_on = max(depends, key=get_args(Dependence).index)
+        self.in_vision_tower = any(method.in_vision_tower for method in self.methods)
+        hidden = [method for method in self.methods if "hidden" in method.declared()]
+        self.hidden_phases = {phase for method in hidden for phase in method.hidden_phases}
 
     @classmethod
     def requires(cls, params: Any, config: Any, model: str) -> None:
-        """What each part requires; and that only one has the last word on the next token."""
+        """Require what each part does, and that only one makes the next token."""
         rivals = cls._deciding(params)
         if len(rivals) > 1:
             raise UserError(
                 f"method {cls.name!r}: {' and '.join(rivals)} cannot be combined; "
-                "each decides the next token by streams of its own"
+                "each makes the logits of the next token"
+            )
+        for seam in ("search", "weights"):
+            rivals = [part.name for part in cls.parts if seam in part.declared()]
+            if len(rivals) > 1:
+                raise UserError(
+                    f"method {cls.name!r}: {' and '.join(rivals)} cannot be combined; "
+                    f"each has a {seam} of its own"
+                )
+        steers = [part.name for part in cls.parts if part.in_vision_tower]
+        thins = [part.name for part in cls.parts if "image_tokens" in part.declared()]
+        if steers and thins:
+            raise UserError(
+                f"method {cls.name!r}: {steers[0]} edits hidden states of the vision tower, and "
+                f"{thins[0]} thins out its tokens beforehand; they cannot be combined"
             )
         for part in cls.parts:
             part.requires(getattr(params, part.name), config, model)
 
     @classmethod
     def decides(cls, params: Any) -> bool:
-        """Whether a part has the last word."""
+        """Return whether a part makes the next token's logits."""
         return bool(cls._deciding(params))
 
     @classmethod
@@ -109,56 +129,51 @@ class Composite(Method):
         filled: MethodParams = params.model_copy(update=resolved)
         return filled
 
+    def load(self, model: VisionLanguageModel) -> None:
+        """Let each part load what it needs."""
+        for method in self.methods:
+            method.load(model)
+
     def layers(self, n_layers: int) -> list[int]:
-        """Layers in which any part acts."""
+        """Return the layers in which any part acts."""
         return sorted({layer for method in self.methods for layer in method.layers(n_layers)})
 
-    def begin(self, prompted: Prompted) -> list[Any]:
-        """One memory a part."""
-        return [method.begin(prompted) for method in self.methods]
+    def early_layers(self, n_layers: int) -> list[int]:
+        """Return the layers any part reads early."""
+        return sorted({layer for method in self.methods for layer in method.early_layers(n_layers)})
 
-    def prepare(self, engine: Engine, inputs: dict[str, Any]) -> int:
-        """Let each part look at the prompts by itself."""
-        whole, states = engine.prompted, engine.prompted.state
-        passes = 0
-        for method, state in zip(self.methods, states, strict=True):
-            with engine.serving(method, replace(whole, state=state)):
-                passes += method.prepare(engine, inputs)
-        return passes
+    def begin(self, batch: Batch) -> list[Any]:
+        """Make one memory a part."""
+        return [method.begin(batch) for method in self.methods]
 
-    def _last_word(self) -> list[Method]:
-        return [method for method in self.methods if method.decides(method.params)]
+    def reorder(self, state: Any, rows: Tensor) -> Any:
+        """Let each part's memory follow its beams."""
+        pairs = zip(self.methods, state, strict=True)
+        return [method.reorder(own, rows) for method, own in pairs]
 
-    def at(self, seam: str, site: Site) -> Iterator[tuple[Method, Site]]:
-        """The parts that declare a seam and act in this layer, each with its own site."""
+    def _with(self, seam: str) -> list[Method]:
+        return [method for method in self.methods if seam in method.declared()]
+
+    def acting(self, seam: str, at: At) -> Iterator[tuple[int, Method, At]]:
+        """Yield the parts that declare a seam and act in this layer, each with its own `at`."""
         for part, method in enumerate(self.methods):
-            if site.crosses and not method.cross_attention:
+            if at.crosses and not method.cross_attention:
                 continue
-            if seam in method.declared() and site.layer in method.layers(site.n_layers):
-                yield (
-                    method,
-                    replace(
-                        site,
-                        rows=_rows(method, site),
-                        prompted=_own(site.prompted, site.layer, part),
-                    ),
-                )
+            acts = at.part == "vision" or at.layer in method.layers(at.n_layers)
+            if seam in method.declared() and acts:
+                memory = at.memory.of_part(part, at.layer)
+                yield part, method, replace(at, rows=_rows(method, at), memory=memory)
 
 
-def _own(prompted: Prompted, layer: int, part: int) -> Prompted:
-    """The batch as a part remembers it."""
-    seen = prompted.observed.get(layer)
-    observed = {} if seen is None else {layer: seen[part]}
-    return replace(prompted, state=prompted.state[part], observed=observed)
-
-
-def _rows(method: Method, site: Site) -> Tensor:
-    """The rows a part edits among those the composite is handed, bool [B, R]."""
-    rows = site.rows.clone()
+def _rows(method: Method, at: At) -> Tensor:
+    """Return the rows a part edits among those the composite is handed, bool [B, R]."""
+    if at.part == "vision":
+        return at.rows
+    rows = at.rows.clone()
     if method.rows == "last":
         rows[:, :-1] = False
-    elif method.rows == "after_image" and site.prefill:
-        after = site.image_mask.flip(1).cumsum(1).flip(1) == 0
+    elif method.rows == "after_image" and at.prefill:
+        after = at.image_mask.flip(1).cumsum(1).flip(1) == 0
         rows &= after[:, -rows.shape[1] :]
     return rows
 
@@ -166,41 +181,85 @@ def _rows(method: Method, site: Site) -> Tensor:
 class _Seams(Composite):
     """The seams of a composite; one is copied into it if a part declares it."""
 
-    def bias(self, site: Site) -> Tensor:
-        biases = [method.bias(own) for method, own in self.at("bias", site)]
-        zero = site.image_columns.new_zeros(1, 1, 1, 1).float()
-        return reduce(lambda a, b: a + b, biases, zero)
+    def prompt(self, batch: Batch) -> Batch:
+        for method in self._with("prompt"):
+            batch = method.prompt(batch)
+        return batch
 
-    def scores(self, site: Site, scores: Tensor) -> Tensor:
-        for method, own in self.at("scores", site):
-            scores = method.scores(own, scores)
-        return scores
+    def streams(self, batch: Batch, model: VisionLanguageModel) -> dict[str, Inputs]:
+        made: dict[str, Inputs] = {}
+        for method in self._with("streams"):
+            made |= method.streams(batch, model)
+        return made
 
-    def weights(self, site: Site, attention: Tensor) -> Tensor:
-        for method, own in self.at("weights", site):
-            attention = method.weights(own, attention)
-        return attention
+    def prepare(self, at: At, inputs: Inputs, forward: Forward) -> None:
+        raise NotImplementedError("the engine prepares parts one by one")
 
-    def heads(self, site: Site, outputs: Tensor) -> Tensor:
-        gain = outputs.new_ones(1, 1)
-        for method, own in self.at("heads", site):
-            gain = gain * method.heads(own, outputs)
-        return gain
-
-    def observe(self, site: Site, hidden: Tensor) -> tuple[Any, ...]:
-        facts = {method: method.observe(own, hidden) for method, own in self.at("observe", site)}
-        return tuple(facts.get(method) for method in self.methods)
-
-    def tokens(self, site: VisionSite, hidden: Tensor) -> Tensor:
-        for method in self.methods:
-            if "tokens" in method.declared():
-                hidden = method.tokens(site, hidden)
+    def image_tokens(self, at: At, hidden: Tensor) -> Tensor:
+        for method in self._with("image_tokens"):
+            hidden = method.image_tokens(at, hidden)
         return hidden
 
-    def streams(self, model: VisionLanguageModel, asked: Asked) -> list[dict[str, Any]]:
-        return [one for method in self._last_word() for one in method.streams(model, asked)]
+    def attention_bias(self, at: At) -> Tensor:
+        total = at.image_columns.new_zeros(1, 1, 1, 1).float()
+        for _, method, own in self.acting("attention_bias", at):
+            total = total + method.attention_bias(own)
+        return total
 
-    def combine(self, logits: Tensor, step: int) -> Tensor:
-        for method in self._last_word():
-            return method.combine(logits, step)
-        return logits[0]
+    def attention_logits(self, at: At, logits: Tensor) -> Tensor:
+        for _, method, own in self.acting("attention_logits", at):
+            logits = method.attention_logits(own, logits)
+        return logits
+
+    def attention_weights(self, at: At, weights: Tensor) -> Tensor:
+        for _, method, own in self.acting("attention_weights", at):
+            weights = method.attention_weights(own, weights)
+        return weights
+
+    def head_gain(self, at: At, outputs: Tensor) -> Tensor:
+        gain = outputs.new_ones(1, 1)
+        for _, method, own in self.acting("head_gain", at):
+            gain = gain * method.head_gain(own, outputs)
+        return gain
+
+    def hidden(self, at: At, hidden: Tensor) -> Tensor | None:
+        facts: list[Any] = [None] * len(self.methods)
+        edited = None
+        for part, method, own in self.acting("hidden", at):
+            outside = at.part == "vision" and not method.in_vision_tower
+            if outside or at.phase not in method.hidden_phases:
+                continue
+            memory = replace(own.memory, remembered={}, prefix=None)  # joined below, for all parts
+            changed = method.hidden(replace(own, memory=memory), hidden)
+            facts[part] = memory.remembered.get(at.layer)
+            if changed is not None:
+                edited = hidden = changed
+        if at.part == "text" and at.phase != "decode":
+            at.remember(tuple(facts))
+        return edited
+
+    def feed_forward(self, at: At, inputs: Tensor, outputs: Tensor) -> Tensor:
+        for _, method, own in self.acting("feed_forward", at):
+            outputs = method.feed_forward(own, inputs, outputs)
+        return outputs
+
+    def next_token_logits(self, at: At, logits: Mapping[str, Tensor]) -> Tensor:
+        order = sorted(self._with("next_token_logits"), key=lambda method: method.filters)
+        current = dict(logits)
+        for method in order:
+            own = replace(at, memory=at.memory.of_part(self.methods.index(method), at.layer))
+            current["main"] = method.next_token_logits(own, current)
+        return current["main"]
+
+    def search(self, loop: SearchLoop) -> list[int]:
+        (method,) = self._with("search")
+        loop.part = self.methods.index(method)
+        return method.search(loop)
+
+    def revise(self, batch: Batch, texts: list[str], ask: Ask) -> list[str]:
+        for method in self._with("revise"):
+            texts = method.revise(batch, texts, ask)
+        return texts
+
+    def weights(self, model: VisionLanguageModel) -> Mapping[str, Tensor]:
+        return self._with("weights")[0].weights(model)

@@ -1,11 +1,13 @@
-"""Where in a model, and in which forward pass, a seam is called."""
+"""What seams are given: the batch that is answered, and where in a model and a pass they stand."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from halluc.models.tokens import PromptTokens, first_token, on_keys
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -14,53 +16,63 @@ if TYPE_CHECKING:
     from halluc.interventions.shared_prefix import Prefix
     from halluc.models import VisionLanguageModel
 
+Phase = Literal["prefix", "prefill", "decode"]
 
-def on_keys(values: Tensor, n_keys: int, n_tokens: int) -> Tensor:
-    """Values of a prompt's tokens, for the keys of a layer.
-
-    Args:
-        values: [..., L]; tokens behind the prompt get 0 or False.
-        n_keys: K, keys the layer sees; the last ones, if fewer than tokens (a sliding window).
-        n_tokens: Tokens read so far, at least L and K.
-
-    Returns:
-        [..., K].
-    """
-    grown = values.new_zeros(*values.shape[:-1], n_tokens)
-    grown[..., : values.shape[-1]] = values
-    return grown[..., n_tokens - n_keys :]
-
-
-def first_token(real: Tensor) -> Tensor:
-    """The first token of each row that is not padding, bool [B, L], of those that are not."""
-    found: Tensor = real & (real.cumsum(1) == 1)
-    return found
+MAIN = "main"
+"""The name of the stream of the prompts themselves."""
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What was asked, before it became tensors.
+class Batch:
+    """Prompts that are answered together.
 
     Attributes:
-        questions: The users' turns as text, without chat template [B].
-        rendered: The same in the chat template.
-        images: One for each question.
-        inputs: The main stream's model inputs.
+        ids: Of the samples [B].
+        prompts: The users' turns as text, without chat template [B].
+        images: One for each prompt.
+        image_hashes: Of the images' pixels as the benchmark gave them [B].
+        histories: Earlier turns of each conversation, (prompt, answer) each [B].
+        seed: The run's.
+        rendered: The prompts in the model's chat template; empty before they are encoded.
+        inputs: The main stream's model inputs; empty before.
     """
 
-    questions: Sequence[str]
-    rendered: Sequence[str]
+    ids: Sequence[str]
+    prompts: Sequence[str]
     images: Sequence[Image]
-    inputs: dict[str, Any]
+    image_hashes: Sequence[str]
+    histories: Sequence[tuple[tuple[str, str], ...]]
+    seed: int = 0
+    rendered: Sequence[str] = ()
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def size(self) -> int:
+        """B."""
+        return len(self.ids)
+
+    @property
+    def seeds(self) -> list[int]:
+        """One number a sample, from its id and the run's seed: its noise depends on no batch."""
+        return [seed_of(self.seed, name) for name in self.ids]
+
+    @property
+    def image_seeds(self) -> list[int]:
+        """One number an image, from its pixels and the run's seed: equal for all its prompts."""
+        return [seed_of(self.seed, name) for name in self.image_hashes]
+
+
+def seed_of(seed: int, name: str) -> int:
+    """Make a generator's seed of the run's seed and a name."""
+    digest = hashlib.sha256(f"{seed}:{name}".encode()).digest()
+    return int.from_bytes(digest[:7], "big")
 
 
 @dataclass(frozen=True)
-class VisionSite:
-    """One layer of the vision tower, as `tokens` sees it.
+class TowerLayer:
+    """One layer of the vision tower, as `image_tokens` sees it.
 
     Attributes:
-        layer: 0-based index among the tower's layers.
-        n_layers: How many there are.
         features: Index of the layer whose output the language model reads.
         attention: The CLS token's attention to all tokens, each head [N, H, 1 + P].
         values: The layer's value vectors [N, H, 1 + P, d].
@@ -69,15 +81,13 @@ class VisionSite:
             goes by one of its patches); `keep` writes it.
     """
 
-    layer: int
-    n_layers: int
     features: int
     attention: Tensor
     values: Tensor
     state: dict[str, Any]
 
     def keep(self, hidden: Tensor, patches: Tensor) -> Tensor:
-        """The CLS token and some patches of a layer's output, noted in the state.
+        """Keep the CLS token and some patches of a layer's output, and note them in the state.
 
         Args:
             hidden: [N, 1 + P, D].
@@ -94,94 +104,172 @@ class VisionSite:
 
 
 @dataclass
-class Prompted:
-    """A batch of prompts as the language model reads it, and what a method remembers of it.
+class BatchState:
+    """What is known of a batch while it is answered; gone with it.
 
     Attributes:
-        input_ids: Token ids, left-padded [B, L].
-        attention_mask: True at real tokens [B, L].
-        image_mask: True at image tokens [B, L].
-        images: The inputs that belong to images, in the order of their rows.
+        batch: What was asked.
+        tokens: Its rows as the language model reads them: streams below each other, the main one
+            first, of B rows each. In phase "prefix" the different prefixes instead.
+        streams: Their names.
+        method: The method's own state, made by `Method.begin`.
+        remembered: By layer, what `hidden` asked to remember of each token, [rows, L, ...].
         vision_attention: The vision tower's attention from its CLS token, filled in while images
             are encoded: layer index (negative from the end) to [n, H] for each image, n its
             image tokens.
-        n_streams: Copies of the batch below each other, the main one first: S of B rows each.
-        prefix: What the prompts begin with, if it was read beforehand for several at once.
-        observed: By layer, what `observe` remembers of each token, [B, L, ...].
-        state: The method's own memory, made by `Method.begin`; gone with the batch.
+        prefix: What the prompts begin with, where it was read for several at once.
+        generated: Tokens fed back so far, int [rows, step].
     """
 
-    input_ids: Tensor
-    attention_mask: Tensor
-    image_mask: Tensor
-    images: Mapping[str, Tensor] = field(default_factory=dict)
+    batch: Batch
+    tokens: PromptTokens
+    streams: tuple[str, ...] = (MAIN,)
+    method: Any = None
+    remembered: dict[int, Any] = field(default_factory=dict)
     vision_attention: dict[int, list[Tensor]] = field(default_factory=dict)
-    n_streams: int = 1
     prefix: Prefix | None = None
-    observed: dict[int, Any] = field(default_factory=dict)
-    state: Any = None
+    generated: Tensor | None = None
 
-    @cached_property
-    def after_image(self) -> Tensor:
-        """True at real tokens behind the last image token, and at all real ones without image."""
-        behind: Tensor = self.image_mask.flip(1).cumsum(1).flip(1) == 0
-        return behind & self.attention_mask.bool()
+    @classmethod
+    def of_inputs(
+        cls,
+        model: VisionLanguageModel,
+        inputs: Mapping[str, Any],
+        batch: Batch | None = None,
+        streams: tuple[str, ...] = (MAIN,),
+    ) -> BatchState:
+        """Start on model inputs of all streams below each other.
 
-    @cached_property
-    def first_after_image(self) -> int:
-        """The first position that is behind the image for some prompt."""
-        return int(self.after_image.int().argmax(1).min())
+        Args:
+            batch: What they were made of; None where seams need no more than the tokens.
+        """
+        tokens = model.prompt_tokens(inputs)
+        size = tokens.size // len(streams)
+        ids, nothing = [str(row) for row in range(size)], [""] * size
+        batch = batch or Batch(ids, nothing, [], nothing, [()] * size, inputs=inputs)
+        return cls(batch, tokens, streams)
 
-    @property
-    def size(self) -> int:
-        """Number of rows: prompts times streams."""
-        return int(self.input_ids.shape[0])
+    def of_part(self, part: int, layer: int) -> BatchState:
+        """The batch as one part of a composite remembers it."""
+        facts = self.remembered.get(layer)
+        own = {} if facts is None else {layer: facts[part]}
+        return replace(self, method=self.method[part], remembered=own)
 
 
 @dataclass(frozen=True)
-class Site:
-    """One attention layer in one forward pass, as a seam sees it.
+class At:
+    """Where a seam is called: which batch, which pass, which layer.
 
-    R below is the number of query rows handed to the seam: those from the first one any sample
-    edits to the last. B counts beams.
+    R below is the number of query rows handed to an attention seam: those from the first one any
+    sample edits to the last. B counts beams and streams, which stand in the order: streams below
+    each other, in each the samples, and the beams of a sample next to each other.
 
     Attributes:
-        layer: 0-based index among the language model's layers.
+        model: The model.
+        memory: The batch and what is remembered of it; `batch`, `state` and others read it.
+        phase: "prefix" while what several prompts share is read, "prefill" while (the rest of) a
+            prompt is, "decode" for every generated token.
+        layer: 0-based index among the language model's layers, or the vision tower's where `part`
+            is "vision". `hidden` is also called with `n_layers`: what leaves the last layer.
         n_layers: How many there are.
         n_heads: H, query heads of each.
-        prefill: True while the prompt is read, False for every generated token.
         rows: Query rows the method edits, bool [B, R]; rows that are False come back unchanged.
         n_keys: K, keys of this layer in this pass.
         n_tokens: Tokens read so far; a layer with a sliding window sees only the last K of them.
         crosses: True where the keys are the image alone and no tokens of the prompt.
         repeats: How often each prompt stands in the batch, as many times as there are beams.
-        prompted: The batch, with the method's state.
-        model: The model.
-        visible: Keys each row may attend to, bool [B or 1, R, K]; only `scores` and `weights`
-            have it.
+        part: "vision" in the vision tower, where rows are images or tiles and not prompts.
+        visible: Keys each row may attend to, bool [B or 1, R, K]; only `attention_logits` and
+            `attention_weights` have it.
+        tower_layer: The tower's layer; only `image_tokens` has it, as `tower`.
+        logits_at: Gives `early` its logits; only `next_token_logits` has it.
+        forbidden: Masks that `forbid` collects.
         known: Masks made in this pass, which its layers share.
     """
 
+    model: VisionLanguageModel = field(repr=False)
+    memory: BatchState = field(repr=False)
+    phase: Phase
     layer: int
     n_layers: int
     n_heads: int
-    prefill: bool
     rows: Tensor
     n_keys: int
     n_tokens: int
-    crosses: bool
-    repeats: int
-    prompted: Prompted
-    model: VisionLanguageModel = field(repr=False)
+    crosses: bool = False
+    repeats: int = 1
+    part: Literal["text", "vision"] = "text"
     visible: Tensor | None = None
+    tower_layer: TowerLayer | None = None
+    logits_at: Callable[[int, bool], Mapping[str, Tensor]] | None = field(default=None, repr=False)
+    forbidden: list[Tensor] = field(default_factory=list, repr=False)
     known: dict[Any, Tensor] = field(default_factory=dict, repr=False)
+
+    @property
+    def batch(self) -> Batch:
+        """What is answered."""
+        return self.memory.batch
+
+    @property
+    def tokens(self) -> PromptTokens:
+        """The prompts' tokens; in phase "prefix" those of the prefixes."""
+        return self.memory.tokens
+
+    @property
+    def state(self) -> Any:
+        """The method's own memory of this batch."""
+        return self.memory.method
+
+    @property
+    def tower(self) -> TowerLayer:
+        """The vision tower's layer, in `image_tokens`.
+
+        Raises:
+            ValueError: Elsewhere.
+        """
+        if self.tower_layer is None:
+            raise ValueError("at.tower is there in image_tokens only")
+        return self.tower_layer
+
+    @property
+    def prefill(self) -> bool:
+        """Whether the prompt is being read, as a whole or its prefix."""
+        return self.phase != "decode"
+
+    @property
+    def generated(self) -> Tensor:
+        """Tokens generated and fed back so far, int [B, step]; under beams those of each beam."""
+        before = self.memory.generated
+        if before is None:
+            return self.tokens.input_ids.new_zeros(self.tokens.size * self.repeats, 0)
+        return before
+
+    @property
+    def step(self) -> int:
+        """How many tokens have been generated: 0 while the prompt is read."""
+        return 0 if self.memory.generated is None else int(self.memory.generated.shape[1])
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """Names of the streams that are decoded side by side, "main" first."""
+        return self.memory.streams
+
+    @property
+    def stream(self) -> Tensor:
+        """Number of the stream of each row, int [B]; all of the main one in phase "prefix"."""
+        import torch
+
+        rows = self.tokens.size * self.repeats
+        count = 1 if self.phase == "prefix" else len(self.streams)
+        numbers = torch.arange(count, device=self.tokens.input_ids.device)
+        return numbers.repeat_interleave(rows // count)
 
     @property
     def image_columns(self) -> Tensor:
         """Keys of THIS layer that are image tokens, bool [B, K]."""
 
         def own() -> Tensor:
-            image = self.prompted.image_mask
+            image = self.tokens.image_mask
             return self._for_beams(
                 self.model.image_columns(self.layer, self.n_keys, image, self.n_tokens)
             )
@@ -191,7 +279,7 @@ class Site:
     @property
     def real(self) -> Tensor:
         """Keys of this layer that are not padding, bool [B, K]."""
-        return self._once("real", lambda: ~self.on_keys(~self.prompted.attention_mask.bool()))
+        return self._once("real", lambda: ~self.on_keys(~self.tokens.attention_mask.bool()))
 
     @property
     def first_token(self) -> Tensor:
@@ -199,28 +287,64 @@ class Site:
 
         All False where it left the window.
         """
-        real = self.prompted.attention_mask.bool
+        real = self.tokens.attention_mask.bool
         return self._once("first", lambda: self.on_keys(first_token(real())))
 
     @property
     def image_mask(self) -> Tensor:
         """The prompt's image tokens, bool [B, L]."""
-        return self._for_beams(self.prompted.image_mask)
+        return self._for_beams(self.tokens.image_mask)
 
     @property
-    def state(self) -> Any:
-        """The method's own memory of this batch."""
-        return self.prompted.state
+    def remembered(self) -> Any:
+        """What `remember` was given of the prompt's tokens in this layer, [B, L, ...]."""
+        return self.memory.remembered[self.layer]
 
-    @property
-    def observed(self) -> Any:
-        """What `observe` remembers of the prompt's tokens in this layer, [B, L, ...]."""
-        return self.prompted.observed[self.layer]
+    def remember(self, facts: Any) -> None:
+        """Keep facts about the tokens of this pass, to be found again as `remembered`.
+
+        They survive prefix sharing: those of a shared prefix are joined with those of the rest.
+
+        Args:
+            facts: [B, Q, ...] of the tokens `hidden` is shown, before anything is generated.
+
+        Raises:
+            ValueError: In phase "decode".
+        """
+        if self.phase == "decode":
+            raise ValueError("remember() is for the prompt's tokens; keep others in `at.state`")
+        prefix = self.memory.prefix
+        joined = facts
+        if prefix is not None:
+            joined = prefix.repeated(self.repeats).joined(self.layer, facts)
+        self.memory.remembered[self.layer] = joined
+
+    def early(self, layer: int, normed: bool = True) -> Mapping[str, Tensor]:
+        """Read next-token logits off the residual stream that leaves layer `layer` - 1.
+
+        Args:
+            layer: As in transformers' `hidden_states`: 0 is the embedding. It has to be among
+                `Method.early_layers`.
+            normed: Apply the final norm first.
+
+        Returns:
+            lm_head(norm(h)) in fp32 [B, V] of each stream, by its name.
+
+        Raises:
+            ValueError: Outside `next_token_logits`, or of a layer that was not declared.
+        """
+        if self.logits_at is None:
+            raise ValueError("early() is there in next_token_logits only")
+        return self.logits_at(layer, normed)
+
+    def forbid(self, tokens: Tensor) -> None:
+        """Rule tokens out, bool [B, V], once the probabilities of yes and no are read."""
+        self.forbidden.append(tokens)
 
     def on_keys(self, values: Tensor) -> Tensor:
-        """Values of the prompt's tokens [B or prompts, ..., L] for this layer's keys [B, ..., K].
+        """Lay values of the prompt's tokens [B or prompts, ..., L] over the keys [B, ..., K].
 
-        Keys that are no tokens of the prompt get 0 or False.
+        Keys that are not tokens of the prompt get 0 or False.
         """
         values = self._for_beams(values)
         if self.crosses:
@@ -228,22 +352,22 @@ class Site:
         return on_keys(values, self.n_keys, self.n_tokens)
 
     def of_prompt(self, values: Tensor) -> Tensor:
-        """Values of this layer's keys [..., K] for the prompt's tokens [..., L].
+        """Take values of this layer's keys [..., K] back to the prompt's tokens [..., L].
 
         Tokens that left the window get 0 or False.
         """
         whole = values.new_zeros(*values.shape[:-1], self.n_tokens)
         whole[..., self.n_tokens - self.n_keys :] = values
-        return whole[..., : self.prompted.input_ids.shape[1]]
+        return whole[..., : self.tokens.input_ids.shape[1]]
 
     def _once(self, name: str, make: Callable[[], Tensor]) -> Tensor:
-        """What layers with as many keys of the same kind share in a pass."""
+        """Make what layers with as many keys of the same kind share in a pass once."""
         key = name, self.crosses, self.n_keys
         if key not in self.known:
             self.known[key] = make()
         return self.known[key]
 
     def _for_beams(self, values: Tensor) -> Tensor:
-        """Rows of prompts repeated for beams, which stand next to each other."""
-        repeats = self.prompted.size * self.repeats // values.shape[0]
+        """Repeat rows of prompts for beams, which stand next to each other."""
+        repeats = self.tokens.size * self.repeats // values.shape[0]
         return values if repeats == 1 else values.repeat_interleave(repeats, 0)

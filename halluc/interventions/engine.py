@@ -1,37 +1,32 @@
-"""The engine: one attention function and a few read-only hooks, on for the length of a `with`.
+"""The engine: serves one method's seams for the length of a `with`, and restores the model.
 
-    with intervene(model, method, prompted) as engine:
+    with intervene(model, method, state) as engine:
         model.model.generate(...)
 
 It never patches a class and never asks for `output_attentions`. The language model's attention
 implementation is switched to a function that calls the kernel it replaces and computes weights
-explicitly only for the rows and layers the method edits. Leaving restores the model exactly.
+explicitly only for the rows and layers the method edits (`attention.py`); the residual stream and
+feed-forward networks are reached by hooks (`residual.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from halluc.interventions.attention_math import (
-    attention_weights,
-    masked,
-    may_attend,
-    products,
-    times_values,
-    visible,
-    with_bias,
-)
-from halluc.interventions.attention_switch import SeamError, kernel_of, switched
-from halluc.interventions.context import Prompted, Site
+from halluc.interventions.attention import EditedAttention
+from halluc.interventions.attention_switch import SeamError, switched
+from halluc.interventions.context import MAIN, At, BatchState, Phase
+from halluc.interventions.residual import hook_residual
+from halluc.interventions.scoped_weights import scoped_weights
 from halluc.interventions.shared_prefix import Memo, Prefix
+from halluc.interventions.touch import Touch
 from halluc.interventions.vision_hooks import reading_cls
 from halluc.models.embed_prompt import forwarded
 
@@ -39,209 +34,261 @@ if TYPE_CHECKING:
     from halluc.interventions.base import Method
     from halluc.models import VisionLanguageModel
 
-
-_SERVED = ("bias", "scores", "weights", "heads", "observe")  # here; others by the decoding
+_ATTENTION = {"attention_bias", "attention_logits", "attention_weights", "head_gain"}
+_SERVED = _ATTENTION | {"hidden", "feed_forward"}  # here; others by the decoding
 
 
 class Engine:
     """Serves one method's seams for one batch.
 
     Attributes:
-        passes: Forward passes of the language model so far.
+        memory: The batch and what is remembered of it.
+        phase: Of the pass now running.
         n_tokens: Tokens read once the pass now running is through.
+        called: Seams that were called.
     """
 
-    def __init__(self, model: VisionLanguageModel, method: Method, prompted: Prompted) -> None:
+    def __init__(
+        self,
+        model: VisionLanguageModel,
+        method: Method,
+        memory: BatchState,
+        touch: Touch | None = None,
+    ) -> None:
         self.model = model
-        self.prompted = prompted
-        self.passes = 0
-        self.n_tokens = prompted.input_ids.shape[1]
+        self.memory = memory
+        self.phase: Phase = "prefill"
+        self.n_tokens = memory.tokens.input_ids.shape[1]
         self.called: set[str] = set()
-        self._beginning = False
+        self._touch = touch if touch is not None and touch.watching else None
+        self.known: dict[Any, Tensor] = {}
+        self._in_prefix = False
+        self._in_own_pass = False
+        self._ran = False
         self._prefixes: dict[int, Prefix] = {}
-        self._known: dict[Any, Tensor] = {}
-        attention = model.self_attention | model.cross_attention
-        self._layer_of = {id(module): layer for layer, module in attention.items()}
-        self._kernel = model.text_attention
+        self._early: dict[int, Tensor] = {}
+        self._passes = torch.zeros(memory.batch.size, device=memory.tokens.input_ids.device)
+        self._alive: Tensor | None = None
+        self._ends = torch.tensor(model.end_tokens, device=self._passes.device)
         self._serve(method)
 
     def _serve(self, method: Method) -> None:
         """Take up a method's seams, in the layers it names and attention can be reached in."""
         self.method, self.seams = method, method.declared()
-        self._named = frozenset(method.layers(self.model.n_layers))
+        self.named = frozenset(method.layers(self.model.n_layers))
         reached = set(self.model.self_attention)
         if method.cross_attention:
             reached |= set(self.model.cross_attention)
-        self._edited_layers = self._named & reached
+        self._edited_layers = self.named & reached
 
-    def attend(
-        self,
-        module: torch.nn.Module,
-        query: Tensor,
-        key: Tensor,
-        value: Tensor,
-        attention_mask: Tensor | None,
-        scaling: float | None = None,
-        **kwargs: Any,
-    ) -> tuple[Tensor, None]:
-        """The attention function that transformers calls; [B, H, Q, d] in, [B, Q, H, d] out."""
-        layer = self._layer_of.get(id(module))
-        seams = self._live(layer)
-        scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
-        kernel = partial(
-            kernel_of(self._kernel, module), module, query, key, value, scaling=scaling, **kwargs
-        )
-        prefix = self._prefix(query.shape[0])
-        if layer is None or not (seams or prefix):
-            return self._without_image(layer, kernel(attention_mask)[0]), None
+    @property
+    def passes(self) -> list[float]:
+        """Forward passes of the language model so far in which each sample took part [B].
 
-        n_rows, n_keys = query.shape[2], key.shape[2] + (prefix.length if prefix else 0)
-        crosses = layer in self.model.cross_attention
-        site, start = self._site(layer, n_rows, n_keys, query.shape[0], crosses)
-        bias = self._call("bias", site) if "bias" in seams else None
-
-        output = edited = None
-        if prefix or {"scores", "weights"} & set(seams) or (bias is not None and n_rows == 1):
-            start = 0 if prefix else start  # no kernel knows the prefix
-            mask = visible(attention_mask, n_rows, n_keys, query.device)
-            mask = mask if mask is None else mask[:, :, start:]
-            # SDPA has none; transformers before 5.18 leaves it out there, later ones refuse.
-            softcap = None if self._kernel == "sdpa" else kwargs.get("softcap")
-            edited = self._explicit(
-                site, seams, prefix, query[:, :, start:], key, value, mask, scaling, softcap, bias
-            )
-            if start == 0 and (prefix or not site.prefill or bool(site.rows.all())):
-                output = edited
-        if output is None:
-            if bias is not None:
-                attention_mask = with_bias(attention_mask, bias, n_rows, key)
-            output = kernel(attention_mask)[0]
-            if edited is not None:
-                rows = torch.where(site.rows[:, :, None, None], edited, output[:, start:])
-                output = torch.cat([output[:, :start], rows], dim=1)
-        output = self._without_image(layer, output)
-        if "heads" in seams:
-            gain = self._call("heads", site, output)
-            output = output * gain[:, None, :, None].to(output.dtype)
-        return output, None
-
-    def _without_image(self, layer: int | None, output: Tensor) -> Tensor:
-        """Silence layers that hold the image for prompts that have none.
-
-        transformers skips such layers in a batch without images, but in a mixed batch lets rows
-        that may attend to nothing attend to everything.
+        A pass of several streams or beams counts once for each; rows whose answer has ended do not
+        count, and what several prompts share counts once, as part of their own first pass.
         """
-        if layer not in self.model.cross_attention:
-            return output
-        seen = self.prompted.image_mask.any(1)
-        if bool(seen.all()):
-            return output
-        return output * seen.repeat_interleave(len(output) // len(seen))[:, None, None, None]
+        counts: list[float] = self._passes.tolist()
+        return counts
 
-    def _explicit(
-        self,
-        site: Site,
-        seams: tuple[str, ...],
-        prefix: Prefix | None,
-        query: Tensor,
-        key: Tensor,
-        value: Tensor,
-        mask: Tensor | None,
-        scaling: float,
-        softcap: float | None,
-        bias: Tensor | None,
-    ) -> Tensor:
-        """Attention of some rows as the method wants it, [B, R, H, d].
+    # -- What happens in a pass --------------------------------------------------------------------
 
-        `found` is q.k, then logits, then weights [B, H, R, K]: one name, so that each is gone
-        before the next but one is made.
-        """
-        if {"scores", "weights"} & set(seams):
-            seen = self._all(1, 1, site.n_keys) if mask is None else may_attend(mask)[:, 0]
-            site = replace(site, visible=seen[:, -site.rows.shape[1] :])
-        found = products(query, key)
-        if prefix:
-            found = torch.cat([prefix.scores(site.layer, query), found], dim=-1)
-        found = masked(found, mask, scaling, softcap)
-        if bias is not None:
-            found = found + (bias if bias.shape[2] == 1 else bias[:, :, -found.shape[2] :])
-        if "scores" in seams:
-            found = self._edited("scores", site, found)
-        changed = bias is not None or "scores" in seams
-        found = attention_weights(found, mask) if changed else found.softmax(-1)
-        if "weights" in seams:
-            found = self._edited("weights", site, found)
-        found = found.to(query.dtype)
-        if prefix is None:
-            return times_values(found, value).transpose(1, 2)
-        read = prefix.times_values(site.layer, found[..., : prefix.length])
-        return (read + times_values(found[..., prefix.length :], value)).transpose(1, 2)
+    def start_pass(self, n_new: int, n_before: int) -> None:
+        """Note a pass of the language model's layers over `n_new` tokens behind `n_before`."""
+        self._ran = True
+        self.known = {}
+        self.n_tokens = n_new + n_before
+        self.phase = "prefix" if self._in_prefix else "decode" if n_new == 1 else "prefill"
 
-    def _edited(self, seam: str, site: Site, values: Tensor) -> Tensor:
-        """What a seam makes of the last rows of [B, H, R', K]; others come back as they are."""
-        rows = site.rows.shape[1]
-        before = values[:, :, -rows:]
-        after: Tensor = self._call(seam, site, before)
-        if self.prompted.prefix is None or not site.prefill:
-            return after
-        after = torch.where(site.rows[:, None, :, None], after, before)
-        return torch.cat([values[:, :, :-rows], after], dim=2)
-
-    def observe(self, layer: int, hidden: Tensor) -> None:
-        """Show the method the residual stream entering `layer`, [B, Q, D], and keep its facts."""
-        length = hidden.shape[1]
-        if "observe" not in self.seams or layer not in self._named or length == 1:
+    def feed(self, input_ids: Tensor) -> None:
+        """Note what the whole model is about to read, int [rows, Q]; count the pass."""
+        rows, size = input_ids.shape[0], self.memory.batch.size
+        if self._in_prefix:
             return
-        prefix = self._prefix(hidden.shape[0])
-        n_keys = length + (prefix.length if prefix else 0)
-        site, start = self._site(layer, length, n_keys, hidden.shape[0], crosses=False)
-        if start:
-            site = replace(site, rows=torch.nn.functional.pad(site.rows, (start, 0)))
-        facts = self._call("observe", site, hidden)
-        self.prompted.observed[layer] = prefix.joined(layer, facts) if prefix else facts
+        if self._in_own_pass:
+            self._passes += rows / size
+            return
+        alive = self._alive
+        if input_ids.shape[1] == 1 and alive is not None and len(alive) == rows:
+            before = self.memory.generated
+            fed = input_ids if before is None else torch.cat([before, input_ids], 1)
+            self.memory.generated = fed
+            alive &= ~torch.isin(input_ids[:, 0], self._ends)
+        else:
+            self._alive = alive = torch.ones(rows, dtype=torch.bool, device=input_ids.device)
+            self.memory.generated = None
+        by_sample = alive.view(len(self.memory.streams), size, -1)
+        self._passes += by_sample.sum((0, 2))
 
-    def read(self, inputs: dict[str, Any]) -> None:
-        """Run one pass over other prompts than the batch's own, with the batch's state.
+    def reorder(self, rows: Tensor) -> None:
+        """Follow beams that change places; each row goes on from row `rows` [B]."""
+        memory = self.memory
+        if memory.generated is not None:
+            memory.generated = memory.generated[rows]
+        if self._alive is not None:
+            self._alive = self._alive[rows]
+        memory.method = self.method.reorder(memory.method, rows)
+
+    def rollback(self, count: int) -> None:
+        """Follow a search that takes the last `count` tokens back."""
+        generated = self.memory.generated
+        if generated is not None:
+            self.memory.generated = generated[:, : generated.shape[1] - count]
+            self._alive = ~torch.isin(self.memory.generated, self._ends).any(1)
+
+    def call(self, seam: str, *args: Any) -> Any:
+        """Call one of the method's seams."""
+        self.called.add(seam)
+        result = getattr(self.method, seam)(*args)
+        if self._touch is not None and not self._touch.seen:
+            self._touch.note(seam, args, result)
+        return result
+
+    def live(self, layer: int | None) -> tuple[str, ...]:
+        """Return the attention seams to be called in a layer."""
+        if layer not in self._edited_layers:
+            return ()
+        if self._in_prefix and self.method.rows != "all":
+            behind_image = ("attention_logits", "attention_weights")
+            return tuple(seam for seam in self.seams if seam not in behind_image)
+        return self.seams
+
+    def prefix(self, rows: int) -> Prefix | None:
+        """Return what the rows of this pass begin with, beams counted."""
+        if self.memory.prefix is None:
+            return None
+        repeats = rows // self.memory.tokens.size
+        if repeats not in self._prefixes:
+            self._prefixes[repeats] = self.memory.prefix.repeated(repeats)
+        return self._prefixes[repeats]
+
+    def at(
+        self, layer: int, n_rows: int, n_keys: int, batch: int, crosses: bool = False
+    ) -> tuple[At, int]:
+        """Say where a seam is called, and the first query row that is handed to the method."""
+        tokens, model = self.memory.tokens, self.model
+        repeats = batch // tokens.size  # beams stand next to each other
+        if n_rows == 1 or self.method.rows == "last":
+            rows, start = self.all_true(batch, 1), n_rows - 1
+        else:
+            whole = self.method.rows == "all"
+            edited = tokens.attention_mask.bool() if whole else tokens.after_image
+            before = edited.shape[1] - n_rows  # tokens of the shared prefix
+            start = 0 if whole else max(0, tokens.first_after_image - before)
+            rows = edited[:, before + start :]
+            rows = rows if repeats == 1 else rows.repeat_interleave(repeats, 0)
+        where = At(
+            model=model, memory=self.memory, phase=self.phase, layer=layer,
+            n_layers=model.n_layers, n_heads=model.n_heads, rows=rows, n_keys=n_keys,
+            n_tokens=self.n_tokens, crosses=crosses, repeats=repeats, known=self.known,
+        )  # fmt: skip
+        return where, start
+
+    def all_true(self, *shape: int) -> Tensor:
+        """Return True everywhere, made once in a pass."""
+        if shape not in self.known:
+            device = self.memory.tokens.attention_mask.device
+            self.known[shape] = torch.ones(shape, dtype=torch.bool, device=device)
+        return self.known[shape]
+
+    # -- Next-token logits -------------------------------------------------------------------------
+
+    def keep_early(self, layer: int, hidden: Tensor) -> None:
+        """Keep the last row of the residual stream [rows, Q, D] that enters a layer."""
+        if not self._in_own_pass:
+            self._early[layer] = hidden[:, -1]
+
+    def next_token_logits(self, logits: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Let the method make one row of logits of all streams'.
 
         Args:
-            inputs: Model inputs of any number of rows.
+            logits: fp32 [S * B, V].
+
+        Returns:
+            [B, V], and the tokens ruled out, bool [B, V] or None.
         """
-        own = self.prompted
-        self.prompted = replace(self.model.prompted(inputs), state=own.state)
+        rows = len(logits)
+        where, _ = self.at(self.model.n_layers, 1, self.n_tokens, rows)
+        where = replace(where, logits_at=self._logits_at)
+        combined: Tensor = self.call("next_token_logits", where, self._by_stream(logits))
+        forbidden = None
+        for mask in where.forbidden:
+            forbidden = mask if forbidden is None else forbidden | mask
+        return combined, forbidden
+
+    def _by_stream(self, values: Tensor) -> dict[str, Tensor]:
+        streams = self.memory.streams
+        return dict(zip(streams, values.unflatten(0, (len(streams), -1)), strict=True))
+
+    def _logits_at(self, layer: int, normed: bool) -> Mapping[str, Tensor]:
+        if layer not in self._early:
+            declared = sorted(self.method.early_layers(self.model.n_layers))
+            raise ValueError(f"layer {layer} is not among early_layers: {declared}")
+        return self._by_stream(self.model.read_off(self._early[layer], normed).float())
+
+    # -- Passes over other prompts -----------------------------------------------------------------
+
+    def forward(self, inputs: Mapping[str, Any]) -> Tensor:
+        """Run one pass over other prompts than the batch's own, with the batch's memory.
+
+        Args:
+            inputs: Model inputs of any number of rows N.
+
+        Returns:
+            Next-token logits [N, V].
+        """
+        own, earlier, alive = self.memory, self.phase, self._alive
+        self.memory = replace(
+            own,
+            tokens=self.model.prompt_tokens(inputs),
+            streams=(MAIN,),
+            remembered={},
+            prefix=None,
+        )
+        self._in_own_pass = True
         try:
-            self.model.model(**forwarded(self.model, inputs), use_cache=False, logits_to_keep=1)
+            found = self.model.model(
+                **forwarded(self.model, dict(inputs)), use_cache=False, logits_to_keep=1
+            )
         finally:
-            self.prompted = own
+            self.memory, self.phase, self._alive = own, earlier, alive
+            self._in_own_pass = False
+        logits: Tensor = found.logits[:, -1]
+        return logits
 
     def read_prefix(self, inputs: dict[str, Any], owner: Tensor, memo: Memo | None = None) -> None:
         """Read what several prompts begin with; seams for the rows behind the image rest.
 
         Args:
-            inputs: Model inputs of the U beginnings.
+            inputs: Model inputs of the U prefixes.
             owner: Which of them each prompt of the batch goes on from, int [B].
             memo: Where they may have been read before.
         """
-        batch, how = self.prompted, self.method.reading()
-        found = memo.find(how, inputs) if memo else None
-        if found is None:
-            prefix = self._read(inputs, owner)
-            seen = batch.vision_attention
+        memory, key = self.memory, self.method.prefix_key()
+        kept = memo.find(key, inputs) if memo else None
+        if kept is None:
+            prefix = self._read_prefix(inputs, owner)
+            seen = memory.vision_attention
             if memo:
-                memo.keep(how, inputs, prefix, seen)
+                memo.keep(key, inputs, prefix, seen)
         else:
-            prefix, seen = found
+            prefix, seen = kept
             prefix = replace(prefix, owner=owner)
         image = (inputs["input_ids"] == self.model.image_token).any(1)
         rows = (image.cumsum(0) - 1)[owner][image[owner]].tolist()
-        batch.vision_attention.update({layer: [of[i] for i in rows] for layer, of in seen.items()})
-        batch.prefix = prefix
+        memory.vision_attention.update({layer: [of[i] for i in rows] for layer, of in seen.items()})
+        memory.prefix = prefix
 
-    def _read(self, inputs: dict[str, Any], owner: Tensor) -> Prefix:
-        batch, cache = self.prompted, DynamicCache()
+    def _read_prefix(self, inputs: dict[str, Any], owner: Tensor) -> Prefix:
+        memory, cache = self.memory, DynamicCache()
         layers: Any = cache.layers
-        self.prompted = self.model.prompted(inputs)
-        self.prompted.state = self.method.begin(self.prompted)
-        self._beginning = True
+        self.memory = BatchState(
+            memory.batch,
+            self.model.prompt_tokens(inputs),
+            method=self.method.begin(memory.batch),
+            vision_attention=memory.vision_attention,
+        )
+        self._in_prefix = True
         try:
             self.model.model(
                 **forwarded(self.model, inputs),
@@ -249,132 +296,102 @@ class Engine:
                 use_cache=True,
                 logits_to_keep=1,
             )
-            observed = self.prompted.observed
+            remembered = self.memory.remembered
         finally:
-            self.prompted, self._beginning = batch, False
+            self.memory, self._in_prefix = memory, False
         keys, values = zip(*((layer.keys, layer.values) for layer in layers), strict=True)
-        return Prefix(keys, values, owner, observed)
+        return Prefix(keys, values, owner, remembered)
 
     @contextmanager
-    def serving(self, method: Method, prompted: Prompted) -> Iterator[None]:
+    def serving(self, method: Method, memory: BatchState) -> Iterator[None]:
         """Serve one part of a composite alone, for passes of its own."""
-        whole = self.method, self.prompted
-        self.prompted = prompted
+        whole = self.method, self.memory
+        self.memory = memory
         self._serve(method)
         try:
             yield
         finally:
-            self.prompted = whole[1]
+            self.memory = whole[1]
             self._serve(whole[0])
+
+    def prepare(self, inputs: Mapping[str, Any]) -> None:
+        """Let the method, or each part of it, look at the prompts in passes of its own."""
+        if "prepare" not in self.seams:
+            return
+        for part, method in enumerate(self.method.methods):
+            with self.serving(method, self.memory.of_part(part, 0)):
+                self.prepare(inputs)
+        if not self.method.methods:
+            tokens = self.memory.tokens
+            where, _ = self.at(0, 1, tokens.input_ids.shape[1], tokens.size)
+            self.call("prepare", where, inputs, self.forward)
 
     def check_bound(self) -> None:
         """Raise SeamError if a declared seam was never called although the model ran."""
         missing = [seam for seam in self.seams if seam in _SERVED and seam not in self.called]
-        if self.passes and missing:
+        if self._ran and missing:
             raise SeamError(
                 f"method {self.method.name!r}: seam {missing[0]!r} bound to nothing on "
                 f"{self.model.name} ({self.model.n_layers} layers, method edits "
                 f"{sorted(self._edited_layers)})"
             )
 
-    def _live(self, layer: int | None) -> tuple[str, ...]:
-        """Seams to be called in a layer."""
-        if layer not in self._edited_layers:
-            return ()
-        if self._beginning and self.method.rows != "all":
-            return tuple(seam for seam in self.seams if seam not in ("scores", "weights"))
-        return self.seams
-
-    def _prefix(self, batch: int) -> Prefix | None:
-        """What the rows of this pass begin with, beams counted."""
-        if self.prompted.prefix is None:
-            return None
-        repeats = batch // self.prompted.size
-        if repeats not in self._prefixes:
-            self._prefixes[repeats] = self.prompted.prefix.repeated(repeats)
-        return self._prefixes[repeats]
-
-    def _call(self, seam: str, *args: Any) -> Any:
-        self.called.add(seam)
-        return getattr(self.method, seam)(*args)
-
-    def _site(
-        self, layer: int, n_rows: int, n_keys: int, batch: int, crosses: bool
-    ) -> tuple[Site, int]:
-        """The site of this call, and the index of the first query row it hands to the method."""
-        prompted, model = self.prompted, self.model
-        repeats = batch // prompted.size  # beams stand next to each other
-        if n_rows == 1 or self.method.rows == "last":
-            rows, start = self._all(batch, 1), n_rows - 1
-        else:
-            whole = self.method.rows == "all"
-            edited = prompted.attention_mask.bool() if whole else prompted.after_image
-            hidden = edited.shape[1] - n_rows  # read beforehand
-            start = 0 if whole else max(0, prompted.first_after_image - hidden)
-            rows = edited[:, hidden + start :]
-            rows = rows if repeats == 1 else rows.repeat_interleave(repeats, 0)
-        site = Site(
-            layer, model.n_layers, model.n_heads, n_rows > 1, rows, n_keys, self.n_tokens, crosses,
-            repeats, prompted, model, known=self._known,
-        )  # fmt: skip
-        return site, start
-
-    def _all(self, *shape: int) -> Tensor:
-        """True everywhere, made once in a pass."""
-        if shape not in self._known:
-            device = self.prompted.attention_mask.device
-            self._known[shape] = torch.ones(shape, dtype=torch.bool, device=device)
-        return self._known[shape]
-
 
 @contextmanager
 def intervene(
-    model: VisionLanguageModel, method: Method, prompted: Prompted, *, shared: bool = False
+    model: VisionLanguageModel,
+    method: Method,
+    memory: BatchState,
+    *,
+    shared: bool = False,
+    touch: Touch | None = None,
 ) -> Iterator[Engine]:
     """Serve `method` on `model` for one batch; restore the model exactly on leaving.
 
     Args:
         shared: Whether a prefix will be read for several prompts at once.
+        touch: Finds out whether the method edits anything.
 
     Raises:
         SeamError: On leaving, if a declared seam was bound to nothing.
     """
-    prompted.state = method.begin(prompted)
-    engine = Engine(model, method, prompted)
+    memory.method = method.begin(memory.batch)
+    engine = Engine(model, method, memory, touch)
     with ExitStack() as stack:
-        _count(stack, model, engine)
-        blind = bool(model.cross_attention) and not bool(prompted.image_mask.any(1).all())
-        if shared or blind or set(engine.seams) & {"bias", "scores", "weights", "heads"}:
-            stack.enter_context(switched(model, "text", engine.attend))
-        if "observe" in engine.seams:
-            _observe_layers(stack, model, engine)
+        _hook_passes(stack, model, engine)
+        blind = bool(model.cross_attention) and not bool(memory.tokens.image_mask.any(1).all())
+        if shared or blind or set(engine.seams) & _ATTENTION:
+            stack.enter_context(switched(model, "text", EditedAttention(engine)))
+        hook_residual(stack, engine)
         if method.vision_layers:
-            found = prompted.vision_attention
+            seen = memory.vision_attention
             stack.enter_context(
-                reading_cls(model, method.vision_layers, found, lambda: engine.prompted.images)
+                reading_cls(model, method.vision_layers, seen, lambda: engine.memory.tokens.images)
             )
+        if "weights" in engine.seams:
+            stack.enter_context(scoped_weights(model, engine.call("weights", model)))
         yield engine
+    if touch is not None:
+        touch.batches += 1
+        touch.seen |= bool({"prompt", "image_tokens", "search"} & set(engine.seams))
     engine.check_bound()
 
 
-def _count(stack: ExitStack, model: VisionLanguageModel, engine: Engine) -> None:
-    def count(_: Any, args: Any, kwargs: Any) -> None:
-        engine.passes += 1
-        engine._known = {}
+def _hook_passes(stack: ExitStack, model: VisionLanguageModel, engine: Engine) -> None:
+    """Tell the engine of each pass: of what the whole model reads, and of the layers' own pass."""
+
+    def feed(_: Any, args: Any, kwargs: Any) -> None:
+        ids = kwargs.get("input_ids", args[0] if args else None)
+        embeddings = kwargs.get("inputs_embeds")
+        if ids is None or (embeddings is not None and embeddings.shape[1] != ids.shape[1]):
+            ids = embeddings.new_zeros(embeddings.shape[:2], dtype=torch.long)
+        engine.feed(ids)
+
+    def start(_: Any, args: Any, kwargs: Any) -> None:
         given = (kwargs.get("inputs_embeds"), kwargs.get("input_ids"), *args)
         new = next(value for value in given if value is not None)
         cache = kwargs.get("past_key_values")
-        engine.n_tokens = new.shape[1] + (0 if cache is None else int(cache.get_seq_length()))
+        engine.start_pass(new.shape[1], 0 if cache is None else int(cache.get_seq_length()))
 
-    handle = model.decoder.register_forward_pre_hook(count, with_kwargs=True)
-    stack.callback(handle.remove)
-
-
-def _observe_layers(stack: ExitStack, model: VisionLanguageModel, engine: Engine) -> None:
-    for index in sorted(engine._named):
-
-        def look(_: Any, args: Any, kwargs: Any, index: int = index) -> None:
-            engine.observe(index, args[0] if args else kwargs["hidden_states"])
-
-        handle = model.layers[index].register_forward_pre_hook(look, with_kwargs=True)
-        stack.callback(handle.remove)
+    for module, hook in ((model.model, feed), (model.decoder, start)):
+        stack.callback(module.register_forward_pre_hook(hook, with_kwargs=True).remove)

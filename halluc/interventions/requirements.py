@@ -11,13 +11,13 @@ from halluc.models.families import family_of
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from halluc.interventions.base import Method
     from halluc.models import VisionLanguageModel
 
 Heads = dict[int, tuple[int, ...]]
 """Heads of some layers, 0-based."""
 
-_IN_ATTENTION = {"bias", "scores", "weights", "heads"}
+_IN_ATTENTION = {"attention_bias", "attention_logits", "attention_weights", "head_gain"}
+_IN_LAYERS = {"hidden", "feed_forward"}
 
 _CLS_TOWERS = (
     "clip_vision_model", "dinov2", "internvl_vision", "blip_2_vision_model",
@@ -25,7 +25,7 @@ _CLS_TOWERS = (
 )  # fmt: skip
 
 
-def needs_masks(method: type[Method], attention: str) -> None:
+def needs_masks(method: type[Any], attention: str) -> None:
     """Refuse a method that edits attention on a kernel that takes no mask of ours.
 
     Args:
@@ -34,8 +34,7 @@ def needs_masks(method: type[Method], attention: str) -> None:
     Raises:
         UserError: Naming it.
     """
-    free = {"observe", "streams", "combine"}
-    edits = method.vision_layers or set(method.declared()) - free
+    edits = method.vision_layers or set(method.declared()) & (_IN_ATTENTION | {"image_tokens"})
     if edits and attention not in ("auto", "sdpa", "eager"):
         raise UserError(
             f"method {method.name!r} edits attention, and {attention} takes no masks; "
@@ -99,6 +98,35 @@ def needs_shared_rows(name: str, config: Any, model: str) -> None:
         )
 
 
+def needs_early_logits(name: str, model: VisionLanguageModel) -> None:
+    """Refuse a model whose logits are not its vocabulary head on its last normed hidden state.
+
+    Raises:
+        UserError: If reading logits off the last layer does not give the model's own.
+    """
+    import torch
+    from PIL import Image
+
+    inputs = model.encode([model.render("?")], [Image.new("RGB", (64, 64))])
+    seen: list[Tensor] = []
+
+    def keep(_: Any, args: Any, kwargs: Any) -> None:
+        seen.append(args[0] if args else kwargs["hidden_states"])
+
+    handle = model.final_norm.register_forward_pre_hook(keep, with_kwargs=True)
+    try:
+        with torch.no_grad():
+            own = model.model(**inputs, use_cache=False, logits_to_keep=1).logits[:, -1].float()
+            read = model.read_off(seen[-1][:, -1]).float() if seen else None
+    finally:
+        handle.remove()
+    if read is None or not torch.allclose(read, own, atol=1e-2, rtol=1e-2):
+        raise UserError(
+            f"method {name!r} reads logits off earlier layers, and the logits of {model.name!r} "
+            "are not its vocabulary head applied to a normed hidden state"
+        )
+
+
 def needs_text_first(name: str, model: VisionLanguageModel) -> None:
     """Refuse a model whose prompt starts with the image: its first token is no attention sink.
 
@@ -115,16 +143,22 @@ def needs_text_first(name: str, model: VisionLanguageModel) -> None:
         )
 
 
-def needs_reached_layers(method: Method, model: VisionLanguageModel) -> None:
+def needs_reached_layers(method: Any, model: VisionLanguageModel) -> None:
     """Refuse a method, or a part of one, none of whose layers has an attention in reach.
 
     Raises:
         UserError: Naming its layers and the model's.
     """
-    for part in getattr(method, "methods", [method]):
+    for part in method.methods or [method]:
         reached = {*model.self_attention, *(model.cross_attention if part.cross_attention else ())}
-        named = part.layers(model.n_layers)
-        if _IN_ATTENTION & set(part.declared()) and not reached & set(named):
+        named = set(part.layers(model.n_layers))
+        highest = model.n_layers - ("hidden" not in part.declared())
+        if _IN_LAYERS & set(part.declared()) and not named <= set(range(highest + 1)):
+            raise UserError(
+                f"method {part.name!r} acts in layers {_listed(named)}; {model.name!r} has layers "
+                f"0 to {model.n_layers - 1}"
+            )
+        if _IN_ATTENTION & set(part.declared()) and not reached & named:
             raise UserError(
                 f"method {part.name!r} acts in layers {_listed(named)}; the attention of "
                 f"{model.name!r} can be reached in {_listed(reached)}"
@@ -163,7 +197,7 @@ def needs_layers(name: str, first: int, last: int, model: VisionLanguageModel) -
     """
     if not 0 <= first <= last < model.n_layers:
         raise UserError(
-            f"method {name!r}: first_layer {first} to last_layer {last} is no range within the "
+            f"method {name!r}: first_layer {first} to last_layer {last} is not a range within the "
             f"layers 0 to {model.n_layers - 1} of {model.name!r}"
         )
 

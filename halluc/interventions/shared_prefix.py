@@ -1,4 +1,4 @@
-"""Beginnings that several prompts share: read once, attended to without being copied."""
+"""Prefixes that several prompts share: read once, attended to without being copied."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ Attention = dict[int, list[Tensor]]
 
 @dataclass
 class Memo:
-    """The beginnings read last, for whoever wants to read the same again.
+    """The prefixes read last, for another run that reads the same.
 
     Points of a sweep ask the same of the same images in turn; all but the first find their
-    beginnings here, unless their parameters change how these are read (`Method.reading`).
+    prefixes here, unless their parameters change how these are read (`Method.prefix_key`).
     """
 
     _kept: tuple[Any, dict[str, Any], Prefix, Attention] | None = None
@@ -31,19 +31,19 @@ class Memo:
             self._made = what, make()
         return self._made[1]
 
-    def find(self, reading: Any, inputs: dict[str, Any]) -> tuple[Prefix, Attention] | None:
-        """What was read if it was read alike: the beginnings and the vision tower's attention."""
+    def find(self, key: Any, inputs: dict[str, Any]) -> tuple[Prefix, Attention] | None:
+        """What was read if it was read alike: the prefixes and the vision tower's attention."""
         if self._kept is None:
             return None
         how, earlier, prefix, seen = self._kept
-        alike = how == reading and earlier.keys() == inputs.keys()
-        if alike and all(_equal(value, earlier[key]) for key, value in inputs.items()):
+        alike = how == key and earlier.keys() == inputs.keys()
+        if alike and all(_equal(value, earlier[name]) for name, value in inputs.items()):
             return prefix, dict(seen)
         return None
 
-    def keep(self, reading: Any, inputs: dict[str, Any], prefix: Prefix, seen: Attention) -> None:
+    def keep(self, key: Any, inputs: dict[str, Any], prefix: Prefix, seen: Attention) -> None:
         """Keep what was read, in place of what was kept before."""
-        self._kept = reading, inputs, prefix, dict(seen)
+        self._kept = key, inputs, prefix, dict(seen)
 
 
 def _equal(one: Any, other: Any) -> bool:
@@ -54,21 +54,21 @@ def _equal(one: Any, other: Any) -> bool:
 
 @dataclass(frozen=True)
 class Prefix:
-    """Keys and values of U beginnings, for a batch of B prompts that go on from them.
+    """Keys and values of U prefixes, for a batch of B prompts that go on from them.
 
-    A method's explicit attention needs no more than `scores` and `times_values`: the rows of one
-    beginning meet its keys in one matrix product, so that nothing of size B x P x d is ever made.
+    A method's explicit attention needs no more than `products` and `times_values`: the rows of one
+    prefix meet its keys in one matrix product, so that nothing of size B x P x d is ever made.
 
     Attributes:
         keys, values: By layer, [U, Hk, P, d] each.
-        owner: Which beginning each prompt goes on from, int [B].
-        observed: By layer, what the method remembers of the beginnings' tokens, [U, P, ...].
+        owner: Which prefix each prompt goes on from, int [B].
+        remembered: By layer, what the method remembers of the prefixes' tokens, [U, P, ...].
     """
 
     keys: Sequence[Tensor]
     values: Sequence[Tensor]
     owner: Tensor
-    observed: dict[int, Any] = field(default_factory=dict)
+    remembered: dict[int, Any] = field(default_factory=dict)
 
     @property
     def length(self) -> int:
@@ -85,11 +85,11 @@ class Prefix:
         if repeats == 1:
             return self
         owner = self.owner.repeat_interleave(repeats)
-        return Prefix(self.keys, self.values, owner, self.observed)
+        return Prefix(self.keys, self.values, owner, self.remembered)
 
     def joined(self, layer: int, rest: Any) -> Any:
         """Facts about all tokens of each prompt, from those about the rest of it [B, S, ...]."""
-        return self._joined(self.observed.get(layer), rest)
+        return self._joined(self.remembered.get(layer), rest)
 
     def _joined(self, earlier: Any, rest: Any) -> Any:
         if isinstance(rest, tuple):
@@ -97,16 +97,16 @@ class Prefix:
             return tuple(self._joined(one, other) for one, other in pairs)
         return None if rest is None else torch.cat([earlier[self.owner], rest], dim=1)
 
-    def scores(self, layer: int, query: Tensor) -> Tensor:
-        """q.k of a layer's queries [B, H, R, d] with their beginning's keys, [B, H, R, P]."""
+    def products(self, layer: int, query: Tensor) -> Tensor:
+        """q.k of a layer's queries [B, H, R, d] with their prefix's keys, [B, H, R, P]."""
         return self._product(query, self.keys[layer].transpose(2, 3))
 
     def times_values(self, layer: int, weights: Tensor) -> Tensor:
-        """Weights [B, H, R, P] times the beginning's values, [B, H, R, d]."""
+        """Weights [B, H, R, P] times the prefix's values, [B, H, R, d]."""
         return self._product(weights, self.values[layer])
 
     def _product(self, rows: Tensor, right: Tensor) -> Tensor:
-        """[B, H, R, x] times [U, Hk, x, y], each row with its beginning: [B, H, R, y]."""
+        """[B, H, R, x] times [U, Hk, x, y], each row with its prefix: [B, H, R, y]."""
         members, place = self._groups
         heads, count = rows.shape[1], rows.shape[2]
         if place is not None:
@@ -121,7 +121,7 @@ class Prefix:
 
     @cached_property
     def _groups(self) -> tuple[Tensor, Tensor | None]:
-        """Rows of each beginning [U, G], short groups repeating one; where each row is in them.
+        """Rows of each prefix [U, G], short groups repeating one; where each row is in them.
 
         The second is None where the first is all rows in their order.
         """

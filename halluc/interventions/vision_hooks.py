@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from halluc.interventions.attention_switch import kernel_of, switched
-from halluc.interventions.context import VisionSite
+from halluc.interventions.context import At, BatchState, TowerLayer
 from halluc.interventions.shared_prefix import Attention
 
 if TYPE_CHECKING:
@@ -50,11 +50,16 @@ def reading_cls(
 
 @contextmanager
 def thinning(
-    model: VisionLanguageModel, method: Method, found: Attention, images: Mapping[str, Tensor]
+    model: VisionLanguageModel,
+    method: Method,
+    memory: BatchState,
+    found: Attention,
+    images: Mapping[str, Tensor],
 ) -> Iterator[None]:
-    """Let the method's `tokens` drop or merge patches behind each layer of the vision tower.
+    """Let the method's `image_tokens` drop or merge patches behind each layer of the vision tower.
 
     Args:
+        memory: The batch, without tokens of a prompt yet.
         found: Filled, for the layers whose attention the method reads, as by `reading_cls`; of
             the tokens that are left.
         images: The inputs that belong to the images.
@@ -81,10 +86,16 @@ def thinning(
 
     def thin(layer: int, output: Any) -> Any:
         attention, values = seen.pop(layer)
-        site = VisionSite(layer, len(modules), model.tower.features, attention, values, state)
-        if isinstance(output, tuple):
-            return (method.tokens(site, output[0]), *output[1:])
-        return method.tokens(site, output)
+        hidden = output[0] if isinstance(output, tuple) else output
+        rows = torch.ones(hidden.shape[:2], dtype=torch.bool, device=hidden.device)
+        at = At(
+            model=model, memory=memory, phase="prefill", layer=layer, n_layers=len(modules),
+            n_heads=attention.shape[1], rows=rows, n_keys=hidden.shape[1],
+            n_tokens=hidden.shape[1], part="vision",
+            tower_layer=TowerLayer(model.tower.features, attention, values, state),
+        )  # fmt: skip
+        thinned = method.image_tokens(at, hidden)
+        return (thinned, *output[1:]) if isinstance(output, tuple) else thinned
 
     with switched(model, "vision", attend), ExitStack() as stack:
         for layer, module in enumerate(model.tower.layers):

@@ -8,17 +8,17 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from halluc.calibration.model_constants import measured
-from halluc.calibration.published_constants import Constants, published
 from halluc.config import content_hash
-from halluc.interventions.context import on_keys
-from halluc.models.encoding import Reader
+from halluc.models.encoding import PromptEncoder
+from halluc.models.tokens import on_keys
 from halluc.models.vision_tower import Tower
 from halluc.provenance import fingerprint
 
+_FINAL_NORMS = ("norm", "final_layernorm", "final_layer_norm", "embedding_norm")
 
-class VisionLanguageModel(Reader):
-    """A loaded model and its processor; `Reader` makes its inputs."""
+
+class VisionLanguageModel(PromptEncoder):
+    """A loaded model and its processor; `PromptEncoder` makes its inputs."""
 
     @cached_property
     def decoder(self) -> nn.Module:
@@ -60,10 +60,42 @@ class VisionLanguageModel(Reader):
         """The attention of layers whose keys are the image alone."""
         return self._named("cross_attn")
 
+    @cached_property
+    def feed_forwards(self) -> dict[int, nn.Module]:
+        """The feed-forward network of each layer that has one in a module of its own."""
+        return self._named("mlp") | self._named("feed_forward")
+
+    @cached_property
+    def final_norm(self) -> nn.Module:
+        """What stands between the last layer and the vocabulary head."""
+        found = (getattr(self.decoder, name, None) for name in _FINAL_NORMS)
+        norm = next((module for module in found if isinstance(module, nn.Module)), None)
+        return norm if norm is not None else nn.Identity()
+
     @property
-    def image_layers(self) -> list[int]:
-        """Layers whose keys hold the image."""
-        return sorted(self.cross_attention or self.self_attention)
+    def end_tokens(self) -> list[int]:
+        """Ids of the tokens that end an answer; those of the tokenizer if the model names none."""
+        end = self.model.generation_config.eos_token_id
+        end = self.processor.tokenizer.eos_token_id if end is None else end
+        return list(end) if isinstance(end, list) else [] if end is None else [int(end)]
+
+    def read_off(self, hidden: Tensor, normed: bool = True) -> Tensor:
+        """Read next-token logits off a residual stream, as the model does at its end.
+
+        Args:
+            hidden: [..., D].
+            normed: Apply the final norm first.
+
+        Returns:
+            [..., V].
+        """
+        config = self.model.config.get_text_config()
+        if normed:
+            hidden = self.final_norm(hidden)
+        logits: Tensor = self.model.get_output_embeddings()(hidden)
+        logits = logits * getattr(config, "logit_scale", 1.0)
+        cap = getattr(config, "final_logit_softcapping", None)
+        return logits if cap is None else (logits / cap).tanh() * cap
 
     def _named(self, name: str) -> dict[int, nn.Module]:
         layers = enumerate(self.layers)
@@ -125,8 +157,3 @@ class VisionLanguageModel(Reader):
         if self.family.token == "keys":
             return image_mask.new_zeros(len(image_mask), n_keys)
         return on_keys(image_mask, n_keys, n_tokens or n_keys)
-
-    @cached_property
-    def constants(self) -> Constants:
-        """What papers hard-code for a model: published where known, else measured."""
-        return published(self) or measured(self)

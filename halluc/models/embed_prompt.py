@@ -43,7 +43,7 @@ def embedded(
     ids = inputs["input_ids"]
     embeddings = model.model.get_input_embeddings()(ids)
     features = torch.cat(list(output.pooler_output)).to(embeddings)
-    places = model.prompted(inputs).image_mask[:, :, None]
+    places = model.prompt_tokens(inputs).image_mask[:, :, None]
     kept = {key: inputs[key] for key in ("attention_mask", "position_ids") if key in inputs}
     return kept | {
         "input_ids": ids,

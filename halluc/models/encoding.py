@@ -14,9 +14,9 @@ from torch import Tensor
 
 from halluc.errors import UserError
 from halluc.images import padded
-from halluc.interventions.context import Prompted, first_token
 from halluc.models.families import Family, family_of
 from halluc.models.inputs import Inputs, apart, kept, of_images, stacked, with_queries_right_padded
+from halluc.models.tokens import PromptTokens, first_token
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -25,7 +25,7 @@ _YES_NO = {"yes": ("Yes", "yes", "YES"), "no": ("No", "no", "NO")}
 
 
 @dataclass(frozen=True, eq=False)
-class Reader:
+class PromptEncoder:
     """A model and its processor, as far as inputs go.
 
     Attributes:
@@ -34,6 +34,7 @@ class Reader:
         processor: Its processor, with tokenizer, image processor and chat template.
         revision: The hub revision asked for, if any.
         image_aspect: "pad" makes images square before the processor sees them.
+        system_prompt: What the chat template is given as the system's turn; None for none.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Reader:
     processor: Any
     revision: str | None = None
     image_aspect: str = "native"
+    system_prompt: str | None = None
 
     @cached_property
     def family(self) -> Family:
@@ -65,7 +67,7 @@ class Reader:
         return self.processor.tokenizer.pad_token_id or 0
 
     def render(self, prompt: str, history: Sequence[tuple[str, str]] = ()) -> str:
-        """The user's turn in the model's chat template, image first.
+        """Put the user's turn into the model's chat template, image first.
 
         Where the checkpoint has none, the prompt published for its family is used.
 
@@ -74,27 +76,36 @@ class Reader:
                 stands in the first of them.
 
         Raises:
-            UserError: If there is neither, or earlier turns and no chat template.
+            UserError: If there is neither, or earlier turns and no chat template, or a system
+                prompt that the template leaves out.
         """
         if getattr(self.processor, "chat_template", None) is None:
             return self._published(prompt, history)
         turns = [("user", prompt)]
-        for asked, answered in reversed(history):
-            turns = [("user", asked), ("assistant", answered), *turns]
-        contents = [[{"type": "text", "text": said}] for _, said in turns]
+        for earlier, answer in reversed(history):
+            turns = [("user", earlier), ("assistant", answer), *turns]
+        contents = [[{"type": "text", "text": text}] for _, text in turns]
         contents[0].insert(0, {"type": "image"})
         messages = [
             {"role": role, "content": content}
             for (role, _), content in zip(turns, contents, strict=True)
         ]
-        text: str = self.processor.apply_chat_template(
+        if self.system_prompt is not None:
+            text = [{"type": "text", "text": self.system_prompt}]
+            messages.insert(0, {"role": "system", "content": text})
+        rendered: str = self.processor.apply_chat_template(
             messages, add_generation_prompt=True, tokenize=False
         )
-        return text
+        if self.system_prompt is not None and self.system_prompt not in rendered:
+            raise UserError(
+                f"model {self.name!r}: its chat template leaves the system prompt out; "
+                "leave out system_prompt"
+            )
+        return rendered
 
     def _published(self, prompt: str, history: Sequence[tuple[str, str]]) -> str:
-        """The prompt published for the model's family, which is for one turn."""
-        if self.family.template is None or history:
+        """Fill the prompt published for the model's family, which is for one turn."""
+        if self.family.template is None or history or self.system_prompt is not None:
             lacks = "is for one turn only" if self.family.template else "there is none"
             raise UserError(
                 f"model {self.name!r}: its processor has no chat template, and of the prompts "
@@ -117,7 +128,7 @@ class Reader:
             images = [padded(image, mean) for image in images]
         inputs = self.processor(
             images=[[image] for image in images], text=list(prompts), padding=True,
-            return_tensors="pt",
+            return_tensors="pt", **self._special_tokens(prompts),
         )  # fmt: skip
         device = device or self.device
         placed = {
@@ -127,14 +138,49 @@ class Reader:
         tokens = kept(placed, placed["attention_mask"].bool(), self.pad_token)
         return with_queries_right_padded(placed | tokens)
 
+    def tokenize(self, rendered: Sequence[str]) -> list[list[int]]:
+        """Tokenize rendered prompts as text alone, image tokens as they stand."""
+        tokenizer = self.processor.tokenizer
+        ids: list[list[int]] = tokenizer(list(rendered), **self._special_tokens(rendered))[
+            "input_ids"
+        ]
+        return ids
+
+    def _special_tokens(self, rendered: Sequence[str]) -> dict[str, bool]:
+        """Add no second BOS where the chat template writes one, as transformers itself does."""
+        start = self.processor.tokenizer.bos_token
+        written = start is not None and bool(rendered) and rendered[0].startswith(start)
+        return {"add_special_tokens": False} if written else {}
+
+    def refuse_image_token(self, prompt: str) -> None:
+        """Refuse a prompt that holds the text of the model's image token.
+
+        Raises:
+            ValueError: If it does: the processor would look for one more image.
+        """
+        mark = self.processor.tokenizer.convert_ids_to_tokens(self.image_token)
+        if isinstance(mark, str) and mark in prompt:
+            raise ValueError(f"the prompt holds {mark!r}, which stands for an image in this model")
+
+    def refuse_too_long(self, inputs: Inputs) -> None:
+        """Refuse prompts that are longer than the model has positions.
+
+        Raises:
+            ValueError: Naming both numbers.
+        """
+        most = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+        longest = int(inputs["attention_mask"].sum(1).max())
+        if most is not None and longest > most:
+            raise ValueError(f"the prompt has {longest} tokens, the model {most} positions")
+
     def _place(self, value: Tensor, device: torch.device) -> Tensor:
         value = value.to(device)
         return value.to(self.model.dtype) if value.is_floating_point() else value
 
-    def prompted(self, inputs: Inputs) -> Prompted:
-        """The batch as the engine needs it."""
+    def prompt_tokens(self, inputs: Inputs) -> PromptTokens:
+        """Describe a batch of prompts as the language model reads it."""
         ids = inputs["input_ids"]
-        return Prompted(
+        return PromptTokens(
             input_ids=ids,
             attention_mask=inputs["attention_mask"],
             image_mask=ids == self.image_token,
@@ -197,7 +243,7 @@ class Reader:
         return kept(inputs, keep, self.pad_token)
 
     def n_image_tokens(self, inputs: Inputs) -> Tensor:
-        """How many image tokens each prompt holds, or keys of the layers made for them, int [B]."""
+        """Count the image tokens each prompt holds, or keys of the layers made for them, int [B]."""
         marks = (inputs["input_ids"] == self.image_token).sum(1)
         if self.family.token == "keys":
             tiles = inputs["cross_attention_mask"].shape[3]
@@ -205,7 +251,7 @@ class Reader:
         return marks
 
     def first_token(self, inputs: Inputs) -> Tensor:
-        """Where each prompt starts, bool [B, L]."""
+        """Mark where each prompt starts, bool [B, L]."""
         return first_token(inputs["attention_mask"].bool())
 
     def grid(self, image: Image) -> tuple[int, int] | None:

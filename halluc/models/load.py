@@ -26,6 +26,12 @@ from halluc.models.names import locate
 from halluc.validation import checked
 
 EXAMPLE = "'llava-hf/llava-1.5-7b-hf'"
+SYSTEM_PROMPTS = {
+    "vicuna": "A chat between a curious human and an artificial intelligence assistant. The "
+    "assistant gives helpful, detailed, and polite answers to the human's questions."
+}
+"""By a short name, what published code puts in front of every prompt (LLaVA's vicuna_v1)."""
+
 _WHOLE = "beside the weights must lie all that processor.save_pretrained writes"
 
 # What transformers raises on folders and hub ids it cannot make a model of.
@@ -60,7 +66,7 @@ def load_model(name: str, **options: Any) -> VisionLanguageModel:
         name: "glyph", a hub id or a local folder.
         options: The other fields of `ModelConfig`: revision, dtype ("auto" is float32 on a CPU,
             else the checkpoint's own), device ("auto" is CUDA if there is one), device_map,
-            quantization, attn_implementation, image_aspect, trust_remote_code.
+            quantization, attn_implementation, image_aspect, system_prompt, trust_remote_code.
 
     Raises:
         UserError: If it cannot be found, is broken, is not a vision-language model, or an option
@@ -86,6 +92,7 @@ def load_model(name: str, **options: Any) -> VisionLanguageModel:
         processor=processor,
         revision=wanted.revision,
         image_aspect=wanted.image_aspect,
+        system_prompt=SYSTEM_PROMPTS.get(wanted.system_prompt or "", wanted.system_prompt),
     )
     _refuse_unless_reachable(loaded)
     return loaded

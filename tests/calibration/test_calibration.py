@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from halluc.calibration import Calibration, Handful, find_calibration, read, refuse_overlap
+from halluc.calibration import Calibration, Calibrator, find_calibration, read, refuse_overlap
 from halluc.calibration.calibration_samples import drawn, from_folder
 from halluc.calibration.head_search import chosen
 from halluc.calibration.measuring import run_calibration
@@ -51,12 +51,12 @@ def test_drawn_samples_are_half_yes_and_of_no_benchmark() -> None:
 
 def test_entropy_and_accuracy_of_a_handful() -> None:
     model = llava()
-    handful = Handful(model, drawn(6), batch_size=4)
+    calibrator = Calibrator(model, drawn(6), batch_size=4)
     greedy = Baseline(Baseline.Params())
-    found = handful.measure(greedy)
+    found = calibrator.measure(greedy)
     entropies, right = [], 0
     yes, no = model.yes_no_tokens or ([], [])
-    for sample in handful.samples:
+    for sample in calibrator.samples:
         inputs = model.encode([model.render(sample.prompt)], [sample.load_image()])
         with torch.inference_mode():
             log_p = model.model(**inputs).logits[0, -1].log_softmax(-1)
@@ -65,7 +65,7 @@ def test_entropy_and_accuracy_of_a_handful() -> None:
         right += bool(said_yes) == (sample.target == "yes")
     assert found.entropy == pytest.approx(sum(entropies) / 6, abs=1e-4)
     assert found.accuracy == pytest.approx(right / 6)
-    assert Handful(model, handful.samples, batch_size=1).measure(greedy).accuracy == found.accuracy
+    assert Calibrator(model, calibrator.samples, batch_size=1).measure(greedy).accuracy == found.accuracy
 
 
 def test_a_run_picks_up_what_was_measured(tiny: Path, tmp_path: Path) -> None:

@@ -89,7 +89,7 @@ def test_sharing_changes_no_answer(
     assert torch.equal(near, scores.isfinite())
     assert torch.allclose(scores[near], plain[near], atol=1e-3)
     assert torch.equal(tokens, plain_tokens)
-    assert (widest < plain_widest) == (method.beginning != "question")
+    assert (widest < plain_widest) == (method.prefix_depends_on != "question")
 
 
 def test_points_of_a_sweep_share_what_they_read(model: VisionLanguageModel) -> None:

@@ -47,12 +47,12 @@ class Half(Method):
     name = "half"
     step = 2
 
-    def tokens(self, site: VisionSite, hidden: Tensor) -> Tensor:
-        if site.layer:
+    def image_tokens(self, at: At, hidden: Tensor) -> Tensor:
+        if at.layer:
             return hidden
         patches = hidden[:, 1 :: self.step]
         kept = torch.arange(0, hidden.shape[1] - 1, self.step, device=hidden.device)
-        site.state["kept"] = kept.expand(len(hidden), -1)
+        at.state["kept"] = kept.expand(len(hidden), -1)
         return torch.cat([hidden[:, :1], patches], 1)
 
 
@@ -107,8 +107,8 @@ def test_half_the_patches_make_half_the_tokens() -> None:
     seen: list[int] = []
 
     class Spy(Half):
-        def scores(self, site: Any, scores: Tensor) -> Tensor:
-            seen.extend(site.image_columns.sum(1).tolist())
+        def scores(self, at: Any, scores: Tensor) -> Tensor:
+            seen.extend(at.image_columns.sum(1).tolist())
             return scores
 
     tokens(model, Spy, DecodingConfig())
@@ -120,11 +120,11 @@ class AtTheFeatures(Half):
 
     name = "at-the-features"
 
-    def tokens(self, site: VisionSite, hidden: Tensor) -> Tensor:
-        if site.layer != site.features:
+    def image_tokens(self, at: At, hidden: Tensor) -> Tensor:
+        if at.layer != at.features:
             return hidden
         patches = torch.arange(0, hidden.shape[1] - 1, 2, device=hidden.device)
-        return site.keep(hidden, patches.expand(len(hidden), -1))
+        return at.keep(hidden, patches.expand(len(hidden), -1))
 
 
 def test_thinning_at_the_features_holds_for_every_image() -> None:
@@ -142,9 +142,9 @@ def test_thinning_at_the_features_holds_for_every_image() -> None:
 
 def test_keeping_twice_numbers_the_original_patches() -> None:
     state: dict[str, Any] = {}
-    site = VisionSite(0, 1, 0, torch.empty(0), torch.empty(0), state)
+    at = VisionSite(0, 1, 0, torch.empty(0), torch.empty(0), state)
     hidden = torch.arange(7.0).view(1, 7, 1)
-    once = site.keep(hidden, torch.tensor([[0, 2, 3, 5]]))
+    once = at.keep(hidden, torch.tensor([[0, 2, 3, 5]]))
     assert once.flatten().tolist() == [0, 1, 3, 4, 6]
-    assert site.keep(once, torch.tensor([[1, 3]])).flatten().tolist() == [0, 3, 6]
+    assert at.keep(once, torch.tensor([[1, 3]])).flatten().tolist() == [0, 3, 6]
     assert state["kept"].tolist() == [[2, 5]]

@@ -12,7 +12,7 @@ from torch import Tensor
 from halluc.doctor import PROMISES, check, probe, promises
 from halluc.doctor.method_fit import fit
 from halluc.doctor.probes import Identity, LooksAway, NoSeam
-from halluc.interventions import Asked, Method, MethodParams, Site
+from halluc.interventions import Asked, Method, MethodParams, At
 from halluc.methods.baseline import Baseline
 from halluc.methods.flowcut import FlowCut
 from halluc.methods.var import VAR
@@ -60,7 +60,7 @@ def test_not_a_number_is_broken(model: VisionLanguageModel) -> None:
 class Damps(Identity):
     """Nearly the identity."""
 
-    def heads(self, site: Site, outputs: Tensor) -> Tensor:
+    def head_gain(self, at: At, outputs: Tensor) -> Tensor:
         return outputs.new_full((1, 1), 0.9)
 
 
@@ -85,14 +85,14 @@ def test_a_method_that_leaves_something_behind(
     model: VisionLanguageModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Scribbles(LooksAway):
-        def scores(self, site: Site, scores: Tensor) -> Tensor:
+        def attention_logits(self, at: At, logits: Tensor) -> Tensor:
             model.model.lm_head.weight.data[0, 0] += 1
-            return super().scores(site, scores)
+            return super().scores(at, scores)
 
     class Hooks(LooksAway):
-        def scores(self, site: Site, scores: Tensor) -> Tensor:
+        def attention_logits(self, at: At, logits: Tensor) -> Tensor:
             model.model.lm_head.register_forward_hook(lambda m, i, out: None)
-            return super().scores(site, scores)
+            return super().scores(at, scores)
 
     for cls in (Scribbles, Hooks):
         monkeypatch.setattr(promises, "LooksAway", cls)
@@ -112,9 +112,9 @@ def test_an_edit_that_depends_on_its_company(
     model: VisionLanguageModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class FirstRow(LooksAway):
-        def scores(self, site: Site, scores: Tensor) -> Tensor:
+        def attention_logits(self, at: At, logits: Tensor) -> Tensor:
             edited = scores.clone()
-            edited[:1] = super().scores(site, scores)[:1]
+            edited[:1] = super().scores(at, scores)[:1]
             return edited
 
     monkeypatch.setattr(promises, "LooksAway", FirstRow)
@@ -155,7 +155,7 @@ class TestFits:
         class Breaks(Method):
             name = "breaks"
 
-            def scores(self, site: Site, scores: Tensor) -> Tensor:
+            def attention_logits(self, at: At, logits: Tensor) -> Tensor:
                 raise IndexError("no such head")
 
         broken = fit(Breaks, model, asked(model))

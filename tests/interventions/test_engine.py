@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from halluc.doctor.probes import Identity, LooksAway
-from halluc.interventions import Method, Site
+from halluc.interventions import Method, At
 from halluc.interventions.engine import SeamError, intervene
 from tests.kit.families import llava, prompts
 
@@ -21,8 +21,8 @@ class Loud(Method):
 
     name = "loud"
 
-    def bias(self, site: Site) -> Tensor:
-        return 3.0 * site.image_columns[:, None, None, :].float()
+    def attention_bias(self, at: At) -> Tensor:
+        return 3.0 * at.image_columns[:, None, None, :].float()
 
 
 class LoudScores(Method):
@@ -30,8 +30,8 @@ class LoudScores(Method):
 
     name = "loud-scores"
 
-    def scores(self, site: Site, scores: Tensor) -> Tensor:
-        return scores + 3.0 * site.image_columns[:, None, None, :]
+    def attention_logits(self, at: At, logits: Tensor) -> Tensor:
+        return scores + 3.0 * at.image_columns[:, None, None, :]
 
 
 class LoudEverywhere(LoudScores):
@@ -120,13 +120,13 @@ def test_bias_and_scores_are_two_ways_to_the_same_edit() -> None:
     image = inputs["input_ids"] == model.model.config.image_token_id
 
     class After(LoudScores):
-        def scores(self, site: Site, scores: Tensor) -> Tensor:
-            return super().scores(site, scores)
+        def attention_logits(self, at: At, logits: Tensor) -> Tensor:
+            return super().scores(at, scores)
 
     class AfterOnly(Loud):
-        def bias(self, site: Site) -> Tensor:
-            bias = super().bias(site)
-            if not site.prefill:
+        def attention_bias(self, at: At) -> Tensor:
+            bias = super().bias(at)
+            if not at.prefill:
                 return bias
             after = image.flip(1).cumsum(1).flip(1) == 0
             return bias * after[:, None, :, None]
@@ -139,12 +139,12 @@ def test_bias_and_scores_are_two_ways_to_the_same_edit() -> None:
 def test_all_rows_are_the_real_ones_and_edited_as_the_kernel_would() -> None:
     model = llava()
     inputs = prompts(model, SHORT, LONG)
-    seen: list[Site] = []
+    seen: list[At] = []
 
     class Spy(LoudEverywhere):
-        def scores(self, site: Site, scores: Tensor) -> Tensor:
-            seen.append(site)
-            return super().scores(site, scores)
+        def attention_logits(self, at: At, logits: Tensor) -> Tensor:
+            seen.append(at)
+            return super().scores(at, scores)
 
     assert torch.allclose(
         logits(model, build(Spy), inputs), logits(model, build(Loud), inputs), atol=1e-5
@@ -165,15 +165,15 @@ def test_a_seam_that_binds_to_nothing_is_an_error() -> None:
 
 
 def test_site_says_where_the_image_is() -> None:
-    seen: list[Site] = []
+    seen: list[At] = []
 
     class Spy(Method):
         name = "spy"
 
-        def scores(self, site: Site, scores: Tensor) -> Tensor:
-            assert scores.shape[2] == site.rows.shape[1]
-            assert scores.shape[3] == site.image_columns.shape[1] == site.real.shape[1]
-            seen.append(site)
+        def attention_logits(self, at: At, logits: Tensor) -> Tensor:
+            assert scores.shape[2] == at.rows.shape[1]
+            assert scores.shape[3] == at.image_columns.shape[1] == at.real.shape[1]
+            seen.append(at)
             return scores
 
     model = llava()

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from halluc.interventions import Site
+from halluc.interventions import At
 from halluc.interventions.engine import intervene
 from halluc.methods.act import ACT, calibrate, column_means, later_sinks
 from tests.kit.families import llava, prompts
@@ -61,11 +61,11 @@ def test_a_row_of_sinks_alone_is_no_division_by_zero() -> None:
 class Watched(ACT):
     """ACT that remembers what it was given and what it made of it."""
 
-    seen: list[tuple[Site, Tensor, Tensor]]
+    seen: list[tuple[At, Tensor, Tensor]]
 
-    def weights(self, site: Site, attention: Tensor) -> Tensor:
-        out = super().weights(site, attention)
-        self.seen.append((site, attention, out))
+    def attention_weights(self, at: At, weights: Tensor) -> Tensor:
+        out = super().weights(at, attention)
+        self.seen.append((at, attention, out))
         return out
 
 
@@ -83,11 +83,11 @@ def watched(**params: object) -> tuple[Watched, dict[int, Tensor]]:
 def test_sinks_are_the_prompts_and_generated_rows_keep_their_sums() -> None:
     method, sinks = watched(variant="official_code", threshold=0.05)
     assert sinks[2].any()
-    assert {site.prefill for site, _, _ in method.seen} == {True, False}
-    for site, before, after in method.seen:
-        rows = site.rows[:, None].expand(-1, before.shape[1], -1)
+    assert {at.prefill for at, _, _ in method.seen} == {True, False}
+    for at, before, after in method.seen:
+        rows = at.rows[:, None].expand(-1, before.shape[1], -1)
         assert torch.allclose(after.sum(-1)[rows], torch.ones(()), atol=1e-5)
-        held = sinks[site.layer]
+        held = sinks[at.layer]
         length = held.shape[-1]
         changed = (after / before)[..., :length].masked_select(held[:, :, None] & (rows[..., None]))
         assert torch.allclose(changed[changed.isfinite()], torch.tensor(0.4), atol=1e-5)
@@ -98,8 +98,8 @@ def test_only_calibrated_heads_are_edited() -> None:
     assert sorted(sinks) == [1, 3]
     for layer, heads in ((1, [2]), (3, [0, 3])):
         assert set(sinks[layer].any(-1).any(0).nonzero()[:, 0].tolist()) <= set(heads)
-    for site, before, after in method.seen:
-        others = [h for h in range(4) if h not in {1: (2,), 3: (0, 3)}[site.layer]]
+    for at, before, after in method.seen:
+        others = [h for h in range(4) if h not in {1: (2,), 3: (0, 3)}[at.layer]]
         assert torch.equal(before[:, others], after[:, others])
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from halluc.errors import UserError
-from halluc.interventions import Site
+from halluc.interventions import At
 from halluc.interventions.engine import intervene
 from halluc.methods.cmai import CMAI, focus, unfocused
 from tests.kit.families import llava, prompts
@@ -37,14 +37,14 @@ def test_the_lowest_share_of_the_image_is_unfocused() -> None:
 class Watched(CMAI):
     """CMAI that shows the attention that comes out."""
 
-    seen: list[tuple[Site, Tensor]]
+    seen: list[tuple[At, Tensor]]
 
-    def weights(self, site: Site, attention: Tensor) -> Tensor:
-        self.seen.append((site, attention))
+    def attention_weights(self, at: At, weights: Tensor) -> Tensor:
+        self.seen.append((at, attention))
         return attention
 
 
-def watched() -> list[tuple[Site, Tensor]]:
+def watched() -> list[tuple[At, Tensor]]:
     model = llava()
     method = Watched(Watched.resolve(Watched.Params(), model))
     method.seen = []
@@ -55,15 +55,15 @@ def watched() -> list[tuple[Site, Tensor]]:
 
 
 def test_a_quarter_of_the_image_goes_dark_in_later_layers() -> None:
-    for site, attention in watched():
-        dark = ((attention == 0) & site.image_columns[:, None, None]).sum(-1)
-        dark = dark[site.rows[:, None].expand(-1, 4, -1)]
-        assert dark.unique().tolist() == ([0] if site.layer == 1 else [4])
+    for at, attention in watched():
+        dark = ((attention == 0) & at.image_columns[:, None, None]).sum(-1)
+        dark = dark[at.rows[:, None].expand(-1, 4, -1)]
+        assert dark.unique().tolist() == ([0] if at.layer == 1 else [4])
 
 
 def test_generated_rows_follow_the_prompts_text() -> None:
     seen = watched()
-    read = [(site, attention.mean(1)) for site, attention in seen if site.layer == 1]
+    read = [(at, attention.mean(1)) for at, attention in seen if at.layer == 1]
     (first, prompt), (_, row) = read[:2]
     masked = next(a for s, a in seen if s.layer == 2 and not s.prefill)[:, :, 0] == 0
     image = first.image_columns[1].nonzero()[:, 0]

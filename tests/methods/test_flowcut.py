@@ -91,10 +91,10 @@ def test_follows_the_published_loop(seed: int) -> None:
         alive = hidden[0, :, 0].long()
         attention = attentions[layer][:, alive]
         attention = attention / attention.sum(-1, keepdim=True)
-        site = VisionSite(
+        at = VisionSite(
             layer, layers, layers - 1, attention[None], values[layer][:, alive][None], state
         )
-        hidden = method.tokens(site, hidden)
+        hidden = method.tokens(at, hidden)
         if layer < layers - 1:
             assert (hidden[0, 1:, 0].long() - 1).tolist() == expected[layer]
     assert state["kept"][0].tolist() == expected[-1]
@@ -120,8 +120,8 @@ def test_an_image_is_pruned_alike_in_any_company() -> None:
     counts: list[int] = []
 
     class Watched(FlowCut):
-        def tokens(self, site: VisionSite, hidden: Tensor) -> Tensor:
-            out = super().tokens(site, hidden)
+        def image_tokens(self, at: At, hidden: Tensor) -> Tensor:
+            out = super().tokens(at, hidden)
             counts.append(out.shape[1] - 1)
             return out
 

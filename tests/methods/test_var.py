@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from halluc.interventions import Site
+from halluc.interventions import At
 from halluc.interventions.engine import intervene
 from halluc.methods.var import VAR, redistribute, sink_tokens
 from tests.kit.families import llava, prompts
@@ -108,11 +108,11 @@ def test_row_sums_stay_one_on_random_batches(seed: int) -> None:
 class Watched(VAR):
     """VAR that remembers the attention it was given and what it made of it."""
 
-    seen: list[tuple[Site, Tensor, Tensor]]
+    seen: list[tuple[At, Tensor, Tensor]]
 
-    def weights(self, site: Site, attention: Tensor) -> Tensor:
-        out = super().weights(site, attention)
-        self.seen.append((site, attention, out))
+    def attention_weights(self, at: At, weights: Tensor) -> Tensor:
+        out = super().weights(at, attention)
+        self.seen.append((at, attention, out))
         return out
 
 
@@ -139,11 +139,11 @@ def test_a_planted_sink_loses_its_attention_to_the_image() -> None:
         edited = model.model(**inputs).logits[:, -1]
     with torch.inference_mode():
         stock = model.model(**inputs).logits[:, -1]
-    site, before, after = method.seen[0]
-    sinks = site.observed
+    at, before, after = method.seen[0]
+    sinks = at.observed
     first = inputs["attention_mask"].int().argmax(1)
     for row in range(2):
-        image = site.image_columns[row].nonzero()[:, 0]
+        image = at.image_columns[row].nonzero()[:, 0]
         assert sinks[row].nonzero()[:, 0].tolist() == sorted([int(first[row]), int(image[patch])])
         last = before[row, :, -1], after[row, :, -1]
         held = [w[:, sinks[row]].sum(-1) for w in last]

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from halluc.interventions import REGISTRY, Method, Site, VisionSite
+from halluc.interventions import REGISTRY, Method, At, VisionSite
 from halluc.methods.flowcut import FlowCut
 from halluc.methods.paint import guided
 from halluc.methods.vmtc import VMTC
@@ -95,13 +95,13 @@ def pruned(name: str, pruning: Method) -> type[Method]:
     class Pruned(REGISTRY.get(name)):  # type: ignore[misc]
         columns: set[int]
 
-        def tokens(self, site: VisionSite, hidden: Tensor) -> Tensor:
-            return pruning.tokens(site, hidden)
+        def image_tokens(self, at: At, hidden: Tensor) -> Tensor:
+            return pruning.tokens(at, hidden)
 
-        def observe(self, site: Site, hidden: Tensor) -> Any:
-            self.columns |= set(site.image_columns.sum(1).tolist())
+        def hidden(self, at: At, hidden: Tensor) -> Any:
+            self.columns |= set(at.image_columns.sum(1).tolist())
             if type(self).__mro__[1].observe is not Method.observe:
-                return super().observe(site, hidden)
+                return super().observe(at, hidden)
             return None
 
     return Pruned

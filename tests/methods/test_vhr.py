@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from halluc.interventions import Site
+from halluc.interventions import At
 from halluc.interventions.engine import intervene
 from halluc.methods.vhr import VHR, divergence, drop_outliers, sensitive_heads
 from tests.kit.families import llava, prompts
@@ -95,9 +95,9 @@ def test_gain_reaches_o_proj() -> None:
     chosen: dict[int, Tensor] = {}
 
     class Fixed(VHR):
-        def heads(self, site: Site, outputs: Tensor) -> Tensor:
-            gain = super().heads(site, outputs)
-            chosen[site.layer] = gain
+        def head_gain(self, at: At, outputs: Tensor) -> Tensor:
+            gain = super().heads(at, outputs)
+            chosen[at.layer] = gain
             return gain
 
     method = Fixed(VHR.Params(gain=3.0, layers=(3,)))

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from halluc.interventions import Method, Site
+from halluc.interventions import Method, At
 from halluc.interventions.context import first_token
 from halluc.interventions.engine import intervene
 from halluc.methods.zerotuning import ZeroTuning, first_token_bias, scale_first_token
@@ -43,8 +43,8 @@ class AfterSoftmax(Method):
     name = "after-softmax"
     rows = "all"
 
-    def weights(self, site: Site, attention: Tensor) -> Tensor:
-        return scale_first_token(attention, site.first_token, 0.3)
+    def attention_weights(self, at: At, weights: Tensor) -> Tensor:
+        return scale_first_token(attention, at.first_token, 0.3)
 
 
 def test_both_forms_agree_in_the_engine() -> None:
@@ -71,8 +71,8 @@ def test_only_chosen_heads_are_biased() -> None:
     seen: list[Tensor] = []
 
     class Watched(ZeroTuning):
-        def bias(self, site: Site) -> Tensor:
-            seen.append(super().bias(site))
+        def attention_bias(self, at: At) -> Tensor:
+            seen.append(super().bias(at))
             return seen[-1]
 
     method = Watched(method.params)

@@ -17,7 +17,7 @@ from halluc.decoding.generation import generate
 from halluc.decoding.prefix_sharing import shared, why_not_shared
 from halluc.doctor.probes import Identity
 from halluc.errors import UserError
-from halluc.interventions import Asked, Method, Site
+from halluc.interventions import Asked, Method, At
 from halluc.interventions.engine import intervene
 from halluc.models import VisionLanguageModel
 from halluc.models.embed_prompt import ENCODED, refuse_mixed_tiles
@@ -52,7 +52,7 @@ class Blurred(Method):
 
     name = "blurred"
 
-    def weights(self, site: Site, attention: Tensor) -> Tensor:
+    def attention_weights(self, at: At, weights: Tensor) -> Tensor:
         flat = attention.sqrt()
         return flat / flat.sum(-1, keepdim=True)
 
@@ -62,7 +62,7 @@ class OneHead(Method):
 
     name = "one-head"
 
-    def heads(self, site: Site, outputs: Tensor) -> Tensor:
+    def head_gain(self, at: At, outputs: Tensor) -> Tensor:
         gain = torch.ones(1, outputs.shape[2])
         gain[:, 0] = 2
         return gain
@@ -170,18 +170,18 @@ def test_a_prompt_without_its_image_is_text_alone(family: str) -> None:
 def test_image_columns_are_as_many_as_features(family: str) -> None:
     model = build(family)
     what = asked(model, 0, 1)
-    seen: list[Site] = []
+    seen: list[At] = []
 
     class Spy(Boost):
-        def scores(self, site: Site, scores: Tensor) -> Tensor:
-            seen.append(site)
+        def attention_logits(self, at: At, logits: Tensor) -> Tensor:
+            seen.append(at)
             return scores
 
     tokens(model, Spy(Method.Params()), what, beams=1, length=3)
     with torch.inference_mode():
         features = model.encode_images(what.inputs).pooler_output
-    held = [site for site in seen if site.layer in model.image_layers]
-    widest = max(int(site.image_columns.sum()) for site in held)
+    held = [at for at in seen if at.layer in model.image_layers]
+    widest = max(int(at.image_columns.sum()) for at in held)
     assert widest == sum(image.numel() for image in features) // 32
     assert widest == int(model.n_image_tokens(what.inputs).sum())
     for image in what.images:
@@ -197,9 +197,9 @@ def test_columns_move_with_the_window(family: str) -> None:
     windowed: list[bool] = []
 
     class Watched(Bias):
-        def bias(self, site: Site) -> Tensor:
-            windowed.append(site.real.shape[1] < site.n_tokens)
-            return super().bias(site)
+        def attention_bias(self, at: At) -> Tensor:
+            windowed.append(at.real.shape[1] < at.n_tokens)
+            return super().bias(at)
 
     written = tokens(model, Watched(Method.Params()), what, beams=1, length=8)[0]
     assert any(windowed) and not all(windowed)
@@ -217,7 +217,7 @@ def test_columns_move_with_the_window(family: str) -> None:
 @EVERY
 def test_questions_about_one_image_share_its_reading(family: str) -> None:
     model, method = build(family), Bias(Method.Params())
-    method.beginning = "method"
+    method.prefix_depends_on = "method"
     numbers = (0, 1, 0, 1)
     images = {number: picture(number, 32 + 16 * number, 32) for number in (0, 1)}
     questions = [QUESTIONS[0], QUESTIONS[1], "is there a cat ?", "is there a car ?"]

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from halluc.errors import UserError
-from halluc.interventions import REGISTRY, Method, Site
+from halluc.interventions import REGISTRY, Method, At
 from halluc.interventions.engine import Engine, intervene
 from halluc.methods.paint import PAINT, emphasise
 from halluc.methods.var import redistribute, sink_tokens
@@ -46,8 +46,8 @@ class PAI(Method):
     rows = "last"
     cross_attention = True
 
-    def scores(self, site: Site, scores: Tensor) -> Tensor:
-        return scores + 0.5 * scores.abs() * site.image_columns[:, None, None]
+    def attention_logits(self, at: At, logits: Tensor) -> Tensor:
+        return scores + 0.5 * scores.abs() * at.image_columns[:, None, None]
 
 
 def eager(
@@ -199,10 +199,10 @@ class EveryOther(PAINT):
 
     vision_layers = ()
 
-    def _select(self, site: Site) -> None:
-        image = site.prompted.image_mask
+    def _select(self, at: At) -> None:
+        image = at.prompted.image_mask
         turn = image.cumsum(1) % 3
-        site.state.update(local=image & (turn == 1), summary=image & (turn == 2))
+        at.state.update(local=image & (turn == 1), summary=image & (turn == 2))
 
 
 @EVERY

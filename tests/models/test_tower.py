@@ -57,11 +57,11 @@ class EveryOther(Method):
 
     name = "every-other"
 
-    def tokens(self, site: VisionSite, hidden: Tensor) -> Tensor:
-        if site.layer != site.features:
+    def image_tokens(self, at: At, hidden: Tensor) -> Tensor:
+        if at.layer != at.features:
             return hidden
         kept = torch.arange(0, hidden.shape[1] - 1, 2)
-        return site.keep(hidden, kept.expand(len(hidden), -1))
+        return at.keep(hidden, kept.expand(len(hidden), -1))
 
 
 @PATCHES

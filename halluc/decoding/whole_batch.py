@@ -1,0 +1,78 @@
+"""A batch of prompts from texts and images to tokens, as tests and `halluc doctor` ask it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch.nn.functional import pad
+
+from halluc.decoding.batch_encoding import encoded
+from halluc.decoding.generation import generate
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import LogitsProcessor
+
+    from halluc.config import DecodingConfig
+    from halluc.interventions import Batch, Method
+    from halluc.models import VisionLanguageModel
+
+
+class Answered(NamedTuple):
+    """Answers to a batch.
+
+    Attributes:
+        tokens: Generated ids [B, T], padded behind.
+        passes: Forward passes of each.
+    """
+
+    tokens: Tensor
+    passes: list[float]
+
+
+def answer_together(
+    model: VisionLanguageModel,
+    method: Method,
+    batch: Batch,
+    decoding: DecodingConfig,
+    max_new_tokens: int,
+    watch: Callable[[], Sequence[LogitsProcessor]] = tuple,
+    share: bool = True,
+) -> Answered:
+    """Let a method rewrite, encode and answer a batch; one by one if it searches.
+
+    Args:
+        batch: Its prompts and images; what is encoded already is encoded again if the method
+            rewrites prompts.
+        watch: Makes onlookers for `generate`, anew for each batch that is answered.
+    """
+    if "prompt" in method.declared() or not batch.rendered:
+        rewritten = method.prompt(batch) if "prompt" in method.declared() else batch
+        batch = encoded(model, rewritten)
+    parts = [batch]
+    if "search" in method.declared() and batch.size > 1:
+        parts = [encoded(model, row_of(batch, row)) for row in range(batch.size)]
+    made = [
+        generate(
+            model, method, part, decoding, max_new_tokens=max_new_tokens, watch=watch(), share=share
+        )
+        for part in parts
+    ]
+    width = max(one.tokens.shape[1] for one in made)
+    rows = [
+        pad(one.tokens, (0, width - one.tokens.shape[1]), value=model.pad_token) for one in made
+    ]
+    return Answered(torch.cat(rows), [count for one in made for count in one.passes])
+
+
+def row_of(batch: Batch, row: int) -> Batch:
+    """Take one prompt of a batch, to be encoded alone."""
+    one = slice(row, row + 1)
+    return replace(
+        batch, ids=batch.ids[one], prompts=batch.prompts[one], images=batch.images[one],
+        image_hashes=batch.image_hashes[one], histories=batch.histories[one], rendered=(),
+        inputs={},
+    )  # fmt: skip

@@ -1,0 +1,40 @@
+"""What methods share that contrast two next-token distributions."""
+
+from __future__ import annotations
+
+from math import log
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def implausible(logits: Tensor, beta: float) -> Tensor:
+    """Mark tokens less probable than a share of the best one: adaptive plausibility.
+
+    l_v < max l + log beta (VCD, eq. 4; Li et al. 2023, eq. 3), the same for logits and
+    log-probabilities.
+
+    Args:
+        logits: Of the stream that judges [B, V].
+        beta: The share, 0 to 1; 0 marks none.
+
+    Returns:
+        bool [B, V]; never the best token.
+    """
+    if beta == 0:
+        return logits.new_zeros(logits.shape).bool()
+    return logits < logits.amax(-1, keepdim=True) + log(beta)
+
+
+def contrasted(main: Tensor, other: Tensor, alpha: float | Tensor) -> Tensor:
+    """Move away from what another view of the prompt leads to: (1 + alpha) l - alpha l'.
+
+    Args:
+        main, other: Next-token logits [B, V].
+        alpha: One number, or one a row [B, 1].
+
+    Returns:
+        [B, V].
+    """
+    return main + alpha * (main - other)

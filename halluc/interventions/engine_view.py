@@ -1,0 +1,44 @@
+"""What the engine's parts know of it: enough to serve seams, and no circle of imports."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from halluc.interventions.base import Method
+    from halluc.interventions.context import At, BatchState, Phase
+    from halluc.interventions.shared_prefix import Prefix
+    from halluc.models import VisionLanguageModel
+
+
+class EngineView(Protocol):
+    """An `Engine` as attention and hooks see it."""
+
+    model: VisionLanguageModel
+    method: Method
+    memory: BatchState
+    phase: Phase
+    seams: tuple[str, ...]
+    named: frozenset[int]
+
+    def live(self, layer: int | None) -> tuple[str, ...]:
+        """Return the attention seams to be called in a layer."""
+
+    def prefix(self, rows: int) -> Prefix | None:
+        """Return what the rows of this pass begin with."""
+
+    def at(
+        self, layer: int, n_rows: int, n_keys: int, batch: int, crosses: bool = False
+    ) -> tuple[At, int]:
+        """Say where a seam is called, and the first query row that is handed to the method."""
+
+    def all_true(self, *shape: int) -> Tensor:
+        """Return True everywhere."""
+
+    def call(self, seam: str, *args: Any) -> Any:
+        """Call one of the method's seams."""
+
+    def keep_early(self, layer: int, hidden: Tensor) -> None:
+        """Keep the last row of what enters a layer."""

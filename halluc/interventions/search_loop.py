@@ -1,0 +1,53 @@
+"""What a method's own decoding loop can do: step, fork, roll back, score."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from halluc.interventions.context import Batch
+    from halluc.models import VisionLanguageModel
+
+
+class SearchLoop(Protocol):
+    """Rows that go on from one prompt, under a method's `search`.
+
+    At first there is one row, and the prompt has been read.
+
+    Attributes:
+        model: The model.
+        batch: The one prompt that is answered.
+        part: Which part of a composite searches; None of any other method.
+        beams: Beams the run's decoding asks for.
+        max_new_tokens: Where the answer is cut.
+        end_tokens: Ids that end it.
+        tokens: What each row has generated, int [N, T].
+        logits: Next-token logits behind each row's last token, fp32 [N, V].
+    """
+
+    model: VisionLanguageModel
+    batch: Batch
+    part: int | None
+    beams: int
+    max_new_tokens: int
+    end_tokens: list[int]
+    tokens: Tensor
+    logits: Tensor
+
+    @property
+    def state(self) -> Any:
+        """The method's memory, as its attention seams see it (`at.state`)."""
+
+    def step(self, tokens: Tensor) -> Tensor:
+        """Feed one token to each row, int [N]; return the new `logits` [N, V]."""
+
+    def fork(self, rows: Tensor) -> None:
+        """Go on with copies of these rows, int [M]; the method's memory follows by `reorder`."""
+
+    def rollback(self, count: int) -> None:
+        """Take the last `count` tokens of every row back, with `logits` as they then were."""
+
+    def score(self) -> Tensor:
+        """Return each row's sum of log-probabilities of its tokens, fp32 [N]."""
