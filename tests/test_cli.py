@@ -99,7 +99,7 @@ def test_from_evaluation_to_leaderboard(tiny: Path, tmp_path: Path) -> None:
     command += ["--benchmarks", "glyph_pope,glyph_mme", "--method-args", "gain=3"]
     done = halluc(*command, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "vhr - greedy" in done.stdout
+    assert "vhr - baseline" in done.stdout
     runs = sorted(path.name for path in (tmp_path / "runs").iterdir())
     assert len(runs) == 2
     again = halluc(*command, cwd=tmp_path)

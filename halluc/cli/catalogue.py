@@ -77,7 +77,7 @@ def _models() -> list[dict[str, Any]]:
     return [
         *rows,
         {"name": "<org>/<name>", "what": "any image-text-to-text model of the hub"},
-        {"name": "openai:<name>", "what": "behind an OpenAI-compatible endpoint; greedy only"},
+        {"name": "openai:<name>", "what": "behind an OpenAI-compatible endpoint; baseline only"},
     ]
 
 

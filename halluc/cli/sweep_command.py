@@ -27,7 +27,10 @@ def sweep(
     limit: Annotated[
         int | None, typer.Option(help="Images of each benchmark, of each part.")
     ] = None,
-    gen_kwargs: Annotated[str | None, typer.Option(help="Decoding, greedy's too.")] = None,
+    gen_kwargs: Annotated[
+        str | None,
+        typer.Option(help="Decoding of the method and the baseline: do_sample=true,num_beams=5."),
+    ] = None,
     batch_size: Annotated[int | None, typer.Option(help="Default: what fits.")] = None,
     seeds: Annotated[str | None, typer.Option(help="0,1,2 where answers are drawn.")] = None,
     search: Annotated[str | None, typer.Option(help="grid (default) or tpe, by Optuna.")] = None,

@@ -14,6 +14,7 @@ import re
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from halluc.config import BASELINE
 from halluc.export.exported_run import asked, text
 from halluc.statistics import clustered_stderr
 from halluc.store.run_folder import finite
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from halluc.export.exported_run import Exported
+    from halluc.config import BASELINE
+from halluc.export.exported_run import Exported
 
 RIGHT = "right"
 
@@ -49,7 +51,7 @@ def _model_name(part: Exported) -> str:
     row = part.row
     return (
         row.model
-        if not row.method_args and row.method == "baseline"
+        if not row.method_args and row.method == BASELINE
         else (f"{row.model}+{row.method}-{row.config_hash}")
     )
 

@@ -153,7 +153,10 @@ def test_every_eval_ever_says_which_method_and_what_beside(runs: Path, tmp_path:
     details = chair["score_details"]["details"]
     assert float(details["length"]) > 5  # no better direction, so it is no result of its own
     gap = json.loads(details["difference to baseline"])
-    base = {o["metric_config"]["metric_name"]: o for o in by_method["baseline"]["evaluation_results"]}
+    base = {
+        result["metric_config"]["metric_name"]: result
+        for result in by_method["baseline"]["evaluation_results"]
+    }
     expected = chair["score_details"]["score"] - base["chair_i"]["score_details"]["score"]
     assert gap["value"] == pytest.approx(expected)
     assert "difference at equal length" in details
@@ -199,7 +202,7 @@ def test_hugging_face_reads_its_eval_results(runs: Path, tmp_path: Path) -> None
     assert entry.dataset_id == "org/glyph"
     assert entry.source_url == "https://example.org/runs"
     assert entry.notes is not None
-    for said in ("method: vhr (gain=2.0)", "95% interval by image", "minus greedy: +", "n: 12"):
+    for said in ("method: vhr (gain=2.0)", "95% interval by image", "minus baseline: +", "n: 12"):
         assert said in entry.notes
 
 
@@ -212,7 +215,7 @@ def test_hugging_face_reads_its_model_index(runs: Path, tmp_path: Path) -> None:
     index = yaml.safe_load(file.read_text().split("---")[1])["model-index"]
     assert len(model_index_to_eval_results(index)[1]) == len(results) == 2 * (5 + 4)
     assert {r.metric_name for r in results if r.metric_type == "recall"} == {
-        "recall, greedy",
+        "recall, baseline",
         "recall, vhr (gain=2.0)",
     }
 

@@ -132,7 +132,7 @@ def test_a_refused_key_ends_the_run_at_once(endpoint: Served) -> None:
     ("changes", "reason"),
     [
         ({"method": MethodConfig(name="var")}, "'var' needs the model's weights, and 'openai:m'"),
-        ({"method": MethodConfig(name="vhr+var")}, "only --method greedy works there"),
+        ({"method": MethodConfig(name="vhr+var")}, "only --method baseline works there"),
         ({"decoding": DecodingConfig(num_beams=2)}, "endpoints take no num_beams"),
         ({"decoding": DecodingConfig(do_sample=True, top_k=5)}, "endpoints take no top_k"),
         (

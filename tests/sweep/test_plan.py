@@ -33,8 +33,8 @@ def test_runs_are_ordinary_but_for_the_images() -> None:
     }
     assert test.benchmark_args == {}
     assert (test.limit, test.decoding.num_beams) == (5, 3)
-    greedy = config.run("test")
-    assert (greedy.method.name, greedy.decoding) == ("baseline", test.decoding)
+    baseline = config.run("test")
+    assert (baseline.method.name, baseline.decoding) == ("baseline", test.decoding)
     everything = load(None, VAR | {"tune_share": 0}).run("tune")
     assert everything.benchmark_args == {}
 

@@ -20,7 +20,7 @@ from halluc.sweep.sweep_table import cell, legend, tables
 from tests.kit.runs import write_run
 
 ERRORS = {0.2: 0.1, 0.4: 0.5, 0.6: 0.25}
-"""A value of alpha to the share of wrong answers; greedy's is 0.3."""
+"""A value of alpha to the share of wrong answers; the baseline's is 0.3."""
 
 
 @pytest.fixture(scope="module")
@@ -32,14 +32,14 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Sweep:
         "objective": "glyph_chair.chair_i",
     }  # fmt: skip
     config = load(None, given)
-    greedy = [write_run(folder, error=0.3, limit=40)]
+    unchanged = [write_run(folder, error=0.3, limit=40)]
     points = [
         outcome(
-            point, [write_run(folder, "paint", ERRORS[point["alpha"]], 40, params=point)], greedy
+            point, [write_run(folder, "paint", ERRORS[point["alpha"]], 40, params=point)], unchanged
         )
         for point in config.points()
     ]
-    baseline = outcome(None, greedy, greedy)
+    baseline = outcome(None, unchanged, unchanged)
     best, ties = best_of(config, points), ties_of(config, [baseline, *points])
     reported = (baseline, points[best]) if best is not None else ()
     return Sweep(config, folder / "report", baseline, tuple(points), ties, best, reported)
