@@ -10,6 +10,7 @@ import csv
 import gzip
 import io
 import json
+import math
 import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -84,6 +85,17 @@ class Row:
                     raise UserError(f"{self.where}: {name!r} is {value!r} and no text")
                 return value
         raise UserError(f"{self.where}: needs {' or '.join(map(repr, names))}")
+
+
+def finite(value: Any) -> Any:
+    """Replace nan and infinity by None, which is what JSON has for them, inside and out."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(inner) for inner in value]
+    return value
 
 
 def text_of(path: Path) -> str:

@@ -15,9 +15,9 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from halluc.config import BASELINE
+from halluc.data.records import finite
 from halluc.export.exported_run import asked, text
 from halluc.statistics import clustered_stderr
-from halluc.store.run_folder import finite
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -6,10 +6,10 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from halluc.config import BASELINE, content_hash
+from halluc.data.records import finite
 from halluc.leaderboard.board import Gap, RightWrong, Row, Value
 from halluc.scoring.building import PATHS, build
 from halluc.statistics import compare
-from halluc.store.run_folder import finite
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

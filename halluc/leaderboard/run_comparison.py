@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
+from halluc.data.records import finite
 from halluc.errors import UserError
 from halluc.leaderboard.board import Gap, RightWrong
 from halluc.leaderboard.building_rows import gaps_of, right_wrong_of
@@ -14,7 +15,6 @@ from halluc.leaderboard.formatting import digits, interval, probability
 from halluc.scoring.building import build
 from halluc.statistics import compare
 from halluc.store import RunFolder
-from halluc.store.run_folder import finite
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -49,7 +49,10 @@ class Metric:
 class BenchmarkCard:
     """Where a benchmark comes from.
 
+    A card is superseded, never edited: scores under one version compare.
+
     Attributes:
+        version: Raised whenever the scores of the same answers, or the questions, may change.
         dataset, revision: Hub id and pinned commit; "halluc.world" for the drawn ones.
         split: Which part of it.
         size: How many images and questions there are, where that is known before they are read.
@@ -67,6 +70,7 @@ class BenchmarkCard:
     revision: str = ""
     split: str = "test"
     size: tuple[int, int] | None = None
+    version: int = 1
 
 
 class Benchmark(ABC):

@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from halluc.data.records import finite
 from halluc.errors import UserError
 from halluc.scoring.bootstrap import DRAWS
 from halluc.scoring.scores import score
@@ -61,7 +62,7 @@ def score_files(
     answers = benchmark.read_official(files)
     scores = score(benchmark, answers, draws, seed)
     details = [detail for answer in answers if (detail := benchmark.detail(answer))]
-    result: dict[str, Any] = plain(
+    result: dict[str, Any] = finite(
         {
             "benchmark": benchmark.name,
             "protocol": benchmark.protocol,
@@ -75,12 +76,3 @@ def score_files(
         }
     )
     return result
-
-
-def plain(value: Any) -> Any:
-    """Replace numbers JSON has no words for by None, inside and out."""
-    if isinstance(value, dict):
-        return {key: plain(part) for key, part in value.items()}
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from halluc.benchmarks._pope import PopeBenchmark
+from halluc.data.records import finite
 from halluc.errors import UserError
 from halluc.scoring.building import build, taken
-from halluc.scoring.official_files import OfficialFiles, plain, score_files
+from halluc.scoring.official_files import OfficialFiles, score_files
 from halluc.scoring.pope.answer_files import strategy_of
 from halluc.scoring.pope.relabelling import NAME, label_files
 from halluc.scoring.scores import by_protocol, score
@@ -79,9 +80,9 @@ def _of_benchmark(
         scores = by_protocol(benchmark, answers)
     else:
         scores = {benchmark.protocol: score(benchmark, answers)}
-    found["protocols"] = {key: plain(asdict(value)) for key, value in scores.items()}
+    found["protocols"] = {key: finite(asdict(value)) for key, value in scores.items()}
     if logits := logit_scores(benchmark, answers):
-        found["logits"] = plain(logits)
+        found["logits"] = finite(logits)
     return {**found, "notes": benchmark.notes}
 
 

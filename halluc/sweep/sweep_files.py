@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from halluc.config import BASELINE
+from halluc.data.records import finite
 from halluc.scoring.base import REGISTRY
-from halluc.store.run_folder import finite
 from halluc.sweep.running import Sweep, feasible
 
 if TYPE_CHECKING:

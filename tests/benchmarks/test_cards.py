@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from halluc.scoring.base import REGISTRY, Benchmark
 from tests.benchmarks.hub import PINNED
+from tests.kit.runs import write_run
 
 NAMES = REGISTRY.names()
 
@@ -45,6 +48,16 @@ def test_data_sets_of_the_hub_are_pinned_where_the_revision_is_known() -> None:
         if dataset := getattr(cls, "dataset", None):
             assert (cls.card.dataset, cls.card.revision) == (dataset.repo, dataset.revision)
             assert bool(dataset.revision) == (dataset.repo in PINNED)
+
+
+def test_the_results_file_holds_the_version_of_every_card(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cls = REGISTRY.get("glyph_mme")
+    monkeypatch.setattr(cls, "card", replace(cls.card, version=7))
+    results = write_run(tmp_path, limit=2).results()
+    assert results is not None
+    assert results["versions"] == {"glyph_mme": 7, "glyph_chair": 1}
 
 
 def test_directions() -> None:
