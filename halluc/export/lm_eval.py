@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from halluc.config import BASELINE
 from halluc.data.records import finite
-from halluc.export.exported_run import asked, text
+from halluc.export.exported_run import as_text, conversation
 from halluc.statistics import clustered_stderr
 
 if TYPE_CHECKING:
@@ -130,15 +130,17 @@ def _samples(part: Exported) -> Iterator[dict[str, Any]]:
         yield {
             "doc_id": number,
             "doc": doc,
-            "target": text(answer.target),
-            "arguments": {"gen_args_0": {"arg_0": asked(answer), "arg_1": dict(part.row.decoding)}},
+            "target": as_text(answer.target),
+            "arguments": {
+                "gen_args_0": {"arg_0": conversation(answer), "arg_1": dict(part.row.decoding)}
+            },
             "resps": [[answer.text]],
             "filtered_resps": [answer.text],
             "filter": "none",
             "metrics": [] if right is None else [RIGHT],
             "doc_hash": _hash(json.dumps(doc, indent=2, ensure_ascii=False)),
-            "prompt_hash": _hash(asked(answer)),
-            "target_hash": _hash(text(answer.target)),
+            "prompt_hash": _hash(conversation(answer)),
+            "target_hash": _hash(as_text(answer.target)),
             **({} if right is None else {RIGHT: float(right)}),
         }
 

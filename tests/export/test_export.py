@@ -16,7 +16,7 @@ from jsonschema import Draft7Validator
 
 from halluc.errors import UserError
 from halluc.export import export
-from halluc.export.exported_run import asked
+from halluc.export.exported_run import conversation
 from halluc.statistics import clustered_stderr
 from halluc.store import RunFolder
 from halluc.types import Answer
@@ -170,7 +170,31 @@ def test_a_repeated_export_replaces_itself(runs: Path, tmp_path: Path) -> None:
 
 def test_a_conversation_is_exported_whole() -> None:
     turn = Answer("1", "image", "all", "And a cat?", "no", history=(("Is there a dog?", "Yes"),))
-    assert asked(turn) == "Is there a dog?\nYes\nAnd a cat?"
+    assert conversation(turn) == "Is there a dog?\nYes\nAnd a cat?"
+
+
+def test_a_later_turn_of_a_conversation_is_exported_as_such(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "runs", benchmarks=("glyph_mme",))
+    file = run.path / "samples_glyph_mme.jsonl"
+    first, *others = lines(file)
+    second = first | {"history": [["Is there a dog?", "Yes."]], "prompt": "A cat?", "text": "No."}
+    file.write_text("".join(json.dumps(line) + "\n" for line in (second, *others)))
+    list(export("every-eval-ever", [run.path], tmp_path / "out"))
+    (samples,) = (tmp_path / "out").rglob("*_samples.jsonl")
+    row, *rows = lines(samples)
+    assert list(Draft7Validator(INSTANCE).iter_errors(row)) == []
+    assert row["interaction_type"] == "multi_turn"
+    assert [(message["role"], message["content"]) for message in row["messages"]] == [
+        ("user", "Is there a dog?"),
+        ("assistant", "Yes."),
+        ("user", "A cat?"),
+        ("assistant", "No."),
+    ]
+    assert row["evaluation"]["num_turns"] == 2
+    (read,) = row["answer_attribution"]
+    assert (read["turn_idx"], read["source"]) == (3, "messages[turn_idx].content")
+    assert row["input"]["raw"] == "Is there a dog?\nA cat?"  # the same for every model
+    assert {row["interaction_type"] for row in rows} == {"single_turn"}
 
 
 def test_failed_answers_are_in_no_samples_file(tmp_path: Path) -> None:
