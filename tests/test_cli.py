@@ -3,32 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from halluc.config import DecodingConfig, RunConfig
 from halluc.store import RunFolder
 from halluc.types import Answer
+from tests.kit.command import halluc
+from tests.kit.fake_endpoint import FakeEndpoint
 from tests.kit.families import picture
 from tests.kit.runs import write_run
-
-HALLUC = [sys.executable, "-c", "from halluc.cli.app import main; main()"]
-
-
-def halluc(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the command in a process of its own."""
-    environment = os.environ | {"NO_COLOR": "1", "COLUMNS": "200"} | environment
-    return subprocess.run(
-        [*HALLUC, *arguments], capture_output=True, text=True, cwd=cwd, env=environment
-    )
 
 
 @pytest.mark.parametrize("what", ["methods", "benchmarks", "models"])
@@ -191,27 +178,8 @@ def test_corrected_labels_from_the_command_line(shared: Path, tmp_path: Path, ca
     assert "RePOPE has published 57832b055bae" in refused.stderr
 
 
-@pytest.fixture
-def yes_man() -> Iterator[str]:
-    """The address of an OpenAI-compatible endpoint on this machine that says yes."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(b'{"choices": [{"message": {"content": "Yes."}}]}')
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/v1"
-    server.shutdown()
-
-
 def test_a_judged_run_is_scored_later(
-    tiny: Path, tmp_path: Path, cache: Path, yes_man: str
+    tiny: Path, tmp_path: Path, cache: Path, endpoint: FakeEndpoint
 ) -> None:
     for n in range(2):
         picture(n).save(tmp_path / f"{n}.png")
@@ -236,7 +204,7 @@ def test_a_judged_run_is_scored_later(
     assert (unscored.returncode, unscored.stdout) == (2, "")
     assert "haloquest: needs --judge endpoint:MODEL or local:MODEL" in unscored.stderr
     judge = ["--judge", "endpoint:m", "--json"]
-    scored = halluc("score", str(runs[0]), *judge, cwd=tmp_path, OPENAI_BASE_URL=yes_man)
+    scored = halluc("score", str(runs[0]), *judge, cwd=tmp_path)
     assert scored.returncode == 0, scored.stderr
     found = json.loads(scored.stdout)["haloquest"]
     assert found["protocols"]["official"]["values"]["accuracy"]["value"] == 1

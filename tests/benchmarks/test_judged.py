@@ -1,9 +1,7 @@
 from __future__ import annotations
 
 import json
-import threading
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -21,9 +19,9 @@ from halluc.scoring.judges.judge_models import CachedJudge, EndpointJudge, Local
 from halluc.scoring.official_files import OfficialFiles, score_files
 from halluc.types import Answer
 from tests.benchmarks.hub import cell
+from tests.kit.fake_endpoint import FakeEndpoint, completion
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.benchmarks.hub import Hub
@@ -304,53 +302,40 @@ def test_object_halbench_says_which_answers_are_right(
 
 class TestJudges:
     @pytest.fixture
-    def endpoint(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
-        """An OpenAI-compatible endpoint on this machine that is busy at first."""
-        seen: list[Any] = []
+    def busy(self, endpoint: FakeEndpoint) -> FakeEndpoint:
+        """The endpoint, busy at first, and without a model called unknown."""
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                seen.append((self.path, self.headers["Authorization"], body))
-                refused = body["model"] == "unknown"
-                self.send_response(404 if refused else 503 if len(seen) == 1 else 200)
-                self.end_headers()
-                reply = {"choices": [{"message": {"content": f"reply {len(seen)}"}}]}
-                self.wfile.write(json.dumps(reply).encode())
+        def respond(body: dict[str, Any], number: int) -> tuple[int, Any]:
+            status = 404 if body["model"] == "unknown" else 503 if number == 0 else 200
+            return status, completion(f"reply {number + 1}")
 
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        server = HTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        monkeypatch.setenv("OPENAI_BASE_URL", f"http://127.0.0.1:{server.server_port}/v1/")
-        monkeypatch.setenv("OPENAI_API_KEY", "secret")
-        yield seen
-        server.shutdown()
+        endpoint.respond = respond
+        return endpoint
 
     def test_an_endpoint_is_asked_again_and_answers_once(
-        self, endpoint: list[Any], tmp_path: Path
+        self, busy: FakeEndpoint, tmp_path: Path
     ) -> None:
         cached = CachedJudge(EndpointJudge("m", wait=0), tmp_path)
         assert cached.ask("hello") == cached.ask("hello") == "reply 2"
-        path, key, body = endpoint[1]
-        assert (path, key) == ("/v1/chat/completions", "Bearer secret")
+        path, headers, body = busy.requests[1]
+        assert path == "/v1/chat/completions"
+        assert headers["Authorization"] == "Bearer sk-secret"
         assert body["messages"] == [{"role": "user", "content": "hello"}]
         assert body["temperature"] == 0
         (kept,) = tmp_path.iterdir()
         kept.write_text(kept.read_text() + '{"key": "cut sho')
         again = CachedJudge(EndpointJudge("m", wait=0), tmp_path)
         assert again.ask("hello") == "reply 2"
-        assert len(endpoint) == 2
-        assert all("secret" not in file.read_text() for file in tmp_path.iterdir())
+        assert len(busy.requests) == 2
+        assert all("sk-secret" not in file.read_text() for file in tmp_path.iterdir())
 
-    def test_a_refusal_is_an_error_without_the_key(self, endpoint: list[Any]) -> None:
+    def test_a_refusal_is_an_error_without_the_key(self, busy: FakeEndpoint) -> None:
         with pytest.raises(
             UserError, match=r"model 'unknown' at its endpoint: HTTP 404"
         ) as refused:
             EndpointJudge("unknown", wait=0).ask("hello")
-        assert "secret" not in str(refused.value)
-        assert len(endpoint) == 1
+        assert "sk-secret" not in str(refused.value)
+        assert len(busy.requests) == 1
 
     def test_a_model_on_this_machine(self, tmp_path: Path) -> None:
         from transformers import LlamaConfig, LlamaForCausalLM
