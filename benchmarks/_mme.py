@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from halluc.data import hub
 from halluc.data.pinned_files import verify
+from halluc.data.sample_selection import first_images
 from halluc.scoring import yes_no
 from halluc.scoring.base import Benchmark, Metric
 from halluc.scoring.mme import answer_files as mme_files
@@ -84,26 +85,24 @@ class MmePhotographs(MmeBenchmark):
     )
 
     def samples(self, limit: int | None = None) -> Iterator[Sample]:
-        """Yield two questions a subtask of each of the first `limit` images.
+        """Return two questions a subtask of each of the first `limit` images.
 
         Raises:
             UserError: If files or images are missing, or have changed since they were first used.
         """
-        images: dict[str, list[Sample]] = {}
+        return first_images(self._asked(), limit)
+
+    def _asked(self) -> Iterator[Sample]:
         source = self._hub() if self.folder is None else self._files(self.folder)
         for number, (subtask, image, question, truth, load_image) in enumerate(source):
-            images.setdefault(image, []).append(
-                Sample(
-                    id=f"{subtask}/{number:04d}",
-                    image_id=image,
-                    prompt=question.removesuffix(SUFFIX).rstrip() + self.prompts[self.prompt],
-                    load_image=load_image,
-                    target=truth,
-                    group=subtask,
-                )
+            yield Sample(
+                id=f"{subtask}/{number:04d}",
+                image_id=image,
+                prompt=question.removesuffix(SUFFIX).rstrip() + self.prompts[self.prompt],
+                load_image=load_image,
+                target=truth,
+                group=subtask,
             )
-        for samples in list(images.values())[:limit]:
-            yield from samples
 
     def _files(self, folder: Path) -> Iterator[Question]:
         import hashlib

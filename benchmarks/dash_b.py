@@ -9,6 +9,7 @@ from halluc.benchmarks._yes_no import YesNoBenchmark
 from halluc.data import hub
 from halluc.data.pinned_files import checksum, verify
 from halluc.data.records import Row, json_of, rows, unique
+from halluc.data.sample_selection import first_images
 from halluc.errors import UserError
 from halluc.scoring.base import BenchmarkCard, Metric, benchmark
 from halluc.scoring.confusion_rates import ratio
@@ -66,16 +67,13 @@ class DashB(YesNoBenchmark):
     )
 
     def samples(self, limit: int | None = None) -> Iterator[Sample]:
-        """Yield the questions about each of the first `limit` images.
+        """Return the questions about each of the first `limit` images.
 
         Raises:
             UserError: If files or images are missing, or have changed since they were first used.
         """
-        by_image: dict[str, list[Sample]] = {}
-        for sample in self._hub() if self.folder is None else self._files(self.folder):
-            by_image.setdefault(sample.image_id, []).append(sample)
-        for samples in list(by_image.values())[:limit]:
-            yield from samples
+        samples = self._hub() if self.folder is None else self._files(self.folder)
+        return first_images(samples, limit)
 
     def _hub(self) -> Iterator[Sample]:
         table = self.dataset.load("test")

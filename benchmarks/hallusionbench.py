@@ -10,6 +10,7 @@ from halluc.benchmarks._judged import JudgedBenchmark
 from halluc.data import hub
 from halluc.data.pinned_files import checksum, verify
 from halluc.data.records import Row, rows, unique
+from halluc.data.sample_selection import first_images
 from halluc.errors import UserError
 from halluc.scoring.base import BenchmarkCard, Metric, benchmark
 from halluc.scoring.hallusionbench import metric as hallusion
@@ -74,27 +75,24 @@ class HallusionBench(JudgedBenchmark):
     )
 
     def samples(self, limit: int | None = None) -> Iterator[Sample]:
-        """Yield the questions about each of the first `limit` figures.
+        """Return the questions about each of the first `limit` figures.
 
         Raises:
             UserError: If files or figures are missing, or have changed since they were first used.
         """
-        by_figure: dict[str, list[Sample]] = {}
+        return first_images(self._asked(), limit)
+
+    def _asked(self) -> Iterator[Sample]:
         for record, load_image in self._hub() if self.folder is None else self._files(self.folder):
-            figure = "/".join(record[name] for name in PLACE[:4])
-            by_figure.setdefault(figure, []).append(
-                Sample(
-                    id="/".join(record[name] for name in PLACE),
-                    image_id=figure,
-                    prompt=record["question"],
-                    load_image=load_image,
-                    target=record,
-                    group=record["category"],
-                    max_new_tokens=128,
-                )
+            yield Sample(
+                id="/".join(record[name] for name in PLACE),
+                image_id="/".join(record[name] for name in PLACE[:4]),
+                prompt=record["question"],
+                load_image=load_image,
+                target=record,
+                group=record["category"],
+                max_new_tokens=128,
             )
-        for samples in list(by_figure.values())[:limit]:
-            yield from samples
 
     def _files(self, folder: Path) -> Iterator[tuple[dict[str, str], Any]]:
         path = folder / "HallusionBench.json"

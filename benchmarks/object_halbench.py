@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 from halluc.benchmarks._judged import JudgedBenchmark
 from halluc.data.pinned_files import checksum, verify
 from halluc.data.records import rows, unique
+from halluc.data.sample_selection import first_images
 from halluc.errors import UserError
 from halluc.scoring.base import BenchmarkCard, Metric, benchmark
 from halluc.scoring.chair.caption_files import annotation_files, read_truth
@@ -89,35 +90,33 @@ class ObjectHalBench(JudgedBenchmark):
         return Reader(Tables(nodes, pairs), noun_words)
 
     def samples(self, limit: int | None = None) -> Iterator[Sample]:
-        """Yield the questions about each of the first `limit` images.
+        """Return the questions about each of the first `limit` images.
 
         Raises:
             UserError: If the file or COCO's annotations are missing, or an image is in neither.
         """
         if self.folder is None:
             raise UserError(f"object_halbench: give a folder with {FILE} and COCO's annotations")
-        asked = rows(self.folder / FILE)
-        instances, captions = annotation_files(self.folder)
-        files = [self.folder / FILE, *instances, *captions]
+        return first_images(self._asked(self.folder), limit)
+
+    def _asked(self, folder: Path) -> Iterator[Sample]:
+        questions = rows(folder / FILE)
+        instances, captions = annotation_files(folder)
+        files = [folder / FILE, *instances, *captions]
         verify("object_halbench", {path.name: checksum(path) for path in files})
-        truth = read_truth(self.folder)
-        by_image: dict[str, list[Sample]] = {}
-        for number, row in enumerate(asked):
+        truth = read_truth(folder)
+        for number, row in enumerate(questions):
             id = str(row.number("image_id"))
             if id not in truth:
                 raise UserError(f"{row.where}: image {id} is not in COCO's annotations")
-            by_image.setdefault(id, []).append(
-                Sample(
-                    id=f"{number:04d}",
-                    image_id=id,
-                    prompt=row.text("question"),
-                    load_image=partial(_decode, row.text("image")),
-                    target=truth[id],
-                    max_new_tokens=512,
-                )
+            yield Sample(
+                id=f"{number:04d}",
+                image_id=id,
+                prompt=row.text("question"),
+                load_image=partial(_decode, row.text("image")),
+                target=truth[id],
+                max_new_tokens=512,
             )
-        for samples in list(by_image.values())[:limit]:
-            yield from samples
 
     def read_official(self, files: OfficialFiles) -> list[Answer]:
         """Read JSON lines of image_id, question or prompt, and text or answer.

@@ -9,6 +9,7 @@ from halluc.benchmarks._yes_no import YesNoBenchmark, rate_metrics
 from halluc.data import hub
 from halluc.data.pinned_files import checksum, verify
 from halluc.data.records import Row, by_id, json_of, rows, unique
+from halluc.data.sample_selection import first_images
 from halluc.errors import UserError
 from halluc.scoring.base import BenchmarkCard, benchmark
 from halluc.scoring.confusion_rates import COUNTS, confusion
@@ -48,7 +49,7 @@ class RBench(YesNoBenchmark):
     )
 
     def samples(self, limit: int | None = None) -> Iterator[Sample]:
-        """Yield all questions about each of the first `limit` images.
+        """Return all questions about each of the first `limit` images.
 
         Raises:
             UserError: If files or images are missing, or have changed since they were first used.
@@ -57,24 +58,22 @@ class RBench(YesNoBenchmark):
             raise UserError(
                 f"r_bench: give a folder with {QUESTIONS}, {SUBSET.format(1)} and so on"
             )
-        images = hub.ImageFolder(self.folder)
-        by_image: dict[str, list[Sample]] = {}
-        questions = _questions(self.folder / QUESTIONS)
+        return first_images(self._asked(self.folder), limit)
+
+    def _asked(self, folder: Path) -> Iterator[Sample]:
+        images = hub.ImageFolder(folder)
+        questions = _questions(folder / QUESTIONS)
         files = (QUESTIONS, *map(SUBSET.format, SUBSETS))
-        verify("r_bench", {name: checksum(self.folder / name) for name in files})
+        verify("r_bench", {name: checksum(folder / name) for name in files})
         for id, question in questions.items():
             images.find(question.image, question.where)
-            by_image.setdefault(question.image, []).append(
-                Sample(
-                    id=str(id),
-                    image_id=question.image,
-                    prompt=question.text,
-                    load_image=partial(images.open, question.image),
-                    target=question.target,
-                )
+            yield Sample(
+                id=str(id),
+                image_id=question.image,
+                prompt=question.text,
+                load_image=partial(images.open, question.image),
+                target=question.target,
             )
-        for samples in list(by_image.values())[:limit]:
-            yield from samples
 
     def read_official(self, files: OfficialFiles) -> list[Answer]:
         """Read JSON lines of question_id and text, with `--labels` image-level_filterd.json.

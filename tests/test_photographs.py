@@ -71,8 +71,8 @@ class TestConversations:
     def test_a_run_keeps_what_was_said(
         self, model: VisionLanguageModel, pope: Path, tmp_path: Path
     ) -> None:
-        folder = run(model, config("pope_coco_chat", pope), tmp_path)
-        answers = {answer.id: answer for answer in folder.answers("pope_coco_chat")}
+        folder = run(model, config("pope_coco", pope, chat=True), tmp_path)
+        answers = {answer.id: answer for answer in folder.answers("pope_coco")}
         assert len(answers) == 3 * IMAGES * TURNS
         last, before = answers["popular/8"], answers["popular/7"]
         assert last.history == (*before.history, (before.prompt, before.text))
@@ -85,16 +85,16 @@ class TestConversations:
     def test_an_interrupted_conversation_goes_on(
         self, model: VisionLanguageModel, pope: Path, tmp_path: Path
     ) -> None:
-        chat = config("pope_coco_chat", pope)
+        chat = config("pope_coco", pope, chat=True)
         folder = run(model, chat, tmp_path)
-        whole = list(folder.answers("pope_coco_chat"))
+        whole = list(folder.answers("pope_coco"))
         lines = samples(folder).read_text().splitlines()
         turns = {f"{split}/{n}" for split in ("random", "popular") for n in (1, 2, 5)}
         kept = [line for line in lines if json.loads(line)["id"] in turns]
         samples(folder).write_text("\n".join(kept) + "\n")
         for results in folder.path.glob("results_*"):
             results.unlink()
-        again = list(run(model, chat, tmp_path).answers("pope_coco_chat"))
+        again = list(run(model, chat, tmp_path).answers("pope_coco"))
         assert [(a.id, a.history, a.text) for a in again] == [
             (a.id, a.history, a.text) for a in whole
         ]
@@ -103,8 +103,8 @@ class TestConversations:
         self, model: VisionLanguageModel, pope: Path, tmp_path: Path
     ) -> None:
         one, chat = (
-            list(run(model, config(name, pope), tmp_path).answers(name))
-            for name in ("pope_coco", "pope_coco_chat")
+            list(run(model, config("pope_coco", pope, chat=chat), tmp_path).answers("pope_coco"))
+            for chat in (False, True)
         )
         assert [(a.id, a.prompt) for a in one] == [(a.id, a.prompt) for a in chat]
         first = {a.id for a in chat if not a.history}

@@ -145,13 +145,13 @@ class Benchmark(ABC):
         Raises:
             UserError: If there is no such part.
         """
-        from halluc.data.tune_split import check
+        from halluc.data.sample_selection import check
 
         self.split = check(self.name, split)
 
     def asked(self, limit: int | None = None) -> Iterator[Sample]:
         """Yield what a run asks: the samples of the first `limit` images of `split`."""
-        from halluc.data.tune_split import part
+        from halluc.data.sample_selection import part
 
         return part(self.samples(), self.split, limit) if self.split else self.samples(limit)
 

@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 
+from halluc.benchmarks.pope import PopeCoco
+from halluc.errors import UserError
 from halluc.scoring.base import REGISTRY, Benchmark
+from halluc.scoring.building import build
 from tests.benchmarks.hub import PINNED
 from tests.kit.runs import write_run
 
@@ -70,3 +73,12 @@ def test_directions() -> None:
     ]
     chair = {m.name: m.higher_is_better for m in REGISTRY.get("chair_coco").card.metrics}
     assert (chair["chair_i"], chair["recall"], chair["length"]) == (False, True, None)
+
+
+def test_chat_is_true_or_false() -> None:
+    built = build("pope_coco", {"chat": True})
+    assert isinstance(built, PopeCoco) and built.chat
+    with pytest.raises(UserError, match="pope_coco: chat 'often' is neither true nor false"):
+        build("pope_coco", {"chat": "often"})
+    with pytest.raises(UserError, match="glyph_pope: takes no 'chat'"):
+        build("glyph_pope", {"chat": True})

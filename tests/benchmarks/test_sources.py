@@ -10,8 +10,7 @@ from halluc.benchmarks.chair_coco import ChairCoco
 from halluc.benchmarks.hallusionbench import FIELDS, HallusionBench
 from halluc.benchmarks.mme import Mme, MmeHallucination
 from halluc.benchmarks.mmvp import Mmvp
-from halluc.benchmarks.pope_coco import PopeCoco, PopeCocoChat
-from halluc.benchmarks.pope_gqa import PopeGqa, PopeGqaChat
+from halluc.benchmarks.pope import PopeCoco, PopeGqa
 from halluc.data import pinned_files as sources
 from halluc.data.hub import ImageFolder
 from halluc.errors import UserError
@@ -100,7 +99,7 @@ class TestPope:
 
     def test_conversations(self, hub: Hub) -> None:
         self.fill(hub)
-        samples = {sample.id: sample for sample in PopeCocoChat().samples()}
+        samples = {sample.id: sample for sample in PopeCoco(chat=True).samples()}
         assert len(samples) == 36
         follows = [samples[f"popular/{n}"].follows for n in (1, 2, 6, 7, 8)]
         assert follows == [None, "popular/1", "popular/5", None, "popular/7"]
@@ -117,7 +116,7 @@ class TestPope:
             ]  # fmt: skip
             path = folder / f"gqa_pope_chat_{strategy}.json"
             path.write_text("\n".join(map(json.dumps, chats)))
-        samples = list(PopeGqaChat(folder=folder).samples())
+        samples = list(PopeGqa(folder=folder, chat=True).samples())
         assert len(samples) == 36
         assert samples[0].prompt == "Is there a 0?"
         assert (samples[1].id, samples[1].follows, samples[1].target) == (
@@ -126,7 +125,7 @@ class TestPope:
         assert next(PopeGqa(folder=folder).samples()).prompt == "Is there a dog?"
         path.write_text(json.dumps({**chats[0], "label": ["yes"]}))
         with pytest.raises(UserError, match=r"line 1: 6 questions need as many labels"):
-            list(PopeGqaChat(folder=folder).samples())
+            list(PopeGqa(folder=folder, chat=True).samples())
 
     def test_questions_are_asked_once(self, tmp_path: Path) -> None:
         folder = self.folder(tmp_path, "gqa")
@@ -136,7 +135,7 @@ class TestPope:
             list(PopeGqa(folder=folder).samples())
 
     def test_missing_files_and_images(self, tmp_path: Path) -> None:
-        with pytest.raises(UserError, match="pope_gqa: is on no hub; give a folder"):
+        with pytest.raises(UserError, match="pope_gqa: is not on the hub; give a folder"):
             list(PopeGqa().samples())
         with pytest.raises(UserError, match=r"gqa_pope_random.json: no such file"):
             list(PopeGqa(folder=tmp_path).samples())

@@ -125,7 +125,7 @@ class TestPope:
                  "question": said, "file_path": "pope_eval_random"}
             )  # fmt: skip
             said += f"{label}.</s>USER: "
-        metrics = scored("pope_coco_chat", OfficialFiles(write(answers)), protocol="opera")
+        metrics = scored("pope_coco", OfficialFiles(write(answers)), protocol="opera", chat=True)
         assert [metrics["metrics"][cell] for cell in ("TP", "TN", "FP", "FN")] == [1, 1, 0, 0]
         labels = tmp_path / "coco_pope_random.json"
         rows = [
@@ -133,7 +133,8 @@ class TestPope:
             for n, (text, label) in enumerate(turns, 1)
         ]
         labels.write_text("\n".join(map(json.dumps, rows)))
-        found = scored("pope_coco_chat", OfficialFiles(write(answers), labels), protocol="opera")
+        files = OfficialFiles(write(answers), labels)
+        found = scored("pope_coco", files, protocol="opera", chat=True)
         assert found["metrics"] == metrics["metrics"]
         assert (found["n_images"], found["notes"]) == (
             1, ["no question ids: answers are paired with questions by line"],

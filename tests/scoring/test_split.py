@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from PIL import Image
 
-from halluc.data.tune_split import check, part
+from halluc.data.sample_selection import check, first_images, part
 from halluc.errors import UserError
 from halluc.scoring.building import build
 from halluc.types import Sample
@@ -35,6 +35,13 @@ def test_a_limit_counts_images_of_the_part() -> None:
     few = list(part(SAMPLES, "test:0.5", 3))
     assert len(few) == 6
     assert few == list(part(SAMPLES, "test:0.5", None))[:6]
+
+
+def test_the_first_images_come_with_all_their_samples() -> None:
+    mixed = [SAMPLES[i] for i in (4, 0, 5, 2, 1)]
+    assert [sample.id for sample in first_images(mixed, 2)] == ["2/0", "2/1", "0/0", "0/1"]
+    assert [sample.id for sample in first_images(mixed, None)][-1] == "1/0"
+    assert list(first_images(mixed, 0)) == []
 
 
 @pytest.mark.parametrize("split", ["half", "tune", "tune:0", "tune:1", "tune:0.0", "train:0.5"])

@@ -1,4 +1,7 @@
-"""Two disjoint parts of a benchmark's images: one to tune on, one to report on."""
+"""Some of a benchmark's images: the first ones, or one of two disjoint parts.
+
+Of the two parts one is to tune on and the other to report on.
+"""
 
 from __future__ import annotations
 
@@ -17,14 +20,29 @@ _SPLIT = re.compile(r"(tune|test):(0\.\d+)")
 
 
 def check(benchmark: str, split: str) -> str:
-    """Return a split's name if it is one.
+    """Return a split's name if there is such a split.
 
     Raises:
         UserError: If it is not "tune:SHARE" or "test:SHARE" with a share between 0 and 1.
     """
     if (match := _SPLIT.fullmatch(split)) is None or not float(match[2]):
-        raise UserError(f"{benchmark}: unknown split {split!r}; as in 'tune:0.5' and 'test:0.5'")
+        raise UserError(
+            f"{benchmark}: unknown split {split!r}; write it as in 'tune:0.5' or 'test:0.5'"
+        )
     return split
+
+
+def first_images(samples: Iterable[Sample], limit: int | None) -> Iterator[Sample]:
+    """Yield the samples of the first `limit` images, all samples of an image together.
+
+    Images are in the order in which they first occur, so a limit keeps whole images: intervals
+    resample them.
+    """
+    by_image: dict[str, list[Sample]] = {}
+    for sample in samples:
+        by_image.setdefault(sample.image_id, []).append(sample)
+    for image_samples in list(by_image.values())[:limit]:
+        yield from image_samples
 
 
 def part(samples: Iterable[Sample], split: str, limit: int | None) -> Iterator[Sample]:
@@ -36,7 +54,7 @@ def part(samples: Iterable[Sample], split: str, limit: int | None) -> Iterator[S
     side, _, share = split.partition(":")
     images: set[str] = set()
     for sample in samples:
-        if (_place(sample.image_id) < float(share)) != (side == "tune"):
+        if (_position(sample.image_id) < float(share)) != (side == "tune"):
             continue
         images.add(sample.image_id)
         if limit is not None and len(images) > limit:
@@ -44,7 +62,7 @@ def part(samples: Iterable[Sample], split: str, limit: int | None) -> Iterator[S
         yield sample
 
 
-def _place(image_id: str) -> float:
-    """A number in [0, 1) that is the image's own."""
+def _position(image_id: str) -> float:
+    """Return a number in [0, 1) that depends on the image alone."""
     digest = hashlib.sha256(f"halluc/split/{image_id}".encode()).digest()
     return int.from_bytes(digest[:6], "big") / 2**48
