@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from halluc.scoring.answer_files import AnswerFiles
     from halluc.scoring.base import Totals
-    from halluc.scoring.official_files import OfficialFiles
 
 COMMIT = "534babf6bbfcce2e735c26289dedfb21cef3c939"
 PUBLISHED = f"https://raw.githubusercontent.com/junyangwang0410/AMBER/{COMMIT}/data"
@@ -162,11 +162,11 @@ class AmberBenchmark(Benchmark):
         values = amber.generative(totals) if self.generative else {}
         return values | (amber.discriminative(totals) if self.discriminative else {})
 
-    def official(self, totals: Mapping[str, float]) -> dict[str, Any]:
+    def as_printed(self, totals: Mapping[str, float]) -> dict[str, Any]:
         """Print as inference.py does, task by task."""
-        return dict(amber.official(Counter(totals)))
+        return dict(amber.as_printed(Counter(totals)))
 
-    def read_official(self, files: OfficialFiles) -> list[Answer]:
+    def read_answers(self, files: AnswerFiles) -> list[Answer]:
         """Read a JSON list of id and response, with `--labels` AMBER's annotations.json.
 
         Raises:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image
 
+    from halluc.scoring.answer_files import AnswerFiles
     from halluc.scoring.base import Totals
-    from halluc.scoring.official_files import OfficialFiles
     from halluc.types import Answer
 
     Question = tuple[str, str, str, str, Callable[[], Image]]
@@ -127,7 +127,7 @@ class MmePhotographs(MmeBenchmark):
                 image = str(row["question_id"])
                 yield row["category"], image, row["question"], truth, partial(table.image, number)
 
-    def read_official(self, files: OfficialFiles) -> list[Answer]:
+    def read_answers(self, files: AnswerFiles) -> list[Answer]:
         """Read the folder of `<subtask>.txt` that MME's calculation.py scores."""
         answers = [a for a in mme_files.read_answers(files) if a.group in self.subtasks]
         present = {answer.group for answer in answers}
@@ -148,9 +148,9 @@ class MmePhotographs(MmeBenchmark):
             values[name] = np.sum(parts, axis=0)
         return values
 
-    def official(self, totals: Mapping[str, float]) -> dict[str, Any]:
+    def as_printed(self, totals: Mapping[str, float]) -> dict[str, Any]:
         """Print as MME's calculation.py does: every subtask, and the sums."""
-        parts = {subtask: mme.printed(totals, subtask) for subtask in self.subtasks}
+        parts = {subtask: mme.as_printed(totals, subtask) for subtask in self.subtasks}
         nothing = {"score": float("nan")}
         sums = {
             name: sum(parts.get(subtask, nothing)["score"] for subtask in subtasks)

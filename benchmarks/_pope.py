@@ -11,7 +11,7 @@ from halluc.data.pinned_files import checksum, verify
 from halluc.data.records import Row
 from halluc.data.sample_selection import first_images
 from halluc.errors import UserError
-from halluc.scoring.confusion_rates import COUNTS, printed
+from halluc.scoring.confusion_rates import COUNTS, as_printed
 from halluc.scoring.pope import answer_files as pope_files
 from halluc.scoring.pope.questions import STRATEGIES
 from halluc.scoring.pope.relabelling import refuse_altered, relabel
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from PIL.Image import Image
 
-    from halluc.scoring.official_files import OfficialFiles
+    from halluc.scoring.answer_files import AnswerFiles
     from halluc.types import Answer
 
 LLAVA = "\nAnswer the question using a single word or phrase."
@@ -123,7 +123,7 @@ class PopeBenchmark(YesNoBenchmark):
                 where = f"{self.dataset.repo} {strategy} row {number}"
                 yield Row(where, fields), strategy, partial(table.image, number)
 
-    def read_official(self, files: OfficialFiles) -> list[Answer]:
+    def read_answers(self, files: AnswerFiles) -> list[Answer]:
         """Read POPE's answer lines, with `--labels` a question file."""
         if files.labels is not None:
             path = files.require("labels", "")
@@ -147,8 +147,8 @@ class PopeBenchmark(YesNoBenchmark):
         self.groups = tuple(group for group in self.groups if group in labels)
         return [a for group in self.groups for a in relabel(answers, group, labels[group])]
 
-    def official(self, totals: Mapping[str, float]) -> dict[str, float]:
+    def as_printed(self, totals: Mapping[str, float]) -> dict[str, float]:
         """Print as POPE's evaluate.py does, all splits in the file together."""
         pooled = {name: sum(totals[f"{group}/{name}"] for group in self.groups) for name in COUNTS}
-        undefined = self.reader.zero_division
-        return {name: undefined if v != v else v for name, v in printed(pooled).items()}
+        undefined = self.protocol_rule.zero_division
+        return {name: undefined if v != v else v for name, v in as_printed(pooled).items()}

@@ -14,7 +14,7 @@ from halluc.errors import UserError
 from halluc.scoring.base import BenchmarkCard, Metric, benchmark
 from halluc.scoring.confusion_rates import ratio
 from halluc.scoring.pope.answer_files import label_of
-from halluc.scoring.yes_no import Protocol, parse_substring
+from halluc.scoring.yes_no import ReadingRule, parse_substring
 from halluc.types import Answer, Sample
 
 if TYPE_CHECKING:
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from halluc.scoring.answer_files import AnswerFiles
     from halluc.scoring.base import Totals
-    from halluc.scoring.official_files import OfficialFiles
 
 REPO = "YanNeu/DASH-B"
-READERS = {"official": Protocol(parse_substring, "wrong", f"{REPO} src/eval_utils.py")}
+RULES = {"official": ReadingRule(parse_substring, "wrong", f"{REPO} src/eval_utils.py")}
 PROMPT = "Can you see a {} in this image? Please answer only with yes or no."
 FILE = "dash_benchmark_{}.json"
 LABELS = {"neg": "no", "pos": "yes"}
@@ -44,7 +44,7 @@ class DashB(YesNoBenchmark):
     """
 
     groups = ("all",)
-    readers = READERS
+    protocol_rules = RULES
     protocols = ("official",)
     questions: ClassVar[int] = 2682
     dataset = hub.Dataset(
@@ -106,7 +106,7 @@ class DashB(YesNoBenchmark):
                 )
                 number += 1
 
-    def read_official(self, files: OfficialFiles) -> list[Answer]:
+    def read_answers(self, files: AnswerFiles) -> list[Answer]:
         """Read the authors' JSON list of img_id, object_name, gt and response.
 
         Raises:
@@ -134,10 +134,10 @@ class DashB(YesNoBenchmark):
             "harmonic_mean": ratio(2 * tpr * tnr, tpr + tnr),
         }
 
-    def official(self, totals: Mapping[str, float]) -> dict[str, float]:
+    def as_printed(self, totals: Mapping[str, float]) -> dict[str, float]:
         """Name the metrics as eval_utils.py does, as fractions."""
         names = {"accuracy": "ACC", "tnr": "TNR", "tpr": "TPR", "harmonic_mean": "Harmonic Mean"}
-        return {names[name]: value / 100 for name, value in super().official(totals).items()}
+        return {names[name]: value / 100 for name, value in super().as_printed(totals).items()}
 
 
 def _listed(path: Path) -> Iterator[tuple[str, str, str]]:

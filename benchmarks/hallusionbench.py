@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from halluc.scoring.answer_files import AnswerFiles
     from halluc.scoring.base import Totals
-    from halluc.scoring.official_files import OfficialFiles
 
 PLACE = ("category", "subcategory", "set_id", "figure_id", "question_id")
 FIELDS = (*PLACE, "visual_input", "question", "gt_answer", "gt_answer_details")
@@ -110,7 +110,7 @@ class HallusionBench(JudgedBenchmark):
             where = f"{self.dataset.repo} row {number}"
             yield _record(Row(where, row)), partial(table.image, number)
 
-    def read_official(self, files: OfficialFiles) -> list[Answer]:
+    def read_answers(self, files: AnswerFiles) -> list[Answer]:
         """Read the authors' list of records with "model_prediction" in each.
 
         All questions must be answered, or all that have a figure.
@@ -199,9 +199,9 @@ class HallusionBench(JudgedBenchmark):
         """The leaderboard's columns."""
         return hallusion.metrics(totals)
 
-    def official(self, totals: Mapping[str, float]) -> dict[str, float]:
+    def as_printed(self, totals: Mapping[str, float]) -> dict[str, float]:
         """Print as evaluation.py does: percentages rounded to four places, biases not at all."""
-        rounded = {name: round(value, 4) for name, value in super().official(totals).items()}
+        rounded = {name: round(value, 4) for name, value in super().as_printed(totals).items()}
         questions, errors = totals["questions"], totals["errors"]
         bias = totals["said yes"] / questions - totals["yes"] / questions
         ratio = totals["errors on no"] / errors if errors else float("nan")

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from halluc.data.records import Row
+    from halluc.scoring.answer_files import AnswerFiles
     from halluc.scoring.base import Totals
-    from halluc.scoring.official_files import OfficialFiles
 
 COMMIT = "2f643ebb77aeae40f4c5323db38f99f0dc257cf5"
 FILE = "haloquest-eval.csv"
@@ -98,7 +98,7 @@ class HaloQuest(JudgedBenchmark):
                 max_new_tokens=128,
             )
 
-    def read_official(self, files: OfficialFiles) -> list[Answer]:
+    def read_answers(self, files: AnswerFiles) -> list[Answer]:
         """Read JSON lines of id (the table's first column) and response.
 
         Args:

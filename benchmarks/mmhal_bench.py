@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from halluc.data.records import Row
+    from halluc.scoring.answer_files import AnswerFiles
     from halluc.scoring.base import Totals
-    from halluc.scoring.official_files import OfficialFiles
 
 TYPES = (
     "attribute", "adversarial", "comparison", "counting", "relation", "environment", "holistic",
@@ -112,7 +112,7 @@ class MmhalBench(JudgedBenchmark):
                 max_new_tokens=512,
             )
 
-    def read_official(self, files: OfficialFiles) -> list[Answer]:
+    def read_answers(self, files: AnswerFiles) -> list[Answer]:
         """Read the authors' JSON list of 96 records with "model_answer" in each.
 
         Raises:
@@ -159,9 +159,9 @@ class MmhalBench(JudgedBenchmark):
             **{f"{n}/score": ratio(totals[f"{n}/rating"], totals[f"{n}/n"]) for n in TYPES},
         }
 
-    def official(self, totals: Mapping[str, float]) -> dict[str, Any]:
+    def as_printed(self, totals: Mapping[str, float]) -> dict[str, Any]:
         """Print as eval_gpt_mmhal.py does, to two places."""
-        values = {name: round(value, 2) for name, value in super().official(totals).items()}
+        values = {name: round(value, 2) for name, value in super().as_printed(totals).items()}
         return {
             "Average score": values["score"],
             "Hallucination rate": round(totals["bad"] / totals["n"], 2),

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from halluc.data.records import Row
+    from halluc.scoring.answer_files import AnswerFiles
     from halluc.scoring.base import Totals
-    from halluc.scoring.official_files import OfficialFiles
 
 REPO = "MMVP/MMVP"
 REVISION = "37eafecab8a3940c50c2ade5b36de69dbc99a8cf"
@@ -90,7 +90,7 @@ class Mmvp(JudgedBenchmark):
                 max_new_tokens=64,
             )
 
-    def read_official(self, files: OfficialFiles) -> list[Answer]:
+    def read_answers(self, files: AnswerFiles) -> list[Answer]:
         """Read JSON lines of question_id, prompt, answer and response.
 
         Raises:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from halluc.scoring.official_files import OfficialFiles
+    from halluc.scoring.answer_files import AnswerFiles
 
 QUESTIONS = "image-level_filterd.json"
 SUBSET = "nocaps_image-level_rel_ids_{}.json"
@@ -75,7 +75,7 @@ class RBench(YesNoBenchmark):
                 target=question.target,
             )
 
-    def read_official(self, files: OfficialFiles) -> list[Answer]:
+    def read_answers(self, files: AnswerFiles) -> list[Answer]:
         """Read JSON lines of question_id and text, with `--labels` image-level_filterd.json.
 
         The subsets' id lists lie beside the labels. Every question of a subset must be answered,
@@ -101,13 +101,13 @@ class RBench(YesNoBenchmark):
         """Count the confusion matrix of every subset a question is in."""
         totals: dict[str, float] = {}
         for answer in answers:
-            cells = confusion(answer.prediction, answer.target["label"], self.reader)
+            cells = confusion(answer.prediction, answer.target["label"], self.protocol_rule)
             for subset in answer.target["subsets"]:
                 for name, count in cells.items():
                     totals[f"{subset}/{name}"] = totals.get(f"{subset}/{name}", 0.0) + count
         return totals
 
-    def official(self, totals: Mapping[str, float]) -> dict[str, Any]:
+    def as_printed(self, totals: Mapping[str, float]) -> dict[str, Any]:
         """Print as eval.py does: percentages averaged over the subsets, its small numbers added."""
         subsets = [_printed(totals, subset) for subset in self.groups if totals[f"{subset}/n"]]
         names = subsets[0]

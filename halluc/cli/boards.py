@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from halluc.errors import UserError
+from halluc.errors import UserError, needs_packages
 
 Json = Annotated[bool, typer.Option("--json", help="For programs.")]
 Labels = Annotated[Path | None, typer.Option(help="Question or annotation file.")]
@@ -28,7 +28,7 @@ def compare(
 ) -> None:
     """Say what distinguishes two runs, or two answers files, on the samples both answered."""
     from halluc.leaderboard.run_comparison import of_files, of_runs, tables
-    from halluc.scoring.official_files import OfficialFiles
+    from halluc.scoring.answer_files import AnswerFiles
 
     differing: list[str] = []
     if first.is_dir() and second.is_dir():
@@ -41,7 +41,7 @@ def compare(
     else:
         options = {"protocol": protocol, "tables": chair_tables}
         typed = {key: value for key, value in options.items() if value is not None}
-        files = (OfficialFiles(path, labels, ground_truth) for path in (first, second))
+        files = (AnswerFiles(path, labels, ground_truth) for path in (first, second))
         pairs = of_files(benchmark, typed, *files)
     if as_json:
         found = {name: pair.model_dump() for name, pair in pairs.items()}
@@ -104,7 +104,6 @@ def leaderboard(
     """Gather finished runs, and boards of other machines, into one board."""
     from rich.console import Console
 
-    from halluc.extras import needs_packages
     from halluc.leaderboard import collect, draw, insert, render, write_csv
 
     if figure is not None:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
+    from halluc.scoring.answer_files import AnswerFiles
     from halluc.scoring.base import Benchmark
-    from halluc.scoring.official_files import OfficialFiles
     from halluc.types import Answer
 
 
@@ -80,7 +80,7 @@ def of_runs(ours: Path, theirs: Path, protocol: str | None) -> tuple[dict[str, P
 
 
 def of_files(
-    name: str, options: Mapping[str, Any], ours: OfficialFiles, theirs: OfficialFiles
+    name: str, options: Mapping[str, Any], ours: AnswerFiles, theirs: AnswerFiles
 ) -> dict[str, Pair]:
     """Compare two answers files in a benchmark's official format.
 
@@ -89,7 +89,7 @@ def of_files(
     """
     sides = (build(name, options) for _ in range(2))  # reading may change what a benchmark expects
     benchmark, other = sides
-    answers = benchmark.read_official(ours), other.read_official(theirs)
+    answers = benchmark.read_answers(ours), other.read_answers(theirs)
     return _corrected({name: _pair(benchmark, *answers)})
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from halluc.scoring.official_files import OfficialFiles
+    from halluc.scoring.answer_files import AnswerFiles
     from halluc.types import Answer, Sample
 
     Totals = Mapping[str, NDArray[np.float64]]
@@ -117,12 +117,12 @@ class Benchmark(ABC):
     @property
     def revision(self) -> str:
         """What pins the data: a commit, checksums of the files given, halluc's version; or ""."""
-        from halluc import __version__
+        from halluc.provenance import VERSION
         from halluc.config import content_hash
         from halluc.data.pinned_files import recorded
 
         if self.card.dataset == "halluc.world":
-            return __version__
+            return VERSION
         seen = recorded(self.card.dataset if self.folder is None else self.name)
         return self.card.revision or seen.get("revision") or (content_hash(seen) if seen else "")
 
@@ -202,19 +202,19 @@ class Benchmark(ABC):
             A metric's name to its values [draws]; nan where it is undefined.
         """
 
-    def read_official(self, files: OfficialFiles) -> list[Answer]:
-        """Read answers in the format the benchmark's authors score.
+    def read_answers(self, files: AnswerFiles) -> list[Answer]:
+        """Read answers in the format that the benchmark's authors score.
 
         Raises:
             UserError: If a line is wrong, or the benchmark has no such format.
         """
-        raise UserError(f"{self.name}: has no answers format of its own")
+        raise UserError(f"{self.name}: does not have an answers format of its own")
 
     def detail(self, answer: Answer) -> dict[str, Any] | None:
         """Give one answer's part of the score, where the authors' scorer lists it."""
         return None
 
-    def official(self, totals: Mapping[str, float]) -> dict[str, Any]:
+    def as_printed(self, totals: Mapping[str, float]) -> dict[str, Any]:
         """Give the metrics as the authors' scorer prints them, under its names.
 
         Args:

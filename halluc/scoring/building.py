@@ -83,3 +83,20 @@ def by_benchmark(names: tuple[str, ...], values: Mapping[str, Any]) -> dict[str,
         else:
             raise UserError(f"--benchmark-args: {name!r} is none of {', '.join(names)}")
     return {name: own for name, own in options.items() if own}
+
+
+def benchmark_names(text: str) -> tuple[str, ...]:
+    """Parse "glyph_pope,glyph_chair"; a prefix like "glyph" stands for all that start with it.
+
+    Raises:
+        UserError: If one is unknown.
+    """
+    chosen: list[str] = []
+    for name in (part.strip() for part in text.split(",") if part.strip()):
+        family = [known for known in REGISTRY.names() if known.startswith(f"{name}_")]
+        chosen += [name] if name in REGISTRY.names() or not family else family
+    for name in chosen:
+        REGISTRY.get(name)
+    if not chosen:
+        raise UserError("--benchmarks names none; see 'halluc list benchmarks'")
+    return tuple(dict.fromkeys(chosen))

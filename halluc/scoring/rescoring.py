@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from halluc.benchmarks._pope import PopeBenchmark
 from halluc.data.records import finite
 from halluc.errors import UserError
+from halluc.scoring.answer_files import AnswerFiles, score_files
 from halluc.scoring.building import build, taken
-from halluc.scoring.official_files import OfficialFiles, score_files
 from halluc.scoring.pope.answer_files import strategy_of
 from halluc.scoring.pope.relabelling import NAME, label_files
 from halluc.scoring.scores import by_protocol, score
@@ -106,7 +106,7 @@ def of_files(
         if split is None:
             raise UserError(f"--labels {NAME}: {answers.name} says no split (random, popular, ...)")
         path = label_files(labels)[split]
-    return score_files(build(name, options), OfficialFiles(answers, path, ground_truth))
+    return score_files(build(name, options), AnswerFiles(answers, path, ground_truth))
 
 
 def tables(found: Mapping[str, Any]) -> Iterator[Group]:

@@ -15,8 +15,8 @@ from halluc.benchmarks.object_halbench import ObjectHalBench
 from halluc.benchmarks.openchair import OpenChair
 from halluc.benchmarks.r_bench import RBench
 from halluc.errors import UserError
+from halluc.scoring.answer_files import AnswerFiles, score_files
 from halluc.scoring.judges.judge_models import CachedJudge, EndpointJudge, LocalJudge, judge
-from halluc.scoring.official_files import OfficialFiles, score_files
 from halluc.types import Answer
 from tests.benchmarks.hub import cell
 from tests.kit.fake_endpoint import FakeEndpoint, completion
@@ -60,7 +60,7 @@ def test_mmvp_reads_letters_and_words(text: str, want: str | None) -> None:
     assert option(text, OPTIONS) == want
 
 
-def mmvp_answers(tmp_path: Path, flip: tuple[int, ...] = ()) -> OfficialFiles:
+def mmvp_answers(tmp_path: Path, flip: tuple[int, ...] = ()) -> AnswerFiles:
     """Odd questions are (a), even ones (b), and all are answered so but for some."""
     lines = []
     for number in range(1, 301):
@@ -71,7 +71,7 @@ def mmvp_answers(tmp_path: Path, flip: tuple[int, ...] = ()) -> OfficialFiles:
         )
     path = tmp_path / "answers.jsonl"
     path.write_text("\n".join(json.dumps(line) for line in lines))
-    return OfficialFiles(path)
+    return AnswerFiles(path)
 
 
 def test_mmvp_counts_pairs(tmp_path: Path) -> None:
@@ -94,13 +94,13 @@ def test_mmvp_by_a_judge(tmp_path: Path) -> None:
     assert result["notes"] == ["judge: scripted"]
 
 
-def mmhal_answers(tmp_path: Path) -> OfficialFiles:
+def mmhal_answers(tmp_path: Path) -> AnswerFiles:
     records = [
         {"image_id": f"i{n}", "image_content": ["dog", "ball"], "question": "What?",
          "gt_answer": "A dog", "model_answer": f"answer {n}", "question_type": TYPES[n % 8]}
         for n in range(96)
     ]  # fmt: skip
-    return OfficialFiles(write(tmp_path / "answers.json", records))
+    return AnswerFiles(write(tmp_path / "answers.json", records))
 
 
 def test_mmhal_by_hand(tmp_path: Path) -> None:
@@ -148,7 +148,7 @@ def test_haloquest_by_hand(tmp_path: Path) -> None:
     answers = tmp_path / "answers.jsonl"
     answers.write_text("\n".join(map(json.dumps, lines)))
     scripted = Scripted("yes", "perhaps")
-    files = OfficialFiles(answers, table)
+    files = AnswerFiles(answers, table)
     result = score_files(HaloQuest(judge=scripted), files, draws=0)
     assert result["metrics"]["accuracy"] == 50
     assert result["metrics"]["false premises/accuracy"] == 100
@@ -168,15 +168,15 @@ def test_dash_b_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         )
     ]
     with pytest.raises(UserError, match=r"a.json line 1 record 5: is answer 5 of 2682"):
-        score_files(DashB(), OfficialFiles(write(tmp_path / "a.json", records)))
+        score_files(DashB(), AnswerFiles(write(tmp_path / "a.json", records)))
     monkeypatch.setattr(DashB, "questions", 5)
-    result = score_files(DashB(), OfficialFiles(write(tmp_path / "a.json", records)), draws=0)
+    result = score_files(DashB(), AnswerFiles(write(tmp_path / "a.json", records)), draws=0)
     assert result["metrics"] == pytest.approx(
         {"ACC": 3 / 5, "TNR": 2 / 3, "TPR": 1 / 2, "Harmonic Mean": 4 / 7}
     )
     assert result["unparseable"] == 1
     with pytest.raises(UserError, match="again, first at"):
-        score_files(DashB(), OfficialFiles(write(tmp_path / "a.json", [records[0]] * 2)))
+        score_files(DashB(), AnswerFiles(write(tmp_path / "a.json", [records[0]] * 2)))
 
 
 def test_r_bench_averages_subsets(tmp_path: Path) -> None:
@@ -190,14 +190,14 @@ def test_r_bench_averages_subsets(tmp_path: Path) -> None:
     lines = [{"question_id": n, "text": text} for n, text in enumerate(["Yes", "yes", "no", "No"])]
     answers = tmp_path / "answers.jsonl"
     answers.write_text("\n".join(map(json.dumps, lines)))
-    result = score_files(RBench(), OfficialFiles(answers, labels), draws=20)
+    result = score_files(RBench(), AnswerFiles(answers, labels), draws=20)
     # accuracies .5, .5, 1, 0, .5
     assert result["metrics"]["Accuracy"] == 50.0
     assert result["metrics"]["Recall"] == pytest.approx(60, abs=0.01)
     assert result["scores"]["accuracy"]["value"] == 0.5
     answers.write_text("\n".join(map(json.dumps, lines[:3])))
     with pytest.raises(UserError, match=r"line 3: is the last answer, and question 3 has none"):
-        score_files(RBench(), OfficialFiles(answers, labels))
+        score_files(RBench(), AnswerFiles(answers, labels))
 
 
 def test_openchair_by_hand(tmp_path: Path, nltk_data: Path, hub: Hub, cache: Path) -> None:
@@ -210,22 +210,22 @@ def test_openchair_by_hand(tmp_path: Path, nltk_data: Path, hub: Hub, cache: Pat
         'generated_caption\n"A photo of a dog, and two dogs."\nThe cat has a ball and joy.\n'
     )
     scripted = Scripted("Yes.", "No", "I am unsure")
-    result = score_files(OpenChair(judge=scripted), OfficialFiles(path, ratings), draws=0)
+    result = score_files(OpenChair(judge=scripted), AnswerFiles(path, ratings), draws=0)
     assert len(scripted.asked) == 3  # dog, cat, ball
     assert result["metrics"] == pytest.approx(
         {"openchair": 100 / 3, "nouns": 2, "unsure": 25, "unread": 0}  # the dog counts twice
     )
     mumbling = Scripted("Well.")
-    result = score_files(OpenChair(judge=mumbling), OfficialFiles(path, ratings), draws=0)
+    result = score_files(OpenChair(judge=mumbling), AnswerFiles(path, ratings), draws=0)
     assert (result["metrics"]["openchair"], result["metrics"]["unread"]) == (None, 100)
     with pytest.raises(UserError, match=r"give a folder with concreteness.csv"):
-        score_files(OpenChair(judge=scripted), OfficialFiles(path))
+        score_files(OpenChair(judge=scripted), AnswerFiles(path))
     path.write_text("generated_caption\nA dog\n")
     with pytest.raises(UserError, match=r"line 2: is caption 1, .*OpenCHAIR has 2 images"):
-        score_files(OpenChair(judge=scripted), OfficialFiles(path, ratings))
+        score_files(OpenChair(judge=scripted), AnswerFiles(path, ratings))
     path.write_text("caption\nA dog\n")
     with pytest.raises(UserError, match="has no column 'generated_caption', only caption"):
-        score_files(OpenChair(judge=scripted), OfficialFiles(path, ratings))
+        score_files(OpenChair(judge=scripted), AnswerFiles(path, ratings))
 
 
 def test_object_halbench_by_hand(
@@ -243,7 +243,7 @@ def test_object_halbench_by_hand(
     scripted = Scripted('["brother", "dog", "dogs", "coffee table"]', "I cannot say")
     tables = shared / "data/coco/chair_tables.json"
     benchmark = ObjectHalBench(judge=scripted, tables=tables)
-    files = OfficialFiles(path, ground_truth=truth)
+    files = AnswerFiles(path, ground_truth=truth)
     with pytest.raises(UserError, match=r"line 3: is answer 3 of 300"):
         score_files(benchmark, files)
     monkeypatch.setattr(ObjectHalBench, "questions", 3)

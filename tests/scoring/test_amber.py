@@ -38,7 +38,7 @@ def test_one_answer_to_everything(shared: Path, response: str) -> None:
         if record["type"] != "generative":
             totals.update(amber.discriminate(record["type"], record["truth"], response))
     want = printed(shared / f"golden/amber/all_{response.lower()}.official.txt")
-    assert amber.official(totals) == want
+    assert amber.as_printed(totals) == want
     exact = amber.discriminative({name: np.array(count) for name, count in totals.items()})
     assert exact["all/Accuracy"] == pytest.approx(want["discriminative"]["Accuracy"], abs=0.05)
 
@@ -91,7 +91,7 @@ def test_nouns_are_those_of_the_vocabulary(nltk_data: Path) -> None:
 def test_percentages_by_hand() -> None:
     totals = Counter(amber.describe(["cat", "sky"], ["sky"], ["dog", "sun"], LEXICON))
     totals.update(amber.describe([], ["sky"], ["dog"], LEXICON))
-    row = amber.official(totals)["generative"]
+    row = amber.as_printed(totals)["generative"]
     assert row == {"CHAIR": 50.0, "Cover": 50.0, "Hal": 50.0, "Cog": 0.0}
     exact = amber.generative({name: np.array(float(count)) for name, count in totals.items()})
     assert {name: float(value) for name, value in exact.items()} == row

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-TEMPLATES = {"corrected": pope.corrected, "official": pope.official}
+TEMPLATES = {"corrected": pope.corrected_wording, "official": pope.published_wording}
 
 
 def read_objects(path: Path) -> list[pope.ImageObjects]:

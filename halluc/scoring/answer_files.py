@@ -1,4 +1,4 @@
-"""Answers in each benchmark's own file format: read with every line checked, then scored."""
+"""Answers in the file format of a benchmark's authors: every line is checked, then scored."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class OfficialFiles:
-    """What a benchmark's authors' scorer is given.
+class AnswerFiles:
+    """The files that the scorer of a benchmark's authors is given.
 
     Attributes:
         answers: The model's answers: a file, or a folder where the format is one.
@@ -48,25 +48,25 @@ class OfficialFiles:
 
 
 def score_files(
-    benchmark: Benchmark, files: OfficialFiles, draws: int = DRAWS, seed: int = 0
+    benchmark: Benchmark, files: AnswerFiles, draws: int = DRAWS, seed: int = 0
 ) -> dict[str, Any]:
-    """Score an answers file in its benchmark's official format; needs no model and no network.
+    """Score an answers file in its authors' format; needs no model and no network.
 
     Returns:
-        What JSON can hold: "metrics" under their official names, "scores" under ours with 95%
+        What JSON can hold: "metrics" under the authors' names, "scores" under ours with 95%
         intervals, how many answers were scored, and how many of them could not be parsed.
 
     Raises:
         UserError: If anything about the files is wrong; then there is no score.
     """
-    answers = benchmark.read_official(files)
+    answers = benchmark.read_answers(files)
     scores = score(benchmark, answers, draws, seed)
     details = [detail for answer in answers if (detail := benchmark.detail(answer))]
     result: dict[str, Any] = finite(
         {
             "benchmark": benchmark.name,
             "protocol": benchmark.protocol,
-            "metrics": benchmark.official(Counter(scores.totals)),
+            "metrics": benchmark.as_printed(Counter(scores.totals)),
             "scores": {n: asdict(i) for n, i in scores.values.items() if math.isfinite(i.value)},
             "n": scores.n,
             "n_images": scores.n_images,
