@@ -70,25 +70,6 @@ def checked(model: type[M], values: dict[str, Any], what: str) -> M:
         raise UserError(f"{what}: parameter {name!r}: {reason}, not {first['input']!r}") from None
 
 
-def benchmark_names(text: str) -> tuple[str, ...]:
-    """Parse "glyph_pope,glyph_chair"; a prefix like "glyph" stands for all that start with it.
-
-    Raises:
-        UserError: If one is unknown.
-    """
-    from halluc.scoring.base import REGISTRY
-
-    found: list[str] = []
-    for name in (part.strip() for part in text.split(",") if part.strip()):
-        family = [known for known in REGISTRY.names() if known.startswith(f"{name}_")]
-        found += [name] if name in REGISTRY.names() or not family else family
-    for name in found:
-        REGISTRY.get(name)
-    if not found:
-        raise UserError("--benchmarks names none; see 'halluc list benchmarks'")
-    return tuple(dict.fromkeys(found))
-
-
 def nested(values: dict[str, Any]) -> dict[str, Any]:
     """Turn {"vhr.gain": 2} into {"vhr": {"gain": 2}}: the parameters of one part of a composite."""
     parts: dict[str, Any] = {}

@@ -287,8 +287,8 @@ def _config(
     from halluc.config import DecodingConfig, MethodConfig, RunConfig
     from halluc.interventions.compose import find
     from halluc.models.names import endpoint_name, locate
-    from halluc.scoring.building import build, by_benchmark
-    from halluc.validation import benchmark_names, checked, key_values
+    from halluc.scoring.building import benchmark_names, build, by_benchmark
+    from halluc.validation import checked, key_values
 
     name, params = method[0], key_values(method[1], "--method-args")
     find(name).parameters(params)

@@ -17,9 +17,9 @@ from halluc.config import DecodingConfig, MethodConfig, ModelConfig, RunConfig, 
 from halluc.errors import UserError
 from halluc.interventions.compose import find
 from halluc.scoring.base import REGISTRY, Metric
-from halluc.scoring.building import build, by_benchmark
+from halluc.scoring.building import benchmark_names, build, by_benchmark
 from halluc.sweep.axes import MOST, Axis, parse, parse_all
-from halluc.validation import benchmark_names, checked, key_values
+from halluc.validation import checked, key_values
 
 _BOUND = re.compile(r"\s*(\S+?)\s*(>=|<=|>|<)\s*(\S+)\s*")
 
