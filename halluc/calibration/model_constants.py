@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from math import sqrt
 from typing import TYPE_CHECKING, Any
 
@@ -92,11 +93,14 @@ def largest(values: Sequence[float], n: int) -> tuple[int, ...]:
 
 
 def _scenes() -> list[Sample]:
-    from halluc.world import scene
+    from halluc.world import render, scene
     from halluc.world.language import CAPTION_PROMPTS
 
     scenes = [scene("calibration", index) for index in range(SAMPLES)]
-    return [Sample(one.file_name, one.file_name, CAPTION_PROMPTS[0], one.image) for one in scenes]
+    return [
+        Sample(drawn.file_name, drawn.file_name, CAPTION_PROMPTS[0], partial(render, drawn))
+        for drawn in scenes
+    ]
 
 
 class _Probe(Method):

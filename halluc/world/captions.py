@@ -108,7 +108,7 @@ def noun_phrase(item: Mention, rng: random.Random) -> str:
     return f"{NUMBERS.get(item.number, 'several')} {noun}"
 
 
-def clean_captions(scene: Scene) -> list[str]:
+def true_captions(scene: Scene) -> list[str]:
     """Returns five captions in which everything mentioned is there.
 
     Args:

@@ -11,7 +11,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -19,9 +19,6 @@ from halluc.world.backgrounds import SIDE
 from halluc.world.catalog import CATEGORY, COLOURS, NAMES
 from halluc.world.icons import icon
 from halluc.world.themes import SEVERAL_ODDS, THEMES, Theme, chance
-
-if TYPE_CHECKING:
-    from PIL import Image
 
 Band = Literal["clear", "hard", "barely"]
 Mask = np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
@@ -50,7 +47,6 @@ class Thing:
         opacity: 1 for solid, less for faint.
         bbox: COCO's box (left, top, width, height) of the part in view, in pixels.
         area: pixels in view.
-        visibility: share of the icon in view (not cropped, not covered), times its opacity.
     """
 
     category: str
@@ -60,7 +56,6 @@ class Thing:
     opacity: float
     bbox: tuple[int, int, int, int] = (0, 0, 0, 0)
     area: int = 0
-    visibility: float = 0.0
 
     @property
     def evidence(self) -> float:
@@ -111,18 +106,6 @@ class Scene:
     def categories(self) -> tuple[str, ...]:
         """Distinct categories, in the order of annotation."""
         return tuple(dict.fromkeys(thing.category for thing in self.things))
-
-    def image(self) -> Image.Image:
-        """Draws the picture, RGB, 128 by 128 pixels; the same every time."""
-        from halluc.world.rendering import render
-
-        return render(self)
-
-    def captions(self) -> list[str]:
-        """Returns five captions that name nothing absent."""
-        from halluc.world.captions import clean_captions
-
-        return clean_captions(self)
 
 
 def generator(*words: object) -> random.Random:
@@ -179,30 +162,24 @@ def _thing(rng: random.Random, name: str) -> Thing:
 def _in_view(things: list[Thing]) -> Iterator[Thing]:
     """Yields the things that can be annotated, with what later ones leave of them in view."""
     covered = np.zeros((SIDE, SIDE), bool)
-    seen = []
+    in_view = []
     for thing in reversed(things):
         mask = outline(thing) & ~covered
         if thing.opacity > 0.6:
             covered |= mask
         area = int(mask.sum())
         if area >= LEAST_PIXELS:
-            whole = max(1, _pixels(thing))
             rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
             left, top = int(columns[0]), int(rows[0])
             bbox = (left, top, int(columns[-1]) - left + 1, int(rows[-1]) - top + 1)
-            share = min(1.0, area / whole) * thing.opacity
-            seen.append(replace(thing, bbox=bbox, area=area, visibility=round(share, 4)))
-    yield from reversed(seen)
+            in_view.append(replace(thing, bbox=bbox, area=area))
+    yield from reversed(in_view)
 
 
 @cache
 def _stencil(name: str, flipped: bool, size: tuple[int, int]) -> Mask:
     alpha = icon(name, "red", flipped).getchannel("A").resize(size)
     return np.asarray(alpha) > 127
-
-
-def _pixels(thing: Thing) -> int:
-    return int(_stencil(thing.category, thing.flipped, thing.place[2:]).sum())
 
 
 def outline(thing: Thing) -> Mask:

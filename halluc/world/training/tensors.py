@@ -15,6 +15,7 @@ from halluc.world.backgrounds import SIDE
 from halluc.world.captions import SIDES
 from halluc.world.catalog import NAMES
 from halluc.world.language import HUES
+from halluc.world.rendering import render
 from halluc.world.scenes import Scene, generator, outline
 from halluc.world.training.architecture import MEAN, PATCH, PATCHES, SPREAD
 from halluc.world.training.lessons import (
@@ -97,7 +98,7 @@ def sights(scenes: list[Scene]) -> Sights:
     present = torch.zeros(len(scenes), len(NAMES))
     for row, one in enumerate(scenes):
         blank = _blank(one)
-        images.append(blank or one.image())
+        images.append(blank or render(one))
         under, hue = _patches(one) if blank is None else _nothing()
         category.append(under)
         colour.append(hue)
