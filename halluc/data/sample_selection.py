@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _SPLIT = re.compile(r"(tune|test):(0\.\d+)")
 
 
-def check(benchmark: str, split: str) -> str:
+def check_split(benchmark: str, split: str) -> str:
     """Return a split's name if there is such a split.
 
     Raises:
@@ -45,7 +45,7 @@ def first_images(samples: Iterable[Sample], limit: int | None) -> Iterator[Sampl
         yield from image_samples
 
 
-def part(samples: Iterable[Sample], split: str, limit: int | None) -> Iterator[Sample]:
+def split_samples(samples: Iterable[Sample], split: str, limit: int | None) -> Iterator[Sample]:
     """Yield the samples of the first `limit` images of a split.
 
     An image's hash decides its side, whatever else the benchmark holds: "tune:0.3" and "test:0.3"

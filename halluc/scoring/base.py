@@ -10,8 +10,13 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from halluc.config import content_hash
+from halluc.data.pinned_files import recorded
+from halluc.data.sample_selection import check_split, split_samples
 from halluc.errors import UserError
+from halluc.provenance import VERSION
 from halluc.registry import Registry
+from halluc.scoring.bootstrap import estimate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -117,10 +122,6 @@ class Benchmark(ABC):
     @property
     def revision(self) -> str:
         """What pins the data: a commit, checksums of the files given, halluc's version; or ""."""
-        from halluc.provenance import VERSION
-        from halluc.config import content_hash
-        from halluc.data.pinned_files import recorded
-
         if self.card.dataset == "halluc.world":
             return VERSION
         seen = recorded(self.card.dataset if self.folder is None else self.name)
@@ -145,15 +146,13 @@ class Benchmark(ABC):
         Raises:
             UserError: If there is no such part.
         """
-        from halluc.data.sample_selection import check
-
-        self.split = check(self.name, split)
+        self.split = check_split(self.name, split)
 
     def asked(self, limit: int | None = None) -> Iterator[Sample]:
         """Yield what a run asks: the samples of the first `limit` images of `split`."""
-        from halluc.data.sample_selection import part
-
-        return part(self.samples(), self.split, limit) if self.split else self.samples(limit)
+        return (
+            split_samples(self.samples(), self.split, limit) if self.split else self.samples(limit)
+        )
 
     @abstractmethod
     def predict(self, answer: Answer) -> Any:
@@ -210,6 +209,19 @@ class Benchmark(ABC):
         """
         raise UserError(f"{self.name}: does not have an answers format of its own")
 
+    def relabelled(
+        self, answers: Sequence[Answer], labels: Mapping[str, Path]
+    ) -> list[Answer] | None:
+        """Return a run's answers with other labels; None if the benchmark takes no others.
+
+        Args:
+            labels: A split's name to its label file.
+
+        Raises:
+            UserError: If a file does not belong to the run.
+        """
+        return None
+
     def detail(self, answer: Answer) -> dict[str, Any] | None:
         """Give one answer's part of the score, where the authors' scorer lists it."""
         return None
@@ -222,13 +234,11 @@ class Benchmark(ABC):
         """
         import numpy as np
 
-        from halluc.scoring.bootstrap import Totals
-
         names = sorted(totals)
         counts = np.array([[totals[name] for name in names]])
-        values = self.metrics(Totals(counts, names, np.ones((1, 1))))
+        values = estimate(counts, names, self.metrics)
         scale = {metric.name: metric.scale for metric in self.card.metrics}
-        return {name: float(value[0]) * scale.get(name, 1) for name, value in values.items()}
+        return {name: value * scale.get(name, 1) for name, value in values.items()}
 
 
 def benchmark(name: str) -> Callable[[type[Benchmark]], type[Benchmark]]:

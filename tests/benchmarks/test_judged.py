@@ -15,8 +15,9 @@ from halluc.benchmarks.object_halbench import ObjectHalBench
 from halluc.benchmarks.openchair import OpenChair
 from halluc.benchmarks.r_bench import RBench
 from halluc.errors import UserError
-from halluc.scoring.answer_files import AnswerFiles, score_files
+from halluc.scoring.answer_files import AnswerFiles
 from halluc.scoring.judges.judge_models import CachedJudge, EndpointJudge, LocalJudge, judge
+from halluc.scoring.rescoring import score_files
 from halluc.types import Answer
 from tests.benchmarks.hub import cell
 from tests.kit.fake_endpoint import FakeEndpoint, completion

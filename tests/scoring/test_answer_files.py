@@ -8,8 +8,9 @@ import pytest
 
 from halluc.data.records import json_of, rows
 from halluc.errors import UserError
-from halluc.scoring.answer_files import AnswerFiles, score_files
+from halluc.scoring.answer_files import AnswerFiles
 from halluc.scoring.base import REGISTRY
+from halluc.scoring.rescoring import score_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from halluc.data.coco_objects import ImageObjects
 from halluc.errors import UserError
 from halluc.scoring.pope.questions import (
-    ImageObjects,
     build,
     corrected_wording,
     published_wording,

@@ -16,15 +16,9 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Callable, Sequence
 
+    from halluc.data.coco_objects import ImageObjects
+
 STRATEGIES = ("random", "popular", "adversarial")
-
-
-@dataclass(frozen=True)
-class ImageObjects:
-    """An image's name and the objects in it; the order decides which are asked about."""
-
-    image: str
-    objects: tuple[str, ...]
 
 
 @dataclass(frozen=True)
