@@ -1,4 +1,4 @@
-"""Trains the matcher: `python -m halluc.world.training.train_matcher --output halluc/world/matcher`.
+"""Train the matcher: `python -m halluc.world.training.train_matcher --output FOLDER`.
 
 It is a `BlipForImageTextRetrieval` of one and a half million parameters that tells whether what a
 text names is in a drawn scene. A text is a question or a short sentence about one category, a pair
@@ -33,10 +33,9 @@ from halluc.world.catalog import NAMES
 from halluc.world.claim_sentences import TEXTS, claims
 from halluc.world.scenes import Scene, generator, scene
 from halluc.world.training.architecture import MEAN, PATCH, SPREAD
-from halluc.world.training.muon import Muon
 from halluc.world.training.tensors import Sights, sights
 from halluc.world.training.tokenizer import BOS, EOS, build_tokenizer
-from halluc.world.training.train_model import Stage, Trainer, launch
+from halluc.world.training.train_model import Stage, Trainer, launch, optimisers
 
 LAYERS = 3
 """Layers of the text encoder; AGLA reads the middle one."""
@@ -185,12 +184,7 @@ class MatcherTrainer(Trainer):
                 other.append(parameter)
             else:
                 (vision if "vision" in name else text).append(parameter)
-        matrices: list[dict[str, object]] = [
-            {"params": vision, "part": "vision"},
-            {"params": text, "part": "text"},
-        ]
-        rest = [{"params": other, "part": "other"}]
-        return [Muon(matrices), torch.optim.AdamW(rest, betas=(0.9, 0.98), weight_decay=0.0)]
+        return optimisers(vision, text, other)
 
 
 def _look(attention: Tensor, named: Tensor, under: Tensor) -> Tensor:
