@@ -118,10 +118,16 @@ class DashB(YesNoBenchmark):
         if len(given) != self.questions:
             raise UserError(f"{given[-1].where}: is answer {len(given)} of {self.questions}")
         return [
-            Answer(f"{number:04d}", str(row["img_id"]), "all", str(row["object_name"]),
-                   label_of(row, "gt"), text=row.text("response"))
+            Answer(
+                f"{number:04d}",
+                str(row["img_id"]),
+                "all",
+                str(row["object_name"]),
+                label_of(row, "gt"),
+                text=row.text("response"),
+            )
             for number, row in enumerate(given)
-        ]  # fmt: skip
+        ]
 
     def metrics(self, totals: Totals) -> dict[str, NDArray[np.float64]]:
         """Accuracy, the two rates and their harmonic mean."""

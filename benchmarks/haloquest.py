@@ -151,5 +151,11 @@ def _questions(path: Path) -> dict[int, Row]:
 
 
 def _answer(id: int, text: str, row: Row) -> Answer:
-    return Answer(f"{id:04d}", row["image_name"], row["hallucination type"], row["question"],
-                  row["groundtruth responses"], text=text)  # fmt: skip
+    return Answer(
+        f"{id:04d}",
+        row["image_name"],
+        row["hallucination type"],
+        row["question"],
+        row["groundtruth responses"],
+        text=text,
+    )

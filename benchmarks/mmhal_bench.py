@@ -26,9 +26,15 @@ if TYPE_CHECKING:
     from halluc.scoring.base import Totals
 
 TYPES = (
-    "attribute", "adversarial", "comparison", "counting", "relation", "environment", "holistic",
+    "attribute",
+    "adversarial",
+    "comparison",
+    "counting",
+    "relation",
+    "environment",
+    "holistic",
     "other",
-)  # fmt: skip
+)
 """Question types, in the order of the file, which repeats every eight questions."""
 QUESTIONS = 96
 REPO = "Shengcao1006/MMHal-Bench"
@@ -123,18 +129,28 @@ class MmhalBench(JudgedBenchmark):
         if len(given) != QUESTIONS:
             raise UserError(f"{files.answers}: {len(given)} answers, MMHal-Bench has {QUESTIONS}")
         return [
-            Answer(f"{number:02d}", row.text("image_id"), _type(row, number),
-                   row.text("question"), _target(row), text=row.text("model_answer"))
+            Answer(
+                f"{number:02d}",
+                row.text("image_id"),
+                _type(row, number),
+                row.text("question"),
+                _target(row),
+                text=row.text("model_answer"),
+            )
             for number, row in enumerate(given)
-        ]  # fmt: skip
+        ]
 
     def predict(self, answer: Answer) -> int | None:
         """The judge's rating; None if the reply holds none, or several."""
         target = answer.target
         reply = self.ask(
-            ASK.format(contents=", ".join(target["contents"]), question=answer.prompt,
-                       truth=target["answer"], response=answer.text)
-        )  # fmt: skip
+            ASK.format(
+                contents=", ".join(target["contents"]),
+                question=answer.prompt,
+                truth=target["answer"],
+                response=answer.text,
+            )
+        )
         return rating(reply)
 
     def right(self, answer: Answer) -> bool:

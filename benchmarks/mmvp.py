@@ -97,8 +97,10 @@ class Mmvp(JudgedBenchmark):
             UserError: If a question is missing, out of order or answered twice.
         """
         given = rows(files.answers)
-        align([(row.where, row.number("question_id")) for row in given],
-              [("MMVP", number) for number in range(1, 301)])  # fmt: skip
+        align(
+            [(row.where, row.number("question_id")) for row in given],
+            [("MMVP", number) for number in range(1, 301)],
+        )
         return [
             Answer(
                 id=f"{number:03d}",

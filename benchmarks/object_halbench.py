@@ -34,8 +34,12 @@ if TYPE_CHECKING:
     from halluc.scoring.judges.judge_models import Judge
 
 FILE = "obj_halbench_300_with_image.jsonl"
-ADDED = {"brother": "person", "pedestrian": "person", "coffee table": "dining table",
-         "remote control": "remote"}  # fmt: skip
+ADDED = {
+    "brother": "person",
+    "pedestrian": "person",
+    "coffee table": "dining table",
+    "remote control": "remote",
+}
 ASK = (
     "List the concrete objects that this text says are in an image, in singular, without what it "
     "says is absent or only possible. Reply with a JSON list of strings and nothing else.\n\n"

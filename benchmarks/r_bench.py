@@ -88,10 +88,16 @@ class RBench(YesNoBenchmark):
         needed = [id for id, question in questions.items() if question.target["subsets"]]
         given = by_id(rows(files.answers), "question_id", questions, needed)
         return [
-            Answer(str(id), questions[id].image, "all", questions[id].text, questions[id].target,
-                   text=row.text("text"))
+            Answer(
+                str(id),
+                questions[id].image,
+                "all",
+                questions[id].text,
+                questions[id].target,
+                text=row.text("text"),
+            )
             for id, row in given.items()
-        ]  # fmt: skip
+        ]
 
     def label(self, answer: Answer) -> str | None:
         """The right answer."""

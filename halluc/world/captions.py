@@ -93,8 +93,11 @@ def _sentence(item: Mention, pattern: str, rng: random.Random) -> str:
     side = SIDES[item.side][rng.random() < 0.25]
     return pattern.format(
         be="is" if item.number == 1 else "are",
-        np=phrase, Np=phrase[0].upper() + phrase[1:], side=side, Side=side[0].upper() + side[1:],
-    )  # fmt: skip
+        np=phrase,
+        Np=phrase[0].upper() + phrase[1:],
+        side=side,
+        Side=side[0].upper() + side[1:],
+    )
 
 
 def noun_phrase(item: Mention, rng: random.Random) -> str:

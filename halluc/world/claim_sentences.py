@@ -44,8 +44,11 @@ def _phrase(name: str, rng: random.Random) -> str:
     side: language.Side = rng.choice(("left", "right"))
     plain = (language.exists(name), language.exists_here(name))
     other = (
-        language.count(name, number), language.colour(name, hue), language.coloured(name, hue),
-        language.position(name, side), f"There is {language.article(name)} {name}.",
+        language.count(name, number),
+        language.colour(name, hue),
+        language.coloured(name, hue),
+        language.position(name, side),
+        f"There is {language.article(name)} {name}.",
         f"{language.article(hue)} {hue} {rng.choice(language.SYNONYMS[name])}",
-    )  # fmt: skip
+    )
     return rng.choice(plain if rng.random() < 0.5 else other)

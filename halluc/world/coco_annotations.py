@@ -43,11 +43,16 @@ def coco(split: str, indices: Iterable[int]) -> CocoFiles:
         "info": _INFO,
         "licenses": _LICENSES,
         "images": [
-            {"id": drawn.image_id, "file_name": drawn.file_name, "width": SIDE, "height": SIDE,
-             "license": 1}
+            {
+                "id": drawn.image_id,
+                "file_name": drawn.file_name,
+                "width": SIDE,
+                "height": SIDE,
+                "license": 1,
+            }
             for drawn in scenes
         ],
-    }  # fmt: skip
+    }
     instances = {**head, "annotations": _objects(scenes), "categories": _categories()}
     return CocoFiles(instances, {**head, "annotations": _captions(scenes)})
 

@@ -1,4 +1,4 @@
-"""Nine kinds of place, and how often each category is found there.
+"""The kinds of place, and how often each category is found there.
 
 The tables are what gives the world its priors: within a place a few categories are in most
 pictures, many in some, and everything else turns up only as a stray.

@@ -52,11 +52,19 @@ OPTIONS = "Are the wings open or closed? (a) Open (b) Closed"
 @pytest.mark.parametrize(
     ("text", "want"),
     [
-        ("(a)", "(a)"), ("(B) Closed", "(b)"), ("a", "(a)"), ("b.", "(b)"), ("Closed", "(b)"),
-        ("They are open.", "(a)"), ("A butterfly", None), ("open and closed", None),
-        ("(a) or (b)", None), ("", None), ("opened", None),
+        ("(a)", "(a)"),
+        ("(B) Closed", "(b)"),
+        ("a", "(a)"),
+        ("b.", "(b)"),
+        ("Closed", "(b)"),
+        ("They are open.", "(a)"),
+        ("A butterfly", None),
+        ("open and closed", None),
+        ("(a) or (b)", None),
+        ("", None),
+        ("opened", None),
     ],
-)  # fmt: skip
+)
 def test_mmvp_reads_letters_and_words(text: str, want: str | None) -> None:
     assert option(text, OPTIONS) == want
 
@@ -97,10 +105,16 @@ def test_mmvp_by_a_judge(tmp_path: Path) -> None:
 
 def mmhal_answers(tmp_path: Path) -> AnswerFiles:
     records = [
-        {"image_id": f"i{n}", "image_content": ["dog", "ball"], "question": "What?",
-         "gt_answer": "A dog", "model_answer": f"answer {n}", "question_type": TYPES[n % 8]}
+        {
+            "image_id": f"i{n}",
+            "image_content": ["dog", "ball"],
+            "question": "What?",
+            "gt_answer": "A dog",
+            "model_answer": f"answer {n}",
+            "question_type": TYPES[n % 8],
+        }
         for n in range(96)
-    ]  # fmt: skip
+    ]
     return AnswerFiles(write(tmp_path / "answers.json", records))
 
 
@@ -234,11 +248,14 @@ def test_object_halbench_by_hand(
 ) -> None:
     truth = write(tmp_path / "truth.json", {"7": ["dog", "person"], "8": ["cat"]})
     lines = [
-        {"image_id": 7, "question": "What is there?",
-         "text": "Assistant: A brother walks his dogs past a coffee table."},
+        {
+            "image_id": 7,
+            "question": "What is there?",
+            "text": "Assistant: A brother walks his dogs past a coffee table.",
+        },
         {"image_id": "8", "prompt": "What is there?", "answer": "Nothing to see."},
         {"image_id": 8, "question": "And else?", "answer": "A cat and much more to be seen."},
-    ]  # fmt: skip
+    ]
     path = tmp_path / "answers.jsonl"
     path.write_text("\n".join(map(json.dumps, lines)))
     scripted = Scripted('["brother", "dog", "dogs", "coffee table"]', "I cannot say")
@@ -252,11 +269,17 @@ def test_object_halbench_by_hand(
     assert len(scripted.asked) == 2  # three words are not asked about
     assert result["metrics"] == pytest.approx(
         {
-            "Response Hall": 100, "Object Hall": 100 / 3, "Response Correct": 0,
-            "Object Correct": 200 / 3, "Object Recall": 50, "Average Length": (9 + 3 + 8) / 3,
-            "COCO Sent Number": 1, "COCO Word Number": 2, "GT Word Number": 4,
+            "Response Hall": 100,
+            "Object Hall": 100 / 3,
+            "Response Correct": 0,
+            "Object Correct": 200 / 3,
+            "Object Recall": 50,
+            "Average Length": (9 + 3 + 8) / 3,
+            "COCO Sent Number": 1,
+            "COCO Word Number": 2,
+            "GT Word Number": 4,
         }
-    )  # fmt: skip
+    )
     assert result["unparseable"] == 1
     path.write_text("\n".join(map(json.dumps, [*lines[:2], lines[1]])))
     with pytest.raises(UserError, match=r"line 3: id .* again, first at .* line 2"):
@@ -346,9 +369,14 @@ class TestJudges:
         words = tokenizer()
         torch.manual_seed(0)
         config = LlamaConfig(
-            vocab_size=len(words), hidden_size=16, intermediate_size=32, num_hidden_layers=1,
-            num_attention_heads=2, pad_token_id=words.pad_token_id, eos_token_id=words.eos_token_id,
-        )  # fmt: skip
+            vocab_size=len(words),
+            hidden_size=16,
+            intermediate_size=32,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            pad_token_id=words.pad_token_id,
+            eos_token_id=words.eos_token_id,
+        )
         LlamaForCausalLM(config).save_pretrained(tmp_path / "judge")
         words.save_pretrained(tmp_path / "judge")
         with pytest.raises(UserError, match="has no chat template, so it is no judge"):

@@ -122,9 +122,14 @@ class TestPope:
         for question, label in turns:
             said += f"{question} ASSISTANT:"
             answers.append(
-                {"query": question, "label": int(label == "yes"), "ans": f"{label}.",
-                 "question": said, "file_path": "pope_eval_random"}
-            )  # fmt: skip
+                {
+                    "query": question,
+                    "label": int(label == "yes"),
+                    "ans": f"{label}.",
+                    "question": said,
+                    "file_path": "pope_eval_random",
+                }
+            )
             said += f"{label}.</s>USER: "
         metrics = scored("pope_coco", AnswerFiles(write(answers)), protocol="opera", chat=True)
         assert [metrics["metrics"][cell] for cell in ("TP", "TN", "FP", "FN")] == [1, 1, 0, 0]
@@ -138,8 +143,9 @@ class TestPope:
         found = scored("pope_coco", files, protocol="opera", chat=True)
         assert found["metrics"] == metrics["metrics"]
         assert (found["n_images"], found["notes"]) == (
-            1, ["no question ids: answers are paired with questions by line"],
-        )  # fmt: skip
+            1,
+            ["no question ids: answers are paired with questions by line"],
+        )
 
     @pytest.mark.parametrize(
         ("change", "message"),
@@ -199,10 +205,14 @@ class TestMme:
         parts = {name: part["score"] for name, part in result["metrics"].items() if part}
         assert parts == pytest.approx(
             {
-                "existence": 185, "count": 88.333333333, "position": 63.333333333, "color": 75,
-                "posters": 79.5918367347, "commonsense_reasoning": 87.1428571429,
+                "existence": 185,
+                "count": 88.333333333,
+                "position": 63.333333333,
+                "color": 75,
+                "posters": 79.5918367347,
+                "commonsense_reasoning": 87.1428571429,
             }
-        )  # fmt: skip
+        )
         assert result["metrics"]["perception"] is None  # four of its subtasks are not there
         assert result["metrics"]["commonsense_reasoning"]["other_num"] == 11
         assert result["unparseable"] == 11
@@ -250,8 +260,11 @@ class TestAmber:
         path.write_text(json.dumps(answers))
         result = scored("amber_discriminative", AnswerFiles(path, labels))
         assert result["metrics"]["discriminative"] == {
-            "Accuracy": 66.3, "Precision": 66.3, "Recall": 100.0, "F1": 79.7,
-        }  # fmt: skip
+            "Accuracy": 66.3,
+            "Precision": 66.3,
+            "Recall": 100.0,
+            "F1": 79.7,
+        }
         assert result["metrics"]["relation"]["F1"] == 58.6
         assert (result["n"], result["n_images"]) == (14216, 1004)
         for broken, message in (
@@ -401,8 +414,11 @@ class TestChair:
         truth = tmp_path / "truth.json"
         truth.write_text('{"7": ["dog"]}')
         with pytest.raises(UserError, match=message):
-            scored("chair_coco", AnswerFiles(write(records), ground_truth=truth),
-                   tables=shared / "data/coco/chair_tables.json")  # fmt: skip
+            scored(
+                "chair_coco",
+                AnswerFiles(write(records), ground_truth=truth),
+                tables=shared / "data/coco/chair_tables.json",
+            )
         with pytest.raises(UserError, match="give --ground-truth"):
             scored("chair_coco", AnswerFiles(write(records)))
 
@@ -420,8 +436,12 @@ class TestHallusionBench:
         assert result["protocol"] == "rules"
         metrics = result["metrics"]
         assert [metrics[name] for name in ("aAcc", "qAcc", "fAcc", "easy aAcc", "hard aAcc")] == [
-            42.8698, 3.956, 7.2254, 46.3736, 34.186,
-        ]  # fmt: skip
+            42.8698,
+            3.956,
+            7.2254,
+            46.3736,
+            34.186,
+        ]
         assert metrics["Yes/No Bias (Pct Diff)"] == 0.5713020372010629
 
     def test_verdicts_in_the_file_need_no_judge(self, shared: Path, tmp_path: Path) -> None:

@@ -87,8 +87,9 @@ def test_families_differ_on_both_sides(shared: Path, nltk_data: Path, tables: Ta
     assert wordnet.find("two vases").nodes == []
     assert pattern.truth([], ["a man in a tie on a bus"]) == {"person", "tie"}
     assert wordnet.truth([], ["a man in a tie on a bus"]) == {"person", "tie", "bus"}
-    differ = sum(truth(shared, "pattern")[i] != truth(shared, "wordnet")[i]
-                 for i in truth(shared, "pattern"))  # fmt: skip
+    differ = sum(
+        truth(shared, "pattern")[i] != truth(shared, "wordnet")[i] for i in truth(shared, "pattern")
+    )
     assert differ == 1741
     overall = [
         json.loads((shared / f"golden/chair/{family}_instructblip_greedy.json").read_text())

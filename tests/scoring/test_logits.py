@@ -65,8 +65,10 @@ def test_answers_with_logits_are_scored_by_group() -> None:
     pope = REGISTRY.get("glyph_pope")()
     values = logit_scores(pope, answers)
     assert {name: value["n"] for name, value in values.items()} == {
-        "random": 2, "all": 3, "popular": 1,
-    }  # fmt: skip
+        "random": 2,
+        "all": 3,
+        "popular": 1,
+    }
     assert values["random"]["auroc"] == 1
     assert math.isnan(values["popular"]["auroc"])
     assert {name: value["without_probability"] for name, value in values.items()} == {

@@ -64,9 +64,16 @@ class Pen:
         self._draw.line(self._at(*numbers), fill, round(width * self._unit), joint="curve")
 
     def arc(
-        self, x0: float, y0: float, x1: float, y1: float, start: float, end: float,
-        fill: Colour, width: float = 4,
-    ) -> None:  # fmt: skip
+        self,
+        x0: float,
+        y0: float,
+        x1: float,
+        y1: float,
+        start: float,
+        end: float,
+        fill: Colour,
+        width: float = 4,
+    ) -> None:
         """Draws part of an ellipse's rim, from `start` to `end` in degrees clockwise from east."""
         self._draw.arc(self._at(x0, y0, x1, y1), start, end, fill, round(width * self._unit))
 

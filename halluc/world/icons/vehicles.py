@@ -116,9 +116,7 @@ def fire_hydrant(pen: Pen) -> None:
 def stop_sign(pen: Pen) -> None:
     """Draws an octagonal sign with a white bar."""
     pen.box(46, 50, 54, 100, STEEL)
-    pen.poly(
-        34, 2, 66, 2, 86, 22, 86, 50, 66, 70, 34, 70, 14, 50, 14, 22, fill=pen.main
-    )  # fmt: skip
+    pen.poly(34, 2, 66, 2, 86, 22, 86, 50, 66, 70, 34, 70, 14, 50, 14, 22, fill=pen.main)
     pen.box(24, 30, 76, 42, CREAM if sum(pen.main) < 700 else INK)
 
 

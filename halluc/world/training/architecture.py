@@ -60,15 +60,29 @@ def build_processor() -> LlavaProcessor:
 def build_model(tokenizer: PreTrainedTokenizerFast) -> LlavaForConditionalGeneration:
     """Builds the untrained model; seed torch before the call."""
     vision = CLIPVisionConfig(
-        hidden_size=144, intermediate_size=432, num_hidden_layers=5, num_attention_heads=6,
-        image_size=SIDE, patch_size=PATCH, projection_dim=144, hidden_act="gelu_pytorch_tanh",
-    )  # fmt: skip
+        hidden_size=144,
+        intermediate_size=432,
+        num_hidden_layers=5,
+        num_attention_heads=6,
+        image_size=SIDE,
+        patch_size=PATCH,
+        projection_dim=144,
+        hidden_act="gelu_pytorch_tanh",
+    )
     text = LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=144, intermediate_size=384, num_hidden_layers=6,
-        num_attention_heads=8, num_key_value_heads=4, head_dim=16, max_position_embeddings=512,
-        tie_word_embeddings=True, pad_token_id=tokenizer.pad_token_id,
-        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
-    )  # fmt: skip
+        vocab_size=len(tokenizer),
+        hidden_size=144,
+        intermediate_size=384,
+        num_hidden_layers=6,
+        num_attention_heads=8,
+        num_key_value_heads=4,
+        head_dim=16,
+        max_position_embeddings=512,
+        tie_word_embeddings=True,
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+    )
     image_token = tokenizer.convert_tokens_to_ids(IMAGE)
     assert isinstance(image_token, int)
     config = LlavaConfig(
@@ -101,9 +115,12 @@ def save(model: LlavaForConditionalGeneration, folder: Path) -> None:
     tokenizer = processor.tokenizer
     small = copy.deepcopy(model).half()
     small.generation_config = GenerationConfig(
-        do_sample=False, max_new_tokens=160, pad_token_id=tokenizer.pad_token_id,
-        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
-    )  # fmt: skip
+        do_sample=False,
+        max_new_tokens=160,
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+    )
     small.save_pretrained(folder)
     processor.save_pretrained(folder)
     config = folder / "config.json"

@@ -62,16 +62,27 @@ def build_processor() -> BlipProcessor:
 def build_matcher(tokenizer: PreTrainedTokenizerFast) -> BlipForImageTextRetrieval:
     """Builds the untrained matcher; like BLIP's it has two words more than its tokenizer."""
     vision = {
-        "hidden_size": 144, "intermediate_size": 432, "num_hidden_layers": 4,
-        "num_attention_heads": 6, "image_size": SIDE, "patch_size": PATCH,
-        "hidden_act": "gelu_pytorch_tanh", "initializer_range": 0.02,
-    }  # fmt: skip
+        "hidden_size": 144,
+        "intermediate_size": 432,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 6,
+        "image_size": SIDE,
+        "patch_size": PATCH,
+        "hidden_act": "gelu_pytorch_tanh",
+        "initializer_range": 0.02,
+    }
     text = {
-        "vocab_size": len(tokenizer) + 2, "hidden_size": 128, "intermediate_size": 256,
-        "num_hidden_layers": LAYERS, "num_attention_heads": 4, "max_position_embeddings": 64,
-        "pad_token_id": tokenizer.pad_token_id, "bos_token_id": len(tokenizer),
-        "eos_token_id": tokenizer.eos_token_id, "sep_token_id": tokenizer.eos_token_id,
-    }  # fmt: skip
+        "vocab_size": len(tokenizer) + 2,
+        "hidden_size": 128,
+        "intermediate_size": 256,
+        "num_hidden_layers": LAYERS,
+        "num_attention_heads": 4,
+        "max_position_embeddings": 64,
+        "pad_token_id": tokenizer.pad_token_id,
+        "bos_token_id": len(tokenizer),
+        "eos_token_id": tokenizer.eos_token_id,
+        "sep_token_id": tokenizer.eos_token_id,
+    }
     config = BlipConfig(vision_config=vision, text_config=text, image_text_hidden_size=96)
     return BlipForImageTextRetrieval(config)
 

@@ -194,10 +194,12 @@ class Trainer:
         if self.rank:
             return
         state = {
-            "stage": self.stage, "step": self.step, "model": self.model.state_dict(),
+            "stage": self.stage,
+            "step": self.step,
+            "model": self.model.state_dict(),
             "heads": self.heads.state_dict(),
             "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
-        }  # fmt: skip
+        }
         fresh = self.work / "checkpoint.new"
         torch.save(state, fresh)
         fresh.replace(self.work / "checkpoint.pt")
@@ -257,9 +259,15 @@ def _workers() -> int:
 
 
 def _work(
-    rank: int, trainer: type[Trainer], saver: Saver, workers: int, meeting: str, work: Path,
-    output: Path, seed: int,
-) -> None:  # fmt: skip
+    rank: int,
+    trainer: type[Trainer],
+    saver: Saver,
+    workers: int,
+    meeting: str,
+    work: Path,
+    output: Path,
+    seed: int,
+) -> None:
     started = time.monotonic()
     if workers > 1:
         torch.set_num_threads(1)
