@@ -22,14 +22,14 @@ def key_values(text: str | None, flag: str) -> dict[str, Any]:
         flag: The option it was typed for, named in errors.
 
     Raises:
-        UserError: If a part is no key=value, or a key is given twice.
+        UserError: If a part is not key=value, or a key is given twice.
     """
     values: dict[str, Any] = {}
     for part in parts(text or ""):
         key, equals, value = part.partition("=")
         key = key.strip().replace("-", "_")
         if not equals or not key:
-            raise UserError(f"{flag}: {part!r} is no key=value, as in 'keep=0.4,rho=0.5'")
+            raise UserError(f"{flag}: {part!r} is not key=value, as in 'keep=0.4,rho=0.5'")
         if key in values:
             raise UserError(f"{flag}: {key!r} is given twice")
         values[key] = literal(value.strip())

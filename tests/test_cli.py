@@ -8,9 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 
+from halluc.cli.app import app
 from halluc.config import DecodingConfig, RunConfig
 from halluc.store import RunFolder
+from halluc.sweep.sweep_config import SweepConfig
 from halluc.types import Answer
 from tests.kit.command import halluc
 from tests.kit.fake_endpoint import FakeEndpoint
@@ -37,6 +40,21 @@ def test_help_and_json_listing(tmp_path: Path) -> None:
     assert var["seams"] == ["weights", "observe"]
 
 
+def test_every_option_is_explained_in_a_full_phrase() -> None:
+    commands = get_command(app).commands  # type: ignore[attr-defined]
+    assert len(commands) == 11
+    for name, command in commands.items():
+        assert command.help and command.help.endswith("."), name
+        for option in command.params:
+            text = (option.help or "").replace(" [required]", "")
+            assert text[:1].isupper() and text.endswith("."), (name, option.name, text)
+
+
+def test_a_sweep_has_an_option_for_every_field() -> None:
+    options = {option.name for option in get_command(app).commands["sweep"].params}  # type: ignore[attr-defined]
+    assert options == {*SweepConfig.model_fields, "config", "calibration", "figures", "output_dir"}
+
+
 @pytest.mark.parametrize(
     ("arguments", "culprit"),
     [
@@ -48,7 +66,7 @@ def test_help_and_json_listing(tmp_path: Path) -> None:
         (["--method", "var", "--method-args", "kep=1"], "did you mean 'keep'"),
         (["--method", "var", "--method-args", "keep=much"], "'keep': input should be a valid"),
         (["--method", "var", "--method-args", "keep=2"], "less than or equal to 1, not 2"),
-        (["--method", "var", "--method-args", "keep"], "'keep' is no key=value"),
+        (["--method", "var", "--method-args", "keep"], "'keep' is not key=value"),
         (["--method", "var", "--method-args", "keep=1,keep=1"], "'keep' is given twice"),
         (["--method", "baseline", "--method-args", "keep=1"], "it has none"),
         (["--limit", "0"], "'limit': input should be greater than or equal to 1"),

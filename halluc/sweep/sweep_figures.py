@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from halluc.scoring.base import REGISTRY
+from halluc.sweep.goals import Goal
 from halluc.sweep.running import Sweep, feasible
-from halluc.sweep.sweep_config import Goal
 from halluc.sweep.sweep_table import cell, label
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _BASELINE, _POINT, _BEST = "#777777", "#3465a4", "#c4302b"
 
 
-def draw(sweep: Sweep, folder: Path) -> list[Path]:
+def draw_sweep(sweep: Sweep, folder: Path) -> list[Path]:
     """Draw what fits the sweep, as sweep-<method>-<kind>.png.
 
     Raises:

@@ -21,7 +21,7 @@ _INTERVAL = ("value", "low", "high", "stderr")
 _GAP = (*_INTERVAL, "p", "effect")
 
 
-def write(sweep: Sweep) -> list[Path]:
+def write_sweep(sweep: Sweep) -> list[Path]:
     """Write all files anew; Parquet where pyarrow is installed."""
     folder, rows = sweep.folder, list(lines(sweep))
     folder.mkdir(parents=True, exist_ok=True)

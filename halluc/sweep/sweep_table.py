@@ -12,8 +12,8 @@ from rich.table import Table
 from halluc.config import BASELINE
 from halluc.leaderboard.formatting import digits
 from halluc.scoring.base import REGISTRY
+from halluc.sweep.goals import Goal
 from halluc.sweep.running import Sweep, feasible
-from halluc.sweep.sweep_config import Goal
 from halluc.sweep.sweep_files import summary
 
 if TYPE_CHECKING:

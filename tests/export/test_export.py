@@ -15,7 +15,7 @@ from huggingface_hub.repocard_data import model_index_to_eval_results
 from jsonschema import Draft7Validator
 
 from halluc.errors import UserError
-from halluc.export import export
+from halluc.export import export_runs
 from halluc.export.exported_run import conversation
 from halluc.statistics import clustered_stderr
 from halluc.store import RunFolder
@@ -33,7 +33,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def files(form: str, runs: Path, output: Path, **options: Any) -> list[Path]:
-    written = list(export(form, [runs], output, **options))
+    written = list(export_runs(form, [runs], output, **options))
     assert sorted(written) == sorted(path for path in output.rglob("*") if path.is_file())
     return written
 
@@ -128,7 +128,7 @@ def test_every_eval_ever_names_any_model(
     model: str, id: str, deployed: str, tmp_path: Path
 ) -> None:
     run = write_run(tmp_path / "runs", benchmarks=("glyph_chair",), model=model, limit=3)
-    *_, file = export("every-eval-ever", [run.path], tmp_path)
+    *_, file = export_runs("every-eval-ever", [run.path], tmp_path)
     info = json.loads(file.read_text())["model_info"]
     assert (info["id"], info["name"]) == (id, model)
     assert info["additional_details"]["deployment_type"] == deployed
@@ -179,7 +179,7 @@ def test_a_later_turn_of_a_conversation_is_exported_as_such(tmp_path: Path) -> N
     first, *others = lines(file)
     second = first | {"history": [["Is there a dog?", "Yes."]], "prompt": "A cat?", "text": "No."}
     file.write_text("".join(json.dumps(line) + "\n" for line in (second, *others)))
-    list(export("every-eval-ever", [run.path], tmp_path / "out"))
+    list(export_runs("every-eval-ever", [run.path], tmp_path / "out"))
     (samples,) = (tmp_path / "out").rglob("*_samples.jsonl")
     row, *rows = lines(samples)
     assert list(Draft7Validator(INSTANCE).iter_errors(row)) == []
@@ -204,8 +204,8 @@ def test_failed_answers_are_in_no_samples_file(tmp_path: Path) -> None:
     whole[0] |= {"status": "failed", "text": "", "error": "out of memory"}
     file.write_text("".join(json.dumps(line) + "\n" for line in whole))
     export_to = tmp_path / "out"
-    list(export("every-eval-ever", [run.path], export_to))
-    list(export("lm-eval", [run.path], export_to))
+    list(export_runs("every-eval-ever", [run.path], export_to))
+    list(export_runs("lm-eval", [run.path], export_to))
     for samples in export_to.rglob("*samples*.jsonl"):
         assert len(lines(samples)) == len(whole) - 1
 
@@ -246,14 +246,14 @@ def test_hugging_face_reads_its_model_index(runs: Path, tmp_path: Path) -> None:
 
 def test_errors(runs: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="unknown format 'csv', choose from lm-eval"):
-        list(export("csv", [runs], tmp_path))
+        list(export_runs("csv", [runs], tmp_path))
     with pytest.raises(UserError, match=r"halluc\.world\) is on no hub.*give --dataset"):
-        list(export("eval-results", [runs], tmp_path))
+        list(export_runs("eval-results", [runs], tmp_path))
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="no run in"):
-        list(export("lm-eval", [tmp_path / "empty"], tmp_path))
+        list(export_runs("lm-eval", [tmp_path / "empty"], tmp_path))
     half = write_run(tmp_path / "half")
     next(half.path.glob("results_*")).unlink()
     with pytest.raises(UserError, match="is half-written"):
-        list(export("lm-eval", [half.path], tmp_path / "out"))
+        list(export_runs("lm-eval", [half.path], tmp_path / "out"))
     assert not (tmp_path / "out").exists()
