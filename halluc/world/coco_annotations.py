@@ -1,4 +1,4 @@
-"""Scenes as COCO's own two annotation files."""
+"""Scenes in the format of COCO's two annotation files."""
 
 from __future__ import annotations
 
@@ -93,13 +93,13 @@ def _captions(scenes: list[Scene]) -> list[dict[str, Any]]:
 
 
 def polygon(thing: Thing) -> list[float]:
-    """Outlines a thing by the leftmost and rightmost pixel of each row of its box in view.
+    """Outline a thing by the leftmost and rightmost pixel of each row of its visible box.
 
     Args:
-        thing: an annotated thing.
+        thing: An annotated thing.
 
     Returns:
-        x, y, x, y, ... in pixels, around the outline; its rim as drawn, before anything covers it.
+        x, y, x, y, ... in pixels, around the outline as drawn, before anything covers it.
     """
     left, top, wide, high = thing.bbox
     mask = outline(thing)[top : top + high, left : left + wide]
