@@ -25,7 +25,7 @@ class ImageObjects:
 
 
 def load(source: Path | Mapping[str, Any]) -> COCO:
-    """Index an instances or captions JSON, given as a file or as what is in it.
+    """Index an instances or captions JSON, as a file or as its content.
 
     Raises:
         UserError: If the file is missing or is not COCO JSON.
@@ -42,11 +42,11 @@ def load(source: Path | Mapping[str, Any]) -> COCO:
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # it prints its progress
             coco.createIndex()
-        named = {category["id"] for category in source.get("categories", ())}
+        categories = {category["id"] for category in source.get("categories", ())}
         for image in source["images"]:
             image["file_name"]
         for annotation in source["annotations"]:
-            if "caption" not in annotation and annotation["category_id"] not in named:
+            if "caption" not in annotation and annotation["category_id"] not in categories:
                 raise UserError(f"{where}: has no category {annotation['category_id']!r}")
     except (KeyError, TypeError) as error:
         raise UserError(f"{where}: is malformed, {error} is missing") from error

@@ -138,7 +138,7 @@ def test_mmhal_has_an_order(tmp_path: Path) -> None:
         ([records[1], records[0], *records[2:]], r"line 1: is of type 'adversarial', 'attribute'"),
         (records[:-1], "95 answers, MMHal-Bench has 96"),
         ([*records[:8], records[0], *records[9:]], r"record 9: id .* again, first at"),
-        ([{**records[0], "image_content": "dog"}, *records[1:]], "'dog' and no list of texts"),
+        ([{**records[0], "image_content": "dog"}, *records[1:]], "'dog', not a list of texts"),
     ):
         write(files.answers, broken)
         with pytest.raises(UserError, match=message):

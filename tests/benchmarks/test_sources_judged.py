@@ -259,8 +259,8 @@ class TestHaloQuest:
             ("visual challenge", "visually challenging", "line 3: hallucination type 'visually"),
             ("b.png", "c.png", "line 3: image 'c.png' is not below"),
             ("1,b.png", "0,b.png", "line 3: id 0 again, first at .* line 2"),
-            ("1,b.png", "one,b.png", "line 3: '' is 'one' and no whole number"),
-            ("Cannot be seen,eval\n", "Can", "line 4: has not 8 fields; is it truncated"),
+            ("1,b.png", "one,b.png", "line 3: '' is 'one', not a whole number"),
+            ("Cannot be seen,eval\n", "Can", "line 4: does not have 8 fields; is it truncated"),
             ("question,", "asked,", "has no column 'question'"),
         ],
     )

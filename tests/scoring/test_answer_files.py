@@ -156,7 +156,7 @@ class TestPope:
             (lambda a: [*a[:-1], {"question_id": 9999, "answer": ""}], "line 3000: answers quest"),
             (lambda a: [{"question_id": 1}, *a[1:]], "line 1: needs 'answer' or 'ans' or 'text'"),
             (lambda a: a[:10] + a[11:], "11 .* has none"),
-            (lambda a: [{**a[0], "answer": None}, *a[1:]], "line 1: 'answer' is None and no text"),
+            (lambda a: [{**a[0], "answer": None}, *a[1:]], "line 1: 'answer' is None, not a text"),
             (lambda a: [{**a[0], "question": "Is there a cow?"}, *a[1:]], "line 1: answers 'Is"),
         ],
     )
@@ -297,8 +297,8 @@ class TestAmber:
         for annotation, message in (
             ({"id": 1, "type": "relations", "truth": "no"}, "type 'relations' is none of AMBER's"),
             ({"id": 1, "type": "relation", "truth": "No"}, "truth 'No' is neither yes nor no"),
-            ({"id": 1, "type": "generative", "truth": "dog", "hallu": []}, "no list of texts"),
-            ({"id": "one", "type": "relation", "truth": "no"}, "'one' and no whole number"),
+            ({"id": 1, "type": "generative", "truth": "dog", "hallu": []}, "not a list of texts"),
+            ({"id": "one", "type": "relation", "truth": "no"}, "'one', not a whole number"),
         ):
             labels.write_text(json.dumps([annotation]))
             with pytest.raises(UserError, match=message):
@@ -503,7 +503,7 @@ def test_rows_of_every_layout(tmp_path: Path) -> None:
         ("", "is empty"),
         ('{"a": 1}\n{"a": ', "line 2: not JSON"),
         ('[{"a": 1},\n{"a": 2}', "not closed"),
-        ("[1]", "line 1: a JSON object is wanted"),
+        ("[1]", "line 1: is not a JSON object"),
     ):
         path.write_text(text)
         with pytest.raises(UserError, match=message):
