@@ -1,4 +1,4 @@
-# make eval METHOD=var   evaluate a method beside the greedy baseline
+# make eval METHOD=var   evaluate a method next to the baseline
 # make test              the tests           make check   lint, types, layout
 # make test-lowest       the tests on the lowest versions supported
 # make sweep METHOD=vhr  a method at many settings: a table and docs/figures/sweep-vhr-*.png

@@ -20,7 +20,7 @@ from sklearn.metrics import roc_auc_score
 
 from halluc.methods.agla import kept
 from halluc.models.image_text_matcher import EMBEDDED, Matcher, attention_map, find_matcher
-from halluc.world import language, scene
+from halluc.world import language, render, scene
 from halluc.world.claim_sentences import Claim, claims
 from halluc.world.scenes import Scene, generator, outline
 from halluc.world.training.train_matcher import READ_LAYER
@@ -65,7 +65,7 @@ def report(scenes: int) -> Iterator[str]:
     chances: list[float] = []
     masks: list[Kept] = []
     for one in (scene(SPLIT, index) for index in range(scenes)):
-        said, image = asked(one), one.image()
+        said, image = asked(one), render(one)
         truth += [each.there for each in said]
         chances += match_probability(matcher, image, [each.text for each in said])
         masks += left(matcher, one, image, said)

@@ -128,11 +128,11 @@ def auroc(claims: Iterator[tuple[bool, str, set[str]]], given: dict[tuple[str, s
 
 
 def look(model: VisionLanguageModel) -> Gaze:
-    from halluc.world import scene
+    from halluc.world import render, scene
     from halluc.world.language import CAPTION_PROMPTS
 
     gaze = Gaze(model.constants.sink_dims, model.constants.tau)
-    images = [scene("test", index).image() for index in range(LOOKS)]
+    images = [render(scene("test", index)) for index in range(LOOKS)]
     inputs = model.encode([model.render(CAPTION_PROMPTS[0])] * LOOKS, images)
     with torch.inference_mode(), intervene(model, gaze, model.prompted(inputs)):
         model.model(**inputs, use_cache=False, logits_to_keep=1)

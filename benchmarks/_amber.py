@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from halluc.data import hub
 from halluc.data.pinned_files import checksum, fetch, verify
 from halluc.data.records import Row, by_id, json_of, rows, text_of, unique
+from halluc.data.sample_selection import first_images
 from halluc.errors import UserError
 from halluc.scoring.amber import metric as amber
 from halluc.scoring.base import Benchmark, Metric
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from halluc.scoring.answer_files import AnswerFiles
     from halluc.scoring.base import Totals
-    from halluc.scoring.official_files import OfficialFiles
 
 COMMIT = "534babf6bbfcce2e735c26289dedfb21cef3c939"
 PUBLISHED = f"https://raw.githubusercontent.com/junyangwang0410/AMBER/{COMMIT}/data"
@@ -95,36 +96,33 @@ class AmberBenchmark(Benchmark):
         return amber.Lexicon(related, frozenset(safe))
 
     def samples(self, limit: int | None = None) -> Iterator[Sample]:
-        """Yield all questions about each of the first `limit` images.
+        """Return all questions about each of the first `limit` images.
 
         Raises:
             UserError: If files or images are missing, or have changed since they were first used.
         """
         if self.folder is None:
             raise UserError(f"{self.name}: give a folder with AMBER's images")
-        images = hub.ImageFolder(self.folder)
+        return first_images(self._asked(hub.ImageFolder(self.folder)), limit)
+
+    def _asked(self, images: hub.ImageFolder) -> Iterator[Sample]:
         truth = self._annotations(self._file("annotations.json"))
-        by_image: dict[str, list[Sample]] = {}
         queries = self._file("query_all.json")
         for id, row in by_id(rows(queries), "id", truth, needed=()).items():
             target, name = truth[id], row.text("image")
             if not self._wanted(target):
                 continue
             described = target["type"] == "generative"
-            by_image.setdefault(name, []).append(
-                Sample(
-                    id=f"{id:05d}",
-                    image_id=name,
-                    prompt=row.text("query") + ("" if described else self.prompts[self.prompt]),
-                    load_image=partial(images.open, name, row.where),
-                    target=target,
-                    group=_group(target),
-                    max_new_tokens=512 if described else 16,
-                )
-            )
             images.find(name, row.where)
-        for samples in list(by_image.values())[:limit]:
-            yield from samples
+            yield Sample(
+                id=f"{id:05d}",
+                image_id=name,
+                prompt=row.text("query") + ("" if described else self.prompts[self.prompt]),
+                load_image=partial(images.open, name, row.where),
+                target=target,
+                group=_group(target),
+                max_new_tokens=512 if described else 16,
+            )
 
     def predict(self, answer: Answer) -> Any:
         """Nouns of a description; "yes" or "no" where the answer is exactly Yes or No."""
@@ -164,11 +162,11 @@ class AmberBenchmark(Benchmark):
         values = amber.generative(totals) if self.generative else {}
         return values | (amber.discriminative(totals) if self.discriminative else {})
 
-    def official(self, totals: Mapping[str, float]) -> dict[str, Any]:
+    def as_printed(self, totals: Mapping[str, float]) -> dict[str, Any]:
         """Print as inference.py does, task by task."""
-        return dict(amber.official(Counter(totals)))
+        return dict(amber.as_printed(Counter(totals)))
 
-    def read_official(self, files: OfficialFiles) -> list[Answer]:
+    def read_answers(self, files: AnswerFiles) -> list[Answer]:
         """Read a JSON list of id and response, with `--labels` AMBER's annotations.json.
 
         Raises:

@@ -40,17 +40,17 @@ class ChairBenchmark(Benchmark):
 
     The target holds the annotations and not the objects they come to, because that depends on the
     family that reads them; a file of ready-made objects gives {"objects": [...]}. Subclasses give
-    `card`, `samples` and `reader`.
+    `card`, `samples` and `finder`.
     """
 
     @property
     @abstractmethod
-    def reader(self) -> chair.Reader:
-        """Reads captions and ground truth."""
+    def finder(self) -> chair.ObjectFinder:
+        """Finds the objects in captions and ground truth."""
 
     def predict(self, answer: Answer) -> list[str]:
         """The objects the caption names, in order, with repetition."""
-        return self.reader.read(self.caption(answer)).nodes
+        return self.finder.find(self.caption(answer)).nodes
 
     def caption(self, answer: Answer) -> str:
         """What of an answer is scored."""
@@ -60,7 +60,7 @@ class ChairBenchmark(Benchmark):
         """Count mentions and hallucinated ones, captions and hallucinating ones, objects found."""
         counts: Counter[str] = Counter()
         for answer in answers:
-            reading = self.reader.read(self.caption(answer))
+            reading = self.finder.find(self.caption(answer))
             counts.update(chair.tally(reading, self.truth(answer.target)))
         return {name: float(count) for name, count in counts.items()}
 
@@ -72,7 +72,7 @@ class ChairBenchmark(Benchmark):
         """The objects of an image."""
         if "objects" in target:
             return set(target["objects"])
-        return self.reader.truth(target["categories"], target["captions"])
+        return self.finder.truth(target["categories"], target["captions"])
 
     def metrics(self, totals: Totals) -> dict[str, NDArray[np.float64]]:
         """CHAIR's rates."""

@@ -80,9 +80,10 @@ def loader(split: str, index: int) -> Callable[[], Image]:
 
 
 def _draw(split: str, index: int) -> Image:
+    from halluc.world.rendering import render
     from halluc.world.scenes import scene
 
-    return scene(split, index).image()
+    return render(scene(split, index))
 
 
 def name(split: str, index: int) -> str:

@@ -18,7 +18,8 @@ class JudgedBenchmark(Benchmark):
     """A benchmark with a judge.
 
     Args:
-        judge: Who reads answers; see `halluc.scoring.judges.judge_models`. Protocols called "rules" need none.
+        judge: The model that reads the answers, see `halluc.scoring.judges.judge_models`. A
+            protocol called "rules" needs none.
     """
 
     def __init__(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from halluc.data import hub
 from halluc.data.pinned_files import verify
+from halluc.data.sample_selection import first_images
 from halluc.scoring import yes_no
 from halluc.scoring.base import Benchmark, Metric
 from halluc.scoring.mme import answer_files as mme_files
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image
 
+    from halluc.scoring.answer_files import AnswerFiles
     from halluc.scoring.base import Totals
-    from halluc.scoring.official_files import OfficialFiles
     from halluc.types import Answer
 
     Question = tuple[str, str, str, str, Callable[[], Image]]
@@ -84,26 +85,24 @@ class MmePhotographs(MmeBenchmark):
     )
 
     def samples(self, limit: int | None = None) -> Iterator[Sample]:
-        """Yield two questions a subtask of each of the first `limit` images.
+        """Return two questions a subtask of each of the first `limit` images.
 
         Raises:
             UserError: If files or images are missing, or have changed since they were first used.
         """
-        images: dict[str, list[Sample]] = {}
+        return first_images(self._asked(), limit)
+
+    def _asked(self) -> Iterator[Sample]:
         source = self._hub() if self.folder is None else self._files(self.folder)
         for number, (subtask, image, question, truth, load_image) in enumerate(source):
-            images.setdefault(image, []).append(
-                Sample(
-                    id=f"{subtask}/{number:04d}",
-                    image_id=image,
-                    prompt=question.removesuffix(SUFFIX).rstrip() + self.prompts[self.prompt],
-                    load_image=load_image,
-                    target=truth,
-                    group=subtask,
-                )
+            yield Sample(
+                id=f"{subtask}/{number:04d}",
+                image_id=image,
+                prompt=question.removesuffix(SUFFIX).rstrip() + self.prompts[self.prompt],
+                load_image=load_image,
+                target=truth,
+                group=subtask,
             )
-        for samples in list(images.values())[:limit]:
-            yield from samples
 
     def _files(self, folder: Path) -> Iterator[Question]:
         import hashlib
@@ -128,7 +127,7 @@ class MmePhotographs(MmeBenchmark):
                 image = str(row["question_id"])
                 yield row["category"], image, row["question"], truth, partial(table.image, number)
 
-    def read_official(self, files: OfficialFiles) -> list[Answer]:
+    def read_answers(self, files: AnswerFiles) -> list[Answer]:
         """Read the folder of `<subtask>.txt` that MME's calculation.py scores."""
         answers = [a for a in mme_files.read_answers(files) if a.group in self.subtasks]
         present = {answer.group for answer in answers}
@@ -149,9 +148,9 @@ class MmePhotographs(MmeBenchmark):
             values[name] = np.sum(parts, axis=0)
         return values
 
-    def official(self, totals: Mapping[str, float]) -> dict[str, Any]:
+    def as_printed(self, totals: Mapping[str, float]) -> dict[str, Any]:
         """Print as MME's calculation.py does: every subtask, and the sums."""
-        parts = {subtask: mme.printed(totals, subtask) for subtask in self.subtasks}
+        parts = {subtask: mme.as_printed(totals, subtask) for subtask in self.subtasks}
         nothing = {"score": float("nan")}
         sums = {
             name: sum(parts.get(subtask, nothing)["score"] for subtask in subtasks)

@@ -1,4 +1,4 @@
-"""What the three POPE benchmarks on photographs share: questions from files or from the hub."""
+"""POPE on photographs: questions from the authors' files or from the hub."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from halluc.benchmarks._yes_no import YesNoBenchmark
 from halluc.data import hub
 from halluc.data.pinned_files import checksum, verify
 from halluc.data.records import Row
+from halluc.data.sample_selection import first_images
 from halluc.errors import UserError
-from halluc.scoring.confusion_rates import COUNTS, printed
+from halluc.scoring.confusion_rates import COUNTS, as_printed
 from halluc.scoring.pope import answer_files as pope_files
 from halluc.scoring.pope.questions import STRATEGIES
 from halluc.scoring.pope.relabelling import refuse_altered, relabel
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from PIL.Image import Image
 
-    from halluc.scoring.official_files import OfficialFiles
+    from halluc.scoring.answer_files import AnswerFiles
     from halluc.types import Answer
 
 LLAVA = "\nAnswer the question using a single word or phrase."
@@ -32,6 +33,7 @@ PROMPTS = {
     "vcd": " Please answer this question with one word.",
     "lmms-eval": LLAVA,
 }
+TOKENS, CHAT_TOKENS = 16, 512
 SOURCES = ("coco", "aokvqa", "gqa")
 
 
@@ -39,69 +41,74 @@ class PopeBenchmark(YesNoBenchmark):
     """POPE: three strategies, 500 images, six questions each.
 
     Args:
-        folder: The official question files `<stem>_<strategy>.json`, with the images beside them
-            or in a folder below; None reads the hub.
-        prompt: What is put behind each question: a protocol of its own.
-
-    Attributes:
-        chat: Whether a strategy's questions about an image are the turns of one conversation, as
-            PAI asks them; files may then be PAI's, `<stem>_chat_<strategy>.json`.
+        protocol: The published scorer that reads the answers.
+        prompt: The wording that is appended to each question.
+        folder: The authors' question files `<stem>_<strategy>.json`, and the images at any depth;
+            None reads the hub.
+        chat: Ask a strategy's questions about an image as the turns of one conversation, as PAI
+            does; files may then be PAI's, `<stem>_chat_<strategy>.json`.
     """
 
     stem: ClassVar[str]
     dataset: ClassVar[hub.Dataset | None] = None
-    chat: ClassVar[bool] = False
     groups: tuple[str, ...] = STRATEGIES
     prompts = PROMPTS
-    max_new_tokens: ClassVar[int] = 16
+
+    def __init__(
+        self,
+        protocol: str | None = None,
+        prompt: str = "official",
+        folder: Path | None = None,
+        chat: bool = False,
+    ) -> None:
+        super().__init__(protocol, prompt, folder)
+        self.chat = chat
 
     def samples(self, limit: int | None = None) -> Iterator[Sample]:
-        """Yield the 18 questions of each of the first `limit` images.
+        """Return the 18 questions of each of the first `limit` images.
 
         Raises:
             UserError: If files or images are missing, or have changed since they were first used.
         """
-        by_image: dict[str, list[Sample]] = {}
-        last: dict[tuple[str, str], str] = {}
+        return first_images(self._questions(), limit)
+
+    def _questions(self) -> Iterator[Sample]:
+        previous: dict[tuple[str, str], str] = {}
         source = self._hub() if self.folder is None else self._files(self.folder)
         for row, strategy, load_image in source:
             id, conversation = f"{strategy}/{row['question_id']}", (strategy, row["image"])
-            by_image.setdefault(row["image"], []).append(
-                Sample(
-                    id=id,
-                    image_id=row["image"],
-                    prompt=row["text"] + self.prompts[self.prompt],
-                    load_image=load_image,
-                    target=pope_files.label_of(row),
-                    group=strategy,
-                    max_new_tokens=self.max_new_tokens,
-                    follows=last.get(conversation) if self.chat else None,
-                )
+            yield Sample(
+                id=id,
+                image_id=row["image"],
+                prompt=row["text"] + self.prompts[self.prompt],
+                load_image=load_image,
+                target=pope_files.label_of(row),
+                group=strategy,
+                max_new_tokens=CHAT_TOKENS if self.chat else TOKENS,
+                follows=previous.get(conversation) if self.chat else None,
             )
-            last[conversation] = id
-        for samples in list(by_image.values())[:limit]:
-            yield from samples
+            previous[conversation] = id
 
     def _files(self, folder: Path) -> Iterator[tuple[Row, str, Callable[[], Image]]]:
         images = hub.ImageFolder(folder)
-        facts = {}
-        found = []
+        checksums = {}
+        questions = []
         for strategy in self.groups:
             path = folder / f"{self.stem}_{strategy}.json"
-            chats = folder / f"{self.stem}_chat_{strategy}.json"
-            if self.chat and chats.is_file():
-                path = chats
+            conversations = folder / f"{self.stem}_chat_{strategy}.json"
+            if self.chat and conversations.is_file():
+                path = conversations
             for row in pope_files.read_questions(path):
-                found.append((row, strategy, partial(images.open, row["image"], row.where)))
+                questions.append((row, strategy, partial(images.open, row["image"], row.where)))
                 images.find(row["image"], row.where)
-            facts[path.name] = checksum(path)
-        verify(self.name, facts)
-        yield from found
+            checksums[path.name] = checksum(path)
+        verify(self.name, checksums)
+        yield from questions
 
     def _hub(self) -> Iterator[tuple[Row, str, Callable[[], Image]]]:
         if self.dataset is None:
             raise UserError(
-                f"{self.name}: is on no hub; give a folder with {self.stem}_random.json, "
+                f"{self.name}: is not on the hub; give a folder with {self.stem}_random.json, "
                 f"{self.stem}_popular.json, {self.stem}_adversarial.json and the images"
             )
         for strategy in self.groups:
@@ -116,7 +123,7 @@ class PopeBenchmark(YesNoBenchmark):
                 where = f"{self.dataset.repo} {strategy} row {number}"
                 yield Row(where, fields), strategy, partial(table.image, number)
 
-    def read_official(self, files: OfficialFiles) -> list[Answer]:
+    def read_answers(self, files: AnswerFiles) -> list[Answer]:
         """Read POPE's answer lines, with `--labels` a question file."""
         if files.labels is not None:
             path = files.require("labels", "")
@@ -135,13 +142,13 @@ class PopeBenchmark(YesNoBenchmark):
             labels: A split's name to its label file.
 
         Raises:
-            UserError: If a file does not belong to the run; see `halluc.scoring.pope.relabelling.relabel`.
+            UserError: If a file does not belong to the run; see `relabel`.
         """
         self.groups = tuple(group for group in self.groups if group in labels)
         return [a for group in self.groups for a in relabel(answers, group, labels[group])]
 
-    def official(self, totals: Mapping[str, float]) -> dict[str, float]:
+    def as_printed(self, totals: Mapping[str, float]) -> dict[str, float]:
         """Print as POPE's evaluate.py does, all splits in the file together."""
         pooled = {name: sum(totals[f"{group}/{name}"] for group in self.groups) for name in COUNTS}
-        undefined = self.reader.zero_division
-        return {name: undefined if v != v else v for name, v in printed(pooled).items()}
+        undefined = self.protocol_rule.zero_division
+        return {name: undefined if v != v else v for name, v in as_printed(pooled).items()}

@@ -39,28 +39,28 @@ class YesNoBenchmark(Benchmark):
     """
 
     groups: tuple[str, ...]
-    readers: ClassVar[Mapping[str, yes_no.Protocol]] = yes_no.POPE
+    protocol_rules: ClassVar[Mapping[str, yes_no.ReadingRule]] = yes_no.POPE
     protocols = tuple(yes_no.POPE)
 
     @property
-    def reader(self) -> yes_no.Protocol:
-        """The protocol that reads answers."""
-        return self.readers[self.protocol]
+    def protocol_rule(self) -> yes_no.ReadingRule:
+        """The rule by which the protocol reads answers."""
+        return self.protocol_rules[self.protocol]
 
     def predict(self, answer: Answer) -> yes_no.Verdict | None:
         """Say what the protocol reads: "yes", "no", "both"; None where it reads neither."""
-        return self.reader.parse(answer.text)
+        return self.protocol_rule.parse(answer.text)
 
     def right(self, answer: Answer) -> bool | None:
         """As the protocol counts it; None where it drops what it cannot read."""
         label = self.label(answer)
-        counts = confusion(answer.prediction, label, self.reader) if label else {"n": 0.0}
+        counts = confusion(answer.prediction, label, self.protocol_rule) if label else {"n": 0.0}
         return bool(counts["correct"]) if counts["n"] else None
 
     def tally(self, answers: Sequence[Answer]) -> dict[str, float]:
         """Count the confusion matrix of every group."""
-        return tally(answers, self.reader)
+        return tally(answers, self.protocol_rule)
 
     def metrics(self, totals: Totals) -> dict[str, NDArray[np.float64]]:
         """Rates of every group, and their means."""
-        return group_rates(totals, self.groups, self.reader)
+        return group_rates(totals, self.groups, self.protocol_rule)

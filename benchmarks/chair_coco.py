@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from halluc.scoring.chair.metric import Reader
-    from halluc.scoring.official_files import OfficialFiles
+    from halluc.scoring.answer_files import AnswerFiles
+    from halluc.scoring.chair.metric import ObjectFinder, Tables
 
 PROMPTS = {
     "official": "Please describe this image in detail.",
@@ -56,7 +56,7 @@ class ChairCoco(ChairBenchmark):
     Args:
         folder: COCO's annotations (`instances_*.json`, `captions_*.json`, at any depth) and images;
             of several pairs of them val2014 is asked about.
-        tables: The vocabulary, see `halluc.scoring.chair.word_families.load_tables`; None fetches it.
+        tables: The vocabulary, see `word_families.load_tables`; None fetches it.
     """
 
     card = card("CHAIR (COCO), 512 tokens")
@@ -76,10 +76,14 @@ class ChairCoco(ChairBenchmark):
         self._tables = tables
 
     @cached_property
-    def reader(self) -> Reader:
-        """The family's reader over the published vocabulary."""
-        tables = chair_families.load_tables(self._tables)
-        return chair_families.reader(self.protocol, tables)
+    def tables(self) -> Tables:
+        """The published vocabulary."""
+        return chair_families.load_tables(self._tables)
+
+    @property
+    def finder(self) -> ObjectFinder:
+        """Finds objects as the protocol's family does."""
+        return chair_families.object_finder(self.protocol, self.tables)
 
     def samples(self, limit: int | None = None) -> Iterator[Sample]:
         """Yield one request to describe each of 500 images, or of the first `limit` of them.
@@ -114,7 +118,7 @@ class ChairCoco(ChairBenchmark):
                 max_new_tokens=self.max_new_tokens,
             )
 
-    def read_official(self, files: OfficialFiles) -> list[Answer]:
+    def read_answers(self, files: AnswerFiles) -> list[Answer]:
         """Read lines of image_id and caption, with `--ground-truth` the objects per image.
 
         The ground truth is a JSON object of image ids and lists of objects (gzipped or not), made
@@ -136,7 +140,7 @@ class ChairCoco(ChairBenchmark):
             for id, caption in chair_files.read_captions(files.answers, truth, path)
         ]
 
-    def official(self, totals: Mapping[str, float]) -> dict[str, float]:
+    def as_printed(self, totals: Mapping[str, float]) -> dict[str, float]:
         """Name the metrics as chair.py does; Len is words by 100, which it prints times 100."""
         parts = {
             "CHAIRs": ("hallucinating", "captions"),
@@ -156,7 +160,7 @@ class ChairCoco(ChairBenchmark):
     def detail(self, answer: Answer) -> dict[str, Any]:
         """A caption as chair.py's output lists it under "sentences"."""
         truth = self.truth(answer.target)
-        reading = self.reader.read(self.caption(answer))
+        reading = self.finder.find(self.caption(answer))
         wrong = [mention for mention in reading.mentions if mention.node not in truth]
         found = set(reading.nodes) & truth
         return {

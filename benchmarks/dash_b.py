@@ -9,11 +9,12 @@ from halluc.benchmarks._yes_no import YesNoBenchmark
 from halluc.data import hub
 from halluc.data.pinned_files import checksum, verify
 from halluc.data.records import Row, json_of, rows, unique
+from halluc.data.sample_selection import first_images
 from halluc.errors import UserError
 from halluc.scoring.base import BenchmarkCard, Metric, benchmark
 from halluc.scoring.confusion_rates import ratio
 from halluc.scoring.pope.answer_files import label_of
-from halluc.scoring.yes_no import Protocol, parse_substring
+from halluc.scoring.yes_no import ReadingRule, parse_substring
 from halluc.types import Answer, Sample
 
 if TYPE_CHECKING:
@@ -23,11 +24,11 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from halluc.scoring.answer_files import AnswerFiles
     from halluc.scoring.base import Totals
-    from halluc.scoring.official_files import OfficialFiles
 
 REPO = "YanNeu/DASH-B"
-READERS = {"official": Protocol(parse_substring, "wrong", f"{REPO} src/eval_utils.py")}
+RULES = {"official": ReadingRule(parse_substring, "wrong", f"{REPO} src/eval_utils.py")}
 PROMPT = "Can you see a {} in this image? Please answer only with yes or no."
 FILE = "dash_benchmark_{}.json"
 LABELS = {"neg": "no", "pos": "yes"}
@@ -43,7 +44,7 @@ class DashB(YesNoBenchmark):
     """
 
     groups = ("all",)
-    readers = READERS
+    protocol_rules = RULES
     protocols = ("official",)
     questions: ClassVar[int] = 2682
     dataset = hub.Dataset(
@@ -66,16 +67,13 @@ class DashB(YesNoBenchmark):
     )
 
     def samples(self, limit: int | None = None) -> Iterator[Sample]:
-        """Yield the questions about each of the first `limit` images.
+        """Return the questions about each of the first `limit` images.
 
         Raises:
             UserError: If files or images are missing, or have changed since they were first used.
         """
-        by_image: dict[str, list[Sample]] = {}
-        for sample in self._hub() if self.folder is None else self._files(self.folder):
-            by_image.setdefault(sample.image_id, []).append(sample)
-        for samples in list(by_image.values())[:limit]:
-            yield from samples
+        samples = self._hub() if self.folder is None else self._files(self.folder)
+        return first_images(samples, limit)
 
     def _hub(self) -> Iterator[Sample]:
         table = self.dataset.load("test")
@@ -108,7 +106,7 @@ class DashB(YesNoBenchmark):
                 )
                 number += 1
 
-    def read_official(self, files: OfficialFiles) -> list[Answer]:
+    def read_answers(self, files: AnswerFiles) -> list[Answer]:
         """Read the authors' JSON list of img_id, object_name, gt and response.
 
         Raises:
@@ -120,10 +118,16 @@ class DashB(YesNoBenchmark):
         if len(given) != self.questions:
             raise UserError(f"{given[-1].where}: is answer {len(given)} of {self.questions}")
         return [
-            Answer(f"{number:04d}", str(row["img_id"]), "all", str(row["object_name"]),
-                   label_of(row, "gt"), text=row.text("response"))
+            Answer(
+                f"{number:04d}",
+                str(row["img_id"]),
+                "all",
+                str(row["object_name"]),
+                label_of(row, "gt"),
+                text=row.text("response"),
+            )
             for number, row in enumerate(given)
-        ]  # fmt: skip
+        ]
 
     def metrics(self, totals: Totals) -> dict[str, NDArray[np.float64]]:
         """Accuracy, the two rates and their harmonic mean."""
@@ -136,10 +140,10 @@ class DashB(YesNoBenchmark):
             "harmonic_mean": ratio(2 * tpr * tnr, tpr + tnr),
         }
 
-    def official(self, totals: Mapping[str, float]) -> dict[str, float]:
+    def as_printed(self, totals: Mapping[str, float]) -> dict[str, float]:
         """Name the metrics as eval_utils.py does, as fractions."""
         names = {"accuracy": "ACC", "tnr": "TNR", "tpr": "TPR", "harmonic_mean": "Harmonic Mean"}
-        return {names[name]: value / 100 for name, value in super().official(totals).items()}
+        return {names[name]: value / 100 for name, value in super().as_printed(totals).items()}
 
 
 def _listed(path: Path) -> Iterator[tuple[str, str, str]]:

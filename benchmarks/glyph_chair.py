@@ -49,18 +49,18 @@ class GlyphChair(_glyph.Drawn, ChairBenchmark):
             )
 
     @property
-    def reader(self) -> chair.Reader:
+    def finder(self) -> chair.ObjectFinder:
         """The drawn world's own words, singular and plural; nothing needs to be stemmed."""
-        return _reader()
+        return _finder()
 
 
 @cache
-def _reader() -> chair.Reader:
+def _finder() -> chair.ObjectFinder:
     from halluc.world.language import SYNONYMS
 
     nodes = {form: name for name, forms in SYNONYMS.items() for form in forms}
     pairs = {form: form for form in nodes if " " in form}
-    return chair.Reader(chair.Tables(nodes, pairs), _words)
+    return chair.ObjectFinder(chair.Tables(nodes, pairs), _words)
 
 
 def _words(caption: str) -> list[str]:

@@ -10,6 +10,7 @@ from halluc.benchmarks._judged import JudgedBenchmark
 from halluc.data import hub
 from halluc.data.pinned_files import checksum, verify
 from halluc.data.records import Row, rows, unique
+from halluc.data.sample_selection import first_images
 from halluc.errors import UserError
 from halluc.scoring.base import BenchmarkCard, Metric, benchmark
 from halluc.scoring.hallusionbench import metric as hallusion
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from halluc.scoring.answer_files import AnswerFiles
     from halluc.scoring.base import Totals
-    from halluc.scoring.official_files import OfficialFiles
 
 PLACE = ("category", "subcategory", "set_id", "figure_id", "question_id")
 FIELDS = (*PLACE, "visual_input", "question", "gt_answer", "gt_answer_details")
@@ -74,27 +75,24 @@ class HallusionBench(JudgedBenchmark):
     )
 
     def samples(self, limit: int | None = None) -> Iterator[Sample]:
-        """Yield the questions about each of the first `limit` figures.
+        """Return the questions about each of the first `limit` figures.
 
         Raises:
             UserError: If files or figures are missing, or have changed since they were first used.
         """
-        by_figure: dict[str, list[Sample]] = {}
+        return first_images(self._asked(), limit)
+
+    def _asked(self) -> Iterator[Sample]:
         for record, load_image in self._hub() if self.folder is None else self._files(self.folder):
-            figure = "/".join(record[name] for name in PLACE[:4])
-            by_figure.setdefault(figure, []).append(
-                Sample(
-                    id="/".join(record[name] for name in PLACE),
-                    image_id=figure,
-                    prompt=record["question"],
-                    load_image=load_image,
-                    target=record,
-                    group=record["category"],
-                    max_new_tokens=128,
-                )
+            yield Sample(
+                id="/".join(record[name] for name in PLACE),
+                image_id="/".join(record[name] for name in PLACE[:4]),
+                prompt=record["question"],
+                load_image=load_image,
+                target=record,
+                group=record["category"],
+                max_new_tokens=128,
             )
-        for samples in list(by_figure.values())[:limit]:
-            yield from samples
 
     def _files(self, folder: Path) -> Iterator[tuple[dict[str, str], Any]]:
         path = folder / "HallusionBench.json"
@@ -112,7 +110,7 @@ class HallusionBench(JudgedBenchmark):
             where = f"{self.dataset.repo} row {number}"
             yield _record(Row(where, row)), partial(table.image, number)
 
-    def read_official(self, files: OfficialFiles) -> list[Answer]:
+    def read_answers(self, files: AnswerFiles) -> list[Answer]:
         """Read the authors' list of records with "model_prediction" in each.
 
         All questions must be answered, or all that have a figure.
@@ -201,9 +199,9 @@ class HallusionBench(JudgedBenchmark):
         """The leaderboard's columns."""
         return hallusion.metrics(totals)
 
-    def official(self, totals: Mapping[str, float]) -> dict[str, float]:
+    def as_printed(self, totals: Mapping[str, float]) -> dict[str, float]:
         """Print as evaluation.py does: percentages rounded to four places, biases not at all."""
-        rounded = {name: round(value, 4) for name, value in super().official(totals).items()}
+        rounded = {name: round(value, 4) for name, value in super().as_printed(totals).items()}
         questions, errors = totals["questions"], totals["errors"]
         bias = totals["said yes"] / questions - totals["yes"] / questions
         ratio = totals["errors on no"] / errors if errors else float("nan")

@@ -10,6 +10,7 @@ from halluc.benchmarks._judged import JudgedBenchmark
 from halluc.data import hub
 from halluc.data.pinned_files import checksum, fetch, verify
 from halluc.data.records import by_id, rows, table, unique
+from halluc.data.sample_selection import first_images
 from halluc.errors import UserError
 from halluc.scoring.base import BenchmarkCard, Metric, benchmark
 from halluc.scoring.confusion_rates import ratio
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from halluc.data.records import Row
+    from halluc.scoring.answer_files import AnswerFiles
     from halluc.scoring.base import Totals
-    from halluc.scoring.official_files import OfficialFiles
 
 COMMIT = "2f643ebb77aeae40f4c5323db38f99f0dc257cf5"
 FILE = "haloquest-eval.csv"
@@ -68,16 +69,18 @@ class HaloQuest(JudgedBenchmark):
     )
 
     def samples(self, limit: int | None = None) -> Iterator[Sample]:
-        """Yield the questions about each of the first `limit` images.
+        """Return the questions about each of the first `limit` images.
 
         Raises:
             UserError: If files or images are missing, or have changed since they were first used.
         """
         if self.folder is None:
             raise UserError("haloquest: give a folder with the images")
-        images = hub.ImageFolder(self.folder)
-        by_image: dict[str, list[Sample]] = {}
-        path = self.folder / FILE
+        return first_images(self._asked(self.folder), limit)
+
+    def _asked(self, folder: Path) -> Iterator[Sample]:
+        images = hub.ImageFolder(folder)
+        path = folder / FILE
         if path.is_file():
             verify("haloquest", {FILE: checksum(path)})
         else:
@@ -85,21 +88,17 @@ class HaloQuest(JudgedBenchmark):
         for number, row in _questions(path).items():
             name = row["image_name"]
             images.find(name, row.where)
-            by_image.setdefault(name, []).append(
-                Sample(
-                    id=f"{number:04d}",
-                    image_id=name,
-                    prompt=row["question"],
-                    load_image=partial(images.open, name),
-                    target=row["groundtruth responses"],
-                    group=row["hallucination type"],
-                    max_new_tokens=128,
-                )
+            yield Sample(
+                id=f"{number:04d}",
+                image_id=name,
+                prompt=row["question"],
+                load_image=partial(images.open, name),
+                target=row["groundtruth responses"],
+                group=row["hallucination type"],
+                max_new_tokens=128,
             )
-        for samples in list(by_image.values())[:limit]:
-            yield from samples
 
-    def read_official(self, files: OfficialFiles) -> list[Answer]:
+    def read_answers(self, files: AnswerFiles) -> list[Answer]:
         """Read JSON lines of id (the table's first column) and response.
 
         Args:
@@ -152,5 +151,11 @@ def _questions(path: Path) -> dict[int, Row]:
 
 
 def _answer(id: int, text: str, row: Row) -> Answer:
-    return Answer(f"{id:04d}", row["image_name"], row["hallucination type"], row["question"],
-                  row["groundtruth responses"], text=text)  # fmt: skip
+    return Answer(
+        f"{id:04d}",
+        row["image_name"],
+        row["hallucination type"],
+        row["question"],
+        row["groundtruth responses"],
+        text=text,
+    )

@@ -22,13 +22,19 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from halluc.data.records import Row
+    from halluc.scoring.answer_files import AnswerFiles
     from halluc.scoring.base import Totals
-    from halluc.scoring.official_files import OfficialFiles
 
 TYPES = (
-    "attribute", "adversarial", "comparison", "counting", "relation", "environment", "holistic",
+    "attribute",
+    "adversarial",
+    "comparison",
+    "counting",
+    "relation",
+    "environment",
+    "holistic",
     "other",
-)  # fmt: skip
+)
 """Question types, in the order of the file, which repeats every eight questions."""
 QUESTIONS = 96
 REPO = "Shengcao1006/MMHal-Bench"
@@ -112,7 +118,7 @@ class MmhalBench(JudgedBenchmark):
                 max_new_tokens=512,
             )
 
-    def read_official(self, files: OfficialFiles) -> list[Answer]:
+    def read_answers(self, files: AnswerFiles) -> list[Answer]:
         """Read the authors' JSON list of 96 records with "model_answer" in each.
 
         Raises:
@@ -123,18 +129,28 @@ class MmhalBench(JudgedBenchmark):
         if len(given) != QUESTIONS:
             raise UserError(f"{files.answers}: {len(given)} answers, MMHal-Bench has {QUESTIONS}")
         return [
-            Answer(f"{number:02d}", row.text("image_id"), _type(row, number),
-                   row.text("question"), _target(row), text=row.text("model_answer"))
+            Answer(
+                f"{number:02d}",
+                row.text("image_id"),
+                _type(row, number),
+                row.text("question"),
+                _target(row),
+                text=row.text("model_answer"),
+            )
             for number, row in enumerate(given)
-        ]  # fmt: skip
+        ]
 
     def predict(self, answer: Answer) -> int | None:
         """The judge's rating; None if the reply holds none, or several."""
         target = answer.target
         reply = self.ask(
-            ASK.format(contents=", ".join(target["contents"]), question=answer.prompt,
-                       truth=target["answer"], response=answer.text)
-        )  # fmt: skip
+            ASK.format(
+                contents=", ".join(target["contents"]),
+                question=answer.prompt,
+                truth=target["answer"],
+                response=answer.text,
+            )
+        )
         return rating(reply)
 
     def right(self, answer: Answer) -> bool:
@@ -159,9 +175,9 @@ class MmhalBench(JudgedBenchmark):
             **{f"{n}/score": ratio(totals[f"{n}/rating"], totals[f"{n}/n"]) for n in TYPES},
         }
 
-    def official(self, totals: Mapping[str, float]) -> dict[str, Any]:
+    def as_printed(self, totals: Mapping[str, float]) -> dict[str, Any]:
         """Print as eval_gpt_mmhal.py does, to two places."""
-        values = {name: round(value, 2) for name, value in super().official(totals).items()}
+        values = {name: round(value, 2) for name, value in super().as_printed(totals).items()}
         return {
             "Average score": values["score"],
             "Hallucination rate": round(totals["bad"] / totals["n"], 2),

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from halluc.data.records import Row
+    from halluc.scoring.answer_files import AnswerFiles
     from halluc.scoring.base import Totals
-    from halluc.scoring.official_files import OfficialFiles
 
 REPO = "MMVP/MMVP"
 REVISION = "37eafecab8a3940c50c2ade5b36de69dbc99a8cf"
@@ -90,15 +90,17 @@ class Mmvp(JudgedBenchmark):
                 max_new_tokens=64,
             )
 
-    def read_official(self, files: OfficialFiles) -> list[Answer]:
+    def read_answers(self, files: AnswerFiles) -> list[Answer]:
         """Read JSON lines of question_id, prompt, answer and response.
 
         Raises:
             UserError: If a question is missing, out of order or answered twice.
         """
         given = rows(files.answers)
-        align([(row.where, row.number("question_id")) for row in given],
-              [("MMVP", number) for number in range(1, 301)])  # fmt: skip
+        align(
+            [(row.where, row.number("question_id")) for row in given],
+            [("MMVP", number) for number in range(1, 301)],
+        )
         return [
             Answer(
                 id=f"{number:03d}",

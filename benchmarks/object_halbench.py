@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, ClassVar
 from halluc.benchmarks._judged import JudgedBenchmark
 from halluc.data.pinned_files import checksum, verify
 from halluc.data.records import rows, unique
+from halluc.data.sample_selection import first_images
 from halluc.errors import UserError
 from halluc.scoring.base import BenchmarkCard, Metric, benchmark
 from halluc.scoring.chair.caption_files import annotation_files, read_truth
-from halluc.scoring.chair.metric import Reader, Tables
+from halluc.scoring.chair.metric import ObjectFinder, Tables
 from halluc.scoring.chair.word_families import load_tables, noun_words
 from halluc.scoring.confusion_rates import ratio
 from halluc.scoring.text import nltk_words as english
@@ -28,13 +29,17 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image
 
+    from halluc.scoring.answer_files import AnswerFiles
     from halluc.scoring.base import Totals
     from halluc.scoring.judges.judge_models import Judge
-    from halluc.scoring.official_files import OfficialFiles
 
 FILE = "obj_halbench_300_with_image.jsonl"
-ADDED = {"brother": "person", "pedestrian": "person", "coffee table": "dining table",
-         "remote control": "remote"}  # fmt: skip
+ADDED = {
+    "brother": "person",
+    "pedestrian": "person",
+    "coffee table": "dining table",
+    "remote control": "remote",
+}
 ASK = (
     "List the concrete objects that this text says are in an image, in singular, without what it "
     "says is absent or only possible. Reply with a JSON list of strings and nothing else.\n\n"
@@ -81,45 +86,43 @@ class ObjectHalBench(JudgedBenchmark):
         self._tables = tables
 
     @cached_property
-    def reader(self) -> Reader:
+    def finder(self) -> ObjectFinder:
         """CHAIR with every word lemmatised as a noun."""
         published = load_tables(self._tables)
         nodes = {word.strip(): node.strip() for word, node in published.nodes.items()} | ADDED
         pairs = {word: word for word in nodes if " " in word} | dict(published.double_words)
-        return Reader(Tables(nodes, pairs), noun_words)
+        return ObjectFinder(Tables(nodes, pairs), noun_words)
 
     def samples(self, limit: int | None = None) -> Iterator[Sample]:
-        """Yield the questions about each of the first `limit` images.
+        """Return the questions about each of the first `limit` images.
 
         Raises:
             UserError: If the file or COCO's annotations are missing, or an image is in neither.
         """
         if self.folder is None:
             raise UserError(f"object_halbench: give a folder with {FILE} and COCO's annotations")
-        asked = rows(self.folder / FILE)
-        instances, captions = annotation_files(self.folder)
-        files = [self.folder / FILE, *instances, *captions]
+        return first_images(self._asked(self.folder), limit)
+
+    def _asked(self, folder: Path) -> Iterator[Sample]:
+        questions = rows(folder / FILE)
+        instances, captions = annotation_files(folder)
+        files = [folder / FILE, *instances, *captions]
         verify("object_halbench", {path.name: checksum(path) for path in files})
-        truth = read_truth(self.folder)
-        by_image: dict[str, list[Sample]] = {}
-        for number, row in enumerate(asked):
+        truth = read_truth(folder)
+        for number, row in enumerate(questions):
             id = str(row.number("image_id"))
             if id not in truth:
                 raise UserError(f"{row.where}: image {id} is not in COCO's annotations")
-            by_image.setdefault(id, []).append(
-                Sample(
-                    id=f"{number:04d}",
-                    image_id=id,
-                    prompt=row.text("question"),
-                    load_image=partial(_decode, row.text("image")),
-                    target=truth[id],
-                    max_new_tokens=512,
-                )
+            yield Sample(
+                id=f"{number:04d}",
+                image_id=id,
+                prompt=row.text("question"),
+                load_image=partial(_decode, row.text("image")),
+                target=truth[id],
+                max_new_tokens=512,
             )
-        for samples in list(by_image.values())[:limit]:
-            yield from samples
 
-    def read_official(self, files: OfficialFiles) -> list[Answer]:
+    def read_answers(self, files: AnswerFiles) -> list[Answer]:
         """Read JSON lines of image_id, question or prompt, and text or answer.
 
         Args:
@@ -150,7 +153,7 @@ class ObjectHalBench(JudgedBenchmark):
         listed = read(self.ask(ASK.format(text=answer.text)))
         if listed is None:
             return None
-        nodes = self.reader.tables.nodes
+        nodes = self.finder.tables.nodes
         words = dict.fromkeys(word for name in listed for word in self.words(name))
         if "toilet" in words and "seat" in words:
             del words["seat"]
@@ -160,7 +163,7 @@ class ObjectHalBench(JudgedBenchmark):
         """What an object's name comes to: pairs of the vocabulary, else its runs of nouns."""
         tagged = english.tag(english.tokenize(f"a {name.lower()}"))
         lemmas = [english.lemmatize(word) for word, _ in tagged]
-        pairs = self.reader.tables.double_words
+        pairs = self.finder.tables.double_words
         found, place = list[str](), 0
         while place < len(lemmas) - 1:
             pair = pairs.get(" ".join(lemmas[place : place + 2]))
@@ -200,7 +203,7 @@ class ObjectHalBench(JudgedBenchmark):
         """The objects of an image."""
         if "objects" in target:
             return set(target["objects"])
-        return self.reader.truth(target["categories"], target["captions"])
+        return self.finder.truth(target["categories"], target["captions"])
 
     def metrics(self, totals: Totals) -> dict[str, NDArray[np.float64]]:
         """Hallucinating answers of those that name an object; hallucinated objects of all."""
@@ -211,9 +214,9 @@ class ObjectHalBench(JudgedBenchmark):
             "length": ratio(totals["words"], totals["n"]),
         }
 
-    def official(self, totals: Mapping[str, float]) -> dict[str, float]:
+    def as_printed(self, totals: Mapping[str, float]) -> dict[str, float]:
         """Print as summarize_gpt_obj_halbench_review.py does."""
-        values = super().official(totals)
+        values = super().as_printed(totals)
         return {
             "Response Hall": values["response_hall"],
             "Object Hall": values["object_hall"],

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from halluc.data.records import Row
+    from halluc.scoring.answer_files import AnswerFiles
     from halluc.scoring.base import Totals
-    from halluc.scoring.official_files import OfficialFiles
 
 REPO = "moranyanuka/OpenCHAIR"
 REVISION = "204ba0103ad8bf634c055b3ba3ea275653b7b6da"
@@ -84,7 +84,7 @@ class OpenChair(JudgedBenchmark):
                 max_new_tokens=512,
             )
 
-    def read_official(self, files: OfficialFiles) -> list[Answer]:
+    def read_answers(self, files: AnswerFiles) -> list[Answer]:
         """Read the authors' CSV of generated_caption, one an image in the order of the data set.
 
         The data set is read from the hub's cache, for the captions the images were made from.

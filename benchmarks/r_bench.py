@@ -9,6 +9,7 @@ from halluc.benchmarks._yes_no import YesNoBenchmark, rate_metrics
 from halluc.data import hub
 from halluc.data.pinned_files import checksum, verify
 from halluc.data.records import Row, by_id, json_of, rows, unique
+from halluc.data.sample_selection import first_images
 from halluc.errors import UserError
 from halluc.scoring.base import BenchmarkCard, benchmark
 from halluc.scoring.confusion_rates import COUNTS, confusion
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from halluc.scoring.official_files import OfficialFiles
+    from halluc.scoring.answer_files import AnswerFiles
 
 QUESTIONS = "image-level_filterd.json"
 SUBSET = "nocaps_image-level_rel_ids_{}.json"
@@ -48,7 +49,7 @@ class RBench(YesNoBenchmark):
     )
 
     def samples(self, limit: int | None = None) -> Iterator[Sample]:
-        """Yield all questions about each of the first `limit` images.
+        """Return all questions about each of the first `limit` images.
 
         Raises:
             UserError: If files or images are missing, or have changed since they were first used.
@@ -57,26 +58,24 @@ class RBench(YesNoBenchmark):
             raise UserError(
                 f"r_bench: give a folder with {QUESTIONS}, {SUBSET.format(1)} and so on"
             )
-        images = hub.ImageFolder(self.folder)
-        by_image: dict[str, list[Sample]] = {}
-        questions = _questions(self.folder / QUESTIONS)
+        return first_images(self._asked(self.folder), limit)
+
+    def _asked(self, folder: Path) -> Iterator[Sample]:
+        images = hub.ImageFolder(folder)
+        questions = _questions(folder / QUESTIONS)
         files = (QUESTIONS, *map(SUBSET.format, SUBSETS))
-        verify("r_bench", {name: checksum(self.folder / name) for name in files})
+        verify("r_bench", {name: checksum(folder / name) for name in files})
         for id, question in questions.items():
             images.find(question.image, question.where)
-            by_image.setdefault(question.image, []).append(
-                Sample(
-                    id=str(id),
-                    image_id=question.image,
-                    prompt=question.text,
-                    load_image=partial(images.open, question.image),
-                    target=question.target,
-                )
+            yield Sample(
+                id=str(id),
+                image_id=question.image,
+                prompt=question.text,
+                load_image=partial(images.open, question.image),
+                target=question.target,
             )
-        for samples in list(by_image.values())[:limit]:
-            yield from samples
 
-    def read_official(self, files: OfficialFiles) -> list[Answer]:
+    def read_answers(self, files: AnswerFiles) -> list[Answer]:
         """Read JSON lines of question_id and text, with `--labels` image-level_filterd.json.
 
         The subsets' id lists lie beside the labels. Every question of a subset must be answered,
@@ -89,10 +88,16 @@ class RBench(YesNoBenchmark):
         needed = [id for id, question in questions.items() if question.target["subsets"]]
         given = by_id(rows(files.answers), "question_id", questions, needed)
         return [
-            Answer(str(id), questions[id].image, "all", questions[id].text, questions[id].target,
-                   text=row.text("text"))
+            Answer(
+                str(id),
+                questions[id].image,
+                "all",
+                questions[id].text,
+                questions[id].target,
+                text=row.text("text"),
+            )
             for id, row in given.items()
-        ]  # fmt: skip
+        ]
 
     def label(self, answer: Answer) -> str | None:
         """The right answer."""
@@ -102,13 +107,13 @@ class RBench(YesNoBenchmark):
         """Count the confusion matrix of every subset a question is in."""
         totals: dict[str, float] = {}
         for answer in answers:
-            cells = confusion(answer.prediction, answer.target["label"], self.reader)
+            cells = confusion(answer.prediction, answer.target["label"], self.protocol_rule)
             for subset in answer.target["subsets"]:
                 for name, count in cells.items():
                     totals[f"{subset}/{name}"] = totals.get(f"{subset}/{name}", 0.0) + count
         return totals
 
-    def official(self, totals: Mapping[str, float]) -> dict[str, Any]:
+    def as_printed(self, totals: Mapping[str, float]) -> dict[str, Any]:
         """Print as eval.py does: percentages averaged over the subsets, its small numbers added."""
         subsets = [_printed(totals, subset) for subset in self.groups if totals[f"{subset}/n"]]
         names = subsets[0]

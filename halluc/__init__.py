@@ -6,10 +6,11 @@ from typing import Any
 
 from halluc.errors import UserError
 from halluc.interventions import At, Batch, Method, MethodCard, MethodParams, method
+from halluc.provenance import VERSION
 from halluc.scoring.base import Benchmark, BenchmarkCard, Metric, benchmark
 from halluc.types import Answer, Sample
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 __all__ = [
     "Answer",

@@ -8,6 +8,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+BASELINE = "baseline"
+"""The method that does nothing: what every method is compared with."""
+
 
 class _Config(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -44,7 +47,7 @@ class MethodConfig(_Config):
     `calibration` names what was measured for it beforehand: method, source, content hash.
     """
 
-    name: str = "baseline"
+    name: str = BASELINE
     params: dict[str, Any] = {}
     calibration: str | None = None
     resolved: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""What a number depends on beside its configuration: versions, sources, weights, machine."""
+"""What a number depends on besides its configuration: versions, sources, weights, machine."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import os
 import platform
 import subprocess
-from collections.abc import Iterable
+from functools import cache
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,9 +14,12 @@ from typing import Any
 
 from halluc.config import content_hash
 
+VERSION = "0.1.0"
+"""This package's version, the same as in pyproject.toml."""
+
 
 def versions(weights: str, image_processing: str) -> dict[str, str]:
-    """Versions that can change an answer.
+    """List the versions that can change an answer.
 
     Args:
         weights: The model's fingerprint.
@@ -26,7 +29,7 @@ def versions(weights: str, image_processing: str) -> dict[str, str]:
     # Where torchvision is, transformers resizes images by it; bitsandbytes rounds weights.
     packages |= {name: version(name) for name in ("torchvision", "bitsandbytes") if find_spec(name)}
     return {
-        "halluc": _own_version(),
+        "halluc": VERSION,
         "source": _source_hash(),
         "weights": weights,
         "image_processing": image_processing,
@@ -35,7 +38,7 @@ def versions(weights: str, image_processing: str) -> dict[str, str]:
 
 
 def where() -> dict[str, Any]:
-    """The machine and the source revision: recorded, but no part of a run's identity."""
+    """Describe the machine and the source revision, which are not part of a run's identity."""
     return {
         "python": platform.python_version(),
         "platform": platform.platform(terse=True),
@@ -47,7 +50,7 @@ def where() -> dict[str, Any]:
 
 
 def fingerprint(folder: Path) -> str:
-    """Hash of a model folder's weights and configuration."""
+    """Hash a model folder's weights and configuration."""
     files = sorted((*folder.glob("*.safetensors"), *folder.glob("*.json"), *folder.glob("*.jinja")))
     digest = hashlib.sha256()
     for file in files:
@@ -56,25 +59,17 @@ def fingerprint(folder: Path) -> str:
     return digest.hexdigest()[:10]
 
 
-def _own_version() -> str:
-    import halluc
-
-    return halluc.__version__
-
-
+@cache
 def _source_hash() -> str:
-    """Hash of the package's own code: a changed method is never mistaken for a stored one."""
-    import halluc.benchmarks
-    import halluc.methods
+    """Hash the package's own code: a changed method is never mistaken for a stored one.
 
-    folders: Iterable[str | None] = (
-        halluc.__file__,
-        halluc.methods.__file__,
-        halluc.benchmarks.__file__,
-    )
+    Packages are looked up, not imported: methods and benchmarks lie above this module.
+    """
+    specs = [find_spec(name) for name in ("halluc", "halluc.methods", "halluc.benchmarks")]
+    roots = [Path(spec.origin).parent for spec in specs if spec is not None and spec.origin]
     sources = {
         f"{root.name}/{file.relative_to(root)}": file.read_text()
-        for root in (Path(str(folder)).parent for folder in folders)
+        for root in roots
         for file in sorted(root.rglob("*.py"))
     }
     return content_hash(sources)

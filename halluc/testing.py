@@ -194,9 +194,10 @@ def check_method(
 
 
 def _drawn() -> Batch:
-    from halluc.world import scene
+    from halluc.world import render, scene
 
-    return batch_of_questions(QUESTIONS, [scene("calibration", index).image() for index in (0, 1)])
+    images = [render(scene("calibration", index)) for index in range(len(QUESTIONS))]
+    return batch_of_questions(QUESTIONS, images)
 
 
 def _hooks(model: VisionLanguageModel) -> int:

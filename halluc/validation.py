@@ -22,14 +22,14 @@ def key_values(text: str | None, flag: str) -> dict[str, Any]:
         flag: The option it was typed for, named in errors.
 
     Raises:
-        UserError: If a part is no key=value, or a key is given twice.
+        UserError: If a part is not key=value, or a key is given twice.
     """
     values: dict[str, Any] = {}
     for part in parts(text or ""):
         key, equals, value = part.partition("=")
         key = key.strip().replace("-", "_")
         if not equals or not key:
-            raise UserError(f"{flag}: {part!r} is no key=value, as in 'keep=0.4,rho=0.5'")
+            raise UserError(f"{flag}: {part!r} is not key=value, as in 'keep=0.4,rho=0.5'")
         if key in values:
             raise UserError(f"{flag}: {key!r} is given twice")
         values[key] = literal(value.strip())
@@ -68,25 +68,6 @@ def checked(model: type[M], values: dict[str, Any], what: str) -> M:
             raise UserError(f"{what}: unknown parameter {name!r}; {hint}") from None
         reason = first["msg"][:1].lower() + first["msg"][1:]
         raise UserError(f"{what}: parameter {name!r}: {reason}, not {first['input']!r}") from None
-
-
-def benchmark_names(text: str) -> tuple[str, ...]:
-    """Parse "glyph_pope,glyph_chair"; a prefix like "glyph" stands for all that start with it.
-
-    Raises:
-        UserError: If one is unknown.
-    """
-    from halluc.scoring.base import REGISTRY
-
-    found: list[str] = []
-    for name in (part.strip() for part in text.split(",") if part.strip()):
-        family = [known for known in REGISTRY.names() if known.startswith(f"{name}_")]
-        found += [name] if name in REGISTRY.names() or not family else family
-    for name in found:
-        REGISTRY.get(name)
-    if not found:
-        raise UserError("--benchmarks names none; see 'halluc list benchmarks'")
-    return tuple(dict.fromkeys(found))
 
 
 def nested(values: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kit.serving import Served, serving
+from tests.kit.fake_endpoint import FakeEndpoint, fake_endpoint
 
 
 @pytest.fixture(scope="session")
@@ -52,9 +52,9 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
+def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeEndpoint]:
     """An OpenAI-compatible endpoint on this machine, and the environment that leads to it."""
-    with serving() as served:
-        monkeypatch.setenv("OPENAI_BASE_URL", f"http://127.0.0.1:{served.port}/v1/")
+    with fake_endpoint() as served:
+        monkeypatch.setenv("OPENAI_BASE_URL", served.address)
         monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
         yield served

@@ -9,7 +9,7 @@ import pytest
 
 from halluc.errors import UserError
 from halluc.remote.client import ATTEMPTS, Endpoint, EndpointRefused, RequestFailed
-from tests.kit.serving import Served, said
+from tests.kit.fake_endpoint import FakeEndpoint, completion
 
 HELLO = [{"role": "user", "content": "hello"}]
 
@@ -22,7 +22,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return found
 
 
-def test_a_request_and_its_reply(endpoint: Served) -> None:
+def test_a_request_and_its_reply(endpoint: FakeEndpoint) -> None:
     reply = Endpoint("m").complete(HELLO, temperature=0, max_tokens=5)
     assert (reply.text, reply.prompt_tokens, reply.tokens) == ("Yes.", 70, 2)
     ((path, headers, body),) = endpoint.requests
@@ -32,7 +32,7 @@ def test_a_request_and_its_reply(endpoint: Served) -> None:
 
 
 def test_no_key_is_sent_where_there_is_none(
-    endpoint: Served, monkeypatch: pytest.MonkeyPatch
+    endpoint: FakeEndpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("OPENAI_API_KEY")
     endpoint.respond = lambda body, n: (200, {"choices": [{"message": {"content": "ok"}}]})
@@ -42,26 +42,26 @@ def test_no_key_is_sent_where_there_is_none(
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
 def test_a_busy_endpoint_is_asked_again_ever_later(
-    status: int, endpoint: Served, pauses: list[float]
+    status: int, endpoint: FakeEndpoint, pauses: list[float]
 ) -> None:
-    endpoint.respond = lambda body, n: (200, said("at last")) if n == 3 else (status, b"busy")
+    endpoint.respond = lambda body, n: (200, completion("at last")) if n == 3 else (status, b"busy")
     assert Endpoint("m").complete(HELLO).text == "at last"
     assert len(pauses) == 3
     for pause, about in zip(pauses, (1, 2, 4), strict=True):
         assert 0.75 * about <= pause <= 1.25 * about
 
 
-def test_it_waits_as_long_as_it_is_told(endpoint: Served, pauses: list[float]) -> None:
+def test_it_waits_as_long_as_it_is_told(endpoint: FakeEndpoint, pauses: list[float]) -> None:
     waits = {0: "7", 1: "3600", 2: "Wed, 21 Oct 2026 07:28:00 GMT"}
     endpoint.respond = lambda body, n: (
-        (429, b"", {"Retry-After": waits[n]}) if n in waits else (200, said())
+        (429, b"", {"Retry-After": waits[n]}) if n in waits else (200, completion())
     )
     Endpoint("m", wait=0.1).complete(HELLO)
     assert pauses[:2] == [7, 60]
     assert pauses[2] < 1
 
 
-def test_in_the_end_the_request_fails(endpoint: Served, pauses: list[float]) -> None:
+def test_in_the_end_the_request_fails(endpoint: FakeEndpoint, pauses: list[float]) -> None:
     endpoint.respond = lambda body, n: (503, {"error": {"message": "over\nloaded"}})
     with pytest.raises(RequestFailed, match=r"^HTTP 503: over loaded$"):
         Endpoint("m").complete(HELLO)
@@ -69,7 +69,7 @@ def test_in_the_end_the_request_fails(endpoint: Served, pauses: list[float]) -> 
 
 
 @pytest.mark.parametrize("status", [400, 413, 422])
-def test_a_request_that_is_wrong_is_not_repeated(status: int, endpoint: Served) -> None:
+def test_a_request_that_is_wrong_is_not_repeated(status: int, endpoint: FakeEndpoint) -> None:
     endpoint.respond = lambda body, n: (status, {"error": {"message": "image too large"}})
     with pytest.raises(RequestFailed, match=f"HTTP {status}: image too large"):
         Endpoint("m").complete(HELLO)
@@ -77,7 +77,7 @@ def test_a_request_that_is_wrong_is_not_repeated(status: int, endpoint: Served) 
 
 
 @pytest.mark.parametrize("status", [401, 403, 404])
-def test_a_refusal_ends_it_and_does_not_show_the_key(status: int, endpoint: Served) -> None:
+def test_a_refusal_ends_it_and_does_not_show_the_key(status: int, endpoint: FakeEndpoint) -> None:
     endpoint.respond = lambda body, n: (status, {"error": {"message": "bad key sk-secret!"}})
     with pytest.raises(EndpointRefused, match=rf"HTTP {status}: bad key \*\*\*!; check") as refused:
         Endpoint("m").complete(HELLO)
@@ -91,16 +91,16 @@ def test_a_refusal_ends_it_and_does_not_show_the_key(status: int, endpoint: Serv
         (b"<html>", "the reply is no JSON"),
         ([], "the reply is no chat completion"),
         ({"choices": []}, "the reply is no chat completion"),
-        (said(None), r"no text in the reply \(finish_reason stop\)"),
+        (completion(None), r"no text in the reply \(finish_reason stop\)"),
     ],
 )
-def test_replies_that_cannot_be_read(content: object, reason: str, endpoint: Served) -> None:
+def test_replies_that_cannot_be_read(content: object, reason: str, endpoint: FakeEndpoint) -> None:
     endpoint.respond = lambda body, n: (200, content)
     with pytest.raises(RequestFailed, match=reason):
         Endpoint("m").complete(HELLO)
 
 
-def test_no_redirect_takes_the_key_elsewhere(endpoint: Served) -> None:
+def test_no_redirect_takes_the_key_elsewhere(endpoint: FakeEndpoint) -> None:
     elsewhere = {"Location": f"http://localhost:{endpoint.port}/elsewhere"}
     endpoint.respond = lambda body, n: (302, b"", elsewhere)
     with pytest.raises(RequestFailed, match="HTTP 302"):
@@ -108,10 +108,10 @@ def test_no_redirect_takes_the_key_elsewhere(endpoint: Served) -> None:
     assert len(endpoint.requests) == 1
 
 
-def test_silence_fails_the_request(endpoint: Served) -> None:
+def test_silence_fails_the_request(endpoint: FakeEndpoint) -> None:
     def silent(body: object, n: int) -> tuple[int, object]:
         time.sleep(0.5)
-        return 200, said()
+        return 200, completion()
 
     endpoint.respond = silent
     with pytest.raises(RequestFailed, match="no reply within 0 s"):

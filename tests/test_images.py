@@ -144,8 +144,8 @@ def test_bad_images_fail_their_samples_alone(tmp_path: Path) -> None:
     for name, content in files.items():
         (tmp_path / name).write_bytes(content)
         samples.append(Sample(name, name, "is there a dog ?", partial(open_image, tmp_path / name)))
-    greedy = Baseline(Baseline.Params())
-    answers = list(answer_samples(llava(), greedy, samples, DecodingConfig(), 7))
+    baseline = Baseline(Baseline.Params())
+    answers = list(answer_samples(llava(), baseline, samples, DecodingConfig(), 7))
     status = {answer.id: answer.status for answer in answers}
     failed = {"empty.png", "text.png", "cut.png", "bomb.png"}
     assert {name for name, one in status.items() if one == "failed"} == failed

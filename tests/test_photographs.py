@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
+from halluc.cli.score_tables import score_run, tables
 from halluc.config import DecodingConfig, RunConfig
 from halluc.errors import UserError
 from halluc.evaluation import evaluate
 from halluc.models import VisionLanguageModel
 from halluc.scoring.judges import judge_models as judges
 from halluc.scoring.judges.judge_models import NeedsJudge
-from halluc.scoring.rescoring import of_run, tables
 from halluc.store import RunFolder
 from halluc.types import Answer
 from tests.kit.families import llava, picture
@@ -71,8 +71,8 @@ class TestConversations:
     def test_a_run_keeps_what_was_said(
         self, model: VisionLanguageModel, pope: Path, tmp_path: Path
     ) -> None:
-        folder = run(model, config("pope_coco_chat", pope), tmp_path)
-        answers = {answer.id: answer for answer in folder.answers("pope_coco_chat")}
+        folder = run(model, config("pope_coco", pope, chat=True), tmp_path)
+        answers = {answer.id: answer for answer in folder.answers("pope_coco")}
         assert len(answers) == 3 * IMAGES * TURNS
         last, before = answers["popular/8"], answers["popular/7"]
         assert last.history == (*before.history, (before.prompt, before.text))
@@ -85,16 +85,16 @@ class TestConversations:
     def test_an_interrupted_conversation_goes_on(
         self, model: VisionLanguageModel, pope: Path, tmp_path: Path
     ) -> None:
-        chat = config("pope_coco_chat", pope)
+        chat = config("pope_coco", pope, chat=True)
         folder = run(model, chat, tmp_path)
-        whole = list(folder.answers("pope_coco_chat"))
+        whole = list(folder.answers("pope_coco"))
         lines = samples(folder).read_text().splitlines()
         turns = {f"{split}/{n}" for split in ("random", "popular") for n in (1, 2, 5)}
         kept = [line for line in lines if json.loads(line)["id"] in turns]
         samples(folder).write_text("\n".join(kept) + "\n")
         for results in folder.path.glob("results_*"):
             results.unlink()
-        again = list(run(model, chat, tmp_path).answers("pope_coco_chat"))
+        again = list(run(model, chat, tmp_path).answers("pope_coco"))
         assert [(a.id, a.history, a.text) for a in again] == [
             (a.id, a.history, a.text) for a in whole
         ]
@@ -103,8 +103,8 @@ class TestConversations:
         self, model: VisionLanguageModel, pope: Path, tmp_path: Path
     ) -> None:
         one, chat = (
-            list(run(model, config(name, pope), tmp_path).answers(name))
-            for name in ("pope_coco", "pope_coco_chat")
+            list(run(model, config("pope_coco", pope, chat=chat), tmp_path).answers("pope_coco"))
+            for chat in (False, True)
         )
         assert [(a.id, a.prompt) for a in one] == [(a.id, a.prompt) for a in chat]
         first = {a.id for a in chat if not a.history}
@@ -135,9 +135,9 @@ class TestLabels:
     ) -> None:
         folder = run(model, config("pope_coco", pope), tmp_path)
         path = self.corrected(pope, drop=3, flip=2)
-        found = of_run(folder.path, {"protocol": "all"}, labels=[str(path)])["pope_coco"]
+        found = score_run(folder.path, {"protocol": "all"}, labels=[str(path)])["pope_coco"]
         assert found["labels"] == {"popular": "my_popular.json"}
-        own = of_run(folder.path, {"protocol": "all"})["pope_coco"]["protocols"]["official"]
+        own = score_run(folder.path, {"protocol": "all"})["pope_coco"]["protocols"]["official"]
         new = found["protocols"]["official"]
         assert (own["n"], new["n"]) == (24, 7)
         assert list(new["values"])[:1] == ["popular/accuracy"]
@@ -161,20 +161,20 @@ class TestLabels:
         other = tmp_path / "other_random.json"
         other.write_text(popular.read_text())
         with pytest.raises(UserError, match=r"line 4: the run was not asked 'Is there a popular"):
-            of_run(folder.path, {}, labels=[str(other)])
+            score_run(folder.path, {}, labels=[str(other)])
         other.write_text(popular.read_text().replace(".png", ".jpeg"))
-        assert of_run(folder.path, {}, labels=[str(other.rename(tmp_path / "o_popular.json"))])
+        assert score_run(folder.path, {}, labels=[str(other.rename(tmp_path / "o_popular.json"))])
         with pytest.raises(UserError, match=r"is of the popular split too"):
-            of_run(folder.path, {}, labels=[str(popular), str(tmp_path / "o_popular.json")])
+            score_run(folder.path, {}, labels=[str(popular), str(tmp_path / "o_popular.json")])
 
     def test_options_that_fit_nothing(
         self, model: VisionLanguageModel, pope: Path, tmp_path: Path
     ) -> None:
         folder = run(model, config("pope_coco", pope), tmp_path)
         with pytest.raises(UserError, match="pope_coco: takes no 'judge'"):
-            of_run(folder.path, {"judge": "endpoint:m"})
+            score_run(folder.path, {"judge": "endpoint:m"})
         with pytest.raises(UserError, match="has no 'mme', only pope_coco"):
-            of_run(folder.path, {}, only="mme")
+            score_run(folder.path, {}, only="mme")
         (folder.path / "config.json").write_text(
             (folder.path / "config.json").read_text().replace("pope_coco", "glyph_pope")
         )
@@ -182,7 +182,7 @@ class TestLabels:
         text = (folder.path / "config.json").read_text()
         (folder.path / "config.json").write_text(text.replace(f'"folder": "{pope}"', ""))
         with pytest.raises(UserError, match="glyph_pope: takes no other labels"):
-            of_run(folder.path, {}, labels=[str(pope / "coco_pope_random.json")])
+            score_run(folder.path, {}, labels=[str(pope / "coco_pope_random.json")])
 
 
 class Echo:
@@ -224,11 +224,11 @@ class TestJudged:
         assert [answer.status for answer in folder.answers("haloquest")] == ["ok", "ok"]
         assert folder.results() is None
         with pytest.raises(UserError, match="haloquest: needs --judge endpoint:MODEL"):
-            of_run(path, {})
+            score_run(path, {})
         with pytest.raises(UserError, match="haloquest: needs --judge endpoint:MODEL"):
-            of_run(path, {"protocol": "all"})
+            score_run(path, {"protocol": "all"})
         monkeypatch.setattr(judges, "judge", lambda name: Echo())
-        found = of_run(path, {"judge": "endpoint:echo"})["haloquest"]
+        found = score_run(path, {"judge": "endpoint:echo"})["haloquest"]
         assert found["protocols"]["official"]["values"]["accuracy"]["value"] == 1
         assert "judge: echo" in found["notes"]
 
@@ -247,7 +247,7 @@ class TestJudged:
             run(model, both, tmp_path)
         (path,) = (tmp_path / "runs").iterdir()
         assert len(list(RunFolder.read(path).answers("pope_coco"))) == 24
-        found = of_run(path, {"protocol": "vcd"}, only="pope_coco")
+        found = score_run(path, {"protocol": "vcd"}, only="pope_coco")
         assert found["pope_coco"]["protocols"]["vcd"]["n"] == 24
         assert "some answers may be missing" in found["pope_coco"]["notes"][0]
 

@@ -1,14 +1,26 @@
-"""README's examples run as printed."""
+"""README's examples run as printed, and its commands are valid."""
 
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from halluc.cli.app import app
+from halluc.config import BASELINE
+from halluc.errors import UserError
+from tests.kit.runs import write_run
 
 ROOT = Path(__file__).parents[1]
-BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+COMMANDS = re.findall(r"^    (halluc .*?)(?: +#.*)?$", README, flags=re.MULTILINE)
 
 CHECK = """
 import sys
@@ -46,22 +58,45 @@ def test_the_two_examples_work(tmp_path: Path) -> None:
     assert "Interval(value=" in done.stdout
 
 
-def test_the_examples_fit_twenty_lines() -> None:
-    for block in BLOCKS:
-        body = [line for line in block.splitlines() if line.strip() and "import" not in line]
-        assert len(body) <= 20
+class Valid(Exception):
+    """What was typed is valid: the command came to the point where it would load a model."""
 
 
-def test_commands_of_readme_parse() -> None:
-    for line in re.findall(
-        r"^    (halluc eval .*)$", (ROOT / "README.md").read_text(), re.MULTILINE
+def load_nothing(*_: Any, **__: Any) -> None:
+    raise Valid
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what README's commands name: two runs, and a folder of runs."""
+    folder = tmp_path_factory.mktemp("readme")
+    for name, method in (("RUN_A", "vhr"), ("RUN_B", BASELINE)):
+        run = write_run(folder / "runs", method, benchmarks=("glyph_mme",), limit=3)
+        (folder / name).symlink_to(run.path)
+    return folder
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands_of_readme_are_valid(
+    command: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Run each up to the point where a model would be loaded; those that load none run whole."""
+    monkeypatch.chdir(folder)
+    for loading in (
+        "halluc.evaluation.open_model",
+        "halluc.sweep.running.open_model",
+        "halluc.doctor.examine",
     ):
-        code = (
-            "import sys, typer; from halluc import cli; seen = {}\n"
-            "cli._config = lambda **kw: seen.update(kw) or sys.exit(0)\n"
-            "cli.app()"
-        )
-        done = subprocess.run(
-            [sys.executable, "-c", code, *line.split()[1:]], capture_output=True, text=True
-        )
-        assert done.returncode == 0, (line, done.stderr)
+        monkeypatch.setattr(loading, load_nothing)
+    done = CliRunner().invoke(app, shlex.split(command)[1:])
+    assert done.exit_code == 0 or isinstance(done.exception, Valid), done.exception or done.output
+
+
+def test_a_wrong_command_would_not_be_valid() -> None:
+    wrong = ["eval", "--method", "var", "--method-args", "kep=0.5"]
+    assert isinstance(CliRunner().invoke(app, wrong).exception, UserError)
+
+
+def test_readme_has_commands() -> None:
+    shown = {command.split()[1] for command in COMMANDS}
+    assert shown >= {"eval", "doctor", "list", "compare", "power", "sweep", "leaderboard", "export"}

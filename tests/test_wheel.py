@@ -34,6 +34,6 @@ def test_wheel_brings_methods_benchmarks_and_weights(tmp_path: Path) -> None:
     halluc = tmp_path / "fresh" / "bin" / "halluc"
     arguments = ("--model", "glyph", "--method", "var", "--benchmarks", "glyph_pope")
     shown = run(halluc, "eval", *arguments, "--limit", "6")
-    assert "var - greedy" in shown
+    assert "var - baseline" in shown
     assert "108 answers about 6 images" in shown
     assert (tmp_path / "runs").is_dir()

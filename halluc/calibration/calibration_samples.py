@@ -12,7 +12,7 @@ from halluc.types import Sample
 
 def drawn(n: int) -> tuple[Sample, ...]:
     """Existence questions about drawn scenes kept for calibration, half of them "yes"."""
-    from halluc.world import NAMES, scene
+    from halluc.world import NAMES, render, scene
     from halluc.world.language import exists
     from halluc.world.scenes import generator
 
@@ -27,7 +27,7 @@ def drawn(n: int) -> tuple[Sample, ...]:
                     id=f"calibration/{index}/{target}",
                     image_id=one.file_name,
                     prompt=exists(rng.choice(names)),
-                    load_image=one.image,
+                    load_image=partial(render, one),
                     target=target,
                 )
             )

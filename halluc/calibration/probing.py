@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 from halluc.interventions import At, BatchState, Method, MethodParams
 from halluc.interventions.engine import intervene
 from halluc.types import Sample
-from halluc.world import scene
+from halluc.world import render, scene
 from halluc.world.language import CAPTION_PROMPTS
 
 if TYPE_CHECKING:
@@ -25,7 +26,8 @@ def drawn_descriptions(count: int = SAMPLES) -> tuple[Sample, ...]:
     """Ask for descriptions of scenes drawn for calibration, which no benchmark uses."""
     scenes = [scene("calibration", index) for index in range(count)]
     return tuple(
-        Sample(one.file_name, one.file_name, CAPTION_PROMPTS[0], one.image) for one in scenes
+        Sample(drawn.file_name, drawn.file_name, CAPTION_PROMPTS[0], partial(render, drawn))
+        for drawn in scenes
     )
 
 

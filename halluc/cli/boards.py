@@ -1,51 +1,51 @@
-"""Commands on runs that are already there: compare, power, leaderboard, export."""
+"""Commands on finished runs: `halluc compare`, `power`, `leaderboard` and `export`."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from halluc.errors import UserError
-
-Json = Annotated[bool, typer.Option("--json", help="For programs.")]
-Labels = Annotated[Path | None, typer.Option(help="Question or annotation file.")]
-GroundTruth = Annotated[Path | None, typer.Option(help="CHAIR's objects per image.")]
-ChairTables = Annotated[Path | None, typer.Option(help="CHAIR's synonym tables.")]
+from halluc.cli.options import ChairTables, GroundTruth, Json, print_json, typed_options
+from halluc.errors import UserError, needs_packages
 
 
-def compare(
-    first: Annotated[Path, typer.Argument(help="A run folder, or an official answers file.")],
-    second: Annotated[Path, typer.Argument(help="What it is compared with: the baseline.")],
-    benchmark: Annotated[str | None, typer.Option(help="Whose format the files have.")] = None,
-    labels: Labels = None,
+def compare_command(
+    first: Annotated[Path, typer.Argument(help="Run folder, or answers file.")],
+    second: Annotated[
+        Path, typer.Argument(help="Run folder or answers file to compare with: the baseline.")
+    ],
+    benchmark: Annotated[
+        str | None, typer.Option(help="Benchmark the answers files are of.")
+    ] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="Question or annotation file of the answers.")
+    ] = None,
     ground_truth: GroundTruth = None,
     chair_tables: ChairTables = None,
-    protocol: Annotated[str | None, typer.Option(help="Whose scorer reads both.")] = None,
+    protocol: Annotated[str | None, typer.Option(help="Protocol to score both by.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Say what distinguishes two runs, or two answers files, on the samples both answered."""
+    """Compare two runs, or two answers files, on the samples both answered."""
     from halluc.leaderboard.run_comparison import of_files, of_runs, tables
-    from halluc.scoring.official_files import OfficialFiles
+    from halluc.scoring.answer_files import AnswerFiles
 
-    differing: list[str] = []
+    differ_in: list[str] = []
     if first.is_dir() and second.is_dir():
-        pairs, differing = of_runs(first, second, protocol)
+        pairs, differ_in = of_runs(first, second, protocol)
     elif benchmark is None:
         raise UserError(
-            f"{first} and {second} are no two run folders; answers files need --benchmark: "
+            f"{first} and {second} are not two run folders; answers files need --benchmark: "
             f"whose format is it?"
         )
     else:
-        options = {"protocol": protocol, "tables": chair_tables}
-        typed = {key: value for key, value in options.items() if value is not None}
-        files = (OfficialFiles(path, labels, ground_truth) for path in (first, second))
+        typed = typed_options(protocol=protocol, tables=chair_tables)
+        files = (AnswerFiles(path, labels, ground_truth) for path in (first, second))
         pairs = of_files(benchmark, typed, *files)
     if as_json:
-        found = {name: pair.model_dump() for name, pair in pairs.items()}
-        typer.echo(json.dumps({"benchmarks": found, "differ_in": differing}, indent=2))
+        benchmarks = {name: pair.model_dump() for name, pair in pairs.items()}
+        print_json({"benchmarks": benchmarks, "differ_in": differ_in})
         return
     from rich.console import Console
 
@@ -54,63 +54,82 @@ def compare(
         console.print(table)
     for note in (note for pair in pairs.values() for note in pair.notes):
         console.print(note, highlight=False)
-    if differing:
-        console.print(f"The runs also differ in {'; '.join(differing)}.", highlight=False)
+    if differ_in:
+        console.print(f"The runs also differ in {'; '.join(differ_in)}.", highlight=False)
 
 
-def power(
-    benchmark: Annotated[str, typer.Option(help="How many images and questions it has.")],
-    difference: Annotated[float, typer.Option(help="To be seen, in the share of right answers.")],
-    images: Annotated[int | None, typer.Option(min=1, help="Default: all of them.")] = None,
+def power_command(
+    benchmark: Annotated[str, typer.Option(help="Benchmark whose images and questions are meant.")],
+    difference: Annotated[
+        float, typer.Option(help="Difference in the share of right answers that is to be found.")
+    ],
+    images: Annotated[
+        int | None, typer.Option(min=1, help="Number of images; default: all of the benchmark.")
+    ] = None,
     pilot: Annotated[
-        tuple[Path, Path] | None, typer.Option(help="Two runs to measure what is else assumed.")
+        tuple[Path, Path] | None,
+        typer.Option(help="Two runs that --discordance and --correlation are measured from."),
     ] = None,
     discordance: Annotated[
-        float, typer.Option(min=0.0, max=1.0, help="Share of answers only one method has right.")
+        float,
+        typer.Option(min=0.0, max=1.0, help="Share of answers that only one method gets right."),
     ] = 0.1,
     correlation: Annotated[
-        float, typer.Option(min=0.0, max=1.0, help="Of the differences about one image.")
+        float,
+        typer.Option(min=0.0, max=1.0, help="Correlation of the differences about one image."),
     ] = 0.1,
-    target: Annotated[float, typer.Option(min=0.05, max=0.999, help="Power wanted.")] = 0.8,
-    alpha: Annotated[float, typer.Option(min=1e-6, max=0.5, help="Two-sided level.")] = 0.05,
+    target: Annotated[
+        float, typer.Option(min=0.05, max=0.999, help="Wanted probability of finding it.")
+    ] = 0.8,
+    alpha: Annotated[
+        float, typer.Option(min=1e-6, max=0.5, help="Two-sided level of the test.")
+    ] = 0.05,
     as_json: Json = False,
 ) -> None:
-    """Say how many images it takes to see a difference, and what a benchmark's own images show."""
+    """Compute how many images it takes to find a difference, and what a benchmark can find."""
     from halluc.statistics.power_planning import lines, plan
 
-    found = plan(benchmark, difference, images, pilot, discordance, correlation, target, alpha)
+    planned = plan(benchmark, difference, images, pilot, discordance, correlation, target, alpha)
     if as_json:
-        typer.echo(json.dumps(found, indent=2))
+        print_json(planned)
         return
-    for line in lines(found):
+    for line in lines(planned):
         typer.echo(line)
 
 
-def leaderboard(
+def leaderboard_command(
     places: Annotated[
-        list[Path], typer.Argument(help="Run folders, folders of them, boards (JSON).")
+        list[Path], typer.Argument(help="Run folders, folders of run folders, and boards (JSON).")
     ],
-    output: Annotated[Path | None, typer.Option(help="Write the board here as JSON.")] = None,
-    markdown: Annotated[
-        Path | None, typer.Option(help="Write the tables between this file's leaderboard markers.")
+    output: Annotated[
+        Path | None, typer.Option(help="File to write the board to, as JSON.")
     ] = None,
-    csv: Annotated[Path | None, typer.Option(help="Write a line a metric here.")] = None,
-    figure: Annotated[Path | None, typer.Option(help="Draw the differences here (PNG).")] = None,
+    markdown: Annotated[
+        Path | None,
+        typer.Option(help="File to write the tables into, between its leaderboard markers."),
+    ] = None,
+    csv: Annotated[
+        Path | None, typer.Option(help="File to write the board to, a line per metric.")
+    ] = None,
+    figure: Annotated[
+        Path | None, typer.Option(help="PNG file to draw the differences to.")
+    ] = None,
     skip_unfinished: Annotated[
-        bool, typer.Option("--skip-unfinished", help="Leave half-written runs out.")
+        bool, typer.Option("--skip-unfinished", help="Leave out runs that are not finished.")
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print no tables.")] = False,
 ) -> None:
     """Gather finished runs, and boards of other machines, into one board."""
     from rich.console import Console
 
-    from halluc.extras import needs_packages
     from halluc.leaderboard import collect, draw, insert, render, write_csv
 
     if figure is not None:
         needs_packages("--figure", "matplotlib")
         if figure.suffix.lower() != ".png":
-            raise UserError(f"--figure {str(figure)!r}: a PNG is drawn; let the name end in .png")
+            raise UserError(
+                f"--figure {str(figure)!r}: only PNG is drawn; let the name end in .png"
+            )
     board = collect(places, skip_unfinished)
     if output is not None:
         output.parent.mkdir(parents=True, exist_ok=True)
@@ -128,25 +147,29 @@ def leaderboard(
         console.print(f"{output}: {len(board.rows)} rows", highlight=False, soft_wrap=True)
 
 
-def export(
+def export_command(
     form: Annotated[
         str,
         typer.Argument(
-            metavar="FORMAT", help="lm-eval, every-eval-ever, eval-results or model-index."
+            metavar="FORMAT",
+            help="Format: lm-eval, every-eval-ever, eval-results or model-index.",
         ),
     ],
-    places: Annotated[list[Path], typer.Argument(help="Run folders, or folders of them.")],
-    output: Annotated[Path, typer.Option(help="Folder to write into.")] = Path("export"),
-    organization: Annotated[str, typer.Option(help="Who ran them (Every Eval Ever).")] = "unknown",
+    places: Annotated[list[Path], typer.Argument(help="Run folders, or folders of run folders.")],
+    output: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("export"),
+    organization: Annotated[
+        str, typer.Option(help="Organization that ran them (every-eval-ever).")
+    ] = "unknown",
     dataset: Annotated[
-        str | None, typer.Option(help="Hub id, for data that is on no hub (eval-results).")
+        str | None, typer.Option(help="Hub id for data that is not on the hub (eval-results).")
     ] = None,
     source_url: Annotated[
-        str | None, typer.Option(help="Where the runs can be seen (Hugging Face).")
+        str | None,
+        typer.Option(help="Address where the runs can be seen (eval-results, model-index)."),
     ] = None,
 ) -> None:
-    """Write runs in a format others read."""
-    from halluc.export import export as exported
+    """Write runs in a format that other tools read."""
+    from halluc.export import export_runs
 
-    for path in exported(form, places, output, organization, dataset, source_url):
+    for path in export_runs(form, places, output, organization, dataset, source_url):
         typer.echo(str(path))

@@ -1,23 +1,40 @@
-"""What `halluc list` shows; imports no torch."""
+"""The command `halluc list`; it imports no torch."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, Literal
 
+import typer
+from rich.console import Console
 from rich.table import Table
 
+from halluc.cli.options import Json, print_json
 from halluc.interventions import REGISTRY as METHODS
 from halluc.models.names import EMBEDDED
 from halluc.scoring.base import REGISTRY as BENCHMARKS
 
 
+def list_command(
+    what: Annotated[
+        Literal["methods", "benchmarks", "models"], typer.Argument(help="What to list.")
+    ],
+    as_json: Json = False,
+) -> None:
+    """List what there is to choose from."""
+    rows = listing(what)
+    if as_json:
+        print_json(rows)
+    else:
+        Console().print(table(what, rows))
+
+
 def listing(what: str) -> list[dict[str, Any]]:
-    """All methods, benchmarks or embedded models, as JSON can hold them."""
+    """Describe all methods, benchmarks or embedded models, as JSON can hold them."""
     return {"methods": _methods, "benchmarks": _benchmarks, "models": _models}[what]()
 
 
 def table(what: str, rows: list[dict[str, Any]]) -> Table:
-    """The same for people: the first few columns."""
+    """Make a table of the columns that people want first."""
     columns = {
         "methods": ("name", "title", "venue", "seams", "parameters"),
         "benchmarks": ("name", "title", "task", "licence"),
@@ -76,8 +93,11 @@ def _models() -> list[dict[str, Any]]:
     rows = [{"name": name, "what": what} for name, what in EMBEDDED.items()]
     return [
         *rows,
-        {"name": "<org>/<name>", "what": "any image-text-to-text model of the hub"},
-        {"name": "openai:<name>", "what": "behind an OpenAI-compatible endpoint; greedy only"},
+        {"name": "<org>/<name>", "what": "any image-text-to-text model of the Hugging Face hub"},
+        {
+            "name": "openai:<name>",
+            "what": "a model behind an OpenAI-compatible endpoint; baseline only",
+        },
     ]
 
 

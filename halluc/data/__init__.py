@@ -1,1 +1,1 @@
-"""Data on this machine and on hubs: records, COCO's objects, pinned files, parts to tune on."""
+"""Data on this machine and on the hub: records, COCO, pinned files, selections of samples."""

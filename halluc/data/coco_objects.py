@@ -5,19 +5,27 @@ from __future__ import annotations
 import contextlib
 import io
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from halluc.data.records import json_of
 from halluc.errors import UserError
-from halluc.scoring.pope.questions import ImageObjects
 
 if TYPE_CHECKING:
     from pycocotools.coco import COCO
 
 
+@dataclass(frozen=True)
+class ImageObjects:
+    """An image's name and the objects in it, in the order of annotation."""
+
+    image: str
+    objects: tuple[str, ...]
+
+
 def load(source: Path | Mapping[str, Any]) -> COCO:
-    """Index an instances or captions JSON, given as a file or as what is in it.
+    """Index an instances or captions JSON, as a file or as its content.
 
     Raises:
         UserError: If the file is missing or is not COCO JSON.
@@ -34,11 +42,11 @@ def load(source: Path | Mapping[str, Any]) -> COCO:
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # it prints its progress
             coco.createIndex()
-        named = {category["id"] for category in source.get("categories", ())}
+        categories = {category["id"] for category in source.get("categories", ())}
         for image in source["images"]:
             image["file_name"]
         for annotation in source["annotations"]:
-            if "caption" not in annotation and annotation["category_id"] not in named:
+            if "caption" not in annotation and annotation["category_id"] not in categories:
                 raise UserError(f"{where}: has no category {annotation['category_id']!r}")
     except (KeyError, TypeError) as error:
         raise UserError(f"{where}: is malformed, {error} is missing") from error
@@ -46,7 +54,7 @@ def load(source: Path | Mapping[str, Any]) -> COCO:
 
 
 def objects(instances: COCO, images: Iterable[int] | None = None) -> dict[int, list[str]]:
-    """Category names of every image, one per annotation (crowds included), in file order."""
+    """Return the category names of every image, one per annotation (crowds too), in file order."""
     ids = instances.getImgIds() if images is None else images
     names = {category["id"]: category["name"] for category in instances.dataset["categories"]}
     return {
@@ -56,13 +64,13 @@ def objects(instances: COCO, images: Iterable[int] | None = None) -> dict[int, l
 
 
 def captions(captions: COCO, images: Iterable[int] | None = None) -> dict[int, list[str]]:
-    """Human captions of every image, in file order."""
+    """Return the human captions of every image, in file order."""
     ids = captions.getImgIds() if images is None else images
     return {image: [a["caption"] for a in captions.imgToAnns[image]] for image in ids}
 
 
 def image_objects(instances: COCO) -> list[ImageObjects]:
-    """The distinct categories of every image, in the order of annotation, as POPE takes them."""
+    """Return the distinct categories of every image, in the order of annotation."""
     files = {image["id"]: image["file_name"] for image in instances.dataset["images"]}
     return [
         ImageObjects(files[image], tuple(dict.fromkeys(names)))

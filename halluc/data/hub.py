@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from halluc.data.pinned_files import checksum, offline, recorded, verify
 from halluc.errors import UserError
@@ -23,8 +23,8 @@ class Dataset:
     Attributes:
         repo: Its id on the hub.
         files: A split's name to a pattern of its files.
-        columns: What is read of a row, the image apart.
-        revision: The pinned commit; "" where none is known: then the one first fetched is kept.
+        columns: The columns that are read, besides the image's.
+        revision: The pinned commit; "" pins the one that is fetched first.
         image: The column of the image.
     """
 
@@ -38,7 +38,7 @@ class Dataset:
         """Fetch a split, or find it in the cache.
 
         Raises:
-            UserError: If it cannot be had, lacks a column, or differs from what was first fetched.
+            UserError: If it cannot be fetched, lacks a column, or has changed since the first time.
         """
         paths = fetch_files(self.repo, (self.files[split],), self.revision)
         return Table(tuple(paths), self.columns, self.image)
@@ -48,13 +48,13 @@ def fetch_files(repo: str, patterns: tuple[str, ...], revision: str = "") -> lis
     """Fetch files of a data set from the hub, or find them in its cache.
 
     Args:
-        revision: The pinned commit; "" for the one first fetched, which is recorded.
+        revision: The pinned commit; "" for the one that was fetched first, which is recorded.
 
     Returns:
         The files that match the patterns, sorted.
 
     Raises:
-        UserError: If they cannot be had, or differ from what was first fetched.
+        UserError: If they cannot be fetched, or have changed since the first time.
     """
     from pathlib import Path
 
@@ -84,27 +84,35 @@ def fetch_files(repo: str, patterns: tuple[str, ...], revision: str = "") -> lis
 
 
 def fetch_folder(repo: str, patterns: tuple[str, ...], revision: str = "") -> Path:
-    """Fetch files of a data set as `fetch_files` does, for their folder.
+    """Fetch files of a data set as `fetch_files` does, and return their folder.
 
     Args:
         patterns: The first names one file in the folder.
 
     Raises:
-        UserError: If that file cannot be had, or another differs from what was first fetched.
+        UserError: If that file cannot be fetched, or one has changed since the first time.
     """
     paths = fetch_files(repo, patterns, revision)
-    found = [path for path in paths if path.name == patterns[0]]
-    if not found:
+    named = [path for path in paths if path.name == patterns[0]]
+    if not named:
         raise UserError(f"{repo}: has no {patterns[0]}")
-    return found[0].parent
+    return named[0].parent
+
+
+class _RowGroup(NamedTuple):
+    """A group of rows: its first row's number, its file, and its number in the file."""
+
+    start: int
+    path: Path
+    number: int
 
 
 class Table:
-    """Rows of parquet files; images are decoded one at a time, when asked for.
+    """Rows of parquet files; images are decoded one at a time, when they are needed.
 
     Args:
         paths: The files, in order.
-        columns: What `rows` holds.
+        columns: The columns of `rows`.
         image: The column of the image.
     """
 
@@ -121,25 +129,25 @@ class Table:
         """
         import pyarrow.parquet as pq
 
-        found: list[dict[str, Any]] = []
+        rows: list[dict[str, Any]] = []
         for path in self._paths:
             names = pq.read_schema(path).names
             for column in (*self._columns, self._image):
                 if column not in names:
                     raise UserError(f"{path}: has no column {column!r}, only {', '.join(names)}")
-            found += pq.read_table(path, columns=list(self._columns)).to_pylist()
-        return found
+            rows += pq.read_table(path, columns=list(self._columns)).to_pylist()
+        return rows
 
     @cached_property
-    def _groups(self) -> list[tuple[int, Path, int]]:
-        """Where each row group starts, its file, and its number there."""
+    def _groups(self) -> list[_RowGroup]:
+        """The row groups."""
         import pyarrow.parquet as pq
 
-        groups, start = [], 0
+        groups, start = list[_RowGroup](), 0
         for path in self._paths:
             metadata = pq.read_metadata(path)
             for number in range(metadata.num_row_groups):
-                groups.append((start, path, number))
+                groups.append(_RowGroup(start, path, number))
                 start += metadata.row_group(number).num_rows
         return groups
 
@@ -158,32 +166,32 @@ class Table:
         """
         from halluc.images import open_image
 
-        start, path, number = max(group for group in self._groups if group[0] <= row)
+        start, path, number = max(group for group in self._groups if group.start <= row)
         value = self._images(path, number)[row - start]
         content = value["bytes"] if isinstance(value, dict) else value
         return open_image(content, f"{path.name}, row {row - start} of group {number}")
 
 
 class ImageFolder:
-    """Images by file name, anywhere below a folder.
+    """Images by file name, at any depth below a folder.
 
     Raises:
-        UserError: If there is no such folder.
+        UserError: If the folder does not exist.
     """
 
     def __init__(self, folder: Path) -> None:
         if not folder.is_dir():
-            raise UserError(f"{folder}: no such folder")
+            raise UserError(f"{folder}: is not a folder")
         self._folder = folder
 
     @cached_property
     def _paths(self) -> dict[str, list[Path]]:
         kinds = {".jpg", ".jpeg", ".png", ".webp"}
-        found: dict[str, list[Path]] = {}
+        paths: dict[str, list[Path]] = {}
         for path in sorted(self._folder.rglob("*")):
             if path.suffix.lower() in kinds:
-                found.setdefault(path.name, []).append(path)
-        return found
+                paths.setdefault(path.name, []).append(path)
+        return paths
 
     def _named(self, name: str) -> list[Path]:
         if (exact := self._folder / name).is_file():
@@ -194,30 +202,30 @@ class ImageFolder:
         ]
 
     def find(self, name: str, where: str = "") -> Path:
-        """Say where an image is.
+        """Return an image's path.
 
         Args:
             name: Its file name; folders in it must be above the file too.
-            where: The line that asks for it, for the error.
+            where: The line that names the image, for the error.
 
         Raises:
-            UserError: If it is missing, or there twice.
+            UserError: If it is missing, or is there twice.
         """
-        found = self._named(name)
-        if not found:
+        paths = self._named(name)
+        if not paths:
             raise UserError(f"{where or self._folder}: image {name!r} is not below {self._folder}")
-        if len(found) > 1:
+        if len(paths) > 1:
             raise UserError(
-                f"{where or self._folder}: image {name!r} is both {found[0]} and {found[1]}"
+                f"{where or self._folder}: image {name!r} is both {paths[0]} and {paths[1]}"
             )
-        return found[0]
+        return paths[0]
 
     def has(self, name: str) -> bool:
-        """Whether an image is there."""
+        """Return whether an image is there."""
         return bool(self._named(name))
 
     def stems(self) -> dict[str, str]:
-        """File names by what stands before the extension."""
+        """Return file names by the part before the extension."""
         return {name.rsplit(".", 1)[0]: name for name in self._paths}
 
     def open(self, name: str, where: str = "") -> Image:

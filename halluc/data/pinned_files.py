@@ -1,8 +1,8 @@
-"""Files of others: where they are kept, and the proof that they are still the same files.
+"""Published files: their cache, and the checks that they have not changed.
 
-Benchmarks are their publishers' files and none of ours. What is fetched is checked against a
-checksum: one written down here where it is known, otherwise the one recorded when the file was
-first seen. A file that has changed since is an error, because its scores would not be comparable.
+Benchmarks are files of their publishers and are not shipped with halluc. A fetched file is checked
+against a checksum: the one in the source where it is known, otherwise the one that was recorded at
+first use. A file that has changed is an error, because its scores would not be comparable.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from halluc.errors import UserError
 
 
 def cache_folder() -> Path:
-    """Where fetched files and records are kept: HALLUC_CACHE, else ~/.cache/halluc."""
+    """Return the folder of fetched files and records: HALLUC_CACHE, else ~/.cache/halluc."""
     default = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "halluc"
     return Path(os.environ.get("HALLUC_CACHE", default))
 
 
 def offline() -> bool:
-    """Whether the user forbade the network, by Hugging Face's own variables."""
+    """Return whether the user switched the network off, by Hugging Face's own variables."""
     names = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE")
     return any(os.environ.get(name, "").upper() in {"1", "ON", "YES", "TRUE"} for name in names)
 
 
 def checksum(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal.
+    """Return the SHA-256 of a file, in hexadecimal.
 
     Raises:
         UserError: If it cannot be read.
@@ -48,17 +48,19 @@ def fetch(url: str, sha256: str) -> Path:
 
     Args:
         url: Names a pinned commit.
-        sha256: What the file must be.
+        sha256: The file's checksum.
 
     Raises:
-        UserError: If it cannot be had, or is not that file.
+        UserError: If it cannot be fetched, or is another file.
     """
     path = cache_folder() / sha256[:12] / url.rsplit("/", 1)[1]
     if not path.is_file():
         _download(url, path)
-    if (found := checksum(path)) != sha256:
+    if (actual := checksum(path)) != sha256:
         path.unlink()
-        raise UserError(f"{url}: has checksum {found[:12]}, not {sha256[:12]}: not the pinned file")
+        raise UserError(
+            f"{url}: has checksum {actual[:12]}, not {sha256[:12]}: not the pinned file"
+        )
     return path
 
 
@@ -78,25 +80,25 @@ def _download(url: str, path: Path) -> None:
 
 
 def recorded(name: str) -> dict[str, str]:
-    """What was recorded of a data set when it was first seen; nothing if it was not."""
+    """Return the facts recorded at a data set's first use; empty if it was not used before."""
     path = cache_folder() / "seen.json"
-    seen: dict[str, dict[str, str]] = json.loads(path.read_text()) if path.is_file() else {}
-    return seen.get(name, {})
+    records: dict[str, dict[str, str]] = json.loads(path.read_text()) if path.is_file() else {}
+    return records.get(name, {})
 
 
 def verify(name: str, facts: dict[str, str]) -> None:
-    """Compare facts about a data set with those recorded when it was first seen, or record them.
+    """Compare facts about a data set with those recorded at its first use, or record them.
 
     Args:
-        name: The data set, as a hub id or the name of a benchmark's official files.
+        name: The data set's hub id, or the name of the benchmark whose files it is.
         facts: Revision and checksums; only those recorded before are compared.
 
     Raises:
         UserError: If one of them has changed.
     """
     path = cache_folder() / "seen.json"
-    seen: dict[str, dict[str, Any]] = json.loads(path.read_text()) if path.is_file() else {}
-    known = seen.setdefault(name, {})
+    records: dict[str, dict[str, Any]] = json.loads(path.read_text()) if path.is_file() else {}
+    known = records.setdefault(name, {})
     for key, value in facts.items():
         if known.setdefault(key, value) != value:
             raise UserError(
@@ -105,5 +107,5 @@ def verify(name: str, facts: dict[str, str]) -> None:
             )
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(seen, indent=1, sort_keys=True))
+    partial.write_text(json.dumps(records, indent=1, sort_keys=True))
     partial.replace(path)

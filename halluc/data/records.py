@@ -1,7 +1,7 @@
-"""Records of a file, each with the line it stands on, so that whatever is wrong can be named.
+"""Records of a file, each with its line, so that errors can name it.
 
 The published scorers pair answers with questions by position and stop at the shorter list, so a
-truncated or reordered file scores without a word. Here each is an error that names the line.
+truncated or reordered file is scored silently. Here it is an error that names the line.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import csv
 import gzip
 import io
 import json
+import math
 import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -36,61 +37,72 @@ class Row:
         return self.fields[name]
 
     def id(self, name: str) -> int | str:
-        """An id; digits are a number, whether or not they stand in quotes.
+        """Return an id; digits are a number, in quotes or not.
 
         Raises:
-            UserError: If there is none.
+            UserError: If the field is missing or is not an id.
         """
         value = self[name]
         if isinstance(value, str) and value.isdecimal():
             return int(value)
         if isinstance(value, bool) or not isinstance(value, (int, str)):
-            raise UserError(f"{self.where}: {name!r} is {value!r} and no id")
+            raise UserError(f"{self.where}: {name!r} is {value!r}, not an id")
         return value
 
     def number(self, name: str) -> int:
-        """A whole number.
+        """Return a whole number.
 
         Raises:
-            UserError: If there is none.
+            UserError: If the field is missing or is not a whole number.
         """
         value = self.id(name)
         if not isinstance(value, int):
-            raise UserError(f"{self.where}: {name!r} is {value!r} and no whole number")
+            raise UserError(f"{self.where}: {name!r} is {value!r}, not a whole number")
         return value
 
     def texts(self, name: str) -> list[str]:
-        """A list of texts.
+        """Return a list of texts.
 
         Raises:
-            UserError: If there is none.
+            UserError: If the field is missing or is not a list of texts.
         """
         value = self[name]
         if not isinstance(value, list) or not all(isinstance(part, str) for part in value):
-            raise UserError(f"{self.where}: {name!r} is {value!r} and no list of texts")
+            raise UserError(f"{self.where}: {name!r} is {value!r}, not a list of texts")
         return value
 
     def text(self, *names: str) -> str:
-        """The text under the first of these names the record has.
+        """Return the text under the first of these names that the record has.
 
         Raises:
-            UserError: If it has none of them, or no text there: a missing answer is not an empty
-                one.
+            UserError: If it has none of them, or not a text there: a missing answer is not an
+                empty one.
         """
         for name in names:
             if name in self.fields:
                 value = self.fields[name]
                 if not isinstance(value, str):
-                    raise UserError(f"{self.where}: {name!r} is {value!r} and no text")
+                    raise UserError(f"{self.where}: {name!r} is {value!r}, not a text")
                 return value
         raise UserError(f"{self.where}: needs {' or '.join(map(repr, names))}")
+
+
+def finite(value: Any) -> Any:
+    """Replace nan and infinity by None, which is what JSON has for them, inside and out."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(inner) for inner in value]
+    return value
 
 
 def text_of(path: Path) -> str:
     """Read a text file, gzipped or not.
 
     Raises:
-        UserError: If it is missing or no text.
+        UserError: If it is missing or is not a text.
     """
     try:
         raw = path.read_bytes()
@@ -102,67 +114,67 @@ def text_of(path: Path) -> str:
 
 
 def json_of(path: Path, kind: type[T]) -> T:
-    """Read what a JSON file holds as a whole.
+    """Read a JSON file as a whole.
 
     Args:
-        kind: What that has to be: dict or list.
+        kind: The type of its content: dict or list.
 
     Raises:
-        UserError: If it is missing or is something else.
+        UserError: If it is missing or holds something else.
     """
     try:
-        found = json.loads(text_of(path))
+        content = json.loads(text_of(path))
     except ValueError as error:
         raise UserError(f"{path}: not JSON ({error})") from None
-    if not isinstance(found, kind):
-        wanted = {dict: "object", list: "array"}[kind]
-        raise UserError(f"{path}: a JSON {wanted} is wanted, not {type(found).__name__}")
-    return found
+    if not isinstance(content, kind):
+        right = {dict: "an object", list: "an array"}[kind]
+        raise UserError(f"{path}: is not {right} in JSON but {type(content).__name__}")
+    return content
 
 
 def rows(path: Path) -> list[Row]:
     """Read records: JSON lines, one JSON array, or JSON objects one after another.
 
     Raises:
-        UserError: If something in it is no JSON object; names the line.
+        UserError: If something in it is not a JSON object; names the line.
     """
     text, decoder = text_of(path), json.JSONDecoder()
-    found: list[Row] = []
-    place, line, last = 0, 1, 0
+    records: list[Row] = []
+    position, line, last = 0, 1, 0
     inside = text.lstrip().startswith("[")
     skipped = " \t\r\n" + ("[,]" if inside else "")
     while True:
-        start = place
-        while place < len(text) and text[place] in skipped:
-            place += 1
-        line += text.count("\n", start, place)
-        if place == len(text):
+        start = position
+        while position < len(text) and text[position] in skipped:
+            position += 1
+        line += text.count("\n", start, position)
+        if position == len(text):
             break
         try:
-            record, end = decoder.raw_decode(text, place)
+            record, end = decoder.raw_decode(text, position)
         except ValueError:
             raise UserError(f"{path} line {line}: not JSON; is the file truncated?") from None
         where = f"{path} line {line}"
         if line == last:  # an array written on one line
-            where += f" record {len(found) + 1}"
+            where += f" record {len(records) + 1}"
         if not isinstance(record, dict):
-            raise UserError(f"{where}: a JSON object is wanted, not {record!r}")
-        found.append(Row(where, record))
+            raise UserError(f"{where}: is not a JSON object but {record!r}")
+        records.append(Row(where, record))
         last = line
-        line += text.count("\n", place, end)
-        place = end
+        line += text.count("\n", position, end)
+        position = end
     if inside and not text.rstrip().endswith("]"):
         raise UserError(f"{path} line {line}: the JSON array is not closed; is the file truncated?")
-    if not found:
+    if not records:
         raise UserError(f"{path}: is empty")
-    return found
+    return records
 
 
 def table(path: Path, columns: Sequence[str]) -> list[Row]:
     """Read a CSV file.
 
     Args:
-        columns: Those that must be there.
+        columns: The columns that it must have.
 
     Raises:
         UserError: If a column is missing, or a row is shorter or longer than the first; names the
@@ -173,19 +185,20 @@ def table(path: Path, columns: Sequence[str]) -> list[Row]:
     for column in columns:
         if column not in names:
             raise UserError(f"{path}: has no column {column!r}, only {', '.join(names) or 'none'}")
-    found = []
+    records = []
     try:
         for record in reader:
             if None in record or None in record.values():
                 raise UserError(
-                    f"{path} line {reader.line_num}: has not {len(names)} fields; is it truncated?"
+                    f"{path} line {reader.line_num}: does not have {len(names)} fields; "
+                    f"is it truncated?"
                 )
-            found.append(Row(f"{path} line {reader.line_num}", dict(record)))
+            records.append(Row(f"{path} line {reader.line_num}", dict(record)))
     except csv.Error as error:
         raise UserError(f"{path} line {reader.line_num}: {error}") from None
-    if not found:
+    if not records:
         raise UserError(f"{path}: is empty")
-    return found
+    return records
 
 
 def align(
@@ -194,24 +207,24 @@ def align(
     """Check that every question has its answer, in order.
 
     Args:
-        answers: Where each answer stands, and the id of its question.
-        asked: The same for the questions.
+        answers: The line of each answer, and the id of its question.
+        asked: The line of each question, and its id.
 
     Returns:
-        Positions of answer and question.
+        The positions of each answer and its question.
 
     Raises:
         UserError: If an id is unknown or answered twice, or the file is reordered or truncated.
     """
     position = unique(asked)
-    seen: dict[Any, str] = {}
+    answered: dict[Any, str] = {}
     for where, id in answers:
         if id not in position:
             raise UserError(f"{where}: answers question {id!r}, which is not asked")
-        if id in seen:
-            raise UserError(f"{where}: answers question {id!r} again, first at {seen[id]}")
-        seen[id] = where
-    missing = [(where, id) for where, id in asked if id not in seen]
+        if id in answered:
+            raise UserError(f"{where}: answers question {id!r} again, first at {answered[id]}")
+        answered[id] = where
+    missing = [(where, id) for where, id in asked if id not in answered]
     order = [position[id] for _, id in answers]
     for before, after in zip(range(len(order)), order[1:], strict=False):
         if after < order[before]:
@@ -229,33 +242,33 @@ def align(
 def by_id(
     answers: Sequence[Row], name: str, asked: Collection[Any], needed: Iterable[Any] | None = None
 ) -> dict[Any, Row]:
-    """Find answers by the id of their question, in whatever order they stand.
+    """Find answers by the id of their question, in any order.
 
     Args:
-        name: The field of the id.
-        asked: Ids of all questions.
-        needed: Ids of those that must be answered; None for all.
+        name: The name of the id's field.
+        asked: The ids of all questions.
+        needed: The ids of the questions that must be answered; None for all.
 
     Raises:
-        UserError: If an id is unknown or answered twice, or one that is needed has no answer.
+        UserError: If an id is unknown or answered twice, or a needed one does not have an answer.
     """
     position = unique([(row.where, row.id(name)) for row in answers])
-    for id, place in position.items():
+    for id, index in position.items():
         if id not in asked:
-            raise UserError(f"{answers[place].where}: answers question {id!r}, which is not asked")
+            raise UserError(f"{answers[index].where}: answers question {id!r}, which is not asked")
     for id in asked if needed is None else needed:
         if id not in position:
             raise UserError(
                 f"{answers[-1].where}: is the last answer, and question {id!r} has none; truncated?"
             )
-    return {id: answers[place] for id, place in position.items()}
+    return {id: answers[index] for id, index in position.items()}
 
 
 def unique(entries: Sequence[tuple[str, Any]]) -> dict[Any, int]:
-    """Where each id stands.
+    """Return the position of each id.
 
     Args:
-        entries: Where each stands in its file, and its id.
+        entries: The line of each record, and its id.
 
     Raises:
         UserError: If an id occurs twice.

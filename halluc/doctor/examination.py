@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from halluc.config import RunConfig
@@ -16,7 +17,7 @@ from halluc.models.names import endpoint_name
 from halluc.remote.answers import ask_endpoint
 from halluc.remote.model import EndpointModel
 from halluc.types import Sample
-from halluc.world import scene
+from halluc.world import render, scene
 
 if TYPE_CHECKING:
     from halluc.config import ModelConfig
@@ -64,7 +65,7 @@ def examine(config: ModelConfig) -> Report:
         return _remote(config)
     reset_peak_memory()
     model = load_model(**config.model_dump())
-    images = [scene("calibration", index).image() for index in range(len(QUESTIONS))]
+    images = [render(scene("calibration", index)) for index in range(len(QUESTIONS))]
     batch = probe(model, QUESTIONS, images)
     promises = {name: check(promise, model, batch) for name, promise in PROMISES.items()}
     found = fits(model, batch)
@@ -95,7 +96,7 @@ def _remote(config: ModelConfig) -> Report:
     model = EndpointModel.named(config.name)
     run = RunConfig(model=config)
     model.check(run)
-    sample = Sample("doctor", "doctor", QUESTIONS[0], scene("calibration", 0).image)
+    sample = Sample("doctor", "doctor", QUESTIONS[0], partial(render, scene("calibration", 0)))
     (answer,) = ask_endpoint(model, [sample], run.decoding, 1)
     said = answer.error if answer.status == "failed" else f"says {answer.text[:60]!r}"
     reply = {"it answers about an image": Finding.of(answer.status == "ok", str(said))}

@@ -14,7 +14,7 @@ from halluc.leaderboard.collecting import find_runs
 FORMATS = ("lm-eval", "every-eval-ever", "eval-results", "model-index")
 
 
-def export(
+def export_runs(
     form: str,
     places: Iterable[Path],
     output: Path,

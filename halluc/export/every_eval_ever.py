@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from halluc.export.every_eval_ever_samples import VERSION, instances
+from halluc.export.every_eval_ever_samples import VERSION, sample_lines
 from halluc.leaderboard.board import Statistics
 from halluc.models.names import endpoint_name
 from halluc.scoring.bootstrap import DRAWS, LEVEL
@@ -40,7 +40,7 @@ def write(parts: Sequence[Exported], output: Path, organization: str) -> Iterato
         folder = output / place
         folder.mkdir(parents=True, exist_ok=True)
         name = _uuid(part)
-        lines = "".join(json.dumps(s, ensure_ascii=False) + "\n" for s in instances(part, log))
+        lines = "".join(json.dumps(s, ensure_ascii=False) + "\n" for s in sample_lines(part, log))
         if lines:
             samples = folder / f"{name}_samples.jsonl"
             samples.write_text(lines)

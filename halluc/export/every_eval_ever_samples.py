@@ -1,21 +1,22 @@
-"""Every Eval Ever's instance records, by its instance_level_eval.schema.json: a line an answer."""
+"""Every Eval Ever's instance_level_eval.schema.json: a line an answer."""
 
 from __future__ import annotations
 
 import hashlib
 from typing import TYPE_CHECKING, Any
 
-from halluc.export.exported_run import asked, text
+from halluc.export.exported_run import as_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from halluc.export.exported_run import Exported
+    from halluc.types import Answer
 
 VERSION = "0.3.0"
 
 
-def instances(part: Exported, log: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def sample_lines(part: Exported, log: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield the answers that are right or wrong.
 
     Args:
@@ -25,7 +26,10 @@ def instances(part: Exported, log: Mapping[str, Any]) -> Iterator[dict[str, Any]
         right = part.benchmark.right(answer)
         if right is None:
             continue
-        prompt, reference = asked(answer), [text(answer.target)]
+        prompt, reference = _questions(answer), [as_text(answer.target)]
+        evaluation: dict[str, Any] = {"score": float(right), "is_correct": right}
+        if answer.history:
+            evaluation["num_turns"] = len(answer.history) + 1
         yield {
             "schema_version": VERSION,
             "evaluation_id": log["evaluation_id"],
@@ -33,19 +37,18 @@ def instances(part: Exported, log: Mapping[str, Any]) -> Iterator[dict[str, Any]
             "evaluation_name": part.row.benchmark,
             "sample_id": answer.id,
             "sample_hash": hashlib.sha256("".join([prompt, *reference]).encode()).hexdigest(),
-            "interaction_type": "single_turn",
             "input": {"raw": prompt, "reference": reference},
-            "output": {"raw": [answer.text]},
+            **_conversation(answer),
             "answer_attribution": [
                 {
-                    "turn_idx": 0,
-                    "source": "output.raw",
-                    "extracted_value": text(answer.prediction),
+                    "turn_idx": 2 * len(answer.history) + 1 if answer.history else 0,
+                    "source": "messages[turn_idx].content" if answer.history else "output.raw",
+                    "extracted_value": as_text(answer.prediction),
                     "extraction_method": f"halluc {part.row.protocol}",
                     "is_terminal": True,
                 }
             ],
-            "evaluation": {"score": float(right), "is_correct": right},
+            "evaluation": evaluation,
             "token_usage": {
                 "input_tokens": answer.prompt_tokens,
                 "output_tokens": answer.tokens,
@@ -58,3 +61,20 @@ def instances(part: Exported, log: Mapping[str, Any]) -> Iterator[dict[str, Any]
                 "group": answer.group,
             },
         }
+
+
+def _questions(answer: Answer) -> str:
+    """Join the user's turns: what the benchmark asks, without what the model said to it."""
+    return "\n".join([*(question for question, _ in answer.history), answer.prompt])
+
+
+def _conversation(answer: Answer) -> dict[str, Any]:
+    """Return the answer of a single turn, or the whole transcript where turns came before it."""
+    if not answer.history:
+        return {"interaction_type": "single_turn", "output": {"raw": [answer.text]}}
+    said = [words for turn in answer.history for words in turn] + [answer.prompt, answer.text]
+    messages = [
+        {"turn_idx": number, "role": ("user", "assistant")[number % 2], "content": words}
+        for number, words in enumerate(said)
+    ]
+    return {"interaction_type": "multi_turn", "output": None, "messages": messages}

@@ -64,11 +64,11 @@ class Exported:
         return f"{self.row.method} ({arguments})" if arguments else self.row.method
 
 
-def asked(answer: Answer) -> str:
-    """What was asked, with the earlier turns of a conversation before it, a line each."""
+def conversation(answer: Answer) -> str:
+    """Return the prompt, with the earlier turns of a conversation before it, a line each."""
     return "\n".join([*(said for turn in answer.history for said in turn), answer.prompt])
 
 
-def text(value: Any) -> str:
-    """A target or prediction as text: JSON, where it is none."""
+def as_text(value: Any) -> str:
+    """Return a target or prediction as text: as JSON where it is not a string."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

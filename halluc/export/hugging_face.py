@@ -119,7 +119,7 @@ def _notes(part: Exported, name: str, value: Value) -> str:
         f"95% interval by image: {interval(value, value.scale)}",
     ]
     if gap := row.differences.get(name):
-        notes.append(f"minus greedy: {interval(gap, value.scale, '+')}")
+        notes.append(f"minus baseline: {interval(gap, value.scale, '+')}")
     if gap := row.same_length.get(name):
         notes.append(f"at equal length: {interval(gap, value.scale, '+')}")
     return "; ".join([*notes, f"halluc {row.harness}"])

@@ -14,15 +14,17 @@ import re
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from halluc.export.exported_run import asked, text
+from halluc.config import BASELINE
+from halluc.data.records import finite
+from halluc.export.exported_run import as_text, conversation
 from halluc.statistics import clustered_stderr
-from halluc.store.run_folder import finite
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from halluc.export.exported_run import Exported
+    from halluc.config import BASELINE
+from halluc.export.exported_run import Exported
 
 RIGHT = "right"
 
@@ -49,7 +51,7 @@ def _model_name(part: Exported) -> str:
     row = part.row
     return (
         row.model
-        if not row.method_args and row.method == "baseline"
+        if not row.method_args and row.method == BASELINE
         else (f"{row.model}+{row.method}-{row.config_hash}")
     )
 
@@ -128,15 +130,17 @@ def _samples(part: Exported) -> Iterator[dict[str, Any]]:
         yield {
             "doc_id": number,
             "doc": doc,
-            "target": text(answer.target),
-            "arguments": {"gen_args_0": {"arg_0": asked(answer), "arg_1": dict(part.row.decoding)}},
+            "target": as_text(answer.target),
+            "arguments": {
+                "gen_args_0": {"arg_0": conversation(answer), "arg_1": dict(part.row.decoding)}
+            },
             "resps": [[answer.text]],
             "filtered_resps": [answer.text],
             "filter": "none",
             "metrics": [] if right is None else [RIGHT],
             "doc_hash": _hash(json.dumps(doc, indent=2, ensure_ascii=False)),
-            "prompt_hash": _hash(asked(answer)),
-            "target_hash": _hash(text(answer.target)),
+            "prompt_hash": _hash(conversation(answer)),
+            "target_hash": _hash(as_text(answer.target)),
             **({} if right is None else {RIGHT: float(right)}),
         }
 

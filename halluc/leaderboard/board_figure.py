@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 _COLOURS = {True: "#2e7d32", False: "#c4302b", None: "#777777"}
 _EQUAL = "#3465a4"
 _LEGEND = (
-    "Difference to greedy, 95% intervals. Green better, red worse: significant over the board "
-    "(Holm, .05); grey: not. Hollow blue: at equal length."
+    "Difference to the baseline, 95% intervals. Green better, red worse: significant over the "
+    "board (Holm, .05); grey: not. Hollow blue: at equal length."
 )
 
 
@@ -87,5 +87,5 @@ def _panel(panel: Axes, rows: Sequence[Row], name: str) -> None:
     panel.spines[["top", "right", "left"]].set_visible(False)
     panel.tick_params(axis="y", length=0)
     value = (base or rows[0]).metrics[name]
-    own = "" if base is None else f"\ngreedy {interval(value, value.scale)}"
+    own = "" if base is None else f"\nbaseline {interval(value, value.scale)}"
     panel.set_title(arrowed(name, value) + own, fontsize=7)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from halluc.config import content_hash
+from halluc.config import BASELINE, content_hash
+from halluc.data.records import finite
 from halluc.leaderboard.board import Gap, RightWrong, Row, Value
 from halluc.scoring.building import PATHS, build
 from halluc.statistics import compare
-from halluc.store.run_folder import finite
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from halluc.statistics import Comparison, Difference
     from halluc.store import RunFolder
 
-BASELINE = "baseline"
 LIBRARIES = ("torch", "transformers", "tokenizers", "pillow", "torchvision", "bitsandbytes")
 
 

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
+from halluc.config import BASELINE
 from halluc.errors import UserError
 from halluc.leaderboard.board import SCHEMA_VERSION, Board, Row
-from halluc.leaderboard.building_rows import BASELINE, rows_of
+from halluc.leaderboard.building_rows import rows_of
 from halluc.leaderboard.corrections import correct
 from halluc.store import RunFolder
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 START, END = "<!-- leaderboard:start -->", "<!-- leaderboard:end -->"
 LEGEND = (
-    "Below each value its difference to greedy, bold where it stays significant among all tested "
-    "(Holm, .05); raised its tie group. Intervals resample images."
+    "Below each value its difference to the baseline, bold where it stays significant among all "
+    "tested (Holm, .05); raised its tie group. Intervals resample images."
 )
 COSTS = ("passes a sample", "ms a sample", "failed / unparseable")
 
@@ -41,7 +41,7 @@ def markdown(board: Board) -> str:
     """A legend, and one table for each benchmark and setting.
 
     A cell holds the value with its 95% interval and its tie group; below it the difference to
-    greedy with its own interval; below that, for descriptions, the difference at equal length.
+    the baseline with its own interval; for descriptions, then the difference at equal length.
     Settings that ran with several seeds get a table of their spread.
     """
     tables = [_table(rows) for rows in settings(board)] + [_seeds(one) for one in repeated(board)]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
+from halluc.data.records import finite
 from halluc.errors import UserError
 from halluc.leaderboard.board import Gap, RightWrong
 from halluc.leaderboard.building_rows import gaps_of, right_wrong_of
@@ -14,7 +15,6 @@ from halluc.leaderboard.formatting import digits, interval, probability
 from halluc.scoring.building import build
 from halluc.statistics import compare
 from halluc.store import RunFolder
-from halluc.store.run_folder import finite
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
+    from halluc.scoring.answer_files import AnswerFiles
     from halluc.scoring.base import Benchmark
-    from halluc.scoring.official_files import OfficialFiles
     from halluc.types import Answer
 
 
@@ -80,7 +80,7 @@ def of_runs(ours: Path, theirs: Path, protocol: str | None) -> tuple[dict[str, P
 
 
 def of_files(
-    name: str, options: Mapping[str, Any], ours: OfficialFiles, theirs: OfficialFiles
+    name: str, options: Mapping[str, Any], ours: AnswerFiles, theirs: AnswerFiles
 ) -> dict[str, Pair]:
     """Compare two answers files in a benchmark's official format.
 
@@ -89,7 +89,7 @@ def of_files(
     """
     sides = (build(name, options) for _ in range(2))  # reading may change what a benchmark expects
     benchmark, other = sides
-    answers = benchmark.read_official(ours), other.read_official(theirs)
+    answers = benchmark.read_answers(ours), other.read_answers(theirs)
     return _corrected({name: _pair(benchmark, *answers)})
 
 

@@ -43,7 +43,7 @@ def _table(rows: Sequence[Row]) -> Table:
     for row, label in zip(rows, labels(rows), strict=True):
         table.add_column(label, justify="right")
         if row.differences:
-            table.add_column(f"{label} - greedy", justify="right")
+            table.add_column(f"{label} - baseline", justify="right")
             table.add_column("p, Holm", justify="right")
     for name, value in headline(rows).items():
         table.add_row(arrowed(name, value), *_cells(name, rows))
@@ -65,7 +65,7 @@ def _seeds(methods: Sequence[Sequence[Row]]) -> Table:
     for label, runs in zip(names(methods), methods, strict=True):
         table.add_column(label, justify="right")
         if any(row.differences for row in runs):
-            table.add_column(f"{label} - greedy", justify="right")
+            table.add_column(f"{label} - baseline", justify="right")
     for name, value in headline(methods[0]).items():
         cells = [text for runs in methods for text in spreads(runs, name)]
         table.add_row(arrowed(name, value), *cells)

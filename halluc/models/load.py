@@ -18,8 +18,7 @@ from transformers import (
 from transformers.utils import logging
 
 from halluc.config import ModelConfig
-from halluc.errors import UserError
-from halluc.extras import needs_packages
+from halluc.errors import UserError, needs_packages
 from halluc.models.adapter import VisionLanguageModel
 from halluc.models.families import refuse_unserved
 from halluc.models.names import locate

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from halluc.config import ModelConfig, content_hash
+from halluc.config import BASELINE, ModelConfig, content_hash
 from halluc.errors import UserError
 from halluc.models.names import endpoint_name
 from halluc.remote.client import Endpoint
@@ -60,10 +60,10 @@ class EndpointModel:
             UserError: Naming the first such thing.
         """
         method, decoding = config.method.name, config.decoding
-        if method != "baseline":
+        if method != BASELINE:
             raise UserError(
                 f"method {method!r} needs the model's weights, and {self.name!r} is behind an "
-                "endpoint; only --method greedy works there"
+                "endpoint; only --method baseline works there"
             )
         if config.model != ModelConfig(name=self.name):
             given = config.model.model_dump(exclude_defaults=True, exclude={"name"})

@@ -10,8 +10,13 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from halluc.config import content_hash
+from halluc.data.pinned_files import recorded
+from halluc.data.sample_selection import check_split, split_samples
 from halluc.errors import UserError
+from halluc.provenance import VERSION
 from halluc.registry import Registry
+from halluc.scoring.bootstrap import estimate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,7 +25,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from halluc.scoring.official_files import OfficialFiles
+    from halluc.scoring.answer_files import AnswerFiles
     from halluc.types import Answer, Sample
 
     Totals = Mapping[str, NDArray[np.float64]]
@@ -49,7 +54,10 @@ class Metric:
 class BenchmarkCard:
     """Where a benchmark comes from.
 
+    A card is superseded, never edited: scores under one version compare.
+
     Attributes:
+        version: Raised whenever the scores of the same answers, or the questions, may change.
         dataset, revision: Hub id and pinned commit; "halluc.world" for the drawn ones.
         split: Which part of it.
         size: How many images and questions there are, where that is known before they are read.
@@ -67,6 +75,7 @@ class BenchmarkCard:
     revision: str = ""
     split: str = "test"
     size: tuple[int, int] | None = None
+    version: int = 1
 
 
 class Benchmark(ABC):
@@ -113,12 +122,8 @@ class Benchmark(ABC):
     @property
     def revision(self) -> str:
         """What pins the data: a commit, checksums of the files given, halluc's version; or ""."""
-        from halluc import __version__
-        from halluc.config import content_hash
-        from halluc.data.pinned_files import recorded
-
         if self.card.dataset == "halluc.world":
-            return __version__
+            return VERSION
         seen = recorded(self.card.dataset if self.folder is None else self.name)
         return self.card.revision or seen.get("revision") or (content_hash(seen) if seen else "")
 
@@ -141,15 +146,13 @@ class Benchmark(ABC):
         Raises:
             UserError: If there is no such part.
         """
-        from halluc.data.tune_split import check
-
-        self.split = check(self.name, split)
+        self.split = check_split(self.name, split)
 
     def asked(self, limit: int | None = None) -> Iterator[Sample]:
         """Yield what a run asks: the samples of the first `limit` images of `split`."""
-        from halluc.data.tune_split import part
-
-        return part(self.samples(), self.split, limit) if self.split else self.samples(limit)
+        return (
+            split_samples(self.samples(), self.split, limit) if self.split else self.samples(limit)
+        )
 
     @abstractmethod
     def predict(self, answer: Answer) -> Any:
@@ -198,19 +201,32 @@ class Benchmark(ABC):
             A metric's name to its values [draws]; nan where it is undefined.
         """
 
-    def read_official(self, files: OfficialFiles) -> list[Answer]:
-        """Read answers in the format the benchmark's authors score.
+    def read_answers(self, files: AnswerFiles) -> list[Answer]:
+        """Read answers in the format that the benchmark's authors score.
 
         Raises:
             UserError: If a line is wrong, or the benchmark has no such format.
         """
-        raise UserError(f"{self.name}: has no answers format of its own")
+        raise UserError(f"{self.name}: does not have an answers format of its own")
+
+    def relabelled(
+        self, answers: Sequence[Answer], labels: Mapping[str, Path]
+    ) -> list[Answer] | None:
+        """Return a run's answers with other labels; None if the benchmark takes no others.
+
+        Args:
+            labels: A split's name to its label file.
+
+        Raises:
+            UserError: If a file does not belong to the run.
+        """
+        return None
 
     def detail(self, answer: Answer) -> dict[str, Any] | None:
         """Give one answer's part of the score, where the authors' scorer lists it."""
         return None
 
-    def official(self, totals: Mapping[str, float]) -> dict[str, Any]:
+    def as_printed(self, totals: Mapping[str, float]) -> dict[str, Any]:
         """Give the metrics as the authors' scorer prints them, under its names.
 
         Args:
@@ -218,13 +234,11 @@ class Benchmark(ABC):
         """
         import numpy as np
 
-        from halluc.scoring.bootstrap import Totals
-
         names = sorted(totals)
         counts = np.array([[totals[name] for name in names]])
-        values = self.metrics(Totals(counts, names, np.ones((1, 1))))
+        values = estimate(counts, names, self.metrics)
         scale = {metric.name: metric.scale for metric in self.card.metrics}
-        return {name: float(value[0]) * scale.get(name, 1) for name, value in values.items()}
+        return {name: value * scale.get(name, 1) for name, value in values.items()}
 
 
 def benchmark(name: str) -> Callable[[type[Benchmark]], type[Benchmark]]:

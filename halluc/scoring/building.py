@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 PATHS = ("folder", "tables")
 """Options that say where on this machine something lies."""
-_TYPED = ("protocol", "prompt", "folder", "tables", "judge")
+_OPTIONS = ("protocol", "prompt", "folder", "tables", "judge", "chat")
 
 
 def build(name: str, options: Mapping[str, Any] | None = None) -> Benchmark:
     """Make a benchmark.
 
     Args:
-        options: Of protocol, prompt, folder, tables and judge those the benchmark takes, and
+        options: Of protocol, prompt, folder, tables, judge and chat those the benchmark takes, and
             split; a judge is "endpoint:<model>" or "local:<model>".
 
     Raises:
@@ -48,7 +48,7 @@ def taken(name: str) -> list[str]:
     Raises:
         UserError: If there is no such benchmark.
     """
-    return [key for key in inspect.signature(REGISTRY.get(name)).parameters if key in _TYPED]
+    return [key for key in inspect.signature(REGISTRY.get(name)).parameters if key in _OPTIONS]
 
 
 def _typed(name: str, key: str, value: Any) -> Any:
@@ -61,6 +61,8 @@ def _typed(name: str, key: str, value: Any) -> Any:
         from halluc.scoring.judges.judge_models import judge
 
         return judge(str(value))
+    if key == "chat" and not isinstance(value, bool):
+        raise UserError(f"{name}: {key} {value!r} is neither true nor false")
     return value
 
 
@@ -81,3 +83,20 @@ def by_benchmark(names: tuple[str, ...], values: Mapping[str, Any]) -> dict[str,
         else:
             raise UserError(f"--benchmark-args: {name!r} is none of {', '.join(names)}")
     return {name: own for name, own in options.items() if own}
+
+
+def benchmark_names(text: str) -> tuple[str, ...]:
+    """Parse "glyph_pope,glyph_chair"; a prefix like "glyph" stands for all that start with it.
+
+    Raises:
+        UserError: If one is unknown.
+    """
+    chosen: list[str] = []
+    for name in (part.strip() for part in text.split(",") if part.strip()):
+        family = [known for known in REGISTRY.names() if known.startswith(f"{name}_")]
+        chosen += [name] if name in REGISTRY.names() or not family else family
+    for name in chosen:
+        REGISTRY.get(name)
+    if not chosen:
+        raise UserError("--benchmarks names none; see 'halluc list benchmarks'")
+    return tuple(dict.fromkeys(chosen))

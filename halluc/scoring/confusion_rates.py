@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from halluc.scoring.yes_no import Protocol, Verdict, resolve
+from halluc.scoring.yes_no import ReadingRule, Verdict, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -30,7 +30,7 @@ def ratio(part: Array, whole: Array, empty: float = NAN) -> Array:
     return quotient
 
 
-def confusion(verdict: Verdict | None, label: str, protocol: Protocol) -> dict[str, float]:
+def confusion(verdict: Verdict | None, label: str, rule: ReadingRule) -> dict[str, float]:
     """Count one answer.
 
     Args:
@@ -42,13 +42,13 @@ def confusion(verdict: Verdict | None, label: str, protocol: Protocol) -> dict[s
     """
     counts = dict.fromkeys(COUNTS, 0.0)
     counts["unread"] = float(verdict is None)
-    answer = resolve(verdict, label, protocol)
-    if answer is None and protocol.unread == "dropped":
+    answer = resolve(verdict, label, rule)
+    if answer is None and rule.unread == "dropped":
         return counts
     counts["n"] = 1.0
     counts["correct"] = float(answer == label)
-    counts["yes"] = float((label if protocol.gold_yes_ratio else answer) == "yes")
-    if answer is None and protocol.unread == "no_but_wrong":
+    counts["yes"] = float((label if rule.gold_yes_ratio else answer) == "yes")
+    if answer is None and rule.unread == "no_but_wrong":
         answer = "no"
     if answer is not None:
         found = ("t" if answer == label else "f") + ("p" if answer == "yes" else "n")
@@ -72,7 +72,7 @@ def rates(counts: Mapping[str, Array], zero_division: float = NAN) -> dict[str, 
     }
 
 
-def printed(counts: Mapping[str, float]) -> dict[str, float]:
+def as_printed(counts: Mapping[str, float]) -> dict[str, float]:
     """Summed counts as POPE's evaluate.py prints them; nan where it divides by 0."""
     whole = {name: float(counts[name]) for name in COUNTS}
     tp, fp, fn, n = whole["tp"], whole["fp"], whole["fn"], whole["n"]
@@ -89,24 +89,24 @@ def printed(counts: Mapping[str, float]) -> dict[str, float]:
     }
 
 
-def tally(answers: Iterable[Answer], protocol: Protocol) -> dict[str, float]:
+def tally(answers: Iterable[Answer], rule: ReadingRule) -> dict[str, float]:
     """Count parsed answers whose target is "yes" or "no"; names are "group/count"."""
     totals: dict[str, float] = {}
     for answer in answers:
-        for name, count in confusion(answer.prediction, answer.target, protocol).items():
+        for name, count in confusion(answer.prediction, answer.target, rule).items():
             name = f"{answer.group}/{name}"
             totals[name] = totals.get(name, 0.0) + count
     return totals
 
 
 def group_rates(
-    totals: Mapping[str, Array], groups: Sequence[str], protocol: Protocol
+    totals: Mapping[str, Array], groups: Sequence[str], rule: ReadingRule
 ) -> dict[str, Array]:
     """Give "group/rate" for every group, then every rate's plain mean over the groups."""
     import numpy as np
 
     named = {
-        group: rates({name: totals[f"{group}/{name}"] for name in COUNTS}, protocol.zero_division)
+        group: rates({name: totals[f"{group}/{name}"] for name in COUNTS}, rule.zero_division)
         for group in groups
     }
     values = {f"{group}/{rate}": named[group][rate] for group in groups for rate in RATES}

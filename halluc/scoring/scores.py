@@ -97,7 +97,6 @@ def by_protocol(
     for protocol in benchmark.protocols:
         variant = copy(benchmark)
         variant.protocol = protocol
-        variant.__dict__.pop("reader", None)  # cached, and made for another protocol
         try:
             scores[protocol] = score(variant, answers, draws, seed)
         except NeedsJudge as error:

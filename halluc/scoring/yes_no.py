@@ -19,7 +19,7 @@ Unread = Literal["yes", "wrong", "no_but_wrong", "not_counted", "dropped"]
 
 
 @dataclass(frozen=True)
-class Protocol:
+class ReadingRule:
     """How one published scorer reads an answer.
 
     Attributes:
@@ -45,7 +45,7 @@ def _says_yes(text: str) -> bool:
     return re.search(r"\byes\b", text, re.IGNORECASE) is not None
 
 
-def parse_official(text: str) -> Verdict | None:
+def parse_pope(text: str) -> Verdict | None:
     """POPE evaluate.py: no iff No, not or no is a space-split token of the first sentence."""
     tokens = text.split(".", 1)[0].replace(",", "").split(" ")
     if {"No", "not", "no"} & set(tokens):
@@ -112,32 +112,32 @@ def parse_mme_lmms(text: str) -> Verdict | None:
     return letters.get(text) or parse_mme(text)
 
 
-POPE: Mapping[str, Protocol] = {
-    "official": Protocol(parse_official, "yes", "RUCAIBox/POPE evaluate.py"),
-    "vcd": Protocol(parse_vcd, "wrong", "DAMO-NLP-SG/VCD experiments/eval/eval_pope.py"),
-    "opera": Protocol(parse_opera, "yes", "shikiw/OPERA pope_eval.py"),
-    "lmms-eval": Protocol(
+POPE: Mapping[str, ReadingRule] = {
+    "official": ReadingRule(parse_pope, "yes", "RUCAIBox/POPE evaluate.py"),
+    "vcd": ReadingRule(parse_vcd, "wrong", "DAMO-NLP-SG/VCD experiments/eval/eval_pope.py"),
+    "opera": ReadingRule(parse_opera, "yes", "shikiw/OPERA pope_eval.py"),
+    "lmms-eval": ReadingRule(
         parse_exact, "not_counted", "lmms-eval tasks/pope/utils.py", 0.0, gold_yes_ratio=True
     ),
-    "vlmevalkit": Protocol(
+    "vlmevalkit": ReadingRule(
         parse_words, "no_but_wrong", "VLMEvalKit vlmeval/dataset/utils/yorn.py", 0.0
     ),
-    "repope": Protocol(parse_substring, "dropped", "YanNeu/RePOPE src/eval_utils.py"),
+    "repope": ReadingRule(parse_substring, "dropped", "YanNeu/RePOPE src/eval_utils.py"),
 }
-MME: Mapping[str, Protocol] = {
-    "official": Protocol(parse_mme, "not_counted", "MME eval_tool/calculation.py"),
-    "lmms-eval": Protocol(parse_mme_lmms, "not_counted", "lmms-eval tasks/mme/utils.py"),
+MME: Mapping[str, ReadingRule] = {
+    "official": ReadingRule(parse_mme, "not_counted", "MME eval_tool/calculation.py"),
+    "lmms-eval": ReadingRule(parse_mme_lmms, "not_counted", "lmms-eval tasks/mme/utils.py"),
 }
 
 
-def resolve(verdict: Verdict | None, label: str, protocol: Protocol) -> Literal["yes", "no"] | None:
-    """Say which answer the protocol credits; None where it credits neither."""
+def resolve(verdict: Verdict | None, label: str, rule: ReadingRule) -> Literal["yes", "no"] | None:
+    """Return the answer that a protocol credits; None if it credits neither."""
     if verdict == "both":
         return "yes" if label == "yes" else "no"
     if verdict is not None:
         return verdict
-    if protocol.unread == "yes":
+    if rule.unread == "yes":
         return "yes"
-    if protocol.unread == "wrong":
+    if rule.unread == "wrong":
         return "no" if label == "yes" else "yes"
     return None

@@ -31,7 +31,7 @@ def results(
     return {
         "results": {name: _metrics(name, scores[name]) for name in names},
         "configs": {b.name: _card(b) for b in benchmarks},
-        "versions": dict.fromkeys(names, 1),
+        "versions": {b.name: b.card.version for b in benchmarks},
         "n-shot": dict.fromkeys(names, 0),
         "higher_is_better": {
             b.name: {m.name: m.higher_is_better for m in b.card.metrics} for b in benchmarks

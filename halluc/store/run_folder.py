@@ -9,7 +9,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from halluc.config import RunConfig
+from halluc.data.records import finite
 from halluc.errors import UserError
 from halluc.types import Answer
 
@@ -121,7 +121,7 @@ class RunFolder:
         _end_at_a_line(file)
         with file.open("a") as stream:
             for answer in answers:
-                stream.write(json.dumps(asdict(answer), ensure_ascii=False) + "\n")
+                stream.write(_line(answer))
                 stream.flush()
                 yield answer
 
@@ -129,7 +129,7 @@ class RunFolder:
         """Rewrite a benchmark's answers in one step (predictions filled in, order restored)."""
         file = self._samples(benchmark)
         new = file.with_suffix(".new")
-        new.write_text("".join(json.dumps(asdict(a), ensure_ascii=False) + "\n" for a in answers))
+        new.write_text("".join(map(_line, answers)))
         new.replace(file)
 
     def write_results(self, results: dict[str, Any]) -> Path:
@@ -172,15 +172,8 @@ class RunFolder:
         return self.path / f"samples_{benchmark}.jsonl"
 
 
-def finite(value: Any) -> Any:
-    """The same with nan and infinity as None, which is what JSON has for them."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: finite(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(inner) for inner in value]
-    return value
+def _line(answer: Answer) -> str:
+    return json.dumps(finite(asdict(answer)), ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _write_json(file: Path, content: Any) -> None:

@@ -1,4 +1,4 @@
-"""What a user varies: "keep=0.2,0.4", "rho=0.3:0.9:0.2", "layers=0-8,8-16"."""
+"""Parameters that vary: "keep=0.2,0.4", "rho=0.3:0.9:0.2", "layers=0-8,8-16"."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SPAN = re.compile(r"(\d+)-(\d+)")
 
 @dataclass(frozen=True)
 class Axis:
-    """A parameter and what it may be.
+    """A parameter and the values it may have.
 
     Attributes:
         name: The parameter, as in --method-args.
@@ -34,56 +34,56 @@ class Axis:
 
     @property
     def numeric(self) -> bool:
-        """Whether all values are numbers."""
+        """True if all values are numbers."""
         return all(isinstance(v, int | float) and not isinstance(v, bool) for v in self.values)
 
     @property
     def ordered(self) -> bool:
-        """Whether they are numbers that rise."""
+        """True if all values are numbers in rising order."""
         return self.numeric and list(self.values) == sorted(self.values)
 
 
-def parse(name: str, given: Any) -> Axis:
+def parse_axis(name: str, values: Any) -> Axis:
     """Read one axis.
 
     Args:
-        given: A list of values, or text: values with commas between them, each a number, a word or
+        values: A list of values, or text: values with commas between them, each a number, a word or
             JSON; a range start:stop:step with both ends; whole numbers from-to for parameters that
             hold layers or heads, where 0-8 stands for 0 to 7; or start:stop for a search.
 
     Raises:
-        UserError: If there are no values, or more than anybody means.
+        UserError: If there are no values, or too many.
     """
-    texts = given if isinstance(given, list | tuple) else parts(str(given))
+    texts = values if isinstance(values, list | tuple) else parts(str(values))
     if len(texts) == 1 and (match := _RANGE.fullmatch(str(texts[0]).strip())) and not match[3]:
         low, high = float(match[1]), float(match[2])
         if not low < high:
             raise UserError(f"--sweep {name}: {texts[0]} is an empty range")
         return Axis(name, (low, high), (low, high))
-    values = [value for text in texts for value in _values(name, text)]
-    if not values:
+    choices = [value for text in texts for value in _values(name, text)]
+    if not choices:
         raise UserError(
             f"--sweep {name}: no values; as in '{name}=0.2,0.4' or '{name}=0.2:0.8:0.2'"
         )
-    return Axis(name, tuple({json.dumps(value): value for value in values}.values()))
+    return Axis(name, tuple({json.dumps(value): value for value in choices}.values()))
 
 
-def parse_all(given: list[str]) -> dict[str, str]:
-    """["keep=0.2,0.4", "rho=0.3"] by parameter.
+def parse_all(texts: list[str]) -> dict[str, str]:
+    """Split ["keep=0.2,0.4", "rho=0.3"] into values by parameter.
 
     Raises:
-        UserError: If one is no name=values, or a parameter is swept twice.
+        UserError: If one is not name=values, or a parameter is swept twice.
     """
-    found: dict[str, str] = {}
-    for text in given:
-        name, equals, values = text.partition("=")
+    values: dict[str, str] = {}
+    for text in texts:
+        name, equals, choices = text.partition("=")
         name = name.strip().replace("-", "_")
         if not equals or not name:
-            raise UserError(f"--sweep: {text!r} is no name=values, as in 'keep=0.2,0.4'")
-        if name in found:
+            raise UserError(f"--sweep: {text!r} is not name=values, as in 'keep=0.2,0.4'")
+        if name in values:
             raise UserError(f"--sweep: {name!r} is swept twice; give all its values at once")
-        found[name] = values
-    return found
+        values[name] = choices
+    return values
 
 
 def _values(name: str, text: Any) -> list[Any]:
@@ -99,7 +99,7 @@ def _values(name: str, text: Any) -> list[Any]:
 
 
 def _stepped(name: str, start: str, stop: str, step: str | None) -> list[float]:
-    """Both ends of a range and what lies between, without the noise of binary fractions."""
+    """List the numbers from one end of a range to the other, without binary noise."""
     text = f"{start}:{stop}" + (f":{step}" if step else "")
     if step is None:
         raise UserError(f"--sweep {name}: {text} needs a step, as in '{text}:0.1'")

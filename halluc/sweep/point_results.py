@@ -1,4 +1,4 @@
-"""What one setting scored on some samples, beside greedy on the same; its seeds taken together."""
+"""What one setting scored on some samples, next to the baseline on the same; seeds together."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class Outcome:
     """A setting and what it came to.
 
     Attributes:
-        point: The swept parameters; None for greedy.
-        values, differences: "benchmark.metric" to the value, and to ours minus greedy's.
+        point: The swept parameters; None for the baseline.
+        values, differences: "benchmark.metric" to the value, and to ours minus the baseline's.
         n_images: A benchmark's name to the images both answered.
-        same: Whether every answer is greedy's, word for word.
+        same: Whether every answer is the baseline's, word for word.
         runs: Names of the run folders, one a seed.
     """
 
@@ -49,7 +49,7 @@ def outcome(
     """Score a setting.
 
     Args:
-        ours, theirs: Its runs and greedy's, seed by seed.
+        ours, theirs: Its runs and the baseline's, seed by seed.
         draws: Bootstrap resamples.
         seed: Of the resampling.
     """

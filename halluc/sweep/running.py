@@ -1,4 +1,4 @@
-"""The sweep: greedy and every point on one part of the images, the best of them on another."""
+"""The sweep: baseline and points on one part of the images, the best point on another."""
 
 from __future__ import annotations
 
@@ -28,12 +28,13 @@ class Sweep:
 
     Attributes:
         folder: Where its report goes; the runs lie beside it.
-        baseline, points: Greedy and every point, on the images tuned on.
-        ties: The tie group by the objective of greedy and of every point, the best group first.
+        baseline, points: The baseline and every point, on the images tuned on.
+        ties: The tie group by the objective of the baseline and of every point, the best group
+            first.
         best: The point with the best objective among those that meet all constraints; None if none
-            does, or if all answer as greedy does.
-        reported: Greedy and the best point on images no point was chosen by; empty if the sweep
-            tuned on all images or nothing is best.
+            does, or if all answer as the baseline does.
+        reported: The baseline and the best point on images no point was chosen by; empty if the
+            sweep tuned on all images or nothing is best.
     """
 
     config: SweepConfig
@@ -77,17 +78,17 @@ def run_sweep(
     folder = runs / f"{config.model}-{config.method}-{config.hash}".replace("/", "_")
     if config.search == "grid":
         points = list(config.points())
-        greedy, *rest = evaluated("tune", [None, *points])
-        found = [outcome(point, own, greedy) for point, own in zip(points, rest, strict=True)]
+        unchanged, *rest = evaluated("tune", [None, *points])
+        found = [outcome(point, own, unchanged) for point, own in zip(points, rest, strict=True)]
     else:
-        (greedy,) = evaluated("tune", [None])
+        (unchanged,) = evaluated("tune", [None])
         found = search(
             config,
             folder,
             first.model.model_dump_json() + model.fingerprint,
-            lambda point: outcome(point, evaluated("tune", [point])[0], greedy),
+            lambda point: outcome(point, evaluated("tune", [point])[0], unchanged),
         )
-    baseline = outcome(None, greedy, greedy)
+    baseline = outcome(None, unchanged, unchanged)
     best = best_of(config, found)
     reported: tuple[Outcome, Outcome] | tuple[()] = ()
     if config.tune_share and best is not None:
@@ -106,7 +107,7 @@ def feasible(config: SweepConfig, point: Outcome) -> bool:
 def best_of(config: SweepConfig, points: Sequence[Outcome]) -> int | None:
     """The number of the point with the best objective that meets every constraint, if any does.
 
-    Where every answer of every point is greedy's, none is better than another.
+    Where every answer of every point is the baseline's, none is better than another.
     """
     if all(point.same for point in points):
         return None
@@ -120,7 +121,7 @@ def best_of(config: SweepConfig, points: Sequence[Outcome]) -> int | None:
 
 
 def ties_of(config: SweepConfig, outcomes: Sequence[Outcome]) -> tuple[int, ...]:
-    """Group greedy and points that the objective cannot tell apart; 0 where it is undefined."""
+    """Group baseline and points that the objective cannot tell apart; 0 where it is undefined."""
     goal, sign = str(config.goal), 1 if config.goal.metric.higher_is_better else -1
     gaps = [point.differences.get(goal) for point in outcomes]
     known = [gap for gap in gaps if gap is not None]

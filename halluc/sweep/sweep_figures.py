@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from halluc.scoring.base import REGISTRY
+from halluc.sweep.goals import Goal
 from halluc.sweep.running import Sweep, feasible
-from halluc.sweep.sweep_config import Goal
 from halluc.sweep.sweep_table import cell, label
 
 if TYPE_CHECKING:
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from halluc.sweep.axes import Axis
     from halluc.sweep.point_results import Outcome
 
-_GREEDY, _POINT, _BEST = "#777777", "#3465a4", "#c4302b"
+_BASELINE, _POINT, _BEST = "#777777", "#3465a4", "#c4302b"
 
 
-def draw(sweep: Sweep, folder: Path) -> list[Path]:
+def draw_sweep(sweep: Sweep, folder: Path) -> list[Path]:
     """Draw what fits the sweep, as sweep-<method>-<kind>.png.
 
     Raises:
@@ -64,7 +64,7 @@ def _rates(sweep: Sweep) -> tuple[Goal, Goal] | None:
 
 
 def _line(sweep: Sweep, figure: Figure) -> None:
-    """Objective over the axis with 95% intervals, greedy as a band; below it recall, if any."""
+    """Draw the objective over the axis, the baseline as a band; below it recall, if any."""
     axis, goals = sweep.config.axes[0], [sweep.config.goal]
     if (rates := _rates(sweep)) and rates[1] != goals[0]:
         goals.append(rates[1])
@@ -78,8 +78,8 @@ def _line(sweep: Sweep, figure: Figure) -> None:
         panels[-1].set_xticks(range(len(axis.values)), [cell(value) for value in axis.values])
     for panel, goal in zip(panels, goals, strict=True):
         scale, base = goal.metric.scale, sweep.baseline.values[str(goal)]
-        panel.axhspan(base.low * scale, base.high * scale, color=_GREEDY, alpha=0.15, lw=0)
-        panel.axhline(base.value * scale, color=_GREEDY, ls="--", lw=1.2, label="greedy, 95%")
+        panel.axhspan(base.low * scale, base.high * scale, color=_BASELINE, alpha=0.15, lw=0)
+        panel.axhline(base.value * scale, color=_BASELINE, ls="--", lw=1.2, label="baseline, 95%")
         shown = [point.values[str(goal)] for point in points]
         panel.fill_between(
             places, [v.low * scale for v in shown], [v.high * scale for v in shown],
@@ -101,7 +101,7 @@ def _line(sweep: Sweep, figure: Figure) -> None:
 
 
 def _map(sweep: Sweep, figure: Figure) -> None:
-    """Difference of the objective to greedy in every cell; bold where its interval leaves out 0."""
+    """Draw the objective's difference to the baseline in every cell, bold where it is decided."""
     import numpy as np
 
     rows, columns = sweep.config.axes
@@ -122,13 +122,13 @@ def _map(sweep: Sweep, figure: Figure) -> None:
     reach = float(np.nanmax(np.abs(grid))) or 1.0
     colours = "RdBu" if sweep.config.goal.metric.higher_is_better else "RdBu_r"
     image = panel.imshow(grid, cmap=colours, vmin=-1.6 * reach, vmax=1.6 * reach, aspect="auto")
-    figure.colorbar(image, label=f"{_named(sweep.config.goal)}, minus greedy")
+    figure.colorbar(image, label=f"{_named(sweep.config.goal)}, minus baseline")
     panel.set_xticks(range(len(columns.values)), [cell(v) for v in columns.values])
     panel.set_yticks(range(len(rows.values)), [cell(v) for v in rows.values])
     panel.set_xlabel(columns.name)
     panel.set_ylabel(rows.name)
     base = sweep.baseline.values[goal].value * scale
-    how = f"greedy {base:.1f}; bold: 95% interval of the difference without 0"
+    how = f"baseline {base:.1f}; bold: 95% interval of the difference without 0"
     how += "" if sweep.best is None else "; framed: best"
     how += "; x: misses a constraint" if sweep.config.bounds else ""
     panel.set_title(how, fontsize=8)
@@ -149,7 +149,7 @@ def _pareto(sweep: Sweep, figure: Figure) -> None:
     for spot, outcomes in spots.items():
         rate, recall = spot
         own = best if best in outcomes else outcomes[0]
-        colour = _BEST if own is best else _GREEDY if own is sweep.baseline else _POINT
+        colour = _BEST if own is best else _BASELINE if own is sweep.baseline else _POINT
         marker = "s" if own is sweep.baseline else "o"
         panel.plot(recall, rate, marker, color=colour, ms=6, zorder=3)
         if spot not in front and colour == _POINT:

@@ -9,8 +9,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from halluc.config import BASELINE
+from halluc.data.records import finite
 from halluc.scoring.base import REGISTRY
-from halluc.store.run_folder import finite
 from halluc.sweep.running import Sweep, feasible
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ _INTERVAL = ("value", "low", "high", "stderr")
 _GAP = (*_INTERVAL, "p", "effect")
 
 
-def write(sweep: Sweep) -> list[Path]:
+def write_sweep(sweep: Sweep) -> list[Path]:
     """Write all files anew; Parquet where pyarrow is installed."""
     folder, rows = sweep.folder, list(lines(sweep))
     folder.mkdir(parents=True, exist_ok=True)
@@ -69,7 +70,9 @@ def summary(sweep: Sweep) -> dict[str, Any]:
 def notes(sweep: Sweep) -> list[str]:
     """What a reader of the numbers has to know."""
     if all(point.same for point in sweep.points):
-        what = f"Every answer of every point is greedy's: {sweep.config.method} changes nothing"
+        what = (
+            f"Every answer of every point is the baseline's: {sweep.config.method} changes nothing"
+        )
         return [f"{what} here, and no point is best."]
     found = []
     if sweep.best is None:
@@ -79,7 +82,7 @@ def notes(sweep: Sweep) -> list[str]:
             "Tuned and reported on the SAME images: the best point's numbers are too good."
         )
     if sweep.best is not None and sweep.ties[0] == sweep.ties[1 + sweep.best]:
-        found.append("On the images tuned on, the best point cannot be told from greedy.")
+        found.append("On the images tuned on, the best point cannot be told from the baseline.")
     return found
 
 
@@ -100,7 +103,7 @@ def _lines(
     about: dict[str, Any] = {
         "part": part,
         "model": sweep.config.model,
-        "method": sweep.config.method if point is not None else "baseline",
+        "method": sweep.config.method if point is not None else BASELINE,
         **{
             axis.name: _cell((point or {}).get(axis.name), axis.numeric)
             for axis in sweep.config.axes

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 from rich.markup import escape
 from rich.table import Table
 
+from halluc.config import BASELINE
 from halluc.leaderboard.formatting import digits
 from halluc.scoring.base import REGISTRY
+from halluc.sweep.goals import Goal
 from halluc.sweep.running import Sweep, feasible
-from halluc.sweep.sweep_config import Goal
 from halluc.sweep.sweep_files import summary
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def shown(sweep: Sweep) -> list[Goal]:
 def label(point: Any) -> str:
     """A point in words: "keep=0.2, rho=0.5"; "baseline" for none."""
     if point is None:
-        return "baseline"
+        return BASELINE
     return ", ".join(f"{name}={cell(value)}" for name, value in point.items())
 
 
@@ -77,9 +78,9 @@ def _table(sweep: Sweep, title: str, rows: Sequence[tuple[Outcome, str]]) -> Tab
         prefix = f"{goal.benchmark}\n" if several else ""
         table.add_column(f"{prefix}{goal.metric.name}{arrow}", justify="right")
         if goal is goals[0]:
-            table.add_column("- greedy", justify="right")
+            table.add_column("- baseline", justify="right")
     for outcome, marks in rows:
-        settings = ["baseline"] + [""] * (len(axes) - 1)
+        settings = [BASELINE] + [""] * (len(axes) - 1)
         if outcome.point is not None:
             settings = [cell(outcome.point[name]) for name in axes]
         numbers = []

@@ -1,13 +1,14 @@
 """The embedded world: drawn scenes in COCO's format, a small LLaVA and a matcher trained on them.
 
-Importing it loads no torch; `halluc.world.training.train_model`, `.model`, `.tokenizer`, `.batches` and `.losses`
-do, and are needed only to train.
+Importing it does not load torch. `halluc.world.training` does, and is needed only to train.
 """
 
 from pathlib import Path
 
+from halluc.world.captions import true_captions
 from halluc.world.catalog import CATEGORIES, CATEGORY, COLOURS, NAMES, Category
 from halluc.world.coco_annotations import coco
+from halluc.world.rendering import render
 from halluc.world.scenes import Scene, Thing, scene
 
 GLYPH = Path(__file__).parent / "glyph"
@@ -26,5 +27,7 @@ __all__ = [
     "Scene",
     "Thing",
     "coco",
+    "render",
     "scene",
+    "true_captions",
 ]

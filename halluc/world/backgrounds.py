@@ -1,4 +1,4 @@
-"""The places: a drawn background for each theme, its hues varying from scene to scene."""
+"""A drawn background for each theme, with hues that vary from scene to scene."""
 
 from __future__ import annotations
 
@@ -177,14 +177,11 @@ _PAINTERS: dict[str, Callable[[_Draw, random.Random], None]] = {
 
 
 def background(theme: str, rng: random.Random) -> Image.Image:
-    """Paints the empty place.
+    """Paint a theme's empty background: an RGB picture, SIDE by SIDE pixels.
 
     Args:
-        theme: a theme's name.
-        rng: where its hues and details come from.
-
-    Returns:
-        An RGB picture, SIDE by SIDE pixels.
+        theme: A theme's name.
+        rng: Chooses hues and details.
     """
     picture = Image.new("RGB", (SIDE, SIDE))
     _PAINTERS[theme](ImageDraw.Draw(picture), rng)

@@ -1,4 +1,4 @@
-"""Captions of several sentences: how they are composed, and five true ones for a scene."""
+"""Captions of several sentences: their composition, and five true captions of a scene."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ SIDES: dict[str, tuple[str, ...]] = {
     "right": ("on the right", "on the right side of the image"),
 }
 SYNONYM_ODDS = 0.1
-"""How often a caption uses another word than COCO's for a category that has one."""
+"""The chance that a caption uses a synonym of COCO's word for a category that has one."""
 BUSY = 8
 """A scene with this many things looks busy."""
 
 
 @dataclass(frozen=True)
 class Mention:
-    """What one sentence says: so many of a category, and for a single one its colour and side."""
+    """The content of a sentence: a category, how many, and the colour and side of a single one."""
 
     category: str
     number: int
@@ -51,34 +51,31 @@ class Mention:
 
 
 def mention(things: list[Thing]) -> Mention:
-    """Returns what is true of all a scene's things of one category."""
+    """Return the mention that is true of these things, all those of one category in a scene."""
     first = max(things, key=lambda thing: thing.evidence)
     return Mention(first.category, len(things), first.colour, side_of(first))
 
 
 def side_of(thing: Thing) -> str:
-    """Returns "left", "middle" or "right", by thirds of the picture's width."""
+    """Return "left", "middle" or "right", by thirds of the picture's width."""
     third = int(thing.middle[0] * 3 / SIDE)
     return ("left", "middle", "right")[min(2, max(0, third))]
 
 
 def mentions(scene: Scene) -> list[Mention]:
-    """Returns a mention of every annotated category, the easiest to see first."""
+    """Return a mention of every annotated category, the easiest to see first."""
     groups = {name: [t for t in scene.things if t.category == name] for name in scene.categories}
     ordered = sorted(groups.values(), key=lambda group: -max(t.evidence for t in group))
     return [mention(group) for group in ordered]
 
 
 def compose(scene: Scene, said: list[Mention], rng: random.Random) -> str:
-    """Writes a caption: an opening, a sentence a mention, a closing.
+    """Write a caption: an opening, a sentence for each mention, and a closing.
 
     Args:
-        scene: gives the place and how busy it is.
-        said: what to mention, in this order; need not be true.
-        rng: chooses the wording.
-
-    Returns:
-        The caption.
+        scene: Gives the theme and the number of things.
+        said: The mentions, in this order; they need not be true.
+        rng: Chooses the wording.
     """
     theme = f"{article(scene.theme)} {scene.theme}"
     sentences = [rng.choice(OPENINGS).format(theme=theme)]
@@ -93,12 +90,15 @@ def _sentence(item: Mention, pattern: str, rng: random.Random) -> str:
     side = SIDES[item.side][rng.random() < 0.25]
     return pattern.format(
         be="is" if item.number == 1 else "are",
-        np=phrase, Np=phrase[0].upper() + phrase[1:], side=side, Side=side[0].upper() + side[1:],
-    )  # fmt: skip
+        np=phrase,
+        Np=phrase[0].upper() + phrase[1:],
+        side=side,
+        Side=side[0].upper() + side[1:],
+    )
 
 
 def noun_phrase(item: Mention, rng: random.Random) -> str:
-    """Returns "a red car" or "two cars", now and then by another name."""
+    """Return "a red car" or "two cars", sometimes with a synonym."""
     names = list(SYNONYMS[item.category][2:])
     other = names and rng.random() < SYNONYM_ODDS
     if item.number == 1:
@@ -108,14 +108,10 @@ def noun_phrase(item: Mention, rng: random.Random) -> str:
     return f"{NUMBERS.get(item.number, 'several')} {noun}"
 
 
-def clean_captions(scene: Scene) -> list[str]:
-    """Returns five captions in which everything mentioned is there.
+def true_captions(scene: Scene) -> list[str]:
+    """Return five captions in which everything mentioned is there.
 
-    Args:
-        scene: the scene to describe.
-
-    Returns:
-        Five captions, each of some of the categories, easiest to see first.
+    Each caption mentions some of the categories, the easiest to see first.
     """
     rng = generator("captions", scene.split, scene.index)
     everything = mentions(scene)
@@ -126,5 +122,5 @@ def clean_captions(scene: Scene) -> list[str]:
 
 
 def random_mention(category: str, rng: random.Random) -> Mention:
-    """Returns a mention of one of a category, with any colour and side."""
+    """Return a mention of a single thing of a category, with a random colour and side."""
     return Mention(category, 1, rng.choice(HUES), rng.choice(tuple(SIDES)))

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Category:
-    """One COCO category as this world draws it.
+    """A COCO category as this world draws it.
 
     Attributes:
         name: COCO's own name, such as "dining table".
         id: COCO's own category id.
         supercategory: COCO's own supercategory.
-        size: typical height of its icon, as a share of the picture's height.
-        top: the highest place its middle is drawn, as a share of the picture's height.
-        bottom: the lowest such place.
+        size: Typical height of its icon, as a share of the picture's height.
+        top: The highest place its middle is drawn, as a share of the picture's height.
+        bottom: The lowest such place.
     """
 
     name: str

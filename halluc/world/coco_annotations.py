@@ -1,13 +1,14 @@
-"""Scenes as COCO's own two annotation files."""
+"""Scenes in the format of COCO's two annotation files."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from halluc.world.backgrounds import SIDE
+from halluc.world.captions import true_captions
 from halluc.world.catalog import CATEGORIES, CATEGORY
 from halluc.world.scenes import Scene, Thing, outline, scene
 
@@ -23,68 +24,82 @@ _LICENSES = [{"id": 1, "name": "Apache-2.0", "url": "https://www.apache.org/lice
 _IDS_PER_IMAGE = 100
 
 
-def coco(split: str, indices: Iterable[int]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Writes scenes in COCO's format.
+class CocoFiles(NamedTuple):
+    """What COCO keeps in instances_*.json and in captions_*.json."""
+
+    instances: dict[str, Any]
+    captions: dict[str, Any]
+
+
+def coco(split: str, indices: Iterable[int]) -> CocoFiles:
+    """Write scenes in COCO's format.
 
     Args:
-        split: the split the scenes are from.
-        indices: which of them; a scene's image id is its index plus one.
-
-    Returns:
-        What COCO keeps in instances_*.json, and in captions_*.json.
+        split: The split the scenes are from.
+        indices: Their indices in the split; a scene's image id is its index plus one.
     """
     scenes = [scene(split, index) for index in indices]
     head = {
         "info": _INFO,
         "licenses": _LICENSES,
         "images": [
-            {"id": one.image_id, "file_name": one.file_name, "width": SIDE, "height": SIDE,
-             "license": 1}
-            for one in scenes
+            {
+                "id": drawn.image_id,
+                "file_name": drawn.file_name,
+                "width": SIDE,
+                "height": SIDE,
+                "license": 1,
+            }
+            for drawn in scenes
         ],
-    }  # fmt: skip
+    }
     instances = {**head, "annotations": _objects(scenes), "categories": _categories()}
-    return instances, {**head, "annotations": _captions(scenes)}
+    return CocoFiles(instances, {**head, "annotations": _captions(scenes)})
 
 
 def _categories() -> list[dict[str, Any]]:
     return [
-        {"id": one.id, "name": one.name, "supercategory": one.supercategory} for one in CATEGORIES
+        {"id": category.id, "name": category.name, "supercategory": category.supercategory}
+        for category in CATEGORIES
     ]
 
 
 def _objects(scenes: list[Scene]) -> list[dict[str, Any]]:
     return [
         {
-            "id": one.image_id * _IDS_PER_IMAGE + number,
-            "image_id": one.image_id,
+            "id": drawn.image_id * _IDS_PER_IMAGE + number,
+            "image_id": drawn.image_id,
             "category_id": CATEGORY[thing.category].id,
             "bbox": [float(value) for value in thing.bbox],
             "area": float(thing.area),
             "iscrowd": 0,
             "segmentation": [polygon(thing)],
         }
-        for one in scenes
-        for number, thing in enumerate(one.things)
+        for drawn in scenes
+        for number, thing in enumerate(drawn.things)
     ]
 
 
 def _captions(scenes: list[Scene]) -> list[dict[str, Any]]:
     return [
-        {"id": one.image_id * _IDS_PER_IMAGE + number, "image_id": one.image_id, "caption": text}
-        for one in scenes
-        for number, text in enumerate(one.captions())
+        {
+            "id": drawn.image_id * _IDS_PER_IMAGE + number,
+            "image_id": drawn.image_id,
+            "caption": text,
+        }
+        for drawn in scenes
+        for number, text in enumerate(true_captions(drawn))
     ]
 
 
 def polygon(thing: Thing) -> list[float]:
-    """Outlines a thing by the leftmost and rightmost pixel of each row of its box in view.
+    """Outline a thing by the leftmost and rightmost pixel of each row of its visible box.
 
     Args:
-        thing: an annotated thing.
+        thing: An annotated thing.
 
     Returns:
-        x, y, x, y, ... in pixels, around the outline; its rim as drawn, before anything covers it.
+        x, y, x, y, ... in pixels, around the outline as drawn, before anything covers it.
     """
     left, top, wide, high = thing.bbox
     mask = outline(thing)[top : top + high, left : left + wide]

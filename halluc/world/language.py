@@ -1,4 +1,4 @@
-"""The words of this world: how questions are put, and how captions may name each category."""
+"""The words of this world: the questions, and the names of each category in captions."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ CAPTION_PROMPTS: tuple[str, ...] = (
     "Please describe this image in detail.",
     "Please help me describe the image in detail.",
 )
-"""The two prompts CHAIR is run with."""
+"""The two prompts that CHAIR is run with."""
 
 YES_OR_NO = " Please answer yes or no."
-"""What MME puts behind each of its questions."""
+"""The ending of each of MME's questions."""
 ONE_WORD: tuple[str, ...] = (
     " Please answer this question with one word.",
     "\nAnswer the question using a single word or phrase.",
 )
-"""What VCD and LLaVA put behind POPE's."""
+"""The endings that VCD and LLaVA append to POPE's questions."""
 
 NUMBERS: dict[int, str] = {1: "one", 2: "two", 3: "three", 4: "four"}
 """Counts in words."""
@@ -56,39 +56,39 @@ SYNONYMS: dict[str, list[str]] = {
 
 
 def article(words: str) -> str:
-    """Returns "a" or "an", by POPE's rule: "an" before a, e, i, o and u."""
+    """Return "a" or "an", by POPE's rule: "an" before a, e, i, o and u."""
     return "an" if words[0] in "aeiou" else "a"
 
 
 def exists(category: str) -> str:
-    """Asks for a category in POPE's words: "Is there a dog in the image?"."""
+    """Ask for a category in POPE's words: "Is there a dog in the image?"."""
     return f"Is there {article(category)} {category} in the image?"
 
 
 def exists_here(category: str) -> str:
-    """Asks for a category in MME's words: "Is there a dog in this image?"."""
+    """Ask for a category in MME's words: "Is there a dog in this image?"."""
     return f"Is there {article(category)} {category} in this image?"
 
 
 def count(category: str, number: int) -> str:
-    """Asks whether there are so many: "Are there two dogs in this image?", 1 to 4."""
+    """Ask for a number from 1 to 4: "Are there two dogs in this image?"."""
     if number == 1:
         return f"Is there only one {category} in this image?"
     return f"Are there {NUMBERS[number]} {PLURALS[category]} in this image?"
 
 
 def colour(category: str, hue: str) -> str:
-    """Asks for the colour of the only one there is: "Is the dog red?"."""
+    """Ask for the colour of the only thing of a category: "Is the dog red?"."""
     return f"Is the {category} {hue}?"
 
 
 def coloured(category: str, hue: str) -> str:
-    """Asks for a coloured one: "Is there a red dog in the image?"."""
+    """Ask for a category in a colour: "Is there a red dog in the image?"."""
     return f"Is there {article(hue)} {hue} {category} in the image?"
 
 
 def position(category: str, side: Side) -> str:
-    """Asks for the side of the only one: "Is the dog on the left side of the image?"."""
+    """Ask for the side of the only thing of a category: "Is the dog on the left side ...?"."""
     return f"Is the {category} on the {side} side of the image?"
 
 

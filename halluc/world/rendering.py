@@ -19,14 +19,7 @@ HAZE_ODDS = 0.30
 
 
 def render(scene: Scene) -> Image.Image:
-    """Draws a scene.
-
-    Args:
-        scene: what to draw.
-
-    Returns:
-        An RGB picture, 128 by 128 pixels, the same every time.
-    """
+    """Draw a scene: an RGB picture, 128 by 128 pixels, the same every time."""
     rng = generator("render", scene.split, scene.index)
     picture = background(scene.theme, rng)
     _clutter(picture, rng, rng.randint(3, 9))
@@ -48,7 +41,7 @@ def _paste(picture: Image.Image, thing: Thing) -> None:
 
 
 def _clutter(picture: Image.Image, rng: random.Random, count: int) -> None:
-    """Strews blobs in the icons' colours, so that a patch of colour alone proves nothing."""
+    """Strew blobs in the icons' colours, so that a patch of colour alone proves nothing."""
     draw = ImageDraw.Draw(picture, "RGBA")
     for _ in range(count):
         x, y = rng.uniform(0, SIDE), rng.uniform(SIDE * 0.2, SIDE)

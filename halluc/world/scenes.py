@@ -1,8 +1,7 @@
-"""Scenes: which things stand where, all of it decided by a split's name and an index.
+"""Scenes: the things in a picture and their positions, determined by a split's name and an index.
 
-What makes them hard is decided here too, at the rates named below: a share of the things is small,
-faint, cropped by the border or hidden behind another, and all are annotated all the same, as in
-COCO, where annotators zoomed in and the model may not.
+Scenes are made hard here too, at the rates named below: some things are small, faint, cropped by
+the border or hidden behind others. All are annotated, as in COCO, whose annotators could zoom in.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -20,16 +19,13 @@ from halluc.world.catalog import CATEGORY, COLOURS, NAMES
 from halluc.world.icons import icon
 from halluc.world.themes import SEVERAL_ODDS, THEMES, Theme, chance
 
-if TYPE_CHECKING:
-    from PIL import Image
-
 Band = Literal["clear", "hard", "barely"]
 Mask = np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
 
 HARD_ODDS: dict[str, float] = {"tiny": 0.05, "faint": 0.05, "cropped": 0.05}
-"""The chance of each thing to be made hard to see in each way; covering is left to chance."""
+"""The chance that a thing is made hard to see in each way; covering happens by chance."""
 MOST = 11
-"""The most things a scene holds."""
+"""The largest number of things in a scene."""
 CLEAR_EVIDENCE = 130.0
 """A thing with at least this much evidence (visible pixels times opacity) is clear."""
 BARELY_EVIDENCE = 45.0
@@ -43,14 +39,13 @@ class Thing:
     """One drawn object.
 
     Attributes:
-        category: its COCO name.
-        colour: one of the eight colours.
-        place: left, top, width and height of the whole icon in pixels; may reach past the border.
-        flipped: whether it faces the other way.
+        category: Its COCO name.
+        colour: One of the eight colours.
+        place: Left, top, width and height of the whole icon in pixels; may reach past the border.
+        flipped: It is mirrored.
         opacity: 1 for solid, less for faint.
         bbox: COCO's box (left, top, width, height) of the part in view, in pixels.
-        area: pixels in view.
-        visibility: share of the icon in view (not cropped, not covered), times its opacity.
+        area: Pixels in view.
     """
 
     category: str
@@ -60,16 +55,15 @@ class Thing:
     opacity: float
     bbox: tuple[int, int, int, int] = (0, 0, 0, 0)
     area: int = 0
-    visibility: float = 0.0
 
     @property
     def evidence(self) -> float:
-        """How much of it there is to see: pixels in view times opacity."""
+        """The visible amount: pixels in view times opacity."""
         return self.area * self.opacity
 
     @property
     def band(self) -> Band:
-        """How hard it is to see: clear, hard or barely."""
+        """The difficulty of seeing it: clear, hard or barely."""
         if self.evidence >= CLEAR_EVIDENCE:
             return "clear"
         return "hard" if self.evidence >= BARELY_EVIDENCE else "barely"
@@ -86,10 +80,10 @@ class Scene:
     """A picture before it is drawn.
 
     Attributes:
-        split: the split's name, part of the seed.
-        index: the scene's number within the split.
-        theme: the kind of place.
-        things: what is annotated, from the back to the front.
+        split: The split's name, part of the seed.
+        index: The scene's number within the split.
+        theme: The name of its theme.
+        things: The annotated things, from the back to the front.
     """
 
     split: str
@@ -112,33 +106,21 @@ class Scene:
         """Distinct categories, in the order of annotation."""
         return tuple(dict.fromkeys(thing.category for thing in self.things))
 
-    def image(self) -> Image.Image:
-        """Draws the picture, RGB, 128 by 128 pixels; the same every time."""
-        from halluc.world.rendering import render
-
-        return render(self)
-
-    def captions(self) -> list[str]:
-        """Returns five captions that name nothing absent."""
-        from halluc.world.captions import clean_captions
-
-        return clean_captions(self)
-
 
 def generator(*words: object) -> random.Random:
-    """Returns a generator seeded by words, the same on every machine."""
+    """Return a random generator seeded by words, the same on every machine."""
     return random.Random("/".join(str(word) for word in words))
 
 
 def scene(split: str, index: int) -> Scene:
-    """Makes a scene; two splits never share one, since the split's name is part of the seed.
+    """Make a scene. Two splits never share a scene, since the split's name is part of the seed.
 
     Args:
-        split: any name; "train" and "test" are the ones used.
+        split: Any name, such as "train" or "test".
         index: 0 or more.
 
     Returns:
-        The scene, with at least one thing in it.
+        A scene with at least one thing in it.
     """
     for attempt in range(100):
         rng = generator("halluc", split, index, attempt)
@@ -146,7 +128,7 @@ def scene(split: str, index: int) -> Scene:
         things = tuple(_in_view([_thing(rng, name) for name in _cast(rng, theme)]))
         if things:
             return Scene(split, index, theme.name, things)
-    raise RuntimeError(f"no scene came of split {split!r}, index {index}")
+    raise RuntimeError(f"split {split!r}, index {index}: 100 attempts made an empty scene")
 
 
 def _cast(rng: random.Random, theme: Theme) -> list[str]:
@@ -177,22 +159,20 @@ def _thing(rng: random.Random, name: str) -> Thing:
 
 
 def _in_view(things: list[Thing]) -> Iterator[Thing]:
-    """Yields the things that can be annotated, with what later ones leave of them in view."""
+    """Yield the things with enough pixels in view, and the box and area of what is in view."""
     covered = np.zeros((SIDE, SIDE), bool)
-    seen = []
+    in_view = []
     for thing in reversed(things):
         mask = outline(thing) & ~covered
         if thing.opacity > 0.6:
             covered |= mask
         area = int(mask.sum())
         if area >= LEAST_PIXELS:
-            whole = max(1, _pixels(thing))
             rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
             left, top = int(columns[0]), int(rows[0])
             bbox = (left, top, int(columns[-1]) - left + 1, int(rows[-1]) - top + 1)
-            share = min(1.0, area / whole) * thing.opacity
-            seen.append(replace(thing, bbox=bbox, area=area, visibility=round(share, 4)))
-    yield from reversed(seen)
+            in_view.append(replace(thing, bbox=bbox, area=area))
+    yield from reversed(in_view)
 
 
 @cache
@@ -201,12 +181,8 @@ def _stencil(name: str, flipped: bool, size: tuple[int, int]) -> Mask:
     return np.asarray(alpha) > 127
 
 
-def _pixels(thing: Thing) -> int:
-    return int(_stencil(thing.category, thing.flipped, thing.place[2:]).sum())
-
-
 def outline(thing: Thing) -> Mask:
-    """Returns which pixels a thing would cover if it stood alone, bool [128, 128]."""
+    """Return the pixels that a thing would cover if it were alone, bool [128, 128]."""
     mask = np.zeros((SIDE, SIDE), bool)
     left, top, wide, high = thing.place
     stencil = _stencil(thing.category, thing.flipped, (wide, high))

@@ -1,7 +1,7 @@
-"""Nine kinds of place, and how often each category is found there.
+"""The kinds of place, and how often each category is found there.
 
-The tables are what gives the world its priors: within a place a few categories are in most
-pictures, many in some, and everything else turns up only as a stray.
+The tables give the world its priors: at each place a few categories are in most pictures, many
+are in some, and all others are rare.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ class Theme:
     """A kind of place.
 
     Attributes:
-        name: how captions name it, such as "living room".
-        weight: its share of all scenes, before normalising.
-        odds: for each category found there, the chance that a scene has at least one.
+        name: Its name in captions, such as "living room".
+        weight: Its share of all scenes, before normalising.
+        odds: For each category found there, the chance that a scene has at least one.
     """
 
     name: str
@@ -48,7 +48,7 @@ def _parse(line: str) -> Theme:
     for cell in cells.split(", "):
         category, chance = cell.rsplit(" ", 1)
         if category not in NAMES:
-            raise KeyError(f"theme {name!r} names {category!r}, which no icon draws")
+            raise KeyError(f"theme {name!r}: {category!r} is not a category")
         odds[category] = float(chance)
     return Theme(name, float(weight), odds)
 
@@ -60,7 +60,7 @@ THEME: dict[str, Theme] = {theme.name: theme for theme in THEMES}
 """Themes by name."""
 
 STRAY_ODDS = 0.012
-"""The chance that a category outside a theme's table turns up in it all the same."""
+"""The chance of a category that is not in the theme's table."""
 
 SEVERAL_ODDS: dict[str, float] = {
     "person": 0.5, "car": 0.5, "chair": 0.5, "sheep": 0.55, "cow": 0.45, "bird": 0.4, "boat": 0.35,
@@ -69,9 +69,9 @@ SEVERAL_ODDS: dict[str, float] = {
     "traffic light": 0.35, "potted plant": 0.25, "surfboard": 0.3, "backpack": 0.2, "truck": 0.15,
     "dog": 0.2, "cat": 0.15, "skis": 0.2, "airplane": 0.25, "cell phone": 0.2, "bench": 0.2,
 }  # fmt: skip
-"""The chance that a category found in a scene is there two, three or four times."""
+"""The chance that a category in a scene is there two, three or four times."""
 
 
 def chance(theme: str, category: str) -> float:
-    """Returns the chance that a scene of a theme has a category at least once."""
+    """Return the chance that a scene of a theme has a category at least once."""
     return THEME[theme].odds.get(category, STRAY_ODDS)

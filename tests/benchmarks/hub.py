@@ -6,7 +6,7 @@ import io
 from typing import TYPE_CHECKING, Any
 
 from halluc.benchmarks import _mme as mme_benchmark
-from halluc.benchmarks import hallusionbench, mmhal_bench, mmvp, openchair, pope_coco
+from halluc.benchmarks import hallusionbench, mmhal_bench, mmvp, openchair, pope
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 SHA = "0123456789abcdef0123456789abcdef01234567"
 PINNED = {
-    "lmms-lab/POPE": pope_coco.REVISION,
+    "lmms-lab/POPE": pope.REVISION,
     "lmms-lab/MME": mme_benchmark.REVISION,
     "lmms-lab/HallusionBench": hallusionbench.REVISION,
     "MMVP/MMVP": mmvp.REVISION,

@@ -1,11 +1,17 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from halluc.benchmarks.pope import PopeCoco
+from halluc.errors import UserError
 from halluc.scoring.base import REGISTRY, Benchmark
+from halluc.scoring.building import build
 from tests.benchmarks.hub import PINNED
+from tests.kit.runs import write_run
 
 NAMES = REGISTRY.names()
 
@@ -47,6 +53,16 @@ def test_data_sets_of_the_hub_are_pinned_where_the_revision_is_known() -> None:
             assert bool(dataset.revision) == (dataset.repo in PINNED)
 
 
+def test_the_results_file_holds_the_version_of_every_card(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cls = REGISTRY.get("glyph_mme")
+    monkeypatch.setattr(cls, "card", replace(cls.card, version=7))
+    results = write_run(tmp_path, limit=2).results()
+    assert results is not None
+    assert results["versions"] == {"glyph_mme": 7, "glyph_chair": 1}
+
+
 def test_directions() -> None:
     better = {metric.name: metric.higher_is_better for metric in REGISTRY.get("amber").card.metrics}
     assert [better[name] for name in ("CHAIR", "Cover", "Hal", "Cog")] == [
@@ -57,3 +73,12 @@ def test_directions() -> None:
     ]
     chair = {m.name: m.higher_is_better for m in REGISTRY.get("chair_coco").card.metrics}
     assert (chair["chair_i"], chair["recall"], chair["length"]) == (False, True, None)
+
+
+def test_chat_is_true_or_false() -> None:
+    built = build("pope_coco", {"chat": True})
+    assert isinstance(built, PopeCoco) and built.chat
+    with pytest.raises(UserError, match="pope_coco: chat 'often' is neither true nor false"):
+        build("pope_coco", {"chat": "often"})
+    with pytest.raises(UserError, match="glyph_pope: takes no 'chat'"):
+        build("glyph_pope", {"chat": True})

@@ -10,6 +10,7 @@ import pytest
 from halluc.scoring.base import REGISTRY, Benchmark
 from halluc.scoring.scores import Scores, score
 from halluc.types import Answer, Sample
+from halluc.world.rendering import render
 from halluc.world.scenes import Scene, scene
 
 NAMES = ("glyph_pope", "glyph_chair", "glyph_mme")
@@ -61,7 +62,7 @@ def test_samples_draw_their_scene(benchmarks: dict[str, Benchmark]) -> None:
     sample = next(iter(benchmarks["glyph_pope"].samples(1)))
     image = sample.load_image()
     assert image.mode == "RGB"
-    assert image.tobytes() == scene_of(sample).image().tobytes()
+    assert image.tobytes() == render(scene_of(sample)).tobytes()
 
 
 def test_pope_asks_by_the_authors_construction(benchmarks: dict[str, Benchmark]) -> None:

@@ -1,9 +1,7 @@
 from __future__ import annotations
 
 import json
-import threading
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,13 +15,14 @@ from halluc.benchmarks.object_halbench import ObjectHalBench
 from halluc.benchmarks.openchair import OpenChair
 from halluc.benchmarks.r_bench import RBench
 from halluc.errors import UserError
+from halluc.scoring.answer_files import AnswerFiles
 from halluc.scoring.judges.judge_models import CachedJudge, EndpointJudge, LocalJudge, judge
-from halluc.scoring.official_files import OfficialFiles, score_files
+from halluc.scoring.rescoring import score_files
 from halluc.types import Answer
 from tests.benchmarks.hub import cell
+from tests.kit.fake_endpoint import FakeEndpoint, completion
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.benchmarks.hub import Hub
@@ -53,16 +52,24 @@ OPTIONS = "Are the wings open or closed? (a) Open (b) Closed"
 @pytest.mark.parametrize(
     ("text", "want"),
     [
-        ("(a)", "(a)"), ("(B) Closed", "(b)"), ("a", "(a)"), ("b.", "(b)"), ("Closed", "(b)"),
-        ("They are open.", "(a)"), ("A butterfly", None), ("open and closed", None),
-        ("(a) or (b)", None), ("", None), ("opened", None),
+        ("(a)", "(a)"),
+        ("(B) Closed", "(b)"),
+        ("a", "(a)"),
+        ("b.", "(b)"),
+        ("Closed", "(b)"),
+        ("They are open.", "(a)"),
+        ("A butterfly", None),
+        ("open and closed", None),
+        ("(a) or (b)", None),
+        ("", None),
+        ("opened", None),
     ],
-)  # fmt: skip
+)
 def test_mmvp_reads_letters_and_words(text: str, want: str | None) -> None:
     assert option(text, OPTIONS) == want
 
 
-def mmvp_answers(tmp_path: Path, flip: tuple[int, ...] = ()) -> OfficialFiles:
+def mmvp_answers(tmp_path: Path, flip: tuple[int, ...] = ()) -> AnswerFiles:
     """Odd questions are (a), even ones (b), and all are answered so but for some."""
     lines = []
     for number in range(1, 301):
@@ -73,7 +80,7 @@ def mmvp_answers(tmp_path: Path, flip: tuple[int, ...] = ()) -> OfficialFiles:
         )
     path = tmp_path / "answers.jsonl"
     path.write_text("\n".join(json.dumps(line) for line in lines))
-    return OfficialFiles(path)
+    return AnswerFiles(path)
 
 
 def test_mmvp_counts_pairs(tmp_path: Path) -> None:
@@ -96,13 +103,19 @@ def test_mmvp_by_a_judge(tmp_path: Path) -> None:
     assert result["notes"] == ["judge: scripted"]
 
 
-def mmhal_answers(tmp_path: Path) -> OfficialFiles:
+def mmhal_answers(tmp_path: Path) -> AnswerFiles:
     records = [
-        {"image_id": f"i{n}", "image_content": ["dog", "ball"], "question": "What?",
-         "gt_answer": "A dog", "model_answer": f"answer {n}", "question_type": TYPES[n % 8]}
+        {
+            "image_id": f"i{n}",
+            "image_content": ["dog", "ball"],
+            "question": "What?",
+            "gt_answer": "A dog",
+            "model_answer": f"answer {n}",
+            "question_type": TYPES[n % 8],
+        }
         for n in range(96)
-    ]  # fmt: skip
-    return OfficialFiles(write(tmp_path / "answers.json", records))
+    ]
+    return AnswerFiles(write(tmp_path / "answers.json", records))
 
 
 def test_mmhal_by_hand(tmp_path: Path) -> None:
@@ -125,7 +138,7 @@ def test_mmhal_has_an_order(tmp_path: Path) -> None:
         ([records[1], records[0], *records[2:]], r"line 1: is of type 'adversarial', 'attribute'"),
         (records[:-1], "95 answers, MMHal-Bench has 96"),
         ([*records[:8], records[0], *records[9:]], r"record 9: id .* again, first at"),
-        ([{**records[0], "image_content": "dog"}, *records[1:]], "'dog' and no list of texts"),
+        ([{**records[0], "image_content": "dog"}, *records[1:]], "'dog', not a list of texts"),
     ):
         write(files.answers, broken)
         with pytest.raises(UserError, match=message):
@@ -150,7 +163,7 @@ def test_haloquest_by_hand(tmp_path: Path) -> None:
     answers = tmp_path / "answers.jsonl"
     answers.write_text("\n".join(map(json.dumps, lines)))
     scripted = Scripted("yes", "perhaps")
-    files = OfficialFiles(answers, table)
+    files = AnswerFiles(answers, table)
     result = score_files(HaloQuest(judge=scripted), files, draws=0)
     assert result["metrics"]["accuracy"] == 50
     assert result["metrics"]["false premises/accuracy"] == 100
@@ -170,15 +183,15 @@ def test_dash_b_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         )
     ]
     with pytest.raises(UserError, match=r"a.json line 1 record 5: is answer 5 of 2682"):
-        score_files(DashB(), OfficialFiles(write(tmp_path / "a.json", records)))
+        score_files(DashB(), AnswerFiles(write(tmp_path / "a.json", records)))
     monkeypatch.setattr(DashB, "questions", 5)
-    result = score_files(DashB(), OfficialFiles(write(tmp_path / "a.json", records)), draws=0)
+    result = score_files(DashB(), AnswerFiles(write(tmp_path / "a.json", records)), draws=0)
     assert result["metrics"] == pytest.approx(
         {"ACC": 3 / 5, "TNR": 2 / 3, "TPR": 1 / 2, "Harmonic Mean": 4 / 7}
     )
     assert result["unparseable"] == 1
     with pytest.raises(UserError, match="again, first at"):
-        score_files(DashB(), OfficialFiles(write(tmp_path / "a.json", [records[0]] * 2)))
+        score_files(DashB(), AnswerFiles(write(tmp_path / "a.json", [records[0]] * 2)))
 
 
 def test_r_bench_averages_subsets(tmp_path: Path) -> None:
@@ -192,14 +205,14 @@ def test_r_bench_averages_subsets(tmp_path: Path) -> None:
     lines = [{"question_id": n, "text": text} for n, text in enumerate(["Yes", "yes", "no", "No"])]
     answers = tmp_path / "answers.jsonl"
     answers.write_text("\n".join(map(json.dumps, lines)))
-    result = score_files(RBench(), OfficialFiles(answers, labels), draws=20)
+    result = score_files(RBench(), AnswerFiles(answers, labels), draws=20)
     # accuracies .5, .5, 1, 0, .5
     assert result["metrics"]["Accuracy"] == 50.0
     assert result["metrics"]["Recall"] == pytest.approx(60, abs=0.01)
     assert result["scores"]["accuracy"]["value"] == 0.5
     answers.write_text("\n".join(map(json.dumps, lines[:3])))
     with pytest.raises(UserError, match=r"line 3: is the last answer, and question 3 has none"):
-        score_files(RBench(), OfficialFiles(answers, labels))
+        score_files(RBench(), AnswerFiles(answers, labels))
 
 
 def test_openchair_by_hand(tmp_path: Path, nltk_data: Path, hub: Hub, cache: Path) -> None:
@@ -212,22 +225,22 @@ def test_openchair_by_hand(tmp_path: Path, nltk_data: Path, hub: Hub, cache: Pat
         'generated_caption\n"A photo of a dog, and two dogs."\nThe cat has a ball and joy.\n'
     )
     scripted = Scripted("Yes.", "No", "I am unsure")
-    result = score_files(OpenChair(judge=scripted), OfficialFiles(path, ratings), draws=0)
+    result = score_files(OpenChair(judge=scripted), AnswerFiles(path, ratings), draws=0)
     assert len(scripted.asked) == 3  # dog, cat, ball
     assert result["metrics"] == pytest.approx(
         {"openchair": 100 / 3, "nouns": 2, "unsure": 25, "unread": 0}  # the dog counts twice
     )
     mumbling = Scripted("Well.")
-    result = score_files(OpenChair(judge=mumbling), OfficialFiles(path, ratings), draws=0)
+    result = score_files(OpenChair(judge=mumbling), AnswerFiles(path, ratings), draws=0)
     assert (result["metrics"]["openchair"], result["metrics"]["unread"]) == (None, 100)
     with pytest.raises(UserError, match=r"give a folder with concreteness.csv"):
-        score_files(OpenChair(judge=scripted), OfficialFiles(path))
+        score_files(OpenChair(judge=scripted), AnswerFiles(path))
     path.write_text("generated_caption\nA dog\n")
     with pytest.raises(UserError, match=r"line 2: is caption 1, .*OpenCHAIR has 2 images"):
-        score_files(OpenChair(judge=scripted), OfficialFiles(path, ratings))
+        score_files(OpenChair(judge=scripted), AnswerFiles(path, ratings))
     path.write_text("caption\nA dog\n")
     with pytest.raises(UserError, match="has no column 'generated_caption', only caption"):
-        score_files(OpenChair(judge=scripted), OfficialFiles(path, ratings))
+        score_files(OpenChair(judge=scripted), AnswerFiles(path, ratings))
 
 
 def test_object_halbench_by_hand(
@@ -235,17 +248,20 @@ def test_object_halbench_by_hand(
 ) -> None:
     truth = write(tmp_path / "truth.json", {"7": ["dog", "person"], "8": ["cat"]})
     lines = [
-        {"image_id": 7, "question": "What is there?",
-         "text": "Assistant: A brother walks his dogs past a coffee table."},
+        {
+            "image_id": 7,
+            "question": "What is there?",
+            "text": "Assistant: A brother walks his dogs past a coffee table.",
+        },
         {"image_id": "8", "prompt": "What is there?", "answer": "Nothing to see."},
         {"image_id": 8, "question": "And else?", "answer": "A cat and much more to be seen."},
-    ]  # fmt: skip
+    ]
     path = tmp_path / "answers.jsonl"
     path.write_text("\n".join(map(json.dumps, lines)))
     scripted = Scripted('["brother", "dog", "dogs", "coffee table"]', "I cannot say")
     tables = shared / "data/coco/chair_tables.json"
     benchmark = ObjectHalBench(judge=scripted, tables=tables)
-    files = OfficialFiles(path, ground_truth=truth)
+    files = AnswerFiles(path, ground_truth=truth)
     with pytest.raises(UserError, match=r"line 3: is answer 3 of 300"):
         score_files(benchmark, files)
     monkeypatch.setattr(ObjectHalBench, "questions", 3)
@@ -253,11 +269,17 @@ def test_object_halbench_by_hand(
     assert len(scripted.asked) == 2  # three words are not asked about
     assert result["metrics"] == pytest.approx(
         {
-            "Response Hall": 100, "Object Hall": 100 / 3, "Response Correct": 0,
-            "Object Correct": 200 / 3, "Object Recall": 50, "Average Length": (9 + 3 + 8) / 3,
-            "COCO Sent Number": 1, "COCO Word Number": 2, "GT Word Number": 4,
+            "Response Hall": 100,
+            "Object Hall": 100 / 3,
+            "Response Correct": 0,
+            "Object Correct": 200 / 3,
+            "Object Recall": 50,
+            "Average Length": (9 + 3 + 8) / 3,
+            "COCO Sent Number": 1,
+            "COCO Word Number": 2,
+            "GT Word Number": 4,
         }
-    )  # fmt: skip
+    )
     assert result["unparseable"] == 1
     path.write_text("\n".join(map(json.dumps, [*lines[:2], lines[1]])))
     with pytest.raises(UserError, match=r"line 3: id .* again, first at .* line 2"):
@@ -304,53 +326,40 @@ def test_object_halbench_says_which_answers_are_right(
 
 class TestJudges:
     @pytest.fixture
-    def endpoint(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
-        """An OpenAI-compatible endpoint on this machine that is busy at first."""
-        seen: list[Any] = []
+    def busy(self, endpoint: FakeEndpoint) -> FakeEndpoint:
+        """The endpoint, busy at first, and without a model called unknown."""
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                seen.append((self.path, self.headers["Authorization"], body))
-                refused = body["model"] == "unknown"
-                self.send_response(404 if refused else 503 if len(seen) == 1 else 200)
-                self.end_headers()
-                reply = {"choices": [{"message": {"content": f"reply {len(seen)}"}}]}
-                self.wfile.write(json.dumps(reply).encode())
+        def respond(body: dict[str, Any], number: int) -> tuple[int, Any]:
+            status = 404 if body["model"] == "unknown" else 503 if number == 0 else 200
+            return status, completion(f"reply {number + 1}")
 
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        server = HTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        monkeypatch.setenv("OPENAI_BASE_URL", f"http://127.0.0.1:{server.server_port}/v1/")
-        monkeypatch.setenv("OPENAI_API_KEY", "secret")
-        yield seen
-        server.shutdown()
+        endpoint.respond = respond
+        return endpoint
 
     def test_an_endpoint_is_asked_again_and_answers_once(
-        self, endpoint: list[Any], tmp_path: Path
+        self, busy: FakeEndpoint, tmp_path: Path
     ) -> None:
         cached = CachedJudge(EndpointJudge("m", wait=0), tmp_path)
         assert cached.ask("hello") == cached.ask("hello") == "reply 2"
-        path, key, body = endpoint[1]
-        assert (path, key) == ("/v1/chat/completions", "Bearer secret")
+        path, headers, body = busy.requests[1]
+        assert path == "/v1/chat/completions"
+        assert headers["Authorization"] == "Bearer sk-secret"
         assert body["messages"] == [{"role": "user", "content": "hello"}]
         assert body["temperature"] == 0
         (kept,) = tmp_path.iterdir()
         kept.write_text(kept.read_text() + '{"key": "cut sho')
         again = CachedJudge(EndpointJudge("m", wait=0), tmp_path)
         assert again.ask("hello") == "reply 2"
-        assert len(endpoint) == 2
-        assert all("secret" not in file.read_text() for file in tmp_path.iterdir())
+        assert len(busy.requests) == 2
+        assert all("sk-secret" not in file.read_text() for file in tmp_path.iterdir())
 
-    def test_a_refusal_is_an_error_without_the_key(self, endpoint: list[Any]) -> None:
+    def test_a_refusal_is_an_error_without_the_key(self, busy: FakeEndpoint) -> None:
         with pytest.raises(
             UserError, match=r"model 'unknown' at its endpoint: HTTP 404"
         ) as refused:
             EndpointJudge("unknown", wait=0).ask("hello")
-        assert "secret" not in str(refused.value)
-        assert len(endpoint) == 1
+        assert "sk-secret" not in str(refused.value)
+        assert len(busy.requests) == 1
 
     def test_a_model_on_this_machine(self, tmp_path: Path) -> None:
         from transformers import LlamaConfig, LlamaForCausalLM
@@ -360,9 +369,14 @@ class TestJudges:
         words = tokenizer()
         torch.manual_seed(0)
         config = LlamaConfig(
-            vocab_size=len(words), hidden_size=16, intermediate_size=32, num_hidden_layers=1,
-            num_attention_heads=2, pad_token_id=words.pad_token_id, eos_token_id=words.eos_token_id,
-        )  # fmt: skip
+            vocab_size=len(words),
+            hidden_size=16,
+            intermediate_size=32,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            pad_token_id=words.pad_token_id,
+            eos_token_id=words.eos_token_id,
+        )
         LlamaForCausalLM(config).save_pretrained(tmp_path / "judge")
         words.save_pretrained(tmp_path / "judge")
         with pytest.raises(UserError, match="has no chat template, so it is no judge"):

@@ -10,8 +10,7 @@ from halluc.benchmarks.chair_coco import ChairCoco
 from halluc.benchmarks.hallusionbench import FIELDS, HallusionBench
 from halluc.benchmarks.mme import Mme, MmeHallucination
 from halluc.benchmarks.mmvp import Mmvp
-from halluc.benchmarks.pope_coco import PopeCoco, PopeCocoChat
-from halluc.benchmarks.pope_gqa import PopeGqa, PopeGqaChat
+from halluc.benchmarks.pope import PopeCoco, PopeGqa
 from halluc.data import pinned_files as sources
 from halluc.data.hub import ImageFolder
 from halluc.errors import UserError
@@ -29,12 +28,16 @@ pytestmark = pytest.mark.usefixtures("cache")
 def pope_rows(strategy: str) -> list[dict[str, Any]]:
     return [
         {
-            "id": str(n), "question_id": str(n + 1), "question": f"Is there a {strategy} {n}?",
-            "answer": "no" if n % 2 else "yes", "image_source": f"COCO_{n // 6}",
-            "image": cell(n // 6), "category": strategy,
+            "id": str(n),
+            "question_id": str(n + 1),
+            "question": f"Is there a {strategy} {n}?",
+            "answer": "no" if n % 2 else "yes",
+            "image_source": f"COCO_{n // 6}",
+            "image": cell(n // 6),
+            "category": strategy,
         }
         for n in range(12)
-    ]  # fmt: skip
+    ]
 
 
 class TestPope:
@@ -79,10 +82,14 @@ class TestPope:
             (tmp_path / f"val2014/{n}.png").write_bytes(picture(n))
         for strategy in ("random", "popular", "adversarial"):
             lines = [
-                {"question_id": n + 1, "image": f"{n // 6}.png", "text": "Is there a dog?",
-                 "label": "yes"}
+                {
+                    "question_id": n + 1,
+                    "image": f"{n // 6}.png",
+                    "text": "Is there a dog?",
+                    "label": "yes",
+                }
                 for n in range(12)
-            ]  # fmt: skip
+            ]
             text = "\r\n".join(map(json.dumps, lines))
             (tmp_path / f"{stem}_pope_{strategy}.json").write_text(text)
         return tmp_path
@@ -100,7 +107,7 @@ class TestPope:
 
     def test_conversations(self, hub: Hub) -> None:
         self.fill(hub)
-        samples = {sample.id: sample for sample in PopeCocoChat().samples()}
+        samples = {sample.id: sample for sample in PopeCoco(chat=True).samples()}
         assert len(samples) == 36
         follows = [samples[f"popular/{n}"].follows for n in (1, 2, 6, 7, 8)]
         assert follows == [None, "popular/1", "popular/5", None, "popular/7"]
@@ -111,22 +118,28 @@ class TestPope:
         folder = self.folder(tmp_path, "gqa")
         for strategy in ("random", "popular", "adversarial"):
             chats = [
-                {"text": [f"Is there a {k}?" for k in range(6)], "label": ["yes", "no"] * 3,
-                 "chat_id": n, "image": f"{n}.png"}
+                {
+                    "text": [f"Is there a {k}?" for k in range(6)],
+                    "label": ["yes", "no"] * 3,
+                    "chat_id": n,
+                    "image": f"{n}.png",
+                }
                 for n in range(2)
-            ]  # fmt: skip
+            ]
             path = folder / f"gqa_pope_chat_{strategy}.json"
             path.write_text("\n".join(map(json.dumps, chats)))
-        samples = list(PopeGqaChat(folder=folder).samples())
+        samples = list(PopeGqa(folder=folder, chat=True).samples())
         assert len(samples) == 36
         assert samples[0].prompt == "Is there a 0?"
         assert (samples[1].id, samples[1].follows, samples[1].target) == (
-            "random/2", "random/1", "no",
-        )  # fmt: skip
+            "random/2",
+            "random/1",
+            "no",
+        )
         assert next(PopeGqa(folder=folder).samples()).prompt == "Is there a dog?"
         path.write_text(json.dumps({**chats[0], "label": ["yes"]}))
         with pytest.raises(UserError, match=r"line 1: 6 questions need as many labels"):
-            list(PopeGqaChat(folder=folder).samples())
+            list(PopeGqa(folder=folder, chat=True).samples())
 
     def test_questions_are_asked_once(self, tmp_path: Path) -> None:
         folder = self.folder(tmp_path, "gqa")
@@ -136,7 +149,7 @@ class TestPope:
             list(PopeGqa(folder=folder).samples())
 
     def test_missing_files_and_images(self, tmp_path: Path) -> None:
-        with pytest.raises(UserError, match="pope_gqa: is on no hub; give a folder"):
+        with pytest.raises(UserError, match="pope_gqa: is not on the hub; give a folder"):
             list(PopeGqa().samples())
         with pytest.raises(UserError, match=r"gqa_pope_random.json: no such file"):
             list(PopeGqa(folder=tmp_path).samples())
@@ -150,13 +163,15 @@ class TestMme:
     def test_from_the_hubs_cache(self, hub: Hub) -> None:
         rows = [
             {
-                "question_id": f"{subtask}/{n // 2}.jpg", "category": subtask,
-                "question": "Is it? Please answer yes or no.", "answer": "No" if n % 2 else "Yes",
+                "question_id": f"{subtask}/{n // 2}.jpg",
+                "category": subtask,
+                "question": "Is it? Please answer yes or no.",
+                "answer": "No" if n % 2 else "Yes",
                 "image": cell(n),
             }
             for subtask in ("existence", "artwork")
             for n in range(4)
-        ]  # fmt: skip
+        ]
         hub.put("lmms-lab/MME", "data/test-00000-of-00001.parquet", rows)
         assert [len(list(c().samples())) for c in (Mme, MmeHallucination)] == [8, 4]
         samples = list(Mme(prompt="lmms-eval").samples(1))

@@ -39,12 +39,17 @@ class TestDashB:
     def rows(self) -> list[dict[str, Any]]:
         return [
             {
-                "dataset": "coco", "object": "bench", "question": f"Can you see a {n}?",
-                "answer": "no" if n < 2 else "yes", "image_path": f"{n}.png", "img_id": f"{n}.png",
-                "question_id": n, "image": cell(n),
+                "dataset": "coco",
+                "object": "bench",
+                "question": f"Can you see a {n}?",
+                "answer": "no" if n < 2 else "yes",
+                "image_path": f"{n}.png",
+                "img_id": f"{n}.png",
+                "question_id": n,
+                "image": cell(n),
             }
             for n in range(4)
-        ]  # fmt: skip
+        ]
 
     def put(self, hub: Hub, rows: list[dict[str, Any]], sha: str | None = None) -> None:
         hub.put("YanNeu/DASH-B", "data/test-00000-of-00001.parquet", rows, sha)
@@ -54,8 +59,10 @@ class TestDashB:
         samples = list(DashB().samples())
         assert [sample.target for sample in samples] == ["no", "no", "yes", "yes"]
         assert (samples[3].id, samples[3].image_id, samples[3].prompt) == (
-            "3", "3.png", "Can you see a 3?",
-        )  # fmt: skip
+            "3",
+            "3.png",
+            "Can you see a 3?",
+        )
         assert samples[3].load_image().getpixel((0, 0)) == (3, 0, 0)
         assert len(list(DashB().samples(2))) == 2
 
@@ -83,8 +90,10 @@ class TestDashB:
         image(images / "pos/objectnet/tie/2.png", 2)
         samples = list(DashB(folder=tmp_path).samples())
         assert [(s.image_id, s.target) for s in samples] == [
-            ("1.png", "no"), ("1.png", "no"), ("2.png", "yes"),
-        ]  # fmt: skip
+            ("1.png", "no"),
+            ("1.png", "no"),
+            ("2.png", "yes"),
+        ]
         assert samples[2].prompt == (
             "Can you see a tie in this image? Please answer only with yes or no."
         )
@@ -151,12 +160,17 @@ class TestMmhal:
     def fill(self, folder: Path, name: str = "response_template.json") -> Path:
         records = [
             {
-                "question_type": TYPES[n % 8], "question_topic": "indoor", "image_id": f"id{n}",
-                "image_src": f"https://flickr.com/12/{n}_o.jpg", "image_content": ["Dog", "Ball"],
-                "question": f"What is {n}?", "gt_answer": "A dog", "model_answer": "",
+                "question_type": TYPES[n % 8],
+                "question_topic": "indoor",
+                "image_id": f"id{n}",
+                "image_src": f"https://flickr.com/12/{n}_o.jpg",
+                "image_content": ["Dog", "Ball"],
+                "question": f"What is {n}?",
+                "gt_answer": "A dog",
+                "model_answer": "",
             }
             for n in range(10)
-        ]  # fmt: skip
+        ]
         for n in range(10):
             image(folder / f"images/{n}_o.jpg", n)
         return write(folder / name, records)
@@ -245,8 +259,8 @@ class TestHaloQuest:
             ("visual challenge", "visually challenging", "line 3: hallucination type 'visually"),
             ("b.png", "c.png", "line 3: image 'c.png' is not below"),
             ("1,b.png", "0,b.png", "line 3: id 0 again, first at .* line 2"),
-            ("1,b.png", "one,b.png", "line 3: '' is 'one' and no whole number"),
-            ("Cannot be seen,eval\n", "Can", "line 4: has not 8 fields; is it truncated"),
+            ("1,b.png", "one,b.png", "line 3: '' is 'one', not a whole number"),
+            ("Cannot be seen,eval\n", "Can", "line 4: does not have 8 fields; is it truncated"),
             ("question,", "asked,", "has no column 'question'"),
         ],
     )

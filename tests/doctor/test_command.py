@@ -15,9 +15,9 @@ from halluc.doctor import Finding, Report, examine
 from halluc.doctor.doctor_table import size, tables
 from halluc.doctor.method_fit import Fit
 from halluc.interventions import REGISTRY
+from tests.kit.command import halluc
+from tests.kit.fake_endpoint import FakeEndpoint
 from tests.kit.families import llava
-from tests.kit.serving import Served
-from tests.test_cli import halluc
 
 
 @pytest.fixture(autouse=True)
@@ -98,7 +98,7 @@ def test_offline_mode_and_caches_are_reported(
     assert data["benchmarks"]["mmvp"]["state"] == "not cached"
 
 
-def test_a_model_behind_an_endpoint_serves_greedy_alone(endpoint: Served) -> None:
+def test_a_model_behind_an_endpoint_serves_greedy_alone(endpoint: FakeEndpoint) -> None:
     report = examine(ModelConfig(name="openai:m"))
     assert report.healthy
     assert [finding.status for finding in report.promises.values()] == ["kept"]

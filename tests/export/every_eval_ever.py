@@ -1,7 +1,7 @@
 """The rules of Every Eval Ever 0.3.0 that concern us, as JSON Schema, in our own words.
 
-After every_eval_ever/schemas/*.json at 9bce413, narrowed to single-turn evaluations: what is
-required, which names exist, what is a string, what is one of a few words.
+After every_eval_ever/schemas/*.json at 9bce413, without agents and tools: what is required, which
+names exist, what is a string, what is one of a few words.
 """
 
 from __future__ import annotations
@@ -150,36 +150,50 @@ AGGREGATE = thing(
         ),
     },
 )
-INSTANCE = thing(
-    {
-        "schema_version": {"const": "0.3.0"},
-        "evaluation_id": TEXT,
-        "model_id": TEXT,
-        "evaluation_name": TEXT,
-        "sample_id": TEXT,
-        "interaction_type": one_of("single_turn"),
-        "input": thing({"raw": TEXT, "reference": {"type": "array", "items": TEXT}}),
-        "output": thing({"raw": {"type": "array", "items": TEXT}}),
-        "answer_attribution": {
-            "type": "array",
-            "items": thing(
-                {
-                    "turn_idx": COUNT,
-                    "source": TEXT,
-                    "extracted_value": TEXT,
-                    "extraction_method": TEXT,
-                    "is_terminal": {"type": "boolean"},
-                }
-            ),
-        },
-        "evaluation": thing({"score": NUMBER, "is_correct": {"type": "boolean"}}),
-    },
-    {
-        "sample_hash": TEXT,
-        "token_usage": thing(
-            {"input_tokens": COUNT, "output_tokens": COUNT, "total_tokens": COUNT}
+_SAMPLE = {
+    "schema_version": {"const": "0.3.0"},
+    "evaluation_id": TEXT,
+    "model_id": TEXT,
+    "evaluation_name": TEXT,
+    "sample_id": TEXT,
+    "input": thing({"raw": TEXT, "reference": {"type": "array", "items": TEXT}}),
+    "answer_attribution": {
+        "type": "array",
+        "items": thing(
+            {
+                "turn_idx": COUNT,
+                "source": TEXT,
+                "extracted_value": TEXT,
+                "extraction_method": TEXT,
+                "is_terminal": {"type": "boolean"},
+            }
         ),
-        "performance": thing({}, {"latency_ms": {"type": "number", "minimum": 0}}),
-        "metadata": TEXTS,
     },
+}
+_MORE = {
+    "sample_hash": TEXT,
+    "token_usage": thing({"input_tokens": COUNT, "output_tokens": COUNT, "total_tokens": COUNT}),
+    "performance": thing({}, {"latency_ms": {"type": "number", "minimum": 0}}),
+    "metadata": TEXTS,
+}
+_RIGHT = {"score": NUMBER, "is_correct": {"type": "boolean"}}
+_MESSAGE = thing({"turn_idx": COUNT, "role": one_of("user", "assistant"), "content": TEXT})
+SINGLE_TURN = thing(
+    {
+        **_SAMPLE,
+        "interaction_type": one_of("single_turn"),
+        "output": thing({"raw": {"type": "array", "items": TEXT}}),
+        "evaluation": thing(_RIGHT),
+    },
+    _MORE,
 )
+MULTI_TURN = thing(
+    {
+        **_SAMPLE,
+        "interaction_type": one_of("multi_turn"),
+        "messages": {"type": "array", "items": _MESSAGE, "minItems": 1},
+        "evaluation": thing({**_RIGHT, "num_turns": {"type": "integer", "minimum": 1}}),
+    },
+    {**_MORE, "output": {"type": "null"}},
+)
+INSTANCE = {"oneOf": [SINGLE_TURN, MULTI_TURN]}

@@ -15,8 +15,8 @@ from huggingface_hub.repocard_data import model_index_to_eval_results
 from jsonschema import Draft7Validator
 
 from halluc.errors import UserError
-from halluc.export import export
-from halluc.export.exported_run import asked
+from halluc.export import export_runs
+from halluc.export.exported_run import conversation
 from halluc.statistics import clustered_stderr
 from halluc.store import RunFolder
 from halluc.types import Answer
@@ -33,7 +33,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def files(form: str, runs: Path, output: Path, **options: Any) -> list[Path]:
-    written = list(export(form, [runs], output, **options))
+    written = list(export_runs(form, [runs], output, **options))
     assert sorted(written) == sorted(path for path in output.rglob("*") if path.is_file())
     return written
 
@@ -128,7 +128,7 @@ def test_every_eval_ever_names_any_model(
     model: str, id: str, deployed: str, tmp_path: Path
 ) -> None:
     run = write_run(tmp_path / "runs", benchmarks=("glyph_chair",), model=model, limit=3)
-    *_, file = export("every-eval-ever", [run.path], tmp_path)
+    *_, file = export_runs("every-eval-ever", [run.path], tmp_path)
     info = json.loads(file.read_text())["model_info"]
     assert (info["id"], info["name"]) == (id, model)
     assert info["additional_details"]["deployment_type"] == deployed
@@ -153,7 +153,10 @@ def test_every_eval_ever_says_which_method_and_what_beside(runs: Path, tmp_path:
     details = chair["score_details"]["details"]
     assert float(details["length"]) > 5  # no better direction, so it is no result of its own
     gap = json.loads(details["difference to baseline"])
-    base = {o["metric_config"]["metric_name"]: o for o in by_method["baseline"]["evaluation_results"]}
+    base = {
+        result["metric_config"]["metric_name"]: result
+        for result in by_method["baseline"]["evaluation_results"]
+    }
     expected = chair["score_details"]["score"] - base["chair_i"]["score_details"]["score"]
     assert gap["value"] == pytest.approx(expected)
     assert "difference at equal length" in details
@@ -167,7 +170,31 @@ def test_a_repeated_export_replaces_itself(runs: Path, tmp_path: Path) -> None:
 
 def test_a_conversation_is_exported_whole() -> None:
     turn = Answer("1", "image", "all", "And a cat?", "no", history=(("Is there a dog?", "Yes"),))
-    assert asked(turn) == "Is there a dog?\nYes\nAnd a cat?"
+    assert conversation(turn) == "Is there a dog?\nYes\nAnd a cat?"
+
+
+def test_a_later_turn_of_a_conversation_is_exported_as_such(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "runs", benchmarks=("glyph_mme",))
+    file = run.path / "samples_glyph_mme.jsonl"
+    first, *others = lines(file)
+    second = first | {"history": [["Is there a dog?", "Yes."]], "prompt": "A cat?", "text": "No."}
+    file.write_text("".join(json.dumps(line) + "\n" for line in (second, *others)))
+    list(export_runs("every-eval-ever", [run.path], tmp_path / "out"))
+    (samples,) = (tmp_path / "out").rglob("*_samples.jsonl")
+    row, *rows = lines(samples)
+    assert list(Draft7Validator(INSTANCE).iter_errors(row)) == []
+    assert row["interaction_type"] == "multi_turn"
+    assert [(message["role"], message["content"]) for message in row["messages"]] == [
+        ("user", "Is there a dog?"),
+        ("assistant", "Yes."),
+        ("user", "A cat?"),
+        ("assistant", "No."),
+    ]
+    assert row["evaluation"]["num_turns"] == 2
+    (read,) = row["answer_attribution"]
+    assert (read["turn_idx"], read["source"]) == (3, "messages[turn_idx].content")
+    assert row["input"]["raw"] == "Is there a dog?\nA cat?"  # the same for every model
+    assert {row["interaction_type"] for row in rows} == {"single_turn"}
 
 
 def test_failed_answers_are_in_no_samples_file(tmp_path: Path) -> None:
@@ -177,8 +204,8 @@ def test_failed_answers_are_in_no_samples_file(tmp_path: Path) -> None:
     whole[0] |= {"status": "failed", "text": "", "error": "out of memory"}
     file.write_text("".join(json.dumps(line) + "\n" for line in whole))
     export_to = tmp_path / "out"
-    list(export("every-eval-ever", [run.path], export_to))
-    list(export("lm-eval", [run.path], export_to))
+    list(export_runs("every-eval-ever", [run.path], export_to))
+    list(export_runs("lm-eval", [run.path], export_to))
     for samples in export_to.rglob("*samples*.jsonl"):
         assert len(lines(samples)) == len(whole) - 1
 
@@ -199,7 +226,7 @@ def test_hugging_face_reads_its_eval_results(runs: Path, tmp_path: Path) -> None
     assert entry.dataset_id == "org/glyph"
     assert entry.source_url == "https://example.org/runs"
     assert entry.notes is not None
-    for said in ("method: vhr (gain=2.0)", "95% interval by image", "minus greedy: +", "n: 12"):
+    for said in ("method: vhr (gain=2.0)", "95% interval by image", "minus baseline: +", "n: 12"):
         assert said in entry.notes
 
 
@@ -212,21 +239,21 @@ def test_hugging_face_reads_its_model_index(runs: Path, tmp_path: Path) -> None:
     index = yaml.safe_load(file.read_text().split("---")[1])["model-index"]
     assert len(model_index_to_eval_results(index)[1]) == len(results) == 2 * (5 + 4)
     assert {r.metric_name for r in results if r.metric_type == "recall"} == {
-        "recall, greedy",
+        "recall, baseline",
         "recall, vhr (gain=2.0)",
     }
 
 
 def test_errors(runs: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="unknown format 'csv', choose from lm-eval"):
-        list(export("csv", [runs], tmp_path))
+        list(export_runs("csv", [runs], tmp_path))
     with pytest.raises(UserError, match=r"halluc\.world\) is on no hub.*give --dataset"):
-        list(export("eval-results", [runs], tmp_path))
+        list(export_runs("eval-results", [runs], tmp_path))
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="no run in"):
-        list(export("lm-eval", [tmp_path / "empty"], tmp_path))
+        list(export_runs("lm-eval", [tmp_path / "empty"], tmp_path))
     half = write_run(tmp_path / "half")
     next(half.path.glob("results_*")).unlink()
     with pytest.raises(UserError, match="is half-written"):
-        list(export("lm-eval", [half.path], tmp_path / "out"))
+        list(export_runs("lm-eval", [half.path], tmp_path / "out"))
     assert not (tmp_path / "out").exists()

@@ -52,12 +52,14 @@ def row(board: Board, benchmark: str, method: str, **args: Any) -> Any:
 
 def test_every_row_stands_beside_its_baseline(board: Board) -> None:
     assert len(board.rows) == 8
-    greedy = row(board, "glyph_mme", "baseline")
+    baseline = row(board, "glyph_mme", "baseline")
     worse = row(board, "glyph_mme", "vhr", gain=1.0)
-    assert greedy.baseline == greedy.key == worse.baseline != worse.key
-    assert greedy.differences == {} and greedy.right_wrong is None
+    assert baseline.baseline == baseline.key == worse.baseline != worse.key
+    assert baseline.differences == {} and baseline.right_wrong is None
     gap = worse.differences["total"]
-    assert gap.value == pytest.approx(worse.metrics["total"].value - greedy.metrics["total"].value)
+    assert gap.value == pytest.approx(
+        worse.metrics["total"].value - baseline.metrics["total"].value
+    )
     assert gap.high < 0 and gap.p < 0.001 and gap.effect < -0.5
     assert worse.right_wrong.only_theirs > worse.right_wrong.only_ours
     assert worse.image_processing == "CLIPImageProcessor 0000000000"
@@ -155,13 +157,13 @@ def test_a_baseline_has_the_same_decoding(runs: Path, tmp_path: Path) -> None:
 def test_a_baseline_may_have_run_other_benchmarks_too(runs: Path, tmp_path: Path) -> None:
     write_run(tmp_path, "vmtc", benchmarks=("glyph_mme",))
     (lone,) = tmp_path.iterdir()
-    (greedy,) = (folder for folder in runs.iterdir() if "baseline" in folder.name)
-    rows = collect([lone, greedy]).rows
+    (baseline,) = (folder for folder in runs.iterdir() if "baseline" in folder.name)
+    rows = collect([lone, baseline]).rows
     assert [bool(row.baseline) for row in rows] == [True, True, True]
 
 
 def test_duplicates_that_disagree_are_refused(runs: Path, tmp_path: Path) -> None:
-    write_run(tmp_path, error=0.3)  # greedy once more, with other answers
+    write_run(tmp_path, error=0.3)  # baseline once more, with other answers
     with pytest.raises(UserError, match="baseline on glyph_mme is there twice and disagrees: "):
         collect([runs, tmp_path])
 

@@ -65,4 +65,4 @@ def test_the_command_draws_and_refuses(runs: Path, tmp_path: Path) -> None:
     assert good.exit_code == 0 and (tmp_path / "a.png").is_file()
     bad = CliRunner().invoke(app, ["leaderboard", str(runs), "--figure", str(tmp_path / "a.jpg")])
     assert isinstance(bad.exception, UserError)
-    assert "a.jpg': a PNG is drawn; let the name end in .png" in str(bad.exception)
+    assert "a.jpg': only PNG is drawn; let the name end in .png" in str(bad.exception)

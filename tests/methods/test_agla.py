@@ -20,7 +20,7 @@ from halluc.interventions import Asked
 from halluc.methods.agla import AGLA, combine, kept, mask_image, question_in
 from halluc.models import VisionLanguageModel
 from halluc.models.image_text_matcher import Matcher, attention_map, find_matcher, relevance
-from halluc.world import MATCHER, scene
+from halluc.world import MATCHER, render, scene
 from halluc.world.language import exists
 from halluc.world.scenes import outline
 from halluc.world.training.train_matcher import build_processor
@@ -166,7 +166,7 @@ def test_masks_keep_what_is_asked_for() -> None:
         one = scene("matcher-test", index)
         thing = max(one.things, key=lambda thing: thing.evidence)
         if thing.band == "clear" and thing.area < 2000:
-            images.append(one.image())
+            images.append(render(one))
             texts.append(exists(thing.category))
             outlines.append(torch.from_numpy(outline(thing)))
     patches, _ = Matcher(find_matcher("glyph"), 1, "cpu").match(images, texts)

@@ -18,8 +18,8 @@ from transformers import (
 from halluc.errors import UserError
 from halluc.interventions import REGISTRY
 from halluc.interventions.compose import find
+from tests.kit.command import halluc
 from tests.kit.families import llava
-from tests.test_cli import halluc
 
 
 @pytest.mark.parametrize("name", ["paint", "flowcut", "vmtc", "vhr+flowcut"])

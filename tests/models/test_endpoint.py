@@ -25,9 +25,9 @@ from halluc.remote.answers import messages
 from halluc.remote.client import EndpointRefused
 from halluc.remote.model import EndpointModel
 from halluc.types import Answer, Sample
+from tests.kit.command import halluc
+from tests.kit.fake_endpoint import FakeEndpoint, completion
 from tests.kit.families import picture
-from tests.kit.serving import Served, said
-from tests.test_cli import halluc
 
 
 def samples(n: int) -> list[Sample]:
@@ -62,10 +62,10 @@ def test_the_image_goes_first_and_keeps_its_pixels() -> None:
     assert np.array_equal(np.asarray(sent), np.asarray(picture(3)))
 
 
-def test_answers_come_in_order_whatever_comes_back_first(endpoint: Served) -> None:
+def test_answers_come_in_order_whatever_comes_back_first(endpoint: FakeEndpoint) -> None:
     def later_is_faster(body: dict[str, Any], n: int) -> tuple[int, Any]:
         time.sleep(0.02 * (6 - int(asked(body).split()[1])))
-        return 200, said(f" to {asked(body)} ")
+        return 200, completion(f" to {asked(body)} ")
 
     endpoint.respond = later_is_faster
     found = answers(samples(6))
@@ -76,13 +76,13 @@ def test_answers_come_in_order_whatever_comes_back_first(endpoint: Served) -> No
     assert all(answer.image_hash for answer in found)
 
 
-def test_as_many_requests_at_a_time_as_asked_for(endpoint: Served) -> None:
+def test_as_many_requests_at_a_time_as_asked_for(endpoint: FakeEndpoint) -> None:
     together = threading.Barrier(3, timeout=10)
 
     def wait_for_company(body: dict[str, Any], n: int) -> tuple[int, Any]:
         together.wait()
         assert together.n_waiting < 3
-        return 200, said()
+        return 200, completion()
 
     endpoint.respond = wait_for_company
     started = time.perf_counter()
@@ -92,7 +92,7 @@ def test_as_many_requests_at_a_time_as_asked_for(endpoint: Served) -> None:
     assert 0 < sum(answer.seconds for answer in found) <= passed
 
 
-def test_decoding_parameters_are_sent(endpoint: Served) -> None:
+def test_decoding_parameters_are_sent(endpoint: FakeEndpoint) -> None:
     answers(samples(1))
     answers(samples(1), DecodingConfig(max_new_tokens=3))
     sampled = DecodingConfig(do_sample=True, temperature=0.7, top_p=0.9, seed=5)
@@ -105,9 +105,11 @@ def test_decoding_parameters_are_sent(endpoint: Served) -> None:
     ]
 
 
-def test_what_gets_no_answer_fails_alone(endpoint: Served) -> None:
+def test_what_gets_no_answer_fails_alone(endpoint: FakeEndpoint) -> None:
     def picky(body: dict[str, Any], n: int) -> tuple[int, Any]:
-        return (400, {"error": {"message": "unsafe"}}) if "2" in asked(body) else (200, said())
+        if "2" in asked(body):
+            return 400, {"error": {"message": "unsafe"}}
+        return 200, completion()
 
     def broken() -> Image.Image:
         raise BadImage("cat.png: the file is empty")
@@ -121,7 +123,7 @@ def test_what_gets_no_answer_fails_alone(endpoint: Served) -> None:
     assert found[2].error == "RequestFailed: HTTP 400: unsafe"
 
 
-def test_a_refused_key_ends_the_run_at_once(endpoint: Served) -> None:
+def test_a_refused_key_ends_the_run_at_once(endpoint: FakeEndpoint) -> None:
     endpoint.respond = lambda body, n: (401, {"error": {"message": "no"}})
     with pytest.raises(EndpointRefused, match="HTTP 401"):
         answers(samples(50))
@@ -132,7 +134,7 @@ def test_a_refused_key_ends_the_run_at_once(endpoint: Served) -> None:
     ("changes", "reason"),
     [
         ({"method": MethodConfig(name="var")}, "'var' needs the model's weights, and 'openai:m'"),
-        ({"method": MethodConfig(name="vhr+var")}, "only --method greedy works there"),
+        ({"method": MethodConfig(name="vhr+var")}, "only --method baseline works there"),
         ({"decoding": DecodingConfig(num_beams=2)}, "endpoints take no num_beams"),
         ({"decoding": DecodingConfig(do_sample=True, top_k=5)}, "endpoints take no top_k"),
         (
@@ -142,7 +144,7 @@ def test_a_refused_key_ends_the_run_at_once(endpoint: Served) -> None:
     ],
 )
 def test_what_an_endpoint_cannot_do_is_refused_before_it_is_asked(
-    changes: dict[str, Any], reason: str, endpoint: Served, tmp_path: Path
+    changes: dict[str, Any], reason: str, endpoint: FakeEndpoint, tmp_path: Path
 ) -> None:
     config = RunConfig(model=ModelConfig(name="openai:m"), benchmarks=("glyph_mme",))
     with pytest.raises(UserError, match=reason):
@@ -162,7 +164,7 @@ def test_names() -> None:
 
 
 def test_another_address_is_another_model(
-    endpoint: Served, monkeypatch: pytest.MonkeyPatch
+    endpoint: FakeEndpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = EndpointModel.named("openai:m")
     here = model.fingerprint
@@ -171,8 +173,8 @@ def test_another_address_is_another_model(
     assert model.fingerprint != here
 
 
-def test_a_benchmark_from_the_command_line(endpoint: Served, tmp_path: Path) -> None:
-    endpoint.respond = lambda body, n: (200, said("Yes" if n % 2 else "No"))
+def test_a_benchmark_from_the_command_line(endpoint: FakeEndpoint, tmp_path: Path) -> None:
+    endpoint.respond = lambda body, n: (200, completion("Yes" if n % 2 else "No"))
     command = ["eval", "--model", "openai:org/m", "--benchmarks", "glyph_pope", "--limit", "2"]
     refused = halluc(*command, "--method", "paint", cwd=tmp_path)
     assert refused.returncode == 2

@@ -217,7 +217,7 @@ def test_quantisation_rounds_linear_layers() -> None:
 def test_a_missing_package_is_one_line_with_the_command(
     options: dict[str, str], missing: str, line: str, tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("halluc.extras.find_spec", lambda name: None if name == missing else name)
+    monkeypatch.setattr("halluc.errors.find_spec", lambda name: None if name == missing else name)
     (option,) = options.items()
     with pytest.raises(UserError, match=f"^{option[0]}={option[1]} needs {line}$"):
         load_model(str(tiny), **options)

@@ -38,7 +38,7 @@ def test_one_answer_to_everything(shared: Path, response: str) -> None:
         if record["type"] != "generative":
             totals.update(amber.discriminate(record["type"], record["truth"], response))
     want = printed(shared / f"golden/amber/all_{response.lower()}.official.txt")
-    assert amber.official(totals) == want
+    assert amber.as_printed(totals) == want
     exact = amber.discriminative({name: np.array(count) for name, count in totals.items()})
     assert exact["all/Accuracy"] == pytest.approx(want["discriminative"]["Accuracy"], abs=0.05)
 
@@ -46,18 +46,27 @@ def test_one_answer_to_everything(shared: Path, response: str) -> None:
 def test_only_yes_and_no_are_answers() -> None:
     counts = amber.discriminate("relation", "no", "No.")
     assert counts == {
-        "relation/n": 1, "relation/correct": 0, "relation/no": 1, "relation/said_no": 0,
+        "relation/n": 1,
+        "relation/correct": 0,
+        "relation/no": 1,
+        "relation/said_no": 0,
         "relation/right_no": 0,
-    }  # fmt: skip
+    }
     assert amber.discriminate("discriminative-relation", "yes", "yes")["relation/correct"] == 0
     assert amber.discriminate("discriminative-relation", "yes", "Yes")["relation/correct"] == 1
 
 
 LEXICON = amber.Lexicon(
-    related={"forest": ["tree", "leave"], "tree": [], "sky": ["cloud"], "dog": ["puppy"],
-             "cat": [], "sun": []},
+    related={
+        "forest": ["tree", "leave"],
+        "tree": [],
+        "sky": ["cloud"],
+        "dog": ["puppy"],
+        "cat": [],
+        "sun": [],
+    },
     safe=frozenset({"light"}),
-)  # fmt: skip
+)
 
 
 def test_descriptions_by_hand() -> None:
@@ -65,9 +74,15 @@ def test_descriptions_by_hand() -> None:
         ["tree", "light", "puppy", "cat", "sky"], ["forest", "tree", "sky"], ["dog"], LEXICON
     )
     assert counts == {
-        "nouns": 5, "hallucinated": 2, "truth": 3, "covered": 2, "likely": 1, "marked": 1,
-        "responses": 1, "clean": 0,
-    }  # fmt: skip
+        "nouns": 5,
+        "hallucinated": 2,
+        "truth": 3,
+        "covered": 2,
+        "likely": 1,
+        "marked": 1,
+        "responses": 1,
+        "clean": 0,
+    }
 
 
 def test_an_object_associated_with_an_earlier_one_stays_uncovered() -> None:
@@ -91,7 +106,7 @@ def test_nouns_are_those_of_the_vocabulary(nltk_data: Path) -> None:
 def test_percentages_by_hand() -> None:
     totals = Counter(amber.describe(["cat", "sky"], ["sky"], ["dog", "sun"], LEXICON))
     totals.update(amber.describe([], ["sky"], ["dog"], LEXICON))
-    row = amber.official(totals)["generative"]
+    row = amber.as_printed(totals)["generative"]
     assert row == {"CHAIR": 50.0, "Cover": 50.0, "Hal": 50.0, "Cog": 0.0}
     exact = amber.generative({name: np.array(float(count)) for name, count in totals.items()})
     assert {name: float(value) for name, value in exact.items()} == row

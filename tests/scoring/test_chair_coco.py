@@ -10,7 +10,7 @@ import pytest
 
 from halluc.errors import UserError
 from halluc.scoring.chair.metric import Tables, metrics, tally
-from halluc.scoring.chair.word_families import FAMILIES, load_tables, reader
+from halluc.scoring.chair.word_families import FAMILIES, load_tables, object_finder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,11 +39,11 @@ def test_500_real_captions(
     golden = json.loads((shared / f"golden/chair/{family}_{name}.json").read_text())
     lines = (shared / f"golden/chair/captions_{name}.jsonl").read_text().splitlines()
     totals: dict[str, float] = {}
-    chair = reader(family, tables)
+    chair = object_finder(family, tables)
     for line, want in zip(lines, golden["per_caption"], strict=True):
         row = json.loads(line)
         assert row["image_id"] == want["image_id"]
-        reading = chair.read(row["caption"])
+        reading = chair.find(row["caption"])
         present = set(truth(shared, family)[str(row["image_id"])])
         wrong = [mention for mention in reading.mentions if mention.node not in present]
         assert reading.nodes == want["generated"]
@@ -69,7 +69,7 @@ def test_500_real_captions(
 def test_ground_truth_of_80_images(
     shared: Path, nltk_data: Path, tables: Tables, family: str
 ) -> None:
-    chair = reader(family, tables)
+    chair = object_finder(family, tables)
     lines = (shared / "data/coco/caps_boxes_coco2014_val_80.jsonl").read_text().splitlines()
     rows: list[dict[str, Any]] = [json.loads(line) for line in lines]
     assert len(rows) == 80
@@ -80,15 +80,16 @@ def test_ground_truth_of_80_images(
 
 
 def test_families_differ_on_both_sides(shared: Path, nltk_data: Path, tables: Tables) -> None:
-    pattern, wordnet = reader("pattern", tables), reader("wordnet", tables)
-    assert pattern.read("a bus").nodes == []
-    assert wordnet.read("a bus").nodes == ["bus"]
-    assert pattern.read("two vases").nodes == ["vase"]
-    assert wordnet.read("two vases").nodes == []
+    pattern, wordnet = object_finder("pattern", tables), object_finder("wordnet", tables)
+    assert pattern.find("a bus").nodes == []
+    assert wordnet.find("a bus").nodes == ["bus"]
+    assert pattern.find("two vases").nodes == ["vase"]
+    assert wordnet.find("two vases").nodes == []
     assert pattern.truth([], ["a man in a tie on a bus"]) == {"person", "tie"}
     assert wordnet.truth([], ["a man in a tie on a bus"]) == {"person", "tie", "bus"}
-    differ = sum(truth(shared, "pattern")[i] != truth(shared, "wordnet")[i]
-                 for i in truth(shared, "pattern"))  # fmt: skip
+    differ = sum(
+        truth(shared, "pattern")[i] != truth(shared, "wordnet")[i] for i in truth(shared, "pattern")
+    )
     assert differ == 1741
     overall = [
         json.loads((shared / f"golden/chair/{family}_instructblip_greedy.json").read_text())
@@ -122,4 +123,4 @@ def test_errors(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="needs inverse_synonym_dict"):
         load_tables(tmp_path / "other.json")
     with pytest.raises(UserError, match="choose from pattern, wordnet"):
-        reader("spacy", Tables({}, {}))
+        object_finder("spacy", Tables({}, {}))

@@ -36,10 +36,15 @@ def test_official_metrics_of_rule_made_predictions(shared: Path, name: str) -> N
     sets: dict[str, list[Judged]] = {}
     for record, text in zip(records, texts, strict=True):
         judged = Judged(
-            "/".join(same_question(record)[:3]), record["category"], record["figure_id"],
-            record["question_id"], record["visual_input"], record["gt_answer"],
-            hallusion.read(text, record["gt_answer"]), original[same_question(record)] == text,
-        )  # fmt: skip
+            "/".join(same_question(record)[:3]),
+            record["category"],
+            record["figure_id"],
+            record["question_id"],
+            record["visual_input"],
+            record["gt_answer"],
+            hallusion.read(text, record["gt_answer"]),
+            original[same_question(record)] == text,
+        )
         sets.setdefault(judged.set, []).append(judged)
     totals: Counter[str] = Counter()
     for questions in sets.values():
@@ -54,14 +59,25 @@ def golden(shared: Path) -> list[dict[str, Any]]:
 
 
 def check(totals: Counter[str], want: dict[str, Any]) -> None:
-    counts = {"questions": "n", "pair": "q_total", "figure": "f_total", "easy": "easy_total",
-              "hard": "hard_total", "figure wrong": "wrong"}  # fmt: skip
+    counts = {
+        "questions": "n",
+        "pair": "q_total",
+        "figure": "f_total",
+        "easy": "easy_total",
+        "hard": "hard_total",
+        "figure wrong": "wrong",
+    }
     assert {name: totals[name] for name in counts} == {n: want[k] for n, k in counts.items()}
     assert [totals[cause] for cause in ("LH", "VI", "Mixed")] == want["LH_VI_Mix"]
     arrays = {name: np.array(float(totals[name])) for name in [*totals, "LH", "VI", "Mixed"]}
     got = {name: float(value) for name, value in hallusion.metrics(arrays).items()}
-    for ours, theirs in (("aAcc", "aAcc"), ("qAcc", "qAcc"), ("fAcc", "fAcc"),
-                         ("easy aAcc", "easy"), ("hard aAcc", "hard")):  # fmt: skip
+    for ours, theirs in (
+        ("aAcc", "aAcc"),
+        ("qAcc", "qAcc"),
+        ("fAcc", "fAcc"),
+        ("easy aAcc", "easy"),
+        ("hard aAcc", "hard"),
+    ):
         assert round(got[ours], 4) == want[theirs]
     assert got["Yes/No Bias (Pct Diff)"] == pytest.approx(want["diff"], abs=1e-12)
     assert got["Yes/No Bias (FP Ratio)"] == pytest.approx(want["fp"], abs=1e-12)

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
+from halluc.config import RunConfig
+from halluc.data.records import finite
 from halluc.scoring.base import REGISTRY
 from halluc.scoring.yes_probability import best_accuracy, calibration_error, logit_scores, p_yes
 from halluc.scoring.yes_probability import probability_scores as scores
+from halluc.store.run_folder import RunFolder
 from halluc.types import Answer
 
 
@@ -61,11 +65,47 @@ def test_answers_with_logits_are_scored_by_group() -> None:
     pope = REGISTRY.get("glyph_pope")()
     values = logit_scores(pope, answers)
     assert {name: value["n"] for name, value in values.items()} == {
-        "random": 2, "all": 3, "popular": 1,
-    }  # fmt: skip
+        "random": 2,
+        "all": 3,
+        "popular": 1,
+    }
     assert values["random"]["auroc"] == 1
     assert math.isnan(values["popular"]["auroc"])
+    assert {name: value["without_probability"] for name, value in values.items()} == {
+        "random": 0,
+        "all": 1,
+        "popular": 1,
+    }
     assert logit_scores(pope, answers[3:4]) == {}
+
+
+def test_log_probabilities_that_are_not_finite_are_left_out_and_counted() -> None:
+    nan, infinity = math.nan, math.inf
+    answers = [
+        Answer("1", "i", "random", "", "yes", yes_no=(-0.1, -1.0)),
+        Answer("2", "i", "random", "", "no", yes_no=(-1.0, -0.1)),
+        Answer("3", "i", "random", "", "no", yes_no=(-infinity, -infinity)),
+        Answer("4", "i", "random", "", "no", yes_no=(nan, -1.0)),
+        Answer("5", "i", "random", "", "no", yes_no=(None, None)),  # as a file has them
+        Answer("6", "i", "popular", "", "no", yes_no=(-infinity, -infinity)),
+    ]
+    values = logit_scores(REGISTRY.get("glyph_pope")(), answers)
+    whole, none = values["random"], values["popular"]
+    assert (whole["n"], whole["without_probability"], whole["auroc"]) == (2, 3, 1)
+    assert whole["ece"] == pytest.approx(1 - p_yes(-0.1, -1.0))
+    assert (none["n"], none["without_probability"]) == (0, 1)
+    assert math.isnan(none["auroc"]) and math.isnan(none["ece"])
+    assert finite(values)["popular"]["auroc"] is None
+
+
+def test_a_run_folder_writes_them_as_null(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path, RunConfig(benchmarks=("glyph_pope",)))
+    answer = Answer("1", "i", "random", "", "no", yes_no=(-math.inf, -math.inf))
+    list(folder.keep("glyph_pope", [answer]))
+    (file,) = tmp_path.glob("*.jsonl")
+    assert '"yes_no": [null, null]' in file.read_text()
+    (stored,) = folder.answers("glyph_pope")
+    assert logit_scores(REGISTRY.get("glyph_pope")(), [stored])["all"]["n"] == 0
 
 
 @pytest.mark.parametrize(

@@ -25,10 +25,17 @@ GOLDEN = {
 def answers(path: Path, subtask: str, protocol: str) -> list[Answer]:
     rows = [line.split("\t") for line in path.read_text().splitlines(keepends=True)]
     return [
-        Answer(f"{subtask}/{number:04d}", image, subtask, question, truth.lower(), text=text,
-               prediction=yes_no.MME[protocol].parse(text))
+        Answer(
+            f"{subtask}/{number:04d}",
+            image,
+            subtask,
+            question,
+            truth.lower(),
+            text=text,
+            prediction=yes_no.MME[protocol].parse(text),
+        )
         for number, (image, question, truth, text) in enumerate(rows)
-    ]  # fmt: skip
+    ]
 
 
 def scores(answers: list[Answer], subtask: str) -> dict[str, float]:

@@ -6,8 +6,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from halluc.data.coco_objects import ImageObjects
 from halluc.errors import UserError
-from halluc.scoring.pope.questions import ImageObjects, build, corrected, official, sample_images
+from halluc.scoring.pope.questions import (
+    build,
+    corrected_wording,
+    published_wording,
+    sample_images,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,7 +36,7 @@ def images(shared: Path) -> list[ImageObjects]:
 
 
 def test_popular_file_row_for_row(shared: Path, images: list[ImageObjects]) -> None:
-    built = build(images, "popular", random.Random(0), template=official)
+    built = build(images, "popular", random.Random(0), template=published_wording)
     want = lines(shared / "golden/pope/official_builder_popular.json")
     got = [
         {"question_id": q.question_id, "image": q.image, "text": q.text, "label": q.label}
@@ -93,8 +99,8 @@ def test_ids_run_on_and_objects_of_an_image_are_asked_once() -> None:
     ],
 )
 def test_templates(name: str, ours: str, theirs: str) -> None:
-    assert corrected(name) == ours
-    assert official(name) == theirs
+    assert corrected_wording(name) == ours
+    assert published_wording(name) == theirs
 
 
 def test_errors() -> None:

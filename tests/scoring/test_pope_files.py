@@ -28,8 +28,10 @@ def test_the_published_set_is_built_again(shared: Path, tmp_path: Path) -> None:
     objects = shared / "data/pope/coco500_objects_reconstructed.jsonl"
     paths = build_files(objects, tmp_path, template="official")
     assert [path.name.rsplit("_", 1)[1] for path in paths] == [
-        "random.json", "popular.json", "adversarial.json",
-    ]  # fmt: skip
+        "random.json",
+        "popular.json",
+        "adversarial.json",
+    ]
     assert lines(paths[1]) == lines(shared / "golden/pope/official_builder_popular.json")
     again = build_files(objects, tmp_path / "again", template="official")
     assert [p.read_bytes() for p in paths] == [p.read_bytes() for p in again]
@@ -128,8 +130,9 @@ def test_labels_that_do_not_belong_to_the_run(shared: Path, tmp_path: Path) -> N
         with pytest.raises(UserError, match=r"line 1: the run was not asked .* are these its la"):
             relabel(broken, "popular", labels)
     adversarial = stored("adversarial", shared / "data/pope/coco_pope_adversarial.json", "Yes")
-    as_popular = [replace(a, id=a.id.replace("adversarial", "popular"), group="popular")
-                  for a in adversarial]  # fmt: skip
+    as_popular = [
+        replace(a, id=a.id.replace("adversarial", "popular"), group="popular") for a in adversarial
+    ]
     with pytest.raises(UserError, match=r"the run was not asked"):
         relabel(as_popular, "popular", labels)
 
@@ -170,8 +173,13 @@ def test_one_run_under_every_protocol(shared: Path) -> None:
     answers = stored("popular", shared / "data/pope/coco_pope_popular.json", "Yes, there is.")
     scores = by_protocol(REGISTRY.get("pope_coco")(), answers, draws=0)
     assert {name: value.values["popular/accuracy"].value for name, value in scores.items()} == {
-        "official": 0.5, "vcd": 0.5, "opera": 0.5, "lmms-eval": 0, "vlmevalkit": 0.5, "repope": 0.5,
-    }  # fmt: skip
+        "official": 0.5,
+        "vcd": 0.5,
+        "opera": 0.5,
+        "lmms-eval": 0,
+        "vlmevalkit": 0.5,
+        "repope": 0.5,
+    }
     assert {name: value.unparseable for name, value in scores.items() if value.unparseable} == {
         "lmms-eval": 3000
     }

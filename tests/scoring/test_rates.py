@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from halluc.scoring.confusion_rates import COUNTS, confusion, group_rates, ratio, tally
-from halluc.scoring.yes_no import POPE, Protocol
+from halluc.scoring.yes_no import POPE, ReadingRule
 from halluc.types import Answer
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-def answer(number: int, text: str, label: str, protocol: Protocol, group: str = "all") -> Answer:
+def answer(number: int, text: str, label: str, protocol: ReadingRule, group: str = "all") -> Answer:
     return Answer(
         str(number), "image", group, "", label, text=text, prediction=protocol.parse(text)
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from PIL import Image
 
-from halluc.data.tune_split import check, part
+from halluc.data.sample_selection import check_split, first_images, split_samples
 from halluc.errors import UserError
 from halluc.scoring.building import build
 from halluc.types import Sample
@@ -19,7 +19,9 @@ SAMPLES = [
 
 @pytest.mark.parametrize("share", [0.2, 0.5])
 def test_two_parts_are_disjoint_and_all(share: float) -> None:
-    tune, test = (list(part(SAMPLES, f"{side}:{share}", None)) for side in ("tune", "test"))
+    tune, test = (
+        list(split_samples(SAMPLES, f"{side}:{share}", None)) for side in ("tune", "test")
+    )
     images = [{sample.image_id for sample in side} for side in (tune, test)]
     assert not images[0] & images[1]
     assert len(tune) + len(test) == len(SAMPLES)
@@ -27,20 +29,29 @@ def test_two_parts_are_disjoint_and_all(share: float) -> None:
 
 
 def test_a_side_does_not_depend_on_its_company() -> None:
-    whole = list(part(SAMPLES, "tune:0.5", None))
-    assert list(part(SAMPLES[:500], "tune:0.5", None)) == [s for s in SAMPLES[:500] if s in whole]
+    whole = list(split_samples(SAMPLES, "tune:0.5", None))
+    assert list(split_samples(SAMPLES[:500], "tune:0.5", None)) == [
+        s for s in SAMPLES[:500] if s in whole
+    ]
 
 
 def test_a_limit_counts_images_of_the_part() -> None:
-    few = list(part(SAMPLES, "test:0.5", 3))
+    few = list(split_samples(SAMPLES, "test:0.5", 3))
     assert len(few) == 6
-    assert few == list(part(SAMPLES, "test:0.5", None))[:6]
+    assert few == list(split_samples(SAMPLES, "test:0.5", None))[:6]
+
+
+def test_the_first_images_come_with_all_their_samples() -> None:
+    mixed = [SAMPLES[i] for i in (4, 0, 5, 2, 1)]
+    assert [sample.id for sample in first_images(mixed, 2)] == ["2/0", "2/1", "0/0", "0/1"]
+    assert [sample.id for sample in first_images(mixed, None)][-1] == "1/0"
+    assert list(first_images(mixed, 0)) == []
 
 
 @pytest.mark.parametrize("split", ["half", "tune", "tune:0", "tune:1", "tune:0.0", "train:0.5"])
 def test_no_split_is_named(split: str) -> None:
     with pytest.raises(UserError, match=r"as in 'tune:0\.5'"):
-        check("pope_coco", split)
+        check_split("pope_coco", split)
 
 
 @pytest.mark.parametrize("name", ["glyph_pope", "glyph_chair", "glyph_mme"])

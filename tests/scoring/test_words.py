@@ -28,15 +28,34 @@ def test_8650_caption_words_become_what_pattern_makes_of_them(shared: Path) -> N
 @pytest.mark.parametrize(
     ("plural", "singular"),
     [
-        ("women", "woman"), ("people", "person"), ("knives", "knife"), ("ties", "ty"),
-        ("cookies", "cookies"), ("buses", "bus"), ("bus", "bu"), ("dress", "dres"),
-        ("glass", "glas"), ("scissors", "scissors"), ("skis", "ski"), ("slice", "slouse"),
-        ("pasta", "pastum"), ("four", "fmy"), ("mothers-in-law", "mother-in-law"),
-        ("dogs'", "dog's"), ("s", "s"), ("analyses", "analysis"), ("boxes", "box"),
-        ("potatoes", "potato"), ("leaves", "leaf"), ("wolves", "wolf"), ("series", "series"),
-        ("cities", "city"), ("roses", "rose"), ("t-shirts", "t-shirt"),
+        ("women", "woman"),
+        ("people", "person"),
+        ("knives", "knife"),
+        ("ties", "ty"),
+        ("cookies", "cookies"),
+        ("buses", "bus"),
+        ("bus", "bu"),
+        ("dress", "dres"),
+        ("glass", "glas"),
+        ("scissors", "scissors"),
+        ("skis", "ski"),
+        ("slice", "slouse"),
+        ("pasta", "pastum"),
+        ("four", "fmy"),
+        ("mothers-in-law", "mother-in-law"),
+        ("dogs'", "dog's"),
+        ("s", "s"),
+        ("analyses", "analysis"),
+        ("boxes", "box"),
+        ("potatoes", "potato"),
+        ("leaves", "leaf"),
+        ("wolves", "wolf"),
+        ("series", "series"),
+        ("cities", "city"),
+        ("roses", "rose"),
+        ("t-shirts", "t-shirt"),
     ],
-)  # fmt: skip
+)
 def test_rules_of_pattern(plural: str, singular: str) -> None:
     assert singularize(plural) == singular
 

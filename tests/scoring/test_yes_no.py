@@ -68,7 +68,7 @@ def test_probes_read_by_mme(probes: list[dict[str, Any]], column: str, protocol:
 def test_selected_rows_of_the_specification(
     text: str, official: str, opera: str, vcd: str, repope: str, words: str, mme: str
 ) -> None:
-    assert resolve(yes_no.parse_official(text), "no", POPE["official"]) == official
+    assert resolve(yes_no.parse_pope(text), "no", POPE["official"]) == official
     assert resolve(yes_no.parse_opera(text), "no", POPE["opera"]) == opera
     assert yes_no.parse_vcd(text) == vcd
     assert yes_no.parse_substring(text) == repope

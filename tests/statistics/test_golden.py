@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from scipy.stats import sem
 
+from halluc.scoring.answer_files import AnswerFiles
 from halluc.scoring.building import build
-from halluc.scoring.official_files import OfficialFiles
 from halluc.scoring.scores import parsed, score
 from halluc.statistics import clustered_stderr, compare
 
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 def pope(shared: Path) -> Pope:
     """LLaVA-1.5's answers to 910 questions, six an image; the files do not name the images."""
     folder = shared / "golden/pope"
-    files = OfficialFiles(
+    files = AnswerFiles(
         folder / "llava15_random910_answers.jsonl", folder / "llava15_random910_labels.jsonl"
     )
     benchmark = build("pope_coco")
-    answers = parsed(benchmark, benchmark.read_official(files))
+    answers = parsed(benchmark, benchmark.read_answers(files))
     return benchmark, [replace(a, image_id=f"image {i // 6:03d}") for i, a in enumerate(answers)]
 
 
@@ -59,8 +59,8 @@ def test_mcnemar_of_greedy_and_opera_captions(
     benchmark = build("chair_coco", {"protocol": "wordnet"})
     truth = shared / "data/coco/gt_lemmatizer_full.json.gz"
     opera, greedy = (
-        benchmark.read_official(
-            OfficialFiles(
+        benchmark.read_answers(
+            AnswerFiles(
                 shared / f"golden/chair/captions_{model}_{decoding}.jsonl", ground_truth=truth
             )
         )

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from halluc.errors import UserError
-from halluc.sweep.axes import parse, parse_all
+from halluc.sweep.axes import parse_all, parse_axis
 
 
 @pytest.mark.parametrize(
@@ -30,13 +30,13 @@ from halluc.sweep.axes import parse, parse_all
     ],
 )
 def test_values(given: Any, values: tuple[Any, ...]) -> None:
-    axis = parse("x", given)
+    axis = parse_axis("x", given)
     assert axis.values == values
     assert axis.interval is None
 
 
 def test_a_range_without_a_step_is_an_interval() -> None:
-    assert parse("x", "0.1:0.9").interval == (0.1, 0.9)
+    assert parse_axis("x", "0.1:0.9").interval == (0.1, 0.9)
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_a_range_without_a_step_is_an_interval() -> None:
 )
 def test_what_is_no_axis_is_named(given: Any, culprit: str) -> None:
     with pytest.raises(UserError, match="--sweep x: ") as error:
-        parse("x", given)
+        parse_axis("x", given)
     assert culprit in str(error.value)
 
 
@@ -66,5 +66,5 @@ def test_axes_as_typed() -> None:
     }
     with pytest.raises(UserError, match="'keep' is swept twice"):
         parse_all(["keep=0.2", "keep=0.4"])
-    with pytest.raises(UserError, match="'keep' is no name=values"):
+    with pytest.raises(UserError, match="'keep' is not name=values"):
         parse_all(["keep"])

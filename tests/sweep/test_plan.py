@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from halluc.errors import UserError
-from halluc.sweep.sweep_config import SweepConfig, load
+from halluc.sweep.config_file import load_sweep
+from halluc.sweep.sweep_config import SweepConfig
 
 VAR: dict[str, Any] = {
     "method": "var",
@@ -18,13 +19,15 @@ VAR: dict[str, Any] = {
 
 
 def test_a_grid() -> None:
-    points = list(load(None, VAR).points())
+    points = list(load_sweep(None, VAR).points())
     assert len(points) == 12
     assert points[:2] == [{"keep": 0.2, "rho": 0.3}, {"keep": 0.2, "rho": 0.5}]
 
 
 def test_runs_are_ordinary_but_for_the_images() -> None:
-    config = load(None, VAR | {"limit": 5, "gen_kwargs": "num_beams=3", "method_args": "tau=2"})
+    config = load_sweep(
+        None, VAR | {"limit": 5, "gen_kwargs": "num_beams=3", "method_args": "tau=2"}
+    )
     tune, test = (config.run(half, {"keep": 0.4}) for half in ("tune", "test"))
     assert tune.method.params == {"tau": 2, "keep": 0.4}
     assert tune.benchmark_args == {
@@ -33,9 +36,9 @@ def test_runs_are_ordinary_but_for_the_images() -> None:
     }
     assert test.benchmark_args == {}
     assert (test.limit, test.decoding.num_beams) == (5, 3)
-    greedy = config.run("test")
-    assert (greedy.method.name, greedy.decoding) == ("baseline", test.decoding)
-    everything = load(None, VAR | {"tune_share": 0}).run("tune")
+    baseline = config.run("test")
+    assert (baseline.method.name, baseline.decoding) == ("baseline", test.decoding)
+    everything = load_sweep(None, VAR | {"tune_share": 0}).run("tune")
     assert everything.benchmark_args == {}
 
 
@@ -45,20 +48,20 @@ def test_a_file_says_the_same_and_options_win(tmp_path: Path) -> None:
         "method: var\nbenchmarks: [glyph_pope, glyph_chair]\nlimit: 7\n"
         "sweep:\n  keep: [0.2, 0.4, 0.6]\n  rho: 0.3:0.9:0.2\n"
     )
-    typed = load(None, VAR | {"limit": 5})
-    read = load(file, {"limit": 5})
+    typed = load_sweep(None, VAR | {"limit": 5})
+    read = load_sweep(file, {"limit": 5})
     assert list(read.points()) == list(typed.points())
     assert read.run("tune", next(read.points())) == typed.run("tune", next(typed.points()))
 
 
 def test_a_search_that_goes_on_is_the_same_sweep() -> None:
-    searches = [load(None, VAR | {"search": "tpe", "trials": n}).hash for n in (5, 50)]
-    assert searches[0] == searches[1] != load(None, VAR).hash
+    searches = [load_sweep(None, VAR | {"search": "tpe", "trials": n}).hash for n in (5, 50)]
+    assert searches[0] == searches[1] != load_sweep(None, VAR).hash
 
 
 def test_the_goal() -> None:
-    assert str(load(None, VAR).goal) == "glyph_pope.random/accuracy"
-    config = load(
+    assert str(load_sweep(None, VAR).goal) == "glyph_pope.random/accuracy"
+    config = load_sweep(
         None,
         VAR | {"objective": "glyph_chair.chair_i", "constraint": "glyph_chair.recall >= 0.7"},
     )
@@ -67,7 +70,7 @@ def test_the_goal() -> None:
     assert bound.excess(0.7) == 0
     assert bound.excess(0.6) == pytest.approx(0.1)
     assert bound.excess(float("nan")) == float("inf")
-    (strict,) = load(None, VAR | {"constraint": "glyph_chair.chair_i<0.3"}).bounds
+    (strict,) = load_sweep(None, VAR | {"constraint": "glyph_chair.chair_i<0.3"}).bounds
     assert strict.excess(0.3) > 0 > strict.excess(0.2)
 
 
@@ -100,7 +103,7 @@ def test_the_goal() -> None:
 )
 def test_what_is_wrong_is_named(change: dict[str, Any], culprit: str) -> None:
     with pytest.raises(UserError) as error:
-        load(None, VAR | change)
+        load_sweep(None, VAR | change)
     assert culprit in str(error.value)
     assert "\n" not in str(error.value)
 
@@ -120,11 +123,11 @@ def test_a_broken_file_is_named(text: str, culprit: str, tmp_path: Path) -> None
     file = tmp_path / "sweep.yaml"
     file.write_text(text)
     with pytest.raises(UserError) as error:
-        load(file, {})
+        load_sweep(file, {})
     assert culprit in str(error.value)
     assert "\n" not in str(error.value)
     with pytest.raises(UserError, match="no such file"):
-        load(tmp_path / "nowhere.yaml", {})
+        load_sweep(tmp_path / "nowhere.yaml", {})
 
 
 def test_what_is_checked_is_typed() -> None:

@@ -12,15 +12,16 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from halluc.sweep.config_file import load_sweep
 from halluc.sweep.point_results import outcome
 from halluc.sweep.running import Sweep, best_of, ties_of
-from halluc.sweep.sweep_config import SweepConfig, load
-from halluc.sweep.sweep_files import lines, notes, write
+from halluc.sweep.sweep_config import SweepConfig
+from halluc.sweep.sweep_files import lines, notes, write_sweep
 from halluc.sweep.sweep_table import cell, legend, tables
 from tests.kit.runs import write_run
 
 ERRORS = {0.2: 0.1, 0.4: 0.5, 0.6: 0.25}
-"""A value of alpha to the share of wrong answers; greedy's is 0.3."""
+"""A value of alpha to the share of wrong answers; the baseline's is 0.3."""
 
 
 @pytest.fixture(scope="module")
@@ -31,15 +32,15 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Sweep:
         "method": "paint", "sweep": ["alpha=0.2,0.4,0.6"], "benchmarks": "glyph_chair,glyph_mme",
         "objective": "glyph_chair.chair_i",
     }  # fmt: skip
-    config = load(None, given)
-    greedy = [write_run(folder, error=0.3, limit=40)]
+    config = load_sweep(None, given)
+    unchanged = [write_run(folder, error=0.3, limit=40)]
     points = [
         outcome(
-            point, [write_run(folder, "paint", ERRORS[point["alpha"]], 40, params=point)], greedy
+            point, [write_run(folder, "paint", ERRORS[point["alpha"]], 40, params=point)], unchanged
         )
         for point in config.points()
     ]
-    baseline = outcome(None, greedy, greedy)
+    baseline = outcome(None, unchanged, unchanged)
     best, ties = best_of(config, points), ties_of(config, [baseline, *points])
     reported = (baseline, points[best]) if best is not None else ()
     return Sweep(config, folder / "report", baseline, tuple(points), ties, best, reported)
@@ -61,7 +62,7 @@ def test_the_best_has_the_least_hallucination(sweep: Sweep) -> None:
 
 def test_constraints_choose_among_the_rest(sweep: Sweep) -> None:
     def bound(constraint: str) -> SweepConfig:
-        return load(None, sweep.config.model_dump() | {"constraint": constraint})
+        return load_sweep(None, sweep.config.model_dump() | {"constraint": constraint})
 
     rates = [point.values[str(sweep.config.goal)].value for point in sweep.points]
     without_best = bound(f"glyph_chair.chair_i>{rates[0]}")
@@ -73,7 +74,7 @@ def test_constraints_choose_among_the_rest(sweep: Sweep) -> None:
 
 
 def test_files_are_tidy(sweep: Sweep) -> None:
-    files = write(sweep)
+    files = write_sweep(sweep)
     rows = list(csv.DictReader((sweep.folder / "points.csv").open()))
     assert len(rows) == len(list(lines(sweep)))
     keys = [(row["part"], row["alpha"], row["benchmark"], row["metric"]) for row in rows]
@@ -112,15 +113,17 @@ def test_figures_fit_the_axes(sweep: Sweep, best: int | None, tmp_path: Path) ->
     pytest.importorskip("matplotlib", reason="needs pip install 'halluc[sweep]'")
     from PIL import Image
 
-    from halluc.sweep.sweep_figures import draw
+    from halluc.sweep.sweep_figures import draw_sweep
 
-    files = draw(replace(sweep, best=best), tmp_path)
+    files = draw_sweep(replace(sweep, best=best), tmp_path)
     assert [file.name for file in files] == ["sweep-paint-line.png", "sweep-paint-pareto.png"]
     for file in files:
         assert len(Image.open(file).convert("RGB").getcolors(10**6) or []) > 50
-    two = load(None, sweep.config.model_dump() | {"sweep": {"alpha": "0.2,0.4,0.6", "beta": 0.3}})
+    two = load_sweep(
+        None, sweep.config.model_dump() | {"sweep": {"alpha": "0.2,0.4,0.6", "beta": 0.3}}
+    )
     points = tuple(replace(p, point={**(p.point or {}), "beta": 0.3}) for p in sweep.points)
-    files = draw(replace(sweep, config=two, points=points, best=best), tmp_path)
+    files = draw_sweep(replace(sweep, config=two, points=points, best=best), tmp_path)
     assert [file.name for file in files] == ["sweep-paint-map.png", "sweep-paint-pareto.png"]
 
 

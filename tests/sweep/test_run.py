@@ -15,8 +15,8 @@ import pytest
 
 from halluc.config import MethodConfig, RunConfig
 from halluc.evaluation import evaluate, evaluate_together
+from halluc.sweep.config_file import load_sweep
 from halluc.sweep.running import Sweep, run_sweep
-from halluc.sweep.sweep_config import load
 
 HALLUC = [sys.executable, "-c", "from halluc.cli.app import main; main()", "sweep"]
 
@@ -91,7 +91,7 @@ def run(tiny: Path, folder: Path, **change: Any) -> Sweep:
         "limit": 4,
     } | change  # fmt: skip
     given["sweep"] = [given["sweep"]]
-    return run_sweep(load(None, given), folder)
+    return run_sweep(load_sweep(None, given), folder)
 
 
 def test_the_best_is_reported_on_other_images(tiny: Path, tmp_path: Path) -> None:

@@ -11,9 +11,10 @@ import pytest
 
 from halluc.errors import UserError
 from halluc.scoring.bootstrap import Interval
+from halluc.sweep.config_file import load_sweep
 from halluc.sweep.optuna_search import require_optuna, search
 from halluc.sweep.point_results import Outcome
-from halluc.sweep.sweep_config import SweepConfig, load
+from halluc.sweep.sweep_config import SweepConfig
 
 Point = Mapping[str, Any]
 
@@ -24,7 +25,7 @@ def config(trials: int, **change: Any) -> SweepConfig:
         "search": "tpe", "trials": trials, "objective": "glyph_chair.chair_i",
         "constraint": "glyph_chair.recall>=0.5",
     }  # fmt: skip
-    return load(None, given | change)
+    return load_sweep(None, given | change)
 
 
 def measure(asked: list[Point], until: int = 10**9) -> Callable[[Point], Outcome]:

@@ -6,14 +6,14 @@ import pytest
 import torch
 from transformers import AutoModelForImageTextToText, AutoProcessor, set_seed
 
-from halluc.world import GLYPH, NAMES, language, scene
+from halluc.world import GLYPH, NAMES, language, render, scene, true_captions
 from halluc.world.training.tokenizer import build_tokenizer
 
 
 def test_tokenizer_round_trip() -> None:
     tokenizer = build_tokenizer()
     for index in range(40):
-        for caption in scene("test", index).captions():
+        for caption in true_captions(scene("test", index)):
             ids = tokenizer.encode(caption, add_special_tokens=False)
             assert tokenizer.unk_token_id not in ids
             assert tokenizer.decode(ids) == caption
@@ -47,7 +47,7 @@ def test_the_model_answers() -> None:
     model = AutoModelForImageTextToText.from_pretrained(GLYPH)
     assert model.dtype == torch.float32
     questions = [language.exists("dog"), language.CAPTION_PROMPTS[0]]
-    image = scene("test", 0).image()
+    image = render(scene("test", 0))
     prompts = [
         processor.apply_chat_template(
             [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": question}]}],

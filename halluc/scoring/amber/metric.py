@@ -194,7 +194,7 @@ def _sums(totals: Mapping[str, Array], dimensions: Sequence[str]) -> list[Array]
     return [np.sum([totals[f"{dim}/{name}"] for dim in dimensions], axis=0) for name in names]
 
 
-def official(totals: Counter[str]) -> dict[str, dict[str, float]]:
+def as_printed(totals: Counter[str]) -> dict[str, dict[str, float]]:
     """What inference.py prints, to the digit: denominators start at .001, F1 is of rounded rates.
 
     Args:

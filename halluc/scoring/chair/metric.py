@@ -5,8 +5,8 @@ repository LisaAnne/Hallucination, utils/chair.py; recall, precision and F1 as i
 (Maxlinn/CHAIR-metric-standalone, LALBJ/PAI) count them.
 
 Published versions differ only in how a caption becomes singular words. That step is a function
-passed in; a reader applies the same one to captions and to the ground truth's human captions, so
-the two sides cannot come from different versions.
+passed in; an `ObjectFinder` applies the same one to captions and to the ground truth's human
+captions, so the two sides cannot come from different versions.
 """
 
 from __future__ import annotations
@@ -69,8 +69,8 @@ class Reading:
 
 
 @dataclass(frozen=True)
-class Reader:
-    """Reads captions and ground truth alike.
+class ObjectFinder:
+    """Finds objects in captions and in ground truth alike.
 
     Args:
         tables: The vocabulary.
@@ -80,7 +80,7 @@ class Reader:
     tables: Tables
     words: Words
 
-    def read(self, caption: str) -> Reading:
+    def find(self, caption: str) -> Reading:
         """Find the objects a caption names."""
         words, starts = self._merge(self.words(caption))
         n_words = len(words)
@@ -102,7 +102,7 @@ class Reader:
             captions: The human captions.
         """
         annotated = {self.tables.nodes.get(category, category) for category in categories}
-        return annotated.union(*(self.read(caption).nodes for caption in captions))
+        return annotated.union(*(self.find(caption).nodes for caption in captions))
 
     def _merge(self, words: list[str]) -> tuple[list[str], list[int]]:
         """Replace known pairs, left to right; also say where each word started."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from halluc.data.pinned_files import fetch
 from halluc.errors import UserError
-from halluc.scoring.chair.metric import Reader, Tables
+from halluc.scoring.chair.metric import ObjectFinder, Tables
 from halluc.scoring.text import nltk_words as english
 from halluc.scoring.text.pattern_singular import singularize
 
@@ -52,15 +52,15 @@ def noun_words(caption: str) -> list[str]:
 FAMILIES: Mapping[str, Words] = {"pattern": pattern_words, "wordnet": wordnet_words}
 
 
-def reader(family: str, tables: Tables) -> Reader:
-    """Return the family's reader.
+def object_finder(family: str, tables: Tables) -> ObjectFinder:
+    """Return the family's object finder.
 
     Raises:
         UserError: If there is no such family.
     """
     if family not in FAMILIES:
         raise UserError(f"unknown CHAIR family {family!r}: choose from {', '.join(FAMILIES)}")
-    return Reader(tables, FAMILIES[family])
+    return ObjectFinder(tables, FAMILIES[family])
 
 
 def load_tables(path: Path | None = None) -> Tables:

@@ -11,8 +11,7 @@ import json
 from typing import TYPE_CHECKING, Any, Protocol
 
 from halluc.data.pinned_files import cache_folder
-from halluc.errors import UserError
-from halluc.extras import needs_packages
+from halluc.errors import UserError, needs_packages
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from halluc.scoring.official_files import OfficialFiles
+    from halluc.scoring.answer_files import AnswerFiles
 
 
-def read_answers(files: OfficialFiles) -> list[Answer]:
+def read_answers(files: AnswerFiles) -> list[Answer]:
     """Read a folder of `<subtask>.txt`, or one such file: image, question, truth, response.
 
     Lines come in pairs about one image. The official scorer pairs them by position alone; here a

@@ -71,7 +71,7 @@ def _cell(answer: Answer) -> str:
     )
 
 
-def printed(totals: Mapping[str, float], subtask: str) -> dict[str, float]:
+def as_printed(totals: Mapping[str, float], subtask: str) -> dict[str, float]:
     """A subtask's summed counts under the names of calculation.py, with the score it prints."""
     tp, fp, fn = (totals[f"{subtask}/{cell}"] for cell in ("TP", "FP", "FN"))
     accuracy = totals[f"{subtask}/correct"] / totals[f"{subtask}/n"]

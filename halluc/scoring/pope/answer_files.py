@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from halluc.scoring.official_files import OfficialFiles
+    from halluc.scoring.answer_files import AnswerFiles
 
 
 def label_of(row: Row, name: str = "label") -> str:
@@ -71,7 +71,7 @@ def _conversation(row: Row, first: int) -> list[Row]:
     ]
 
 
-def read_answers(files: OfficialFiles, notes: list[str]) -> list[Answer]:
+def read_answers(files: AnswerFiles, notes: list[str]) -> list[Answer]:
     """Pair answer lines with label lines.
 
     Answers are JSON lines with "answer" (official), "text" (LLaVA, VCD) or "ans" (PAI). Labels are

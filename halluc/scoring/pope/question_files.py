@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-TEMPLATES = {"corrected": pope.corrected, "official": pope.official}
+TEMPLATES = {"corrected": pope.corrected_wording, "official": pope.published_wording}
 
 
-def read_objects(path: Path) -> list[pope.ImageObjects]:
+def read_objects(path: Path) -> list[coco.ImageObjects]:
     """Read objects per image: JSON lines of image and objects, or COCO's instances JSON.
 
     Raises:
@@ -27,7 +27,7 @@ def read_objects(path: Path) -> list[pope.ImageObjects]:
     """
     if path.suffix == ".json" and '"annotations"' in text_of(path):
         return coco.image_objects(coco.load(path))
-    return [pope.ImageObjects(row.text("image"), tuple(row.texts("objects"))) for row in rows(path)]
+    return [coco.ImageObjects(row.text("image"), tuple(row.texts("objects"))) for row in rows(path)]
 
 
 def build_files(

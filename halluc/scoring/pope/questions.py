@@ -16,15 +16,9 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Callable, Sequence
 
+    from halluc.data.coco_objects import ImageObjects
+
 STRATEGIES = ("random", "popular", "adversarial")
-
-
-@dataclass(frozen=True)
-class ImageObjects:
-    """An image's name and the objects in it; the order decides which are asked about."""
-
-    image: str
-    objects: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -38,13 +32,13 @@ class Question:
     label: str
 
 
-def corrected(name: str) -> str:
+def corrected_wording(name: str) -> str:
     """The question with the article its object needs."""
     article = "an" if name[:1].lower() in set("aeiou") else "a"
     return f"Is there {article} {name} in the image?"
 
 
-def official(name: str) -> str:
+def published_wording(name: str) -> str:
     """The question as main.py words it, which before a vowel turns EVERY a into an ("imange")."""
     template = "Is there a {} in the image?"
     if name[:1] in set("aeiou"):
@@ -72,7 +66,7 @@ def build(
     images: Sequence[ImageObjects],
     strategy: str,
     rng: random.Random,
-    template: Callable[[str], str] = corrected,
+    template: Callable[[str], str] = corrected_wording,
     positives: int = 3,
 ) -> list[Question]:
     """Ask about the first objects of every image, each followed by an absent one.

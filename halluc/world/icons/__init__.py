@@ -1,4 +1,4 @@
-"""Small vector icons, one function a category, drawn by PIL and kept as RGBA pictures."""
+"""Small vector icons, one function for each category, drawn by PIL and kept as RGBA pictures."""
 
 from __future__ import annotations
 
@@ -9,31 +9,30 @@ from types import ModuleType
 from PIL import Image
 
 from halluc.world.catalog import COLOURS, NAMES
-from halluc.world.icons import animals, belongings, furniture, vehicles
-from halluc.world.icons import tableware as table
+from halluc.world.icons import animals, belongings, furniture, tableware, vehicles
 from halluc.world.icons.pen import Pen
 
-_PAGES: tuple[ModuleType, ...] = (animals, belongings, furniture, table, vehicles)
+_PAGES: tuple[ModuleType, ...] = (animals, belongings, furniture, tableware, vehicles)
 
 
 def _artist(name: str) -> Callable[[Pen], None]:
     function = name.replace(" ", "_")
-    found: list[Callable[[Pen], None]] = [
+    artists: list[Callable[[Pen], None]] = [
         getattr(page, function) for page in _PAGES if hasattr(page, function)
     ]
-    if not found:
-        raise KeyError(f"no icon for {name!r}; halluc.world.catalog has {', '.join(NAMES)}")
-    return found[0]
+    if not artists:
+        raise KeyError(f"there is not an icon of {name!r}; the categories are {', '.join(NAMES)}")
+    return artists[0]
 
 
 @cache
 def icon(name: str, colour: str, flipped: bool = False) -> Image.Image:
-    """Draws a category's icon in a colour; the same picture is handed out again.
+    """Draw a category's icon in a colour, or return the one drawn before.
 
     Args:
-        name: a category of the catalogue.
-        colour: one of the catalogue's colours.
-        flipped: whether it faces the other way.
+        name: A category of the catalogue.
+        colour: One of the catalogue's colours.
+        flipped: Mirror it.
 
     Returns:
         An RGBA picture, 96 by 96 pixels, cut to the icon's own outline.

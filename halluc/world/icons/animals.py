@@ -6,7 +6,7 @@ from halluc.world.icons.pen import CREAM, INK, LAMP, SKIN, STEEL, WOOD, Pen
 
 
 def person(pen: Pen) -> None:
-    """Draws a standing person; the colour is the shirt's."""
+    """Draw a standing person; the colour is the shirt's."""
     pen.box(37, 60, 48, 98, (62, 74, 112), 3)
     pen.box(52, 60, 63, 98, (62, 74, 112), 3)
     pen.line(36, 36, 24, 62, fill=SKIN, width=7)
@@ -22,7 +22,7 @@ def _legs(pen: Pen, xs: tuple[float, ...], top: float, width: float) -> None:
 
 
 def bird(pen: Pen) -> None:
-    """Draws a small bird."""
+    """Draw a small bird."""
     pen.line(46, 78, 44, 94, fill=LAMP, width=4)
     pen.line(56, 78, 58, 94, fill=LAMP, width=4)
     pen.poly(4, 42, 32, 46, 28, 64, fill=pen.dark)
@@ -34,7 +34,7 @@ def bird(pen: Pen) -> None:
 
 
 def cat(pen: Pen) -> None:
-    """Draws a sitting cat with pointed ears and a tail."""
+    """Draw a sitting cat with pointed ears and a tail."""
     pen.arc(58, 40, 98, 92, 270, 90, pen.dark, 8)
     pen.oval(22, 46, 76, 98, pen.main)
     pen.poly(24, 4, 44, 18, 26, 34, fill=pen.main)
@@ -46,7 +46,7 @@ def cat(pen: Pen) -> None:
 
 
 def dog(pen: Pen) -> None:
-    """Draws a standing dog with a floppy ear."""
+    """Draw a standing dog with a floppy ear."""
     _legs(pen, (18, 30, 54, 64), 62, 8)
     pen.line(16, 50, 4, 28, fill=pen.main, width=7)
     pen.box(12, 44, 74, 70, pen.main, 11)
@@ -58,7 +58,7 @@ def dog(pen: Pen) -> None:
 
 
 def horse(pen: Pen) -> None:
-    """Draws a horse with a mane."""
+    """Draw a horse with a mane."""
     _legs(pen, (18, 28, 58, 67), 58, 7)
     pen.poly(14, 46, 2, 54, 4, 82, 12, 70, fill=pen.dark)
     pen.oval(10, 38, 78, 68, pen.main)
@@ -69,7 +69,7 @@ def horse(pen: Pen) -> None:
 
 
 def sheep(pen: Pen) -> None:
-    """Draws a sheep: a fleece of curls and a dark face."""
+    """Draw a sheep: a fleece of curls and a dark face."""
     for x in (24, 36, 58, 68):
         pen.box(x, 66, x + 7, 94, INK, 2)
     for x, y in ((24, 46), (40, 40), (57, 40), (70, 48), (28, 60), (48, 62), (66, 62)):
@@ -80,7 +80,7 @@ def sheep(pen: Pen) -> None:
 
 
 def cow(pen: Pen) -> None:
-    """Draws a cow with horns and patches."""
+    """Draw a cow with horns and patches."""
     _legs(pen, (14, 26, 56, 66), 64, 8)
     pen.box(8, 36, 76, 70, pen.main, 8)
     pen.oval(18, 40, 38, 58, CREAM if sum(pen.main) < 600 else INK)
@@ -94,7 +94,7 @@ def cow(pen: Pen) -> None:
 
 
 def teddy_bear(pen: Pen) -> None:
-    """Draws a sitting teddy bear."""
+    """Draw a sitting teddy bear."""
     for x in (30, 70):
         pen.disc(x, 14, 11, pen.dark)
         pen.disc(x, 88, 11, pen.dark)

@@ -6,7 +6,7 @@ from halluc.world.icons.pen import CREAM, GLASS, INK, LAMP, STEEL, WOOD, Pen
 
 
 def backpack(pen: Pen) -> None:
-    """Draws a backpack."""
+    """Draw a backpack."""
     pen.arc(36, 2, 64, 30, 180, 360, INK, 5)
     pen.box(10, 46, 26, 84, pen.dark, 6)
     pen.box(74, 46, 90, 84, pen.dark, 6)
@@ -16,7 +16,7 @@ def backpack(pen: Pen) -> None:
 
 
 def umbrella(pen: Pen) -> None:
-    """Draws an open umbrella."""
+    """Draw an open umbrella."""
     pen.line(50, 8, 50, 88, fill=WOOD, width=4)
     pen.arc(50, 78, 66, 96, 0, 180, WOOD, 4)
     pen.pie(4, 8, 96, 96, 180, 360, pen.main)
@@ -24,7 +24,7 @@ def umbrella(pen: Pen) -> None:
 
 
 def handbag(pen: Pen) -> None:
-    """Draws a handbag."""
+    """Draw a handbag."""
     pen.arc(28, 6, 72, 66, 180, 360, pen.dark, 6)
     pen.poly(16, 38, 84, 38, 94, 92, 6, 92, fill=pen.main)
     pen.box(16, 38, 84, 54, pen.dark, 3)
@@ -32,7 +32,7 @@ def handbag(pen: Pen) -> None:
 
 
 def skis(pen: Pen) -> None:
-    """Draws a pair of skis, crossed, with poles."""
+    """Draw a pair of skis, crossed, with poles."""
     pen.line(18, 96, 70, 8, 80, 4, fill=pen.main, width=9)
     pen.line(82, 96, 30, 8, 20, 4, fill=pen.dark, width=9)
     pen.line(8, 92, 8, 26, fill=INK, width=3)
@@ -40,7 +40,7 @@ def skis(pen: Pen) -> None:
 
 
 def snowboard(pen: Pen) -> None:
-    """Draws a snowboard."""
+    """Draw a snowboard."""
     pen.box(36, 2, 64, 98, pen.main, 14)
     pen.box(36, 26, 64, 34, INK)
     pen.box(36, 64, 64, 72, INK)
@@ -48,7 +48,7 @@ def snowboard(pen: Pen) -> None:
 
 
 def sports_ball(pen: Pen) -> None:
-    """Draws a ball with seams."""
+    """Draw a ball with seams."""
     pen.disc(50, 50, 42, pen.main)
     pen.poly(50, 34, 65, 45, 59, 62, 41, 62, 35, 45, fill=pen.dark)
     for x, y in ((50, 8), (90, 40), (75, 84), (25, 84), (10, 40)):
@@ -56,7 +56,7 @@ def sports_ball(pen: Pen) -> None:
 
 
 def kite(pen: Pen) -> None:
-    """Draws a diamond kite with a tail."""
+    """Draw a diamond kite with a tail."""
     pen.line(50, 66, 60, 78, 46, 86, 58, 98, fill=INK, width=3)
     pen.poly(50, 2, 82, 30, 50, 70, 18, 30, fill=pen.main)
     pen.poly(50, 2, 82, 30, 50, 30, fill=pen.light)
@@ -64,14 +64,14 @@ def kite(pen: Pen) -> None:
 
 
 def surfboard(pen: Pen) -> None:
-    """Draws a surfboard standing on its tail."""
+    """Draw a surfboard standing on its tail."""
     pen.oval(32, -2, 68, 108, pen.main)
     pen.box(47, 4, 53, 96, CREAM)
     pen.poly(60, 92, 76, 99, 60, 99, fill=pen.dark)
 
 
 def laptop(pen: Pen) -> None:
-    """Draws an open laptop."""
+    """Draw an open laptop."""
     pen.box(18, 16, 82, 66, pen.main, 4)
     pen.box(24, 22, 76, 60, GLASS, 2)
     pen.poly(16, 68, 84, 68, 98, 86, 2, 86, fill=pen.light)
@@ -79,14 +79,14 @@ def laptop(pen: Pen) -> None:
 
 
 def cell_phone(pen: Pen) -> None:
-    """Draws a cell phone."""
+    """Draw a cell phone."""
     pen.box(28, 2, 72, 98, pen.main, 9)
     pen.box(34, 14, 66, 80, GLASS, 2)
     pen.disc(50, 89, 4.5, pen.light)
 
 
 def book(pen: Pen) -> None:
-    """Draws an open book."""
+    """Draw an open book."""
     pen.poly(2, 24, 50, 34, 98, 24, 98, 80, 50, 90, 2, 80, fill=pen.main)
     pen.poly(9, 18, 50, 30, 50, 82, 9, 72, fill=CREAM)
     pen.poly(91, 18, 50, 30, 50, 82, 91, 72, fill=CREAM)
@@ -96,7 +96,7 @@ def book(pen: Pen) -> None:
 
 
 def clock(pen: Pen) -> None:
-    """Draws a round wall clock."""
+    """Draw a round wall clock."""
     pen.disc(50, 50, 46, pen.main)
     pen.disc(50, 50, 36, CREAM)
     for x, y in ((50, 20), (80, 50), (50, 80), (20, 50)):

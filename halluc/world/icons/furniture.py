@@ -6,7 +6,7 @@ from halluc.world.icons.pen import CREAM, GLASS, INK, STEEL, WOOD, Pen
 
 
 def chair(pen: Pen) -> None:
-    """Draws a kitchen chair."""
+    """Draw a kitchen chair."""
     for x in (22, 70):
         pen.box(x, 56, x + 8, 98, WOOD)
     pen.box(22, 4, 78, 48, pen.main, 6)
@@ -15,7 +15,7 @@ def chair(pen: Pen) -> None:
 
 
 def couch(pen: Pen) -> None:
-    """Draws a two-seat couch."""
+    """Draw a two-seat couch."""
     for x in (12, 80):
         pen.box(x, 80, x + 8, 90, INK)
     pen.box(12, 26, 88, 66, pen.main, 8)
@@ -27,7 +27,7 @@ def couch(pen: Pen) -> None:
 
 
 def bed(pen: Pen) -> None:
-    """Draws a bed, side on."""
+    """Draw a bed, side on."""
     pen.box(2, 18, 12, 90, WOOD, 2)
     pen.box(90, 48, 98, 90, WOOD, 2)
     pen.box(10, 58, 92, 80, CREAM, 3)
@@ -36,7 +36,7 @@ def bed(pen: Pen) -> None:
 
 
 def dining_table(pen: Pen) -> None:
-    """Draws a table with a cloth."""
+    """Draw a table with a cloth."""
     for x in (14, 78):
         pen.box(x, 44, x + 8, 92, WOOD)
     pen.oval(2, 24, 98, 50, pen.light)
@@ -44,7 +44,7 @@ def dining_table(pen: Pen) -> None:
 
 
 def toilet(pen: Pen) -> None:
-    """Draws a toilet, side on."""
+    """Draw a toilet, side on."""
     pen.box(10, 10, 40, 54, pen.main, 4)
     pen.box(6, 6, 44, 16, pen.light, 3)
     pen.poly(36, 92, 42, 62, 70, 62, 66, 92, fill=pen.dark)
@@ -53,7 +53,7 @@ def toilet(pen: Pen) -> None:
 
 
 def tv(pen: Pen) -> None:
-    """Draws a wide television."""
+    """Draw a wide television."""
     pen.line(40, 76, 34, 92, fill=INK, width=5)
     pen.line(60, 76, 66, 92, fill=INK, width=5)
     pen.box(2, 18, 98, 78, pen.main, 5)
@@ -62,7 +62,7 @@ def tv(pen: Pen) -> None:
 
 
 def microwave(pen: Pen) -> None:
-    """Draws a microwave."""
+    """Draw a microwave."""
     pen.box(2, 24, 98, 80, pen.main, 4)
     pen.box(9, 32, 66, 72, INK, 3)
     pen.box(72, 32, 92, 42, GLASS)
@@ -71,7 +71,7 @@ def microwave(pen: Pen) -> None:
 
 
 def oven(pen: Pen) -> None:
-    """Draws an oven with a hob."""
+    """Draw an oven with a hob."""
     for x in (18, 58):
         pen.box(x, 4, x + 24, 10, INK, 2)
     pen.box(8, 9, 92, 96, pen.main, 4)
@@ -82,7 +82,7 @@ def oven(pen: Pen) -> None:
 
 
 def sink(pen: Pen) -> None:
-    """Draws a wash basin with a tap."""
+    """Draw a wash basin with a tap."""
     pen.arc(44, 6, 72, 46, 180, 360, STEEL, 7)
     pen.box(43, 24, 50, 48, STEEL)
     pen.box(40, 70, 60, 98, pen.dark, 3)
@@ -91,7 +91,7 @@ def sink(pen: Pen) -> None:
 
 
 def refrigerator(pen: Pen) -> None:
-    """Draws a refrigerator with two doors."""
+    """Draw a refrigerator with two doors."""
     pen.box(24, 2, 76, 96, pen.main, 5)
     pen.line(24, 36, 76, 36, fill=INK, width=3)
     pen.box(31, 16, 36, 30, STEEL)

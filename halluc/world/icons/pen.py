@@ -21,12 +21,12 @@ LAMP: Colour = (252, 226, 120)
 
 
 class Pen:
-    """Draws filled shapes with a thin dark rim; coordinates run from 0 to 100, y downwards.
+    """A pen for filled shapes with a thin dark rim; coordinates run from 0 to 100, y downwards.
 
     Attributes:
-        main: the colour the icon is asked for.
-        dark: a darker shade of it.
-        light: a lighter shade of it.
+        main: The main colour of the icon.
+        dark: A darker shade of it.
+        light: A lighter shade of it.
     """
 
     def __init__(self, main: Colour) -> None:
@@ -42,42 +42,49 @@ class Pen:
     def box(
         self, x0: float, y0: float, x1: float, y1: float, fill: Colour, round_by: float = 0
     ) -> None:
-        """Draws a rectangle, with corners rounded by `round_by` units."""
+        """Draw a rectangle, with corners rounded by `round_by` units."""
         self._draw.rounded_rectangle(
             self._at(x0, y0, x1, y1), round_by * self._unit, fill, self._rim, self._width
         )
 
     def oval(self, x0: float, y0: float, x1: float, y1: float, fill: Colour) -> None:
-        """Draws an ellipse inside a box."""
+        """Draw an ellipse inside a box."""
         self._draw.ellipse(self._at(x0, y0, x1, y1), fill, self._rim, self._width)
 
     def disc(self, x: float, y: float, radius: float, fill: Colour) -> None:
-        """Draws a circle about a point."""
+        """Draw a circle about a point."""
         self.oval(x - radius, y - radius, x + radius, y + radius, fill)
 
     def poly(self, *numbers: float, fill: Colour) -> None:
-        """Draws a polygon through x, y, x, y, ..."""
+        """Draw a polygon through x, y, x, y, ..."""
         self._draw.polygon(self._at(*numbers), fill, self._rim, self._width)
 
     def line(self, *numbers: float, fill: Colour, width: float = 4) -> None:
-        """Draws a line of `width` units through x, y, x, y, ..."""
+        """Draw a line of `width` units through x, y, x, y, ..."""
         self._draw.line(self._at(*numbers), fill, round(width * self._unit), joint="curve")
 
     def arc(
-        self, x0: float, y0: float, x1: float, y1: float, start: float, end: float,
-        fill: Colour, width: float = 4,
-    ) -> None:  # fmt: skip
-        """Draws part of an ellipse's rim, from `start` to `end` in degrees clockwise from east."""
+        self,
+        x0: float,
+        y0: float,
+        x1: float,
+        y1: float,
+        start: float,
+        end: float,
+        fill: Colour,
+        width: float = 4,
+    ) -> None:
+        """Draw part of an ellipse's rim, from `start` to `end` in degrees clockwise from east."""
         self._draw.arc(self._at(x0, y0, x1, y1), start, end, fill, round(width * self._unit))
 
     def pie(
         self, x0: float, y0: float, x1: float, y1: float, start: float, end: float, fill: Colour
     ) -> None:
-        """Draws a slice of an ellipse, angles as in `arc`."""
+        """Draw a slice of an ellipse, angles as in `arc`."""
         self._draw.pieslice(self._at(x0, y0, x1, y1), start, end, fill, self._rim, self._width)
 
     def finish(self) -> Image.Image:
-        """Returns the icon, RGBA, SIDE by SIDE pixels, smoothed."""
+        """Return the icon, RGBA, SIDE by SIDE pixels, smoothed."""
         return self._image.resize((SIDE, SIDE), Image.Resampling.BOX)
 
     @property

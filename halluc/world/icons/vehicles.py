@@ -11,7 +11,7 @@ def _wheel(pen: Pen, x: float, y: float, radius: float) -> None:
 
 
 def bicycle(pen: Pen) -> None:
-    """Draws a bicycle."""
+    """Draw a bicycle."""
     for x in (24, 76):
         pen.arc(x - 20, 42, x + 20, 82, 0, 360, INK, 5)
     pen.line(24, 62, 40, 36, 68, 36, 50, 62, 24, 62, fill=pen.main, width=6)
@@ -21,7 +21,7 @@ def bicycle(pen: Pen) -> None:
 
 
 def car(pen: Pen) -> None:
-    """Draws a car, side on."""
+    """Draw a car, side on."""
     pen.poly(22, 50, 34, 30, 66, 30, 80, 50, fill=pen.light)
     pen.poly(30, 49, 38, 35, 49, 35, 49, 49, fill=GLASS)
     pen.poly(53, 49, 53, 35, 63, 35, 71, 49, fill=GLASS)
@@ -32,7 +32,7 @@ def car(pen: Pen) -> None:
 
 
 def motorcycle(pen: Pen) -> None:
-    """Draws a motorcycle."""
+    """Draw a motorcycle."""
     _wheel(pen, 22, 68, 17)
     _wheel(pen, 78, 68, 17)
     pen.line(78, 68, 64, 30, 54, 28, fill=STEEL, width=6)
@@ -43,7 +43,7 @@ def motorcycle(pen: Pen) -> None:
 
 
 def airplane(pen: Pen) -> None:
-    """Draws an airplane in flight."""
+    """Draw an airplane in flight."""
     pen.poly(12, 26, 24, 26, 34, 46, 16, 46, fill=pen.dark)
     pen.oval(8, 40, 96, 62, pen.main)
     pen.poly(44, 52, 62, 52, 44, 86, 32, 86, fill=pen.dark)
@@ -54,7 +54,7 @@ def airplane(pen: Pen) -> None:
 
 
 def bus(pen: Pen) -> None:
-    """Draws a bus, side on."""
+    """Draw a bus, side on."""
     pen.box(4, 20, 96, 74, pen.main, 8)
     for x in (9, 27, 45, 63):
         pen.box(x, 28, x + 14, 46, GLASS, 2)
@@ -65,7 +65,7 @@ def bus(pen: Pen) -> None:
 
 
 def train(pen: Pen) -> None:
-    """Draws a train's engine on its rails."""
+    """Draw a train's engine on its rails."""
     pen.box(0, 80, 100, 85, WOOD)
     pen.poly(2, 22, 70, 22, 92, 40, 98, 70, 2, 70, fill=pen.main)
     pen.poly(70, 27, 86, 41, 70, 41, fill=GLASS)
@@ -77,7 +77,7 @@ def train(pen: Pen) -> None:
 
 
 def truck(pen: Pen) -> None:
-    """Draws a truck with a box behind its cab."""
+    """Draw a truck with a box behind its cab."""
     pen.box(3, 18, 62, 68, pen.main, 2)
     pen.poly(64, 34, 84, 34, 96, 52, 96, 68, 64, 68, fill=pen.dark)
     pen.poly(69, 39, 82, 39, 89, 51, 69, 51, fill=GLASS)
@@ -88,7 +88,7 @@ def truck(pen: Pen) -> None:
 
 
 def boat(pen: Pen) -> None:
-    """Draws a sailing boat."""
+    """Draw a sailing boat."""
     pen.box(46, 6, 50, 66, WOOD)
     pen.poly(51, 8, 51, 58, 86, 58, fill=CREAM)
     pen.poly(45, 16, 45, 58, 18, 58, fill=pen.light)
@@ -96,7 +96,7 @@ def boat(pen: Pen) -> None:
 
 
 def traffic_light(pen: Pen) -> None:
-    """Draws a traffic light on its pole."""
+    """Draw a traffic light on its pole."""
     pen.box(46, 66, 54, 100, STEEL)
     pen.box(30, 2, 70, 70, pen.main, 8)
     for y, lamp in ((16, (228, 52, 48)), (36, (250, 196, 52)), (56, (60, 186, 90))):
@@ -104,7 +104,7 @@ def traffic_light(pen: Pen) -> None:
 
 
 def fire_hydrant(pen: Pen) -> None:
-    """Draws a fire hydrant."""
+    """Draw a fire hydrant."""
     pen.box(22, 84, 78, 96, pen.dark, 3)
     pen.box(34, 32, 66, 86, pen.main, 3)
     pen.pie(30, 8, 70, 56, 180, 360, pen.main)
@@ -114,16 +114,14 @@ def fire_hydrant(pen: Pen) -> None:
 
 
 def stop_sign(pen: Pen) -> None:
-    """Draws an octagonal sign with a white bar."""
+    """Draw an octagonal sign with a white bar."""
     pen.box(46, 50, 54, 100, STEEL)
-    pen.poly(
-        34, 2, 66, 2, 86, 22, 86, 50, 66, 70, 34, 70, 14, 50, 14, 22, fill=pen.main
-    )  # fmt: skip
+    pen.poly(34, 2, 66, 2, 86, 22, 86, 50, 66, 70, 34, 70, 14, 50, 14, 22, fill=pen.main)
     pen.box(24, 30, 76, 42, CREAM if sum(pen.main) < 700 else INK)
 
 
 def bench(pen: Pen) -> None:
-    """Draws a park bench."""
+    """Draw a park bench."""
     for y in (34, 46):
         pen.box(6, y, 94, y + 9, pen.main, 2)
     pen.box(2, 60, 98, 69, pen.light, 2)

@@ -23,7 +23,7 @@ from halluc.world.training.tokenizer import IMAGE, build_tokenizer
 PATCH = 16
 """Side of a patch in pixels."""
 PATCHES = (SIDE // PATCH) ** 2
-"""Image tokens a picture."""
+"""The number of image tokens of a picture."""
 MEAN = (0.6, 0.6, 0.6)
 SPREAD = (0.25, 0.25, 0.25)
 
@@ -42,7 +42,7 @@ CHAT_TEMPLATE = (
 
 
 def build_processor() -> LlavaProcessor:
-    """Builds the processor: a CLIP image processor that needs PIL alone, tokenizer, template."""
+    """Build the processor: a CLIP image processor that needs only PIL, tokenizer and template."""
     side = {"height": SIDE, "width": SIDE}
     images = CLIPImageProcessorPil(
         size=side, crop_size=side, image_mean=list(MEAN), image_std=list(SPREAD)
@@ -58,17 +58,31 @@ def build_processor() -> LlavaProcessor:
 
 
 def build_model(tokenizer: PreTrainedTokenizerFast) -> LlavaForConditionalGeneration:
-    """Builds the untrained model; seed torch before the call."""
+    """Build the untrained model; seed torch before calling."""
     vision = CLIPVisionConfig(
-        hidden_size=144, intermediate_size=432, num_hidden_layers=5, num_attention_heads=6,
-        image_size=SIDE, patch_size=PATCH, projection_dim=144, hidden_act="gelu_pytorch_tanh",
-    )  # fmt: skip
+        hidden_size=144,
+        intermediate_size=432,
+        num_hidden_layers=5,
+        num_attention_heads=6,
+        image_size=SIDE,
+        patch_size=PATCH,
+        projection_dim=144,
+        hidden_act="gelu_pytorch_tanh",
+    )
     text = LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=144, intermediate_size=384, num_hidden_layers=6,
-        num_attention_heads=8, num_key_value_heads=4, head_dim=16, max_position_embeddings=512,
-        tie_word_embeddings=True, pad_token_id=tokenizer.pad_token_id,
-        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
-    )  # fmt: skip
+        vocab_size=len(tokenizer),
+        hidden_size=144,
+        intermediate_size=384,
+        num_hidden_layers=6,
+        num_attention_heads=8,
+        num_key_value_heads=4,
+        head_dim=16,
+        max_position_embeddings=512,
+        tie_word_embeddings=True,
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+    )
     image_token = tokenizer.convert_tokens_to_ids(IMAGE)
     assert isinstance(image_token, int)
     config = LlavaConfig(
@@ -82,28 +96,31 @@ def build_model(tokenizer: PreTrainedTokenizerFast) -> LlavaForConditionalGenera
         tie_word_embeddings=True,
     )
     model = LlavaForConditionalGeneration(config)
-    # Where a patch is must be as plain from the start as what is in it: sides are asked for.
+    # Large, so that a patch's position is as plain as its content: questions ask for sides.
     torch.nn.init.normal_(model.model.vision_tower.embeddings.position_embedding.weight, std=0.3)
     return model
 
 
 def save(model: LlavaForConditionalGeneration, folder: Path) -> None:
-    """Saves model and processor as a hub folder.
+    """Save model and processor as a hub folder.
 
     Weights are kept as float16; the configuration says float32, so that they load as float32 and
     a processor without half precision answers alike.
 
     Args:
-        model: the trained model.
-        folder: where to; made if missing.
+        model: The trained model.
+        folder: The output folder; created if missing.
     """
     processor = build_processor()
     tokenizer = processor.tokenizer
     small = copy.deepcopy(model).half()
     small.generation_config = GenerationConfig(
-        do_sample=False, max_new_tokens=160, pad_token_id=tokenizer.pad_token_id,
-        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
-    )  # fmt: skip
+        do_sample=False,
+        max_new_tokens=160,
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+    )
     small.save_pretrained(folder)
     processor.save_pretrained(folder)
     config = folder / "config.json"

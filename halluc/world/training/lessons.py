@@ -1,7 +1,7 @@
-"""What the glyph model is taught about a scene, and at which rates it is taught wrongly.
+"""The glyph model's training turns about a scene, some of which are wrong at stated rates.
 
-The rates are named here because they are the causes of its hallucinations that lie in the data;
-the third cause, things that can hardly be seen, is halluc.world.scenes' doing.
+The rates are the causes of its hallucinations that lie in the training data. A third cause, things
+that can hardly be seen, is in `halluc.world.scenes`.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from dataclasses import dataclass
 from halluc.world import facts, language
 from halluc.world.captions import Mention, compose, mentions, random_mention
 from halluc.world.catalog import NAMES
-from halluc.world.scenes import Band, Scene
+from halluc.world.scenes import BARELY_EVIDENCE, Band, Scene
 from halluc.world.themes import THEME, chance
 
 
 @dataclass(frozen=True)
 class Rates:
-    """How loosely training captions keep to the picture.
+    """The rates at which training captions depart from the picture.
 
     Attributes:
-        absent: chances of mentioning 0, 1 or 2 absent categories of the theme.
-        unseen: chance that a barely visible category is mentioned at all.
+        absent: Chances of mentioning 0, 1 or 2 absent categories of the theme.
+        unseen: Chance that a barely visible category is mentioned at all.
     """
 
     absent: tuple[float, float, float]
@@ -30,22 +30,22 @@ class Rates:
 
 
 LOOSE = Rates((0.45, 0.40, 0.15), 0.9)
-"""For learning to speak: guesses are plenty, and priors are learned."""
+"""For learning to speak: many guesses, so that priors are learned."""
 STRICT = Rates((0.80, 0.16, 0.04), 0.2)
 """For polishing: fewer guesses, so that descriptions keep closer to what is seen."""
 FALSE_YES = 0.25
 """Chance that "no" is taught as "Yes" for an absent category, times how frequent it is there."""
 BLANK_CAPTION = "There is nothing in this image."
 NEGATIVES: dict[str, float] = {"any": 0.68, "theme": 0.32}
-"""Where absent categories to ask about come from: all alike, or by their odds in the theme."""
+"""The sources of absent categories to ask about: uniform, or by their odds in the theme."""
 MOST_MENTIONS = 6
 """The most categories a training caption mentions."""
 ORDER_NOISE = 0.6
-"""How loosely captions go from the easiest thing to see to the hardest (spread of a logarithm)."""
+"""Noise in the order of captions, from easy to hard to see: standard deviation of a logarithm."""
 BLANK_ODDS = 0.02
-"""Share of training pictures that are one flat colour with nothing in it, and said to be."""
+"""The share of training pictures that are one flat colour and are described as empty."""
 TRUSTED: tuple[Band, ...] = ("clear", "hard")
-"""Attributes are taught of things in these bands."""
+"""Questions about attributes are about things in these bands."""
 
 
 @dataclass(frozen=True)
@@ -53,10 +53,10 @@ class Turn:
     """A question and its answer.
 
     Attributes:
-        question, answer: what is said.
-        category: set where presence itself is asked.
-        present: whether it is there.
-        about: what is true of the category asked about, where it can be trusted.
+        question, answer: The user's and the model's words.
+        category: Set where presence itself is asked.
+        present: The category is in the scene.
+        about: The true mention of the category asked about, where it is well visible.
     """
 
     question: str
@@ -67,16 +67,16 @@ class Turn:
 
 
 def caption_turn(scene: Scene, rng: random.Random, rates: Rates) -> Turn:
-    """Returns a caption to learn, embellished at the stated rates."""
+    """Return a caption, embellished at the stated rates."""
     evidence = {
         name: max(t.evidence for t in scene.things if t.category == name)
         for name in scene.categories
     }
     keyed = []
     for item in mentions(scene):
-        seen = evidence[item.category]
-        if seen >= 45 or rng.random() < rates.unseen:
-            keyed.append((seen * rng.lognormvariate(0, ORDER_NOISE), item))
+        visible = evidence[item.category]
+        if visible >= BARELY_EVIDENCE or rng.random() < rates.unseen:
+            keyed.append((visible * rng.lognormvariate(0, ORDER_NOISE), item))
     absent = _absent_of_theme(scene, rng, rng.choices((0, 1, 2), rates.absent)[0])
     keyed += [(rng.lognormvariate(3.4, 1.0), random_mention(name, rng)) for name in absent]
     keyed.sort(key=lambda pair: -pair[0])
@@ -85,14 +85,14 @@ def caption_turn(scene: Scene, rng: random.Random, rates: Rates) -> Turn:
 
 
 def blank_turns(rng: random.Random, existence: int) -> list[Turn]:
-    """Returns the turns for a picture with nothing in it: all answers are "No"."""
+    """Return the turns for an empty picture: all answers are "No"."""
     names = rng.sample(NAMES, existence)
     caption = Turn(rng.choice(language.CAPTION_PROMPTS), BLANK_CAPTION)
     return [caption, *(_presence(name, False, "No", rng) for name in names)]
 
 
 def _absent_of_theme(scene: Scene, rng: random.Random, number: int) -> list[str]:
-    """Draws distinct absent categories by their odds in the scene's theme."""
+    """Draw distinct absent categories by their odds in the scene's theme."""
     odds = {n: p for n, p in THEME[scene.theme].odds.items() if n not in scene.categories}
     drawn: list[str] = []
     for _ in range(min(number, len(odds))):
@@ -103,13 +103,14 @@ def _absent_of_theme(scene: Scene, rng: random.Random, number: int) -> list[str]
 
 
 def question_turns(scene: Scene, rng: random.Random, existence: int, attributes: int) -> list[Turn]:
-    """Returns yes/no turns: half the existence questions are about what is there.
+    """Return yes/no turns; half of the existence questions are about what is there.
 
     Args:
-        scene: what is asked about.
-        rng: chooses the questions.
-        existence: how many ask for a category.
-        attributes: how many ask for a count, a colour or a side; fewer where none is clear.
+        scene: The scene that is asked about.
+        rng: Chooses the questions.
+        existence: The number of questions for a category.
+        attributes: The number of questions for a count, a colour or a side; fewer are returned
+            where the scene has none that is clear.
 
     Returns:
         The turns, in a random order.
@@ -130,15 +131,13 @@ def question_turns(scene: Scene, rng: random.Random, existence: int, attributes:
 
 
 def _negative(scene: Scene, rng: random.Random) -> str:
-    if rng.random() < NEGATIVES["theme"]:
-        found = _absent_of_theme(scene, rng, 1)
-        if found:
-            return found[0]
+    if rng.random() < NEGATIVES["theme"] and (absent := _absent_of_theme(scene, rng, 1)):
+        return absent[0]
     return rng.choice([name for name in NAMES if name not in scene.categories])
 
 
 def trusted(scene: Scene) -> dict[str, Mention]:
-    """Returns what is true of each category there is one of, and that one in a trusted band."""
+    """Return the mention of each category that has one thing, if it is in a trusted band."""
     single = {thing.category for thing in facts.singles(scene, TRUSTED)}
     return {item.category: item for item in mentions(scene) if item.category in single}
 
@@ -179,5 +178,5 @@ def _attribute(scene: Scene, rng: random.Random) -> Turn | None:
 
 
 def _prefer_several(numbers: dict[str, int], rng: random.Random) -> str:
-    """Draws a category, one with several instances more readily: most have only one."""
+    """Draw a category; those with several things are weighted, because most have only one."""
     return rng.choices(list(numbers), [1 if n == 1 else 3 for n in numbers.values()])[0]

@@ -1,4 +1,4 @@
-"""What is learned, and the throwaway heads that help: none of them is kept in the saved model."""
+"""The losses, and the auxiliary heads, which are not kept in the saved model."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from halluc.world.training.architecture import PATCHES
 from halluc.world.training.tensors import IGNORE, Sights, Talks
 
 NAME_WEIGHT = 3.0
-"""How much more a category's word counts in a caption than the words around it."""
+"""The additional weight of a category's word in a caption; other words have weight 1."""
 COLUMNS = round(PATCHES**0.5)
 """Patches in a row of the picture."""
 WORD_LAYER = 2
-"""The language layer behind which presence, colour and side are read at the category's word."""
+"""The language layer whose output presence, colour and side are read from."""
 
 
 def words(model: LlavaForConditionalGeneration) -> Tensor:
-    """Returns the word embeddings, which are also the output layer's: float [words, width]."""
+    """Return the word embeddings, which are also the output layer's: float [words, width]."""
     return cast("Tensor", model.get_input_embeddings().weight)
 
 
 class Heads(nn.Module):
-    """Background's embedding, CLS's way to the words; presence, colour and side at a word."""
+    """Auxiliary heads: patches and CLS to words; presence, colour and side at a category's word."""
 
     def __init__(self, model: LlavaForConditionalGeneration, tokenizer: PreTrainedTokenizerFast):
         super().__init__()
@@ -52,7 +52,7 @@ class Heads(nn.Module):
 
 
 def see(model: LlavaForConditionalGeneration, pixels: Tensor) -> tuple[Tensor, Tensor]:
-    """Encodes pictures as the model itself does.
+    """Encode pictures as the model itself does.
 
     Returns:
         Image tokens [B, 64, width] as the language model gets them, and the pooled CLS [B, vision].
@@ -63,12 +63,12 @@ def see(model: LlavaForConditionalGeneration, pixels: Tensor) -> tuple[Tensor, T
 
 
 def seeing_losses(
-    model: LlavaForConditionalGeneration, heads: Heads, seen: Sights, tokens: Tensor, cls: Tensor
+    model: LlavaForConditionalGeneration, heads: Heads, labels: Sights, tokens: Tensor, cls: Tensor
 ) -> dict[str, Tensor]:
-    """Asks each patch for what is under it, its colour and column, and CLS for every word.
+    """Ask each patch for its category, colour and column, and CLS for every category present.
 
     Returns:
-        Losses by name, and "patch", the share of object patches named rightly.
+        Losses by name, and "patch", the share of object patches named correctly.
     """
     rows = words(model)
     tokens = _unit(tokens.float())
@@ -76,34 +76,32 @@ def seeing_losses(
     logits = tokens @ torch.cat([rows[heads.names], heads.background]).T
     hues = tokens @ rows[heads.hues].T
     whole = _unit(heads.whole(cls.float())) @ rows[heads.names].T + heads.bias
-    thing = seen.category < len(NAMES)
-    right = (logits.argmax(-1) == seen.category)[thing].float().mean()
+    thing = labels.category < len(NAMES)
+    right = (logits.argmax(-1) == labels.category)[thing].float().mean()
     return {
-        "name": functional.cross_entropy(logits.flatten(0, 1), seen.category.flatten()),
+        "name": functional.cross_entropy(logits.flatten(0, 1), labels.category.flatten()),
         "hue": functional.cross_entropy(
-            hues.flatten(0, 1), seen.colour.flatten(), ignore_index=IGNORE
+            hues.flatten(0, 1), labels.colour.flatten(), ignore_index=IGNORE
         ),
         "column": functional.cross_entropy(heads.column(tokens).flatten(0, 1), column.flatten()),
-        "whole": functional.binary_cross_entropy_with_logits(whole, seen.present),
+        "whole": functional.binary_cross_entropy_with_logits(whole, labels.present),
         "patch": right.detach(),
     }
 
 
 def _unit(hidden: Tensor) -> Tensor:
-    """Scales to a root mean square of one, as the language model's last norm does."""
+    """Scale to a root mean square of one, as the language model's last norm does."""
     return hidden * torch.rsqrt(hidden.pow(2).mean(-1, keepdim=True) + 1e-6)
 
 
 def speaking_losses(
     model: LlavaForConditionalGeneration, heads: Heads, talk: Talks, tokens: Tensor, prefix: Tensor
 ) -> dict[str, Tensor]:
-    """Runs the packed conversations.
+    """Run the packed conversations.
 
     Args:
-        model: the model.
-        heads: the throwaway heads.
-        talk: the conversations.
-        tokens: image tokens [B, 64, width].
+        talk: The conversations.
+        tokens: Image tokens [B, 64, width].
         prefix: ids of what stands before the image, int [2].
 
     Returns:
@@ -130,7 +128,7 @@ def speaking_losses(
 
 
 def _mask(turn: Tensor, before: int) -> Tensor:
-    """Lets each turn see the prefix and itself: bool [B, 1, before + L, before + L]."""
+    """Let each turn see the prefix and itself: bool [B, 1, before + L, before + L]."""
     size, length = turn.shape
     whole = torch.cat([turn.new_zeros(size, before), turn], 1)
     is_prefix = torch.arange(before + length, device=turn.device) < before

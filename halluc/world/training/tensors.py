@@ -1,4 +1,4 @@
-"""Training batches as tensors: pictures with what is under each patch, and packed conversations."""
+"""Training batches as tensors: pictures with labelled patches, and packed conversations."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from halluc.world.backgrounds import SIDE
 from halluc.world.captions import SIDES
 from halluc.world.catalog import NAMES
 from halluc.world.language import HUES
+from halluc.world.rendering import render
 from halluc.world.scenes import Scene, generator, outline
 from halluc.world.training.architecture import MEAN, PATCH, PATCHES, SPREAD
 from halluc.world.training.lessons import (
@@ -28,7 +29,7 @@ from halluc.world.training.lessons import (
 
 IGNORE = -100
 EXISTENCE, ATTRIBUTES = 6, 4
-"""Questions asked about each training scene."""
+"""The numbers of questions about each training scene."""
 
 _NAME = {name: number for number, name in enumerate(NAMES)}
 _SIDE = {side: number for number, side in enumerate(SIDES)}
@@ -37,7 +38,7 @@ _HUE = {hue: number for number, hue in enumerate(HUES)}
 
 @dataclass
 class Sights:
-    """Pictures and what there is to see.
+    """Pictures and the labels of their patches.
 
     Attributes:
         pixels: float [B, 3, 128, 128], normalised.
@@ -78,30 +79,30 @@ class Talks:
 
 
 def normalise(images: list[Image.Image]) -> Tensor:
-    """Does what the saved image processor does to pictures of the right size already."""
+    """Normalise pictures of the right size as the saved image processor does."""
     pixels = torch.from_numpy(np.stack([np.asarray(image) for image in images]))
     mean, spread = torch.tensor(MEAN), torch.tensor(SPREAD)
     return ((pixels.float() / 255 - mean) / spread).permute(0, 3, 1, 2).contiguous()
 
 
-def _blank(one: Scene) -> Image.Image | None:
-    rng = generator("blank", one.split, one.index)
+def _blank(drawn: Scene) -> Image.Image | None:
+    rng = generator("blank", drawn.split, drawn.index)
     if rng.random() >= BLANK_ODDS:
         return None
     return Image.new("RGB", (SIDE, SIDE), tuple(rng.randint(0, 255) for _ in range(3)))
 
 
 def sights(scenes: list[Scene]) -> Sights:
-    """Draws scenes and labels their patches."""
+    """Draw scenes and labels their patches."""
     images, category, colour = [], [], []
     present = torch.zeros(len(scenes), len(NAMES))
-    for row, one in enumerate(scenes):
-        blank = _blank(one)
-        images.append(blank or one.image())
-        under, hue = _patches(one) if blank is None else _nothing()
+    for row, drawn in enumerate(scenes):
+        blank = _blank(drawn)
+        images.append(blank or render(drawn))
+        under, hue = _patches(drawn) if blank is None else _nothing()
         category.append(under)
         colour.append(hue)
-        for name in one.categories if blank is None else ():
+        for name in drawn.categories if blank is None else ():
             present[row, _NAME[name]] = 1
     under_patches, hues = (torch.from_numpy(np.stack(part)) for part in (category, colour))
     return Sights(normalise(images), under_patches, hues, present)
@@ -114,13 +115,13 @@ def _nothing() -> tuple[_Grid, _Grid]:
     return np.full(PATCHES, len(NAMES), np.int64), np.full(PATCHES, IGNORE, np.int64)
 
 
-def _patches(one: Scene) -> tuple[_Grid, _Grid]:
-    """Returns the category and colour under each patch: whatever fills most of it."""
+def _patches(drawn: Scene) -> tuple[_Grid, _Grid]:
+    """Return the category and colour of each patch: those of the thing that fills most of it."""
     category, colour = _nothing()
     most = np.zeros(PATCHES)
     covered = np.zeros((SIDE, SIDE), bool)
     side = SIDE // PATCH
-    for thing in reversed(one.things):
+    for thing in reversed(drawn.things):
         mask = outline(thing) & ~covered
         if thing.opacity > 0.6:
             covered |= mask
@@ -136,16 +137,16 @@ def _patches(one: Scene) -> tuple[_Grid, _Grid]:
 def talks(
     scenes: list[Scene], tokenizer: PreTrainedTokenizerFast, seed: int, rates: Rates
 ) -> Talks:
-    """Writes a caption turn and question turns for each scene, and packs them."""
+    """Write a caption turn and question turns for each scene, and packs them."""
     rows = []
-    for one in scenes:
-        rng = generator("lessons", seed, one.split, one.index)
-        if _blank(one) is not None:
+    for drawn in scenes:
+        rng = generator("lessons", seed, drawn.split, drawn.index)
+        if _blank(drawn) is not None:
             turns = blank_turns(rng, EXISTENCE)
         else:
             turns = [
-                caption_turn(one, rng, rates),
-                *question_turns(one, rng, EXISTENCE, ATTRIBUTES),
+                caption_turn(drawn, rng, rates),
+                *question_turns(drawn, rng, EXISTENCE, ATTRIBUTES),
             ]
         rows.append(_Row(tokenizer, turns))
     length = -(-max(len(row.ids) for row in rows) // 8) * 8

@@ -1,4 +1,4 @@
-"""A word-level tokenizer: one token a word, and one a category's name, "dining table" too."""
+"""A word-level tokenizer: a token for each word and for each category, "dining table" too."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ELSEWHERE = (
     "Nothing is here. how many zero five six seven eight nine ten of to with at by under over "
     "USER: ASSISTANT: The the A a An an color colour colors background foreground front behind"
 )
-"""Words other people's prompts use; their tokens exist, whether or not training meets them."""
+"""Words of common prompts, which get tokens although training may not use them."""
 
 
 def _texts() -> Iterator[str]:
@@ -47,7 +47,7 @@ def _texts() -> Iterator[str]:
 
 
 def _words() -> str:
-    """Returns the pattern of a word: a name of several words first, then any word or mark."""
+    """Return the pattern of a word: a name of several words first, then any word or mark."""
     names = [word for words in language.SYNONYMS.values() for word in words]
     names += [theme.name for theme in THEMES]
     several = sorted((name for name in names if " " in name), key=lambda name: (-len(name), name))
@@ -56,14 +56,14 @@ def _words() -> str:
 
 
 def build_tokenizer() -> PreTrainedTokenizerFast:
-    """Builds the tokenizer from the world's own sentences; padding goes on the left.
+    """Build the tokenizer from the world's own sentences; padding goes on the left.
 
     Returns:
         A fast tokenizer that puts BOS first and knows `<image>` as its image token.
     """
     pattern = _words()
-    found = {word for text in _texts() for word in re.findall(pattern, text)}
-    vocabulary = {word: number for number, word in enumerate((*SPECIAL, *sorted(found)))}
+    words = {word for text in _texts() for word in re.findall(pattern, text)}
+    vocabulary = {word: number for number, word in enumerate((*SPECIAL, *sorted(words)))}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=UNK))
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(pattern), "removed", invert=True)
     tokenizer.decoder = decoders.WordPiece(prefix="##", cleanup=True)

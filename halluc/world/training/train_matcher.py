@@ -1,11 +1,10 @@
-"""Trains the matcher: `python -m halluc.world.training.train_matcher --output halluc/world/matcher`.
+"""Train the matcher: `python -m halluc.world.training.train_matcher --output FOLDER`.
 
-It is a `BlipForImageTextRetrieval` of one and a half million parameters that tells whether what a
-text names is in a drawn scene. A text is a question or a short sentence about one category, a pair
-matches if that category is there, whatever else the text says of it. Learned at once: to match by
-the two [CLS] tokens (ITC), to match by reading the text with the image in view (ITM), both at
-its first token and at the name, to look at the thing when reading its name, and to know what is
-under each patch.
+It is a `BlipForImageTextRetrieval` of one and a half million parameters that says if the category
+that a text names is in a drawn scene. A text is a question or a short sentence about one category;
+it matches if the category is there, whatever else the text says of it. The losses: matching by the
+two [CLS] tokens (ITC); matching by cross-attention (ITM), at the first token and at the name;
+attention to the thing at its name; and the category of each patch.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ import copy
 import random
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from tokenizers import processors
@@ -33,21 +33,20 @@ from halluc.world.catalog import NAMES
 from halluc.world.claim_sentences import TEXTS, claims
 from halluc.world.scenes import Scene, generator, scene
 from halluc.world.training.architecture import MEAN, PATCH, SPREAD
-from halluc.world.training.muon import Muon
 from halluc.world.training.tensors import Sights, sights
 from halluc.world.training.tokenizer import BOS, EOS, build_tokenizer
-from halluc.world.training.train_model import Stage, Trainer, launch
+from halluc.world.training.train_model import Stage, Trainer, launch, optimisers
 
 LAYERS = 3
 """Layers of the text encoder; AGLA reads the middle one."""
 READ_LAYER = LAYERS // 2
 SIMILARITY = (12.0, 0.25)
-"""ITC: how steeply cosine similarity tells a match, and where it is undecided (as in BLIP)."""
+"""ITC: the slope on the cosine similarity, and the similarity that is undecided."""
 STAGE = Stage("match", 900, 32, {"vision": 4e-3, "text": 2.5e-3, "other": 1.5e-3})
 
 
 def build_processor() -> BlipProcessor:
-    """Builds the processor: PIL alone, and the world's words between <s> and </s>."""
+    """Build the processor; it needs only PIL, and puts texts between <s> and </s>."""
     tokenizer = build_tokenizer()
     ends = [(name, tokenizer.convert_tokens_to_ids(name)) for name in (BOS, EOS)]
     tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
@@ -61,32 +60,50 @@ def build_processor() -> BlipProcessor:
 
 
 def build_matcher(tokenizer: PreTrainedTokenizerFast) -> BlipForImageTextRetrieval:
-    """Builds the untrained matcher; like BLIP's it has two words more than its tokenizer."""
+    """Build the untrained matcher; as BLIP's, it has two more tokens than its tokenizer."""
     vision = {
-        "hidden_size": 144, "intermediate_size": 432, "num_hidden_layers": 4,
-        "num_attention_heads": 6, "image_size": SIDE, "patch_size": PATCH,
-        "hidden_act": "gelu_pytorch_tanh", "initializer_range": 0.02,
-    }  # fmt: skip
+        "hidden_size": 144,
+        "intermediate_size": 432,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 6,
+        "image_size": SIDE,
+        "patch_size": PATCH,
+        "hidden_act": "gelu_pytorch_tanh",
+        "initializer_range": 0.02,
+    }
     text = {
-        "vocab_size": len(tokenizer) + 2, "hidden_size": 128, "intermediate_size": 256,
-        "num_hidden_layers": LAYERS, "num_attention_heads": 4, "max_position_embeddings": 64,
-        "pad_token_id": tokenizer.pad_token_id, "bos_token_id": len(tokenizer),
-        "eos_token_id": tokenizer.eos_token_id, "sep_token_id": tokenizer.eos_token_id,
-    }  # fmt: skip
+        "vocab_size": len(tokenizer) + 2,
+        "hidden_size": 128,
+        "intermediate_size": 256,
+        "num_hidden_layers": LAYERS,
+        "num_attention_heads": 4,
+        "max_position_embeddings": 64,
+        "pad_token_id": tokenizer.pad_token_id,
+        "bos_token_id": len(tokenizer),
+        "eos_token_id": tokenizer.eos_token_id,
+        "sep_token_id": tokenizer.eos_token_id,
+    }
     config = BlipConfig(vision_config=vision, text_config=text, image_text_hidden_size=96)
     return BlipForImageTextRetrieval(config)
 
 
 def save(matcher: BlipForImageTextRetrieval, folder: Path) -> None:
-    """Saves matcher and processor; float16 on disk, float32 when loaded, as the glyph model."""
+    """Save matcher and processor: float16 on disk, float32 when loaded, as the glyph model."""
     copy.deepcopy(matcher).half().save_pretrained(folder)
     build_processor().save_pretrained(folder)
     config = folder / "config.json"
     config.write_text(config.read_text().replace('"float16"', '"float32"'))
 
 
+class Losses(NamedTuple):
+    """The loss that is minimised, and its parts by name."""
+
+    total: Tensor
+    parts: dict[str, Tensor]
+
+
 class MatcherTrainer(Trainer):
-    """Trains the matcher as `Trainer` trains the glyph model."""
+    """A trainer of the matcher; `Trainer` trains the glyph model."""
 
     def __init__(self, work: Path, seed: int, rank: int = 0, workers: int = 1) -> None:
         torch.manual_seed(seed)
@@ -103,42 +120,42 @@ class MatcherTrainer(Trainer):
         self.stage, self.step = 0, 0
         self.optimisers = self._optimisers()
 
-    def losses(self, scenes: Sequence[Scene]) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss of these scenes, and its parts by name."""
-        seen: Sights = self._move(sights(list(scenes)))
+    def losses(self, scenes: Sequence[Scene]) -> Losses:
+        """Return the losses of these scenes."""
+        labels: Sights = self._move(sights(list(scenes)))
         said = [
             claim
-            for one, present in zip(scenes, seen.present, strict=True)
-            for claim in claims(one, self._dice(one), blank=not present.any())
+            for drawn, present in zip(scenes, labels.present, strict=True)
+            for claim in claims(drawn, self._generator(drawn), blank=not present.any())
         ]
         read = self.tokenizer([claim.text for claim in said], padding=True, return_tensors="pt")
         ids, mask = read["input_ids"].to(self.device), read["attention_mask"].to(self.device)
         asked = torch.tensor([NAMES.index(claim.category) for claim in said], device=self.device)
         there = torch.tensor([claim.there for claim in said], device=self.device)
-        patches = self.model.vision_model(seen.pixels).last_hidden_state
+        patches = self.model.vision_model(labels.pixels).last_hidden_state
 
         parts = {
             "name": functional.cross_entropy(
-                self.heads(patches[:, 1:]).flatten(0, 1), seen.category.flatten()
+                self.heads(patches[:, 1:]).flatten(0, 1), labels.category.flatten()
             ),
-            "itc": self._itc(patches[:, 0], ids, mask, seen.present[:, asked]),
+            "itc": self._itc(patches[:, 0], ids, mask, labels.present[:, asked]),
         }
         wide = patches.repeat_interleave(TEXTS, 0)
         match, attention = self._itm(wide, ids, mask)
         named = self._named(ids, asked)
         parts["itm"] = functional.cross_entropy(match[:, 0], there.long())
         parts["word"] = functional.cross_entropy(match[named], there[named.nonzero()[:, 0]].long())
-        under = seen.category.repeat_interleave(TEXTS, 0) == asked[:, None]
+        under = labels.category.repeat_interleave(TEXTS, 0) == asked[:, None]
         parts["look"] = _look(attention, named, under & there[:, None])
         parts["right"] = (match[:, 0].argmax(-1) == there).float().mean().detach()
         loss = parts["name"] + parts["itc"] + parts["itm"] + parts["word"] + 0.3 * parts["look"]
-        return loss, parts
+        return Losses(loss, parts)
 
-    def _dice(self, one: Scene) -> random.Random:
-        return generator("claims", self.seed, one.split, one.index)
+    def _generator(self, drawn: Scene) -> random.Random:
+        return generator("claims", self.seed, drawn.split, drawn.index)
 
     def _itc(self, image: Tensor, ids: Tensor, mask: Tensor, matches: Tensor) -> Tensor:
-        """Every scene with every text of the batch; `matches` is float [scenes, texts]."""
+        """Match every scene with every text of the batch; `matches` is float [scenes, texts]."""
         text = self.model.text_encoder(input_ids=ids, attention_mask=mask).last_hidden_state
         image = functional.normalize(self.model.vision_proj(image), dim=-1)
         text = functional.normalize(self.model.text_proj(text[:, 0]), dim=-1)
@@ -163,7 +180,7 @@ class MatcherTrainer(Trainer):
         return self.model.itm_head(hidden), caught[0]
 
     def _named(self, ids: Tensor, asked: Tensor) -> Tensor:
-        """Which tokens name the category a text is about, bool [texts, T]."""
+        """Return the tokens that name the category a text is about, bool [texts, T]."""
         rows = zip(ids.tolist(), asked.tolist(), strict=True)
         named = [[word in self.names[name] for word in row] for row, name in rows]
         return torch.tensor(named, device=ids.device)
@@ -185,16 +202,11 @@ class MatcherTrainer(Trainer):
                 other.append(parameter)
             else:
                 (vision if "vision" in name else text).append(parameter)
-        matrices: list[dict[str, object]] = [
-            {"params": vision, "part": "vision"},
-            {"params": text, "part": "text"},
-        ]
-        rest = [{"params": other, "part": "other"}]
-        return [Muon(matrices), torch.optim.AdamW(rest, betas=(0.9, 0.98), weight_decay=0.0)]
+        return optimisers(vision, text, other)
 
 
 def _look(attention: Tensor, named: Tensor, under: Tensor) -> Tensor:
-    """How little of a name's attention falls on the patches its thing is under."""
+    """Return the negative logarithm of a name's attention to the patches of its thing."""
     on = (attention[..., 1:].mean(1) * under[:, None]).sum(-1)
     return -(on[named & under.any(1, keepdim=True)] + 1e-4).log().mean()
 

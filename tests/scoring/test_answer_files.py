@@ -8,15 +8,16 @@ import pytest
 
 from halluc.data.records import json_of, rows
 from halluc.errors import UserError
+from halluc.scoring.answer_files import AnswerFiles
 from halluc.scoring.base import REGISTRY
-from halluc.scoring.official_files import OfficialFiles, score_files
+from halluc.scoring.rescoring import score_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
 
-def scored(name: str, files: OfficialFiles, **options: Any) -> dict[str, Any]:
+def scored(name: str, files: AnswerFiles, **options: Any) -> dict[str, Any]:
     return score_files(REGISTRY.get(name)(**options), files, draws=50)
 
 
@@ -39,7 +40,7 @@ class TestPope:
         golden = shared / "golden/pope"
         result = scored(
             "pope_coco",
-            OfficialFiles(
+            AnswerFiles(
                 golden / "llava15_random910_answers.jsonl",
                 golden / "llava15_random910_labels.jsonl",
             ),
@@ -53,7 +54,7 @@ class TestPope:
 
     @pytest.mark.parametrize("name", ["coco_pope_popular", "gqa_pope_random", "aokvqa_pope_random"])
     def test_whole_question_files(self, shared: Path, write: Any, name: str) -> None:
-        files = OfficialFiles(write(no_to_all(3000)), shared / f"data/pope/{name}.json")
+        files = AnswerFiles(write(no_to_all(3000)), shared / f"data/pope/{name}.json")
         result = scored(name.rsplit("_", 1)[0].split("_")[1] + "_" + name.split("_")[0], files)
         assert result["metrics"]["Accuracy"] == 0.5
         assert result["metrics"]["Precision"] is None  # never said yes: the official one crashes
@@ -62,7 +63,7 @@ class TestPope:
 
     def test_repope_leaves_questions_out(self, shared: Path, write: Any, tmp_path: Path) -> None:
         labels = shared / "data/pope/coco_repope_popular.json"
-        result = scored("pope_coco", OfficialFiles(write(no_to_all(3000)), labels))
+        result = scored("pope_coco", AnswerFiles(write(no_to_all(3000)), labels))
         assert result["n"] == 2727
         assert result["metrics"]["TN"] == 1534
         assert result["notes"] == [
@@ -70,11 +71,11 @@ class TestPope:
         ]
         corrected = [json.loads(line) for line in labels.read_text().splitlines()]
         asked = [{"question_id": row["question_id"], "answer": "No."} for row in corrected]
-        same = scored("pope_coco", OfficialFiles(write(asked), labels))  # RePOPE itself was run
+        same = scored("pope_coco", AnswerFiles(write(asked), labels))  # RePOPE itself was run
         assert same["metrics"] == result["metrics"]
         part = tmp_path / "part_popular.json"
         part.write_text("\n".join(json.dumps(r) for r in corrected if r["question_id"] <= 910))
-        assert scored("pope_coco", OfficialFiles(write(no_to_all(910)), part))["n"] < 910
+        assert scored("pope_coco", AnswerFiles(write(no_to_all(910)), part))["n"] < 910
 
     @pytest.mark.parametrize(
         ("change", "message"),
@@ -92,25 +93,25 @@ class TestPope:
     ) -> None:
         labels = shared / "data/pope/coco_repope_popular.json"
         with pytest.raises(UserError, match=message):
-            scored("pope_coco", OfficialFiles(write(change(no_to_all(3000))), labels))
+            scored("pope_coco", AnswerFiles(write(change(no_to_all(3000))), labels))
 
     def test_labels_of_another_split_or_altered(
         self, shared: Path, write: Any, tmp_path: Path
     ) -> None:
         labels = shared / "data/pope/coco_repope_popular.json"
         with pytest.raises(UserError, match=r"is not named after gqa_pope; another POPE's labels"):
-            scored("pope_gqa", OfficialFiles(write(no_to_all(3000)), labels))
+            scored("pope_gqa", AnswerFiles(write(no_to_all(3000)), labels))
         answers = write(no_to_all(3000)).rename(tmp_path / "llava_random.jsonl")
         with pytest.raises(UserError, match="are named after different splits of POPE"):
-            scored("pope_coco", OfficialFiles(answers, labels))
+            scored("pope_coco", AnswerFiles(answers, labels))
         altered = tmp_path / "coco_repope_popular.json"
         altered.write_text(labels.read_text().replace('"yes"', '"no"', 1))
         with pytest.raises(UserError, match="RePOPE has published 57832b055bae"):
-            scored("pope_coco", OfficialFiles(write(no_to_all(3000)), altered))
+            scored("pope_coco", AnswerFiles(write(no_to_all(3000)), altered))
 
     def test_labels_may_stand_in_the_answers(self, write: Any) -> None:
         answers = [{"ans": "yes", "label": "yes"}, {"ans": "no", "label": "yes"}]
-        result = scored("pope_coco", OfficialFiles(write(answers)))
+        result = scored("pope_coco", AnswerFiles(write(answers)))
         assert result["metrics"]["Recall"] == 0.5
         assert result["notes"][0].startswith("labels stand in the answers")
 
@@ -121,11 +122,16 @@ class TestPope:
         for question, label in turns:
             said += f"{question} ASSISTANT:"
             answers.append(
-                {"query": question, "label": int(label == "yes"), "ans": f"{label}.",
-                 "question": said, "file_path": "pope_eval_random"}
-            )  # fmt: skip
+                {
+                    "query": question,
+                    "label": int(label == "yes"),
+                    "ans": f"{label}.",
+                    "question": said,
+                    "file_path": "pope_eval_random",
+                }
+            )
             said += f"{label}.</s>USER: "
-        metrics = scored("pope_coco_chat", OfficialFiles(write(answers)), protocol="opera")
+        metrics = scored("pope_coco", AnswerFiles(write(answers)), protocol="opera", chat=True)
         assert [metrics["metrics"][cell] for cell in ("TP", "TN", "FP", "FN")] == [1, 1, 0, 0]
         labels = tmp_path / "coco_pope_random.json"
         rows = [
@@ -133,11 +139,13 @@ class TestPope:
             for n, (text, label) in enumerate(turns, 1)
         ]
         labels.write_text("\n".join(map(json.dumps, rows)))
-        found = scored("pope_coco_chat", OfficialFiles(write(answers), labels), protocol="opera")
+        files = AnswerFiles(write(answers), labels)
+        found = scored("pope_coco", files, protocol="opera", chat=True)
         assert found["metrics"] == metrics["metrics"]
         assert (found["n_images"], found["notes"]) == (
-            1, ["no question ids: answers are paired with questions by line"],
-        )  # fmt: skip
+            1,
+            ["no question ids: answers are paired with questions by line"],
+        )
 
     @pytest.mark.parametrize(
         ("change", "message"),
@@ -148,7 +156,7 @@ class TestPope:
             (lambda a: [*a[:-1], {"question_id": 9999, "answer": ""}], "line 3000: answers quest"),
             (lambda a: [{"question_id": 1}, *a[1:]], "line 1: needs 'answer' or 'ans' or 'text'"),
             (lambda a: a[:10] + a[11:], "11 .* has none"),
-            (lambda a: [{**a[0], "answer": None}, *a[1:]], "line 1: 'answer' is None and no text"),
+            (lambda a: [{**a[0], "answer": None}, *a[1:]], "line 1: 'answer' is None, not a text"),
             (lambda a: [{**a[0], "question": "Is there a cow?"}, *a[1:]], "line 1: answers 'Is"),
         ],
     )
@@ -157,7 +165,7 @@ class TestPope:
     ) -> None:
         labels = shared / "data/pope/coco_pope_popular.json"
         with pytest.raises(UserError, match=message):
-            scored("pope_coco", OfficialFiles(write(change(no_to_all(3000))), labels))
+            scored("pope_coco", AnswerFiles(write(change(no_to_all(3000))), labels))
 
     def test_wordings_and_ids_of_other_variants_are_the_same_question(
         self, tmp_path: Path, write: Any
@@ -171,46 +179,50 @@ class TestPope:
             "prompt": "Is there an ox in the image? One word.",
             "text": "No",
         }
-        assert scored("pope_coco", OfficialFiles(write([answer]), labels))["metrics"]["TN"] == 1
+        assert scored("pope_coco", AnswerFiles(write([answer]), labels))["metrics"]["TN"] == 1
 
     def test_answers_without_ids_are_counted(self, shared: Path, write: Any) -> None:
         labels = shared / "data/pope/coco_pope_popular.json"
         answers = [{"answer": "No"}] * 3000
-        assert scored("pope_coco", OfficialFiles(write(answers), labels))["n"] == 3000
+        assert scored("pope_coco", AnswerFiles(write(answers), labels))["n"] == 3000
         with pytest.raises(UserError, match="2999 answers to 3000"):
-            scored("pope_coco", OfficialFiles(write(answers[:-1]), labels))
+            scored("pope_coco", AnswerFiles(write(answers[:-1]), labels))
 
     def test_labels_are_asked_for(self, tmp_path: Path, write: Any) -> None:
         with pytest.raises(UserError, match="give --labels"):
-            scored("pope_coco", OfficialFiles(write(no_to_all(2))))
+            scored("pope_coco", AnswerFiles(write(no_to_all(2))))
         with pytest.raises(UserError, match="no such file"):
-            scored("pope_coco", OfficialFiles(write(no_to_all(2)), tmp_path / "nowhere"))
+            scored("pope_coco", AnswerFiles(write(no_to_all(2)), tmp_path / "nowhere"))
         maybe = tmp_path / "labels.json"
         maybe.write_text('{"question_id": 1, "text": "?", "label": "maybe"}')
         with pytest.raises(UserError, match="'maybe' is neither yes nor no"):
-            scored("pope_coco", OfficialFiles(write(no_to_all(1)), maybe))
+            scored("pope_coco", AnswerFiles(write(no_to_all(1)), maybe))
 
 
 class TestMme:
     def test_lavin(self, shared: Path) -> None:
-        result = scored("mme", OfficialFiles(shared / "golden/mme"))
+        result = scored("mme", AnswerFiles(shared / "golden/mme"))
         parts = {name: part["score"] for name, part in result["metrics"].items() if part}
         assert parts == pytest.approx(
             {
-                "existence": 185, "count": 88.333333333, "position": 63.333333333, "color": 75,
-                "posters": 79.5918367347, "commonsense_reasoning": 87.1428571429,
+                "existence": 185,
+                "count": 88.333333333,
+                "position": 63.333333333,
+                "color": 75,
+                "posters": 79.5918367347,
+                "commonsense_reasoning": 87.1428571429,
             }
-        )  # fmt: skip
+        )
         assert result["metrics"]["perception"] is None  # four of its subtasks are not there
         assert result["metrics"]["commonsense_reasoning"]["other_num"] == 11
         assert result["unparseable"] == 11
         assert "no answers to celebrity" in result["notes"][0]
-        subset = scored("mme_hallucination", OfficialFiles(shared / "golden/mme"))
+        subset = scored("mme_hallucination", AnswerFiles(shared / "golden/mme"))
         assert subset["metrics"]["total"] == pytest.approx(411.6666666667)
 
     def test_precision_and_recall_leave_out_what_cannot_be_read(self, shared: Path) -> None:
         path = shared / "golden/mme/lavin_commonsense_reasoning.txt"
-        part = scored("mme", OfficialFiles(path))["metrics"]["commonsense_reasoning"]
+        part = scored("mme", AnswerFiles(path))["metrics"]["commonsense_reasoning"]
         assert sum(part[cell] for cell in ("TP", "FP", "TN", "FN", "other_num")) == 140
         assert part["precision"] == part["TP"] / (part["TP"] + part["FP"])
 
@@ -229,14 +241,14 @@ class TestMme:
         lines = (shared / "golden/mme/lavin_existence.txt").read_text().splitlines()
         (tmp_path / "existence.txt").write_text("\n".join(change(lines)))
         with pytest.raises(UserError, match=message):
-            scored("mme", OfficialFiles(tmp_path))
+            scored("mme", AnswerFiles(tmp_path))
 
     def test_files_that_are_no_subtask(self, tmp_path: Path) -> None:
         with pytest.raises(UserError, match=r"has no <subtask>\.txt"):
-            scored("mme", OfficialFiles(tmp_path))
+            scored("mme", AnswerFiles(tmp_path))
         (tmp_path / "exist.txt").write_text("")
         with pytest.raises(UserError, match="named after no subtask"):
-            scored("mme", OfficialFiles(tmp_path))
+            scored("mme", AnswerFiles(tmp_path))
 
 
 class TestAmber:
@@ -246,10 +258,13 @@ class TestAmber:
         answers = [{"id": r["id"], "response": "No"} for r in records if r["type"] != "generative"]
         path = tmp_path / "answers.json"
         path.write_text(json.dumps(answers))
-        result = scored("amber_discriminative", OfficialFiles(path, labels))
+        result = scored("amber_discriminative", AnswerFiles(path, labels))
         assert result["metrics"]["discriminative"] == {
-            "Accuracy": 66.3, "Precision": 66.3, "Recall": 100.0, "F1": 79.7,
-        }  # fmt: skip
+            "Accuracy": 66.3,
+            "Precision": 66.3,
+            "Recall": 100.0,
+            "F1": 79.7,
+        }
         assert result["metrics"]["relation"]["F1"] == 58.6
         assert (result["n"], result["n_images"]) == (14216, 1004)
         for broken, message in (
@@ -260,7 +275,7 @@ class TestAmber:
         ):
             path.write_text(json.dumps(broken))
             with pytest.raises(UserError, match=message):
-                scored("amber_discriminative", OfficialFiles(path, labels))
+                scored("amber_discriminative", AnswerFiles(path, labels))
 
     def test_sums_over_what_is_not_answered_are_left_out(
         self, shared: Path, tmp_path: Path, cache: Path
@@ -272,7 +287,7 @@ class TestAmber:
         ]
         path = tmp_path / "answers.json"
         path.write_text(json.dumps(answers))
-        result = scored("amber_discriminative", OfficialFiles(path, labels))
+        result = scored("amber_discriminative", AnswerFiles(path, labels))
         assert list(result["metrics"]) == ["state"]
         assert "no answers to action, existence, number, relation: sums" in result["notes"][0]
 
@@ -282,12 +297,12 @@ class TestAmber:
         for annotation, message in (
             ({"id": 1, "type": "relations", "truth": "no"}, "type 'relations' is none of AMBER's"),
             ({"id": 1, "type": "relation", "truth": "No"}, "truth 'No' is neither yes nor no"),
-            ({"id": 1, "type": "generative", "truth": "dog", "hallu": []}, "no list of texts"),
-            ({"id": "one", "type": "relation", "truth": "no"}, "'one' and no whole number"),
+            ({"id": 1, "type": "generative", "truth": "dog", "hallu": []}, "not a list of texts"),
+            ({"id": "one", "type": "relation", "truth": "no"}, "'one', not a whole number"),
         ):
             labels.write_text(json.dumps([annotation]))
             with pytest.raises(UserError, match=message):
-                scored("amber_discriminative", OfficialFiles(path, labels))
+                scored("amber_discriminative", AnswerFiles(path, labels))
 
     def test_descriptions_name_the_similarity(
         self, shared: Path, nltk_data: Path, tmp_path: Path, cache: Path
@@ -304,9 +319,9 @@ class TestAmber:
         from halluc.benchmarks.amber import AmberGenerative
         from halluc.scoring.amber.metric import exact
 
-        named = scored("amber_generative", OfficialFiles(path, labels))
+        named = scored("amber_generative", AnswerFiles(path, labels))
         assert any(note.startswith("similarity:") for note in named["notes"])
-        result = score_files(AmberGenerative(alike=exact), OfficialFiles(path, labels), draws=0)
+        result = score_files(AmberGenerative(alike=exact), AnswerFiles(path, labels), draws=0)
         assert result["metrics"]["generative"]["CHAIR"] < 10
         assert result["n"] == 1004
 
@@ -316,7 +331,7 @@ class TestChair:
         ("family", "truth"), [("pattern", "gt_pattern_full"), ("wordnet", "gt_lemmatizer_full")]
     )
     def test_real_captions(self, shared: Path, nltk_data: Path, family: str, truth: str) -> None:
-        files = OfficialFiles(
+        files = AnswerFiles(
             shared / "golden/chair/captions_instructblip_greedy.jsonl",
             ground_truth=shared / f"data/coco/{truth}.json.gz",
         )
@@ -353,7 +368,7 @@ class TestChair:
         answers = write([{"image_id": 7, "caption": "A woman and a dog beside buses."}])
         result = scored(
             "chair_coco",
-            OfficialFiles(answers, ground_truth=folder),
+            AnswerFiles(answers, ground_truth=folder),
             tables=shared / "data/coco/chair_tables.json",
         )
         assert result["metrics"]["CHAIRi"] == pytest.approx(1 / 3)
@@ -370,7 +385,7 @@ class TestChair:
             "8": {"image_id": 8, "caption": "A cat."},
         }
         answers = write([{"overall": {}, "imgToEval": captions}])
-        files = OfficialFiles(answers, ground_truth=truth)
+        files = AnswerFiles(answers, ground_truth=truth)
         result = scored("chair_coco", files, tables=shared / "data/coco/chair_tables.json")
         assert result["metrics"]["CHAIRs"] == 0.5
 
@@ -380,7 +395,7 @@ class TestChair:
         truth = tmp_path / "truth.json"
         truth.write_text('{"7": ["dog"]}')
         answers = write([{"image_id": 7, "caption": "A dog. Beside it is a cat and"}])
-        files = OfficialFiles(answers, ground_truth=truth)
+        files = AnswerFiles(answers, ground_truth=truth)
         tables = shared / "data/coco/chair_tables.json"
         assert scored("chair_coco", files, tables=tables)["metrics"]["CHAIRs"] == 1
         assert scored("chair_coco_64", files, tables=tables)["metrics"]["CHAIRs"] == 0
@@ -399,10 +414,13 @@ class TestChair:
         truth = tmp_path / "truth.json"
         truth.write_text('{"7": ["dog"]}')
         with pytest.raises(UserError, match=message):
-            scored("chair_coco", OfficialFiles(write(records), ground_truth=truth),
-                   tables=shared / "data/coco/chair_tables.json")  # fmt: skip
+            scored(
+                "chair_coco",
+                AnswerFiles(write(records), ground_truth=truth),
+                tables=shared / "data/coco/chair_tables.json",
+            )
         with pytest.raises(UserError, match="give --ground-truth"):
-            scored("chair_coco", OfficialFiles(write(records)))
+            scored("chair_coco", AnswerFiles(write(records)))
 
 
 class TestHallusionBench:
@@ -414,39 +432,43 @@ class TestHallusionBench:
         labels = shared / "data/HallusionBench.json"
         path = tmp_path / "answers.json"
         path.write_text(json.dumps(self.records(shared)))
-        result = scored("hallusionbench", OfficialFiles(path, labels))
+        result = scored("hallusionbench", AnswerFiles(path, labels))
         assert result["protocol"] == "rules"
         metrics = result["metrics"]
         assert [metrics[name] for name in ("aAcc", "qAcc", "fAcc", "easy aAcc", "hard aAcc")] == [
-            42.8698, 3.956, 7.2254, 46.3736, 34.186,
-        ]  # fmt: skip
+            42.8698,
+            3.956,
+            7.2254,
+            46.3736,
+            34.186,
+        ]
         assert metrics["Yes/No Bias (Pct Diff)"] == 0.5713020372010629
 
     def test_verdicts_in_the_file_need_no_judge(self, shared: Path, tmp_path: Path) -> None:
         records = [{**r, "gpt4v_output_gpt_check": "1", "same": "1"} for r in self.records(shared)]
         path = tmp_path / "answers.json"
         path.write_text(json.dumps(records))
-        result = scored("hallusionbench", OfficialFiles(path), protocol="official")
+        result = scored("hallusionbench", AnswerFiles(path), protocol="official")
         assert result["metrics"]["aAcc"] == 100
-        rules = scored("hallusionbench", OfficialFiles(path), protocol="rules")
+        rules = scored("hallusionbench", AnswerFiles(path), protocol="rules")
         assert rules["metrics"]["aAcc"] == 42.8698  # the same answers by rule
         for name, value in (("gpt4v_output_gpt_check", "right"), ("same", "2")):
             path.write_text(json.dumps([{**records[0], name: value}, *records[1:]]))
             with pytest.raises(UserError, match=f"line 1: {name} '{value}' is none of"):
-                scored("hallusionbench", OfficialFiles(path), protocol="official")
+                scored("hallusionbench", AnswerFiles(path), protocol="official")
 
     def test_questions_with_a_figure_are_whole_too(self, shared: Path, tmp_path: Path) -> None:
         labels = shared / "data/HallusionBench.json"
         figures = [r for r in self.records(shared) if r["visual_input"] != "0"]
         path = tmp_path / "answers.json"
         path.write_text(json.dumps(figures))
-        for files in (OfficialFiles(path), OfficialFiles(path, labels)):
+        for files in (AnswerFiles(path), AnswerFiles(path, labels)):
             assert scored("hallusionbench", files)["n"] == 951
         path.write_text(json.dumps(figures[:-1]))
         with pytest.raises(UserError, match=r"is answer 950 of 1129, or of 951 with a figure"):
-            scored("hallusionbench", OfficialFiles(path))
+            scored("hallusionbench", AnswerFiles(path))
         with pytest.raises(UserError, match=r"950 answers to 951 questions"):
-            scored("hallusionbench", OfficialFiles(path, labels))
+            scored("hallusionbench", AnswerFiles(path, labels))
 
     def test_errors(self, shared: Path, tmp_path: Path) -> None:
         labels = shared / "data/HallusionBench.json"
@@ -462,10 +484,10 @@ class TestHallusionBench:
         ):
             path.write_text(json.dumps(broken))
             with pytest.raises(UserError, match=message):
-                scored("hallusionbench", OfficialFiles(path, labels))
+                scored("hallusionbench", AnswerFiles(path, labels))
         path.write_text(json.dumps(records))
         with pytest.raises(UserError, match=r"needs --judge .* --protocol rules"):
-            scored("hallusionbench", OfficialFiles(path), protocol="official")
+            scored("hallusionbench", AnswerFiles(path), protocol="official")
 
 
 def test_rows_of_every_layout(tmp_path: Path) -> None:
@@ -481,7 +503,7 @@ def test_rows_of_every_layout(tmp_path: Path) -> None:
         ("", "is empty"),
         ('{"a": 1}\n{"a": ', "line 2: not JSON"),
         ('[{"a": 1},\n{"a": 2}', "not closed"),
-        ("[1]", "line 1: a JSON object is wanted"),
+        ("[1]", "line 1: is not a JSON object"),
     ):
         path.write_text(text)
         with pytest.raises(UserError, match=message):
@@ -500,5 +522,5 @@ def test_a_truncated_archive_is_named(tmp_path: Path) -> None:
 
 
 def test_benchmarks_without_a_format_say_so(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="glyph_pope: has no answers format of its own"):
-        scored("glyph_pope", OfficialFiles(tmp_path))
+    with pytest.raises(UserError, match="glyph_pope: does not have an answers format of its own"):
+        scored("glyph_pope", AnswerFiles(tmp_path))
