@@ -28,12 +28,12 @@ def compare_command(
     as_json: Json = False,
 ) -> None:
     """Compare two runs, or two answers files, on the samples both answered."""
-    from halluc.leaderboard.run_comparison import of_files, of_runs, tables
+    from halluc.leaderboard.run_comparison import compare_files, compare_runs, tables
     from halluc.scoring.answer_files import AnswerFiles
 
     differ_in: list[str] = []
     if first.is_dir() and second.is_dir():
-        pairs, differ_in = of_runs(first, second, protocol)
+        pairs, differ_in = compare_runs(first, second, protocol)
     elif benchmark is None:
         raise UserError(
             f"{first} and {second} are not two run folders; answers files need --benchmark: "
@@ -42,7 +42,7 @@ def compare_command(
     else:
         typed = typed_options(protocol=protocol, tables=chair_tables)
         files = (AnswerFiles(path, labels, ground_truth) for path in (first, second))
-        pairs = of_files(benchmark, typed, *files)
+        pairs = compare_files(benchmark, typed, *files)
     if as_json:
         benchmarks = {name: pair.model_dump() for name, pair in pairs.items()}
         print_json({"benchmarks": benchmarks, "differ_in": differ_in})
@@ -122,7 +122,7 @@ def leaderboard_command(
     """Gather finished runs, and boards of other machines, into one board."""
     from rich.console import Console
 
-    from halluc.leaderboard import collect, draw, insert, render, write_csv
+    from halluc.leaderboard import collect, draw_board, insert, render, write_csv
 
     if figure is not None:
         needs_packages("--figure", "matplotlib")
@@ -139,7 +139,7 @@ def leaderboard_command(
     if csv is not None:
         write_csv(board, csv)
     if figure is not None:
-        draw(board, figure)
+        draw_board(board, figure)
     console = Console()
     for table in () if quiet else render(board):
         console.print(table)

@@ -1,4 +1,4 @@
-"""What a board is: rows that can stand alone, merged from any number of machines."""
+"""What a board is: rows that stand alone, merged from any number of machines."""
 
 from __future__ import annotations
 
@@ -152,8 +152,17 @@ class Board(_Part):
     rows: list[Row]
 
 
+def judged_metrics(row: Row) -> list[str]:
+    """List the headline metrics that have a better and a worse direction."""
+    return [
+        name
+        for name, value in row.metrics.items()
+        if value.headline and value.higher_is_better is not None
+    ]
+
+
 def settings(board: Board) -> list[list[Row]]:
-    """Rows that belong in one table."""
+    """Group the rows that belong in one table."""
     groups: dict[str, list[Row]] = {}
     for row in board.rows:
         groups.setdefault(row.setting, []).append(row)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from halluc.errors import UserError
-from halluc.leaderboard.board import settings
-from halluc.leaderboard.formatting import arrowed, better, headline, interval, labels, title
+from halluc.leaderboard.board import judged_metrics, settings
+from halluc.leaderboard.formatting import better, interval, labels, title, with_arrow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +24,7 @@ _LEGEND = (
 )
 
 
-def draw(board: Board, file: Path) -> None:
+def draw_board(board: Board, file: Path) -> None:
     """Draw a panel a headline metric: each method's difference to its baseline, 95% intervals.
 
     Green is better and red is worse, where the difference stays significant over the board; a
@@ -38,10 +38,10 @@ def draw(board: Board, file: Path) -> None:
     from matplotlib.figure import Figure
 
     shown = [rows for rows in settings(board) if any(row.differences for row in rows)]
-    shown = [rows for rows in shown if _directed(rows)]
+    shown = [rows for rows in shown if judged_metrics(rows[0])]
     if not shown:
         raise UserError("--figure: no run here has a baseline to be compared with")
-    names = [_directed(rows) for rows in shown]
+    names = [judged_metrics(rows[0]) for rows in shown]
     heights = [1.0 + 0.24 * sum(bool(row.differences) for row in rows) for rows in shown]
     width = 1.5 + 1.9 * max(3, *map(len, names))
     figure = Figure(figsize=(width, 0.4 + sum(heights)), layout="constrained")
@@ -57,15 +57,10 @@ def draw(board: Board, file: Path) -> None:
     figure.savefig(file, dpi=130, metadata={"Software": None})
 
 
-def _directed(rows: Sequence[Row]) -> list[str]:
-    """Headline metrics that have a better and a worse."""
-    return [n for n, v in headline(rows).items() if v.higher_is_better is not None]
-
-
 def _panel(panel: Axes, rows: Sequence[Row], name: str) -> None:
     compared = [(r, label) for r, label in zip(rows, labels(rows), strict=True) if r.differences]
     base = next((row for row in rows if row.baseline == row.key), None)
-    for place, (row, _) in enumerate(compared):
+    for line, (row, _) in enumerate(compared):
         value = row.metrics[name]
         for gap, shift, face in (
             (row.differences.get(name), 0.0, None),
@@ -76,9 +71,16 @@ def _panel(panel: Axes, rows: Sequence[Row], name: str) -> None:
             colour = _COLOURS[better(gap, value)] if face is None else _EQUAL
             if gap.low is not None and gap.high is not None:
                 ends = gap.low * value.scale, gap.high * value.scale
-                panel.hlines(place + shift, *ends, color=colour, lw=1.6 if face is None else 0.8)
-            panel.plot(gap.value * value.scale, place + shift, "o", color=colour,
-                       ms=4 if face is None else 3, mfc=face or colour)  # fmt: skip
+                panel.hlines(line + shift, *ends, color=colour, lw=1.6 if face is None else 0.8)
+            size = 4 if face is None else 3
+            panel.plot(
+                gap.value * value.scale,
+                line + shift,
+                "o",
+                color=colour,
+                ms=size,
+                mfc=face or colour,
+            )
     panel.axvline(0, color="#333333", lw=0.8, zorder=0)
     panel.set_yticks(range(len(compared)), [label for _, label in compared], fontsize=8)
     panel.margins(x=0.08)
@@ -87,5 +89,5 @@ def _panel(panel: Axes, rows: Sequence[Row], name: str) -> None:
     panel.spines[["top", "right", "left"]].set_visible(False)
     panel.tick_params(axis="y", length=0)
     value = (base or rows[0]).metrics[name]
-    own = "" if base is None else f"\nbaseline {interval(value, value.scale)}"
-    panel.set_title(arrowed(name, value) + own, fontsize=7)
+    unchanged = "" if base is None else f"\nbaseline {interval(value, value.scale)}"
+    panel.set_title(with_arrow(name, value.higher_is_better) + unchanged, fontsize=7)

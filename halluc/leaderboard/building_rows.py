@@ -1,9 +1,9 @@
-"""From run folders to rows: every benchmark of every run, beside its baseline."""
+"""From run folders to rows: every benchmark of every run, next to its baseline."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from halluc.config import BASELINE, content_hash
 from halluc.data.records import finite
@@ -21,8 +21,15 @@ if TYPE_CHECKING:
 LIBRARIES = ("torch", "transformers", "tokenizers", "pillow", "torchvision", "bitsandbytes")
 
 
-def rows_of(runs: Sequence[RunFolder]) -> Iterator[tuple[RunFolder, Row]]:
-    """Compute the rows of finished runs, each beside its run.
+class RunRow(NamedTuple):
+    """A row, and the run it is computed from."""
+
+    run: RunFolder
+    row: Row
+
+
+def rows_of(runs: Sequence[RunFolder]) -> Iterator[RunRow]:
+    """Compute the rows of finished runs.
 
     A run's baseline is the one among them that used no method and is otherwise of its setting.
 
@@ -31,7 +38,9 @@ def rows_of(runs: Sequence[RunFolder]) -> Iterator[tuple[RunFolder, Row]]:
     """
     results = [(run, run.finished()) for run in runs]
     rows = [
-        (run, _row(run, found, name)) for run, found in results for name in run.config.benchmarks
+        (run, _row(run, content, name))
+        for run, content in results
+        for name in run.config.benchmarks
     ]
     baselines = {row.setting: (run, row.key) for run, row in rows if row.method == BASELINE}
     for run, row in rows:
@@ -39,19 +48,19 @@ def rows_of(runs: Sequence[RunFolder]) -> Iterator[tuple[RunFolder, Row]]:
             baseline, row.baseline = baselines[row.setting]
             if row.method != BASELINE:
                 benchmark = _benchmark(run, row.benchmark)
-                found = compare(
+                comparison = compare(
                     benchmark, run.answers(row.benchmark), baseline.answers(row.benchmark)
                 )
-                row.differences = gaps_of(found.differences)
-                row.same_length = gaps_of(found.same_length)
-                row.right_wrong = right_wrong_of(found)
-        yield run, row
+                row.differences = gaps_of(comparison.differences)
+                row.same_length = gaps_of(comparison.same_length)
+                row.right_wrong = right_wrong_of(comparison)
+        yield RunRow(run, row)
 
 
 def _row(run: RunFolder, results: Mapping[str, Any], name: str) -> Row:
-    config, found = run.config, results["halluc"]
+    config, ours = run.config, results["halluc"]
     benchmark, versions = _benchmark(run, name), run.config.versions
-    scores, described = found["scores"][name], results["configs"][name]
+    scores, described = ours["scores"][name], results["configs"][name]
     about = {
         "model": config.model.name,
         "revision": config.model.revision,
@@ -75,8 +84,8 @@ def _row(run: RunFolder, results: Mapping[str, Any], name: str) -> Row:
         "versions": {name: versions[name] for name in LIBRARIES if name in versions},
     }
     options = config.benchmark_args.get(name, {})
-    asked = {key: value for key, value in options.items() if key not in PATHS}
-    setting = content_hash([about, asked])
+    settings = {key: value for key, value in options.items() if key not in PATHS}
+    setting = content_hash([about, settings])
     method = {"method": config.method.name, "method_args": config.method.resolved}
     return Row(
         key=content_hash([setting, method]),
@@ -94,7 +103,7 @@ def _row(run: RunFolder, results: Mapping[str, Any], name: str) -> Row:
         differences={},
         same_length={},
         right_wrong=None,
-        cost=found["cost"][name],
+        cost=ours["cost"][name],
     )
 
 
@@ -116,11 +125,11 @@ def _values(benchmark: Benchmark, values: Mapping[str, Any]) -> dict[str, Value]
 
 
 def gaps_of(differences: Mapping[str, Difference]) -> dict[str, Gap]:
-    """Differences as boards hold them."""
+    """Turn differences into what boards hold."""
     return {name: Gap(**finite(asdict(gap))) for name, gap in differences.items()}
 
 
-def right_wrong_of(found: Comparison) -> RightWrong | None:
-    """McNemar's test as boards hold it."""
-    test = found.right_wrong
+def right_wrong_of(comparison: Comparison) -> RightWrong | None:
+    """Turn McNemar's test into what boards hold."""
+    test = comparison.right_wrong
     return None if test is None else RightWrong(**finite(asdict(test)))

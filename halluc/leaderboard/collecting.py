@@ -33,23 +33,25 @@ def collect(places: Iterable[Path], skip_unfinished: bool = False) -> Board:
     """
     places = list(places)
     wanted = [run for run in find_runs(places) if not skip_unfinished or _finished(run)]
-    rows = [row for place in places if place.is_file() for row in read(place).rows]
+    rows = [row for place in places if place.is_file() for row in read_board(place).rows]
     rows = list(merged([*(row for _, row in rows_of(wanted)), *rows]))
     if not rows:
         raise UserError(
             f"no finished run in {', '.join(map(str, places))}; 'halluc eval' makes one"
         )
-    rows.sort(
-        key=lambda row: (row.benchmark, row.model, row.setting, row.method != BASELINE, row.method,
-                         row.key)
-    )  # fmt: skip
+    rows.sort(key=_order)
     board = Board(rows=rows)
     correct(board)
     return board
 
 
+def _order(row: Row) -> tuple[str, str, str, bool, str, str]:
+    unchanged = row.method == BASELINE
+    return row.benchmark, row.model, row.setting, not unchanged, row.method, row.key
+
+
 def find_runs(places: Iterable[Path]) -> list[RunFolder]:
-    """Runs at some places, each once; files are passed over.
+    """Find the runs at some places, each once; files are skipped.
 
     Raises:
         UserError: If a place does not exist, or a run's configuration is broken.
@@ -58,17 +60,17 @@ def find_runs(places: Iterable[Path]) -> list[RunFolder]:
     for place in places:
         if not place.exists():
             raise UserError(f"no folder {str(place)!r}; give the --output-dir of an evaluation")
-        own = [place / "config.json"] if (place / "config.json").is_file() else None
-        for config in own or sorted(place.glob("*/config.json")):
+        is_run = (place / "config.json").is_file()
+        for config in sorted(place.glob("config.json" if is_run else "*/config.json")):
             runs.setdefault(config.parent.resolve(), RunFolder.read(config.parent))
     return list(runs.values())
 
 
-def read(file: Path) -> Board:
+def read_board(file: Path) -> Board:
     """Read a board.
 
     Raises:
-        UserError: If it is none, or of another schema version.
+        UserError: If it is not one, or of another schema version.
     """
     try:
         content = json.loads(file.read_text())
@@ -76,19 +78,19 @@ def read(file: Path) -> Board:
         if version != SCHEMA_VERSION:
             raise UserError(
                 f"{file}: a board of schema version {version}, this halluc reads {SCHEMA_VERSION}; "
-                f"make it anew from its runs"
+                f"make it again from its runs"
             )
         return Board.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise UserError(f"{file}: broken board, {place}: {first['msg']}") from error
+        field = ".".join(map(str, first["loc"]))
+        raise UserError(f"{file}: broken board, {field}: {first['msg']}") from error
     except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
-        raise UserError(f"{file}: no board of halluc (JSON with a schema_version)") from error
+        raise UserError(f"{file}: not a board of halluc (JSON with a schema_version)") from error
 
 
 def merged(rows: Iterable[Row]) -> Iterator[Row]:
-    """Drop rows that are there twice; of two, the one that was compared with a baseline stays.
+    """Drop rows that occur twice; of two, keep the one that was compared with a baseline.
 
     Raises:
         UserError: If two rows about the same thing disagree.
@@ -100,7 +102,7 @@ def merged(rows: Iterable[Row]) -> Iterator[Row]:
             values = [r.metrics[name].value if name in r.metrics else None for r in (other, row)]
             if not _same(*values):
                 raise UserError(
-                    f"{row.method} on {row.benchmark} is there twice and disagrees: {name} is "
+                    f"{row.method} on {row.benchmark} occurs twice and disagrees: {name} is "
                     f"{values[0]} in {other.run} and {values[1]} in {row.run}; leave one out"
                 )
         if other.baseline is None:
@@ -108,10 +110,10 @@ def merged(rows: Iterable[Row]) -> Iterator[Row]:
     yield from known.values()
 
 
-def _same(one: float | None, other: float | None) -> bool:
-    if one is None or other is None:
-        return one is other
-    return math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-12)
+def _same(value: float | None, other: float | None) -> bool:
+    if value is None or other is None:
+        return value is other
+    return math.isclose(value, other, rel_tol=1e-9, abs_tol=1e-12)
 
 
 def _finished(run: RunFolder) -> bool:

@@ -1,10 +1,10 @@
-"""What becomes of p-values when there are many, and of runs that cannot be told apart."""
+"""Corrections of a board's p-values for many tests, and its tie groups."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from halluc.leaderboard.board import Board, Gap, RightWrong, Row, Value, settings
+from halluc.leaderboard.board import Board, Gap, RightWrong, Row, Value, judged_metrics, settings
 from halluc.statistics import holm, tie_groups
 
 if TYPE_CHECKING:
@@ -17,13 +17,13 @@ def correct(board: Board) -> None:
     for row in board.rows:
         for name, gap in row.differences.items():
             gap.holm = gap.bh = None
-            if name in _judged(row):
+            if name in judged_metrics(row):
                 family.append(gap)
     adjust(family, [gap.p for gap in family])
     tests = [row.right_wrong for row in board.rows if row.right_wrong is not None]
     adjust(tests, [test.mid_p for test in tests])
     for rows in settings(board):
-        for name in _judged(rows[0]):
+        for name in judged_metrics(rows[0]):
             _tie(rows, name)
 
 
@@ -50,12 +50,3 @@ def _tie(rows: Sequence[Row], name: str) -> None:
     groups = tie_groups([gap for _, gap, _ in compared], [stderr for *_, stderr in compared])
     for (value, *_), group in zip(compared, groups, strict=True):
         value.tie_group = group
-
-
-def _judged(row: Row) -> list[str]:
-    """Headline metrics that have a better and a worse."""
-    return [
-        name
-        for name, value in row.metrics.items()
-        if value.headline and value.higher_is_better is not None
-    ]

@@ -18,7 +18,7 @@ NESTED = ("metrics", "differences", "same_length", "right_wrong", "cost")
 
 
 def write_csv(board: Board, file: Path) -> None:
-    """Write the file, anew."""
+    """Write the file, replacing an earlier one."""
     names = [*(name for name in Row.model_fields if name not in NESTED), "metric"]
     names += [*Value.model_fields, *_prefixed("difference", Gap), *_prefixed("same_length", Gap)]
     names += ["samples", "forward_passes", "prompt_tokens", "tokens", "seconds"]
@@ -31,7 +31,7 @@ def write_csv(board: Board, file: Path) -> None:
 
 
 def lines(board: Board) -> Iterator[dict[str, Any]]:
-    """The lines by column; what a spreadsheet cannot hold is JSON."""
+    """Yield the lines by column; what a spreadsheet cannot hold is JSON."""
     for row in board.rows:
         about = {
             name: json.dumps(value) if isinstance(value, dict) else value

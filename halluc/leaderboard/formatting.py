@@ -1,19 +1,31 @@
-"""What tables on the terminal and in markdown share: names, numbers, and what is decided."""
+"""What all tables of numbers share: titles, names, numbers, and which differences are decided."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from halluc.leaderboard.board import Gap, Row, Value
 
-LEVEL = 0.05
+ALPHA = 0.05
+"""A difference is decided where its p-value, corrected over the board, is below this."""
+
+
+class Estimate(Protocol):
+    """A number with an interval; None or nan where undefined."""
+
+    @property
+    def value(self) -> float | None: ...  # noqa: D102
+    @property
+    def low(self) -> float | None: ...  # noqa: D102
+    @property
+    def high(self) -> float | None: ...  # noqa: D102
 
 
 def title(row: Row) -> str:
-    """What a table is about: benchmark, model, size, decoding and dtype."""
+    """Describe what a table is about: benchmark, model, size, decoding and dtype."""
     decoding = "sampling" if row.decoding["do_sample"] else "greedy decoding"
     if row.decoding["num_beams"] > 1:
         decoding = f"{row.decoding['num_beams']} beams"
@@ -24,7 +36,7 @@ def title(row: Row) -> str:
 
 
 def labels(rows: Sequence[Row]) -> list[str]:
-    """A row's method, with the parameters in which it differs from others of that name."""
+    """Name each row's method, with the parameters in which it differs from others of that name."""
     return [_label(row, [other for other in rows if other.method == row.method]) for row in rows]
 
 
@@ -39,47 +51,53 @@ def _label(row: Row, namesakes: Sequence[Row]) -> str:
 
 
 def headline(rows: Sequence[Row]) -> dict[str, Value]:
-    """The metrics to show."""
+    """Return the metrics to show."""
     return {name: value for name, value in rows[0].metrics.items() if value.headline}
 
 
-def arrowed(name: str, value: Value) -> str:
-    """A metric's name with the direction that is better."""
-    return name + {True: " ↑", False: " ↓", None: ""}[value.higher_is_better]
+def with_arrow(name: str, higher_is_better: bool | None) -> str:
+    """Return a metric's name with an arrow in the direction that is better, if one is."""
+    return name + {True: " ↑", False: " ↓", None: ""}[higher_is_better]
 
 
-def interval(number: Value | Gap, scale: float, sign: str = "") -> str:
-    """A number with its interval, scaled; "-" where it is undefined."""
-    if number.value is None:
+def number(value: float | None, scale: float, sign: str = "") -> str:
+    """Format a number, scaled; "-" where it is undefined."""
+    if value is None or value != value:
         return "-"
-    n = digits(number.value, scale)
-    text = f"{number.value * scale:{sign}.{n}f}"
-    if number.low is None or number.high is None:
+    return f"{value * scale:{sign}.{digits(value, scale)}f}"
+
+
+def interval(estimate: Estimate, scale: float, sign: str = "") -> str:
+    """Format a number with its interval, scaled; "-" where it is undefined."""
+    value, low, high = estimate.value, estimate.low, estimate.high
+    text = number(value, scale, sign)
+    if value is None or low is None or high is None or low != low or high != high:
         return text
-    return f"{text} [{number.low * scale:{sign}.{n}f}, {number.high * scale:{sign}.{n}f}]"
+    n = digits(value, scale)
+    return f"{text} [{low * scale:{sign}.{n}f}, {high * scale:{sign}.{n}f}]"
 
 
 def digits(value: float, scale: float) -> int:
-    """Decimals to show: rates three, scaled ones and lengths one."""
+    """Decimals to show: three for rates, one for scaled numbers and lengths."""
     return 3 if scale == 1.0 and abs(value) < 10 else 1
 
 
 def better(gap: Gap, value: Value) -> bool | None:
-    """Whether a difference that stays significant over the board is for the better; else None."""
-    if gap.holm is None or gap.holm >= LEVEL:
+    """Return whether a decided difference is for the better; None where it is not decided."""
+    if gap.holm is None or gap.holm >= ALPHA:
         return None
     return (gap.value > 0) == value.higher_is_better
 
 
 def probability(p: float | None) -> str:
-    """A p-value, short."""
+    """Format a p-value."""
     if p is None:
         return "-"
     return "<.001" if p < 0.001 else f"{p:.3f}".removeprefix("0")
 
 
 def costs(row: Row) -> Iterator[tuple[str, str]]:
-    """What a sample cost, and what could not be scored."""
+    """Yield what a sample cost, and how many could not be scored: what is counted, and how many."""
     samples = row.cost["samples"]
     yield "failed / unparseable", f"{row.failed} / {row.unparseable}"
     yield "passes a sample", f"{row.cost['forward_passes'] / samples:.1f}"

@@ -12,9 +12,9 @@ FILE = Path(__file__).with_name("board.schema.json")
 
 
 def schema() -> dict[str, Any]:
-    """The schema of what `halluc leaderboard --output` writes."""
-    found = Board.model_json_schema(mode="serialization")
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **found}
+    """Return the schema of what `halluc leaderboard --output` writes."""
+    content = Board.model_json_schema(mode="serialization")
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **content}
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A board as markdown, kept between two markers of a file: one row a method."""
+"""A board as markdown between two markers of a file: one row a method."""
 
 from __future__ import annotations
 
@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING
 
 from halluc.errors import UserError
 from halluc.leaderboard.board import settings
-from halluc.leaderboard.formatting import arrowed, better, costs, headline, interval, labels, title
+from halluc.leaderboard.formatting import (
+    better,
+    costs,
+    headline,
+    interval,
+    labels,
+    title,
+    with_arrow,
+)
 from halluc.leaderboard.seed_spread import heading, names, repeated, spreads
 
 if TYPE_CHECKING:
@@ -18,13 +26,13 @@ if TYPE_CHECKING:
 START, END = "<!-- leaderboard:start -->", "<!-- leaderboard:end -->"
 LEGEND = (
     "Below each value its difference to the baseline, bold where it stays significant among all "
-    "tested (Holm, .05); raised its tie group. Intervals resample images."
+    "tested (Holm, .05); the raised number is its tie group. Intervals resample images."
 )
 COSTS = ("passes a sample", "ms a sample", "failed / unparseable")
 
 
 def insert(board: Board, file: Path) -> None:
-    """Replace what stands between the markers of a file by the board's tables.
+    """Replace what is between the markers of a file by the board's tables.
 
     Raises:
         UserError: If the file or its markers are missing.
@@ -38,19 +46,21 @@ def insert(board: Board, file: Path) -> None:
 
 
 def markdown(board: Board) -> str:
-    """A legend, and one table for each benchmark and setting.
+    """Return a legend, and one table for each benchmark and setting.
 
     A cell holds the value with its 95% interval and its tie group; below it the difference to
     the baseline with its own interval; for descriptions, then the difference at equal length.
     Settings that ran with several seeds get a table of their spread.
     """
-    tables = [_table(rows) for rows in settings(board)] + [_seeds(one) for one in repeated(board)]
+    tables = [_table(rows) for rows in settings(board)] + [
+        _seeds(methods) for methods in repeated(board)
+    ]
     return "\n\n".join([LEGEND, *("\n".join(lines) for lines in tables)])
 
 
 def _table(rows: Sequence[Row]) -> Iterator[str]:
     shown = headline(rows)
-    names = [arrowed(name, value) for name, value in shown.items()]
+    names = [with_arrow(name, value.higher_is_better) for name, value in shown.items()]
     yield f"**{title(rows[0])}**\n"
     yield f"| method | {' | '.join([*names, *COSTS])} |"
     yield "|---" * (1 + len(names) + len(COSTS)) + "|"
@@ -63,7 +73,8 @@ def _table(rows: Sequence[Row]) -> Iterator[str]:
 def _seeds(methods: Sequence[Sequence[Row]]) -> Iterator[str]:
     shown = headline(methods[0])
     yield f"**{heading(methods)}**\n"
-    yield f"| method | {' | '.join(arrowed(name, value) for name, value in shown.items())} |"
+    metrics = [with_arrow(name, value.higher_is_better) for name, value in shown.items()]
+    yield f"| method | {' | '.join(metrics)} |"
     yield "|---" * (1 + len(shown)) + "|"
     for label, runs in zip(names(methods), methods, strict=True):
         yield f"| {label} | {' | '.join('<br>'.join(spreads(runs, name)) for name in shown)} |"

@@ -1,8 +1,8 @@
-"""Two runs, or two answers files of one benchmark, side by side."""
+"""Two runs, or two answers files of one benchmark, compared."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
@@ -11,7 +11,7 @@ from halluc.errors import UserError
 from halluc.leaderboard.board import Gap, RightWrong
 from halluc.leaderboard.building_rows import gaps_of, right_wrong_of
 from halluc.leaderboard.corrections import adjust
-from halluc.leaderboard.formatting import digits, interval, probability
+from halluc.leaderboard.formatting import interval, number, probability
 from halluc.scoring.building import build
 from halluc.statistics import compare
 from halluc.store import RunFolder
@@ -53,14 +53,23 @@ class Pair(BaseModel):
     notes: list[str]
 
 
-def of_runs(ours: Path, theirs: Path, protocol: str | None) -> tuple[dict[str, Pair], list[str]]:
+class RunPairs(NamedTuple):
+    """Two runs on all benchmarks they share.
+
+    Attributes:
+        pairs: A benchmark's name to the comparison.
+        differ_in: What the runs differ in besides the method.
+    """
+
+    pairs: dict[str, Pair]
+    differ_in: list[str]
+
+
+def compare_runs(ours: Path, theirs: Path, protocol: str | None = None) -> RunPairs:
     """Compare two run folders on the benchmarks they share.
 
-    Returns:
-        A benchmark's name to the comparison; and what the runs differ in beside the method.
-
     Raises:
-        UserError: If a folder is none, or they share no benchmark or no sample.
+        UserError: If a folder is not a run, or they share no benchmark or no sample.
     """
     a, b = RunFolder.read(ours), RunFolder.read(theirs)
     names = [name for name in a.config.benchmarks if name in b.config.benchmarks]
@@ -75,11 +84,11 @@ def of_runs(ours: Path, theirs: Path, protocol: str | None) -> tuple[dict[str, P
         if protocol is not None:
             options["protocol"] = protocol
         pairs[name] = _pair(build(name, options), a.answers(name), b.answers(name))
-    one, other = (run.config.model_dump(exclude={"method", "benchmarks"}) for run in (a, b))
-    return _corrected(pairs), sorted(_differing(one, other))
+    settings = (run.config.model_dump(exclude={"method", "benchmarks"}) for run in (a, b))
+    return RunPairs(_corrected(pairs), sorted(_differing(*settings)))
 
 
-def of_files(
+def compare_files(
     name: str, options: Mapping[str, Any], ours: AnswerFiles, theirs: AnswerFiles
 ) -> dict[str, Pair]:
     """Compare two answers files in a benchmark's official format.
@@ -87,14 +96,14 @@ def of_files(
     Raises:
         UserError: If anything about the files is wrong; names the line.
     """
-    sides = (build(name, options) for _ in range(2))  # reading may change what a benchmark expects
-    benchmark, other = sides
+    # Each file has a benchmark of its own: reading may change what one expects.
+    benchmark, other = build(name, options), build(name, options)
     answers = benchmark.read_answers(ours), other.read_answers(theirs)
     return _corrected({name: _pair(benchmark, *answers)})
 
 
 def tables(pairs: Mapping[str, Pair]) -> Iterator[Table]:
-    """The same for people: headline metrics, a line each."""
+    """Yield tables of headline metrics, a line each, and of McNemar's test."""
     from rich.table import Table
 
     for name, pair in pairs.items():
@@ -106,7 +115,7 @@ def tables(pairs: Mapping[str, Pair]) -> Iterator[Table]:
             table.add_column(column, justify="right")
         for metric, both in pair.metrics.items():
             if both.headline:
-                values = (_scaled(value, both.scale) for value in (both.ours, both.theirs))
+                values = (number(value, both.scale) for value in (both.ours, both.theirs))
                 table.add_row(metric, *values, *_cells(both.difference, both.scale))
                 if both.same_length:
                     cells = _cells(both.same_length, both.scale)
@@ -123,13 +132,13 @@ def tables(pairs: Mapping[str, Pair]) -> Iterator[Table]:
 
 
 def _pair(benchmark: Benchmark, ours: Iterable[Answer], theirs: Iterable[Answer]) -> Pair:
-    found = compare(benchmark, ours, theirs)
-    gaps, equal = gaps_of(found.differences), gaps_of(found.same_length)
-    values = finite([dict(found.ours), dict(found.theirs)])
+    comparison = compare(benchmark, ours, theirs)
+    gaps, equal = gaps_of(comparison.differences), gaps_of(comparison.same_length)
+    values = finite([dict(comparison.ours), dict(comparison.theirs)])
     return Pair(
-        n=found.n,
-        n_images=found.n_images,
-        right_wrong=right_wrong_of(found),
+        n=comparison.n,
+        n_images=comparison.n_images,
+        right_wrong=right_wrong_of(comparison),
         metrics={
             metric.name: Compared(
                 ours=values[0][metric.name],
@@ -141,7 +150,7 @@ def _pair(benchmark: Benchmark, ours: Iterable[Answer], theirs: Iterable[Answer]
                 scale=metric.scale,
             )
             for metric in benchmark.card.metrics
-            if metric.name in found.ours
+            if metric.name in comparison.ours
         },
         notes=benchmark.notes,
     )
@@ -158,12 +167,12 @@ def _corrected(pairs: dict[str, Pair]) -> dict[str, Pair]:
     return pairs
 
 
-def _differing(one: Any, other: Any, path: str = "") -> Iterator[str]:
-    if isinstance(one, dict) and isinstance(other, dict):
-        for key in one.keys() | other.keys():
-            yield from _differing(one.get(key), other.get(key), f"{path}.{key}".lstrip("."))
-    elif one != other:
-        yield f"{path} ({one} and {other})"
+def _differing(ours: Any, theirs: Any, path: str = "") -> Iterator[str]:
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        for key in ours.keys() | theirs.keys():
+            yield from _differing(ours.get(key), theirs.get(key), f"{path}.{key}".lstrip("."))
+    elif ours != theirs:
+        yield f"{path} ({ours} and {theirs})"
 
 
 def _cells(gap: Gap | None, scale: float) -> Iterator[str]:
@@ -174,7 +183,3 @@ def _cells(gap: Gap | None, scale: float) -> Iterator[str]:
     yield escape(interval(gap, scale, "+"))
     yield from (probability(p) for p in (gap.p, gap.holm, gap.bh))
     yield "-" if gap.effect is None else f"{gap.effect:+.2f}"
-
-
-def _scaled(value: float | None, scale: float) -> str:
-    return "-" if value is None else f"{value * scale:.{digits(value, scale)}f}"

@@ -1,4 +1,4 @@
-"""How far runs that differ in nothing but their seed lie apart."""
+"""The spread of runs that differ only in their seed."""
 
 from __future__ import annotations
 
@@ -12,16 +12,34 @@ if TYPE_CHECKING:
     from halluc.leaderboard.board import Board, Row
 
 _ABOUT = {
-    "model", "revision", "weights", "dtype", "device", "quantization", "attn_implementation",
-    "image_processing", "benchmark", "dataset", "dataset_revision", "split", "limit", "protocol",
-    "prompt", "batch_size", "share", "harness", "versions",
-}  # fmt: skip
+    "model",
+    "revision",
+    "weights",
+    "dtype",
+    "device",
+    "quantization",
+    "attn_implementation",
+    "image_processing",
+    "benchmark",
+    "dataset",
+    "dataset_revision",
+    "split",
+    "limit",
+    "protocol",
+    "prompt",
+    "batch_size",
+    "share",
+    "harness",
+    "versions",
+}
 
 
 def repeated(board: Board) -> list[list[list[Row]]]:
-    """Tables of methods that ran with several seeds: each method's rows, in the order of seeds.
+    """Group the rows of methods that ran with several seeds, by table and method.
 
-    Answers drawn at random differ from seed to seed; resampling images says nothing of that.
+    Rows of a method are in the order of seeds.
+
+    Answers drawn at random differ from seed to seed; resampling images does not show that.
     """
     tables: dict[str, dict[str, list[Row]]] = {}
     for row in board.rows:
@@ -30,27 +48,27 @@ def repeated(board: Board) -> list[list[list[Row]]]:
             about = f"{row.model_dump(include=_ABOUT)}{decoding}"
             runs = tables.setdefault(about, {})
             runs.setdefault(f"{row.method}{row.method_args}", []).append(row)
-    found = [
+    spread = [
         [sorted(runs, key=_seed) for runs in methods.values() if _differ(runs)]
         for methods in tables.values()
     ]
-    return [methods for methods in found if methods]
+    return [methods for methods in spread if methods]
 
 
 def heading(methods: Sequence[Sequence[Row]]) -> str:
-    """What such a table is about."""
+    """Describe what such a table is about."""
     seeds = sorted({_seed(row) for runs in methods for row in runs})
     about = title(methods[0][0]).partition(";")[0]
     return f"{about}; mean and standard deviation of seeds {', '.join(map(str, seeds))}"
 
 
 def names(methods: Sequence[Sequence[Row]]) -> list[str]:
-    """The methods."""
+    """Name the methods."""
     return labels([runs[0] for runs in methods])
 
 
 def spreads(runs: Sequence[Row], metric: str) -> Iterator[str]:
-    """A metric's mean and standard deviation over a method's runs; then of its differences."""
+    """Yield mean and standard deviation of a metric over a method's runs, then of differences."""
     scale = runs[0].metrics[metric].scale
     yield _spread([row.metrics[metric].value for row in runs], scale)
     if any(row.differences for row in runs):
@@ -72,5 +90,5 @@ def _seed(row: Row) -> int:
 
 
 def _differ(runs: Sequence[Row]) -> bool:
-    """Several runs, no two of one seed: those differ in what a board does not hold."""
+    """True for several runs, each of another seed: else they differ in what boards do not hold."""
     return 1 < len(runs) == len({_seed(row) for row in runs})

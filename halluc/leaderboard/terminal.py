@@ -1,4 +1,4 @@
-"""A board as tables for the terminal: metrics down, methods across, differences beside them."""
+"""A board as tables for the terminal: a row a metric, a column a method, then its difference."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from rich.table import Table
 
 from halluc.leaderboard.board import settings
 from halluc.leaderboard.formatting import (
-    arrowed,
     better,
     costs,
     headline,
@@ -17,6 +16,7 @@ from halluc.leaderboard.formatting import (
     labels,
     probability,
     title,
+    with_arrow,
 )
 from halluc.leaderboard.seed_spread import heading, names, repeated, spreads
 
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
 
 def render(board: Board) -> Iterator[Table]:
-    """One table for each benchmark and setting: rows of the board become columns.
+    """Yield a table for each benchmark and setting: rows of the board become columns.
 
-    Below them one for each setting that ran with several seeds.
+    Then one for each setting that ran with several seeds.
     """
     for rows in settings(board):
         yield _table(rows)
@@ -46,7 +46,7 @@ def _table(rows: Sequence[Row]) -> Table:
             table.add_column(f"{label} - baseline", justify="right")
             table.add_column("p, Holm", justify="right")
     for name, value in headline(rows).items():
-        table.add_row(arrowed(name, value), *_cells(name, rows))
+        table.add_row(with_arrow(name, value.higher_is_better), *_cells(name, rows))
         if any(name in row.same_length for row in rows) and value.higher_is_better is not None:
             table.add_row("  at equal length", *_equal(name, rows))
     table.add_section()
@@ -68,7 +68,7 @@ def _seeds(methods: Sequence[Sequence[Row]]) -> Table:
             table.add_column(f"{label} - baseline", justify="right")
     for name, value in headline(methods[0]).items():
         cells = [text for runs in methods for text in spreads(runs, name)]
-        table.add_row(arrowed(name, value), *cells)
+        table.add_row(with_arrow(name, value.higher_is_better), *cells)
     return table
 
 
@@ -83,7 +83,7 @@ def _cells(name: str, rows: Sequence[Row]) -> Iterator[str]:
 
 
 def _equal(name: str, rows: Sequence[Row]) -> Iterator[str]:
-    """The difference at equal length, in the columns of differences; its p is not corrected."""
+    """Yield differences at equal length in the columns of differences; without a corrected p."""
     for row in rows:
         yield ""
         if row.differences:
@@ -93,7 +93,7 @@ def _equal(name: str, rows: Sequence[Row]) -> Iterator[str]:
 
 
 def _coloured(gap: Gap, value: Value) -> str:
-    """Signed; green or red only where the difference stays significant over the board."""
+    """Format a difference, green or red only where it stays significant over the board."""
     text = escape(interval(gap, value.scale, "+"))
     colour = {True: "green", False: "red", None: None}[better(gap, value)]
     return f"[{colour}]{text}[/]" if colour else text

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from halluc.leaderboard.formatting import with_arrow
 from halluc.scoring.base import REGISTRY
 from halluc.sweep.goals import Goal
 from halluc.sweep.running import Sweep, feasible
@@ -52,7 +53,7 @@ def _kinds(sweep: Sweep) -> Iterator[tuple[str, Callable[[Sweep, Figure], None]]
 
 
 def _rates(sweep: Sweep) -> tuple[Goal, Goal] | None:
-    """A rate of hallucination (the objective if it is one), and the recall it must not cost."""
+    """Find a rate of hallucination, the objective if it is one, and the recall it may cost."""
     for name in dict.fromkeys([sweep.config.goal.benchmark, *sweep.config.benchmarks]):
         metrics = {metric.name: metric for metric in REGISTRY.get(name).card.metrics}
         worse = [m for m in metrics.values() if m.headline and m.higher_is_better is False]
@@ -81,14 +82,10 @@ def _line(sweep: Sweep, figure: Figure) -> None:
         panel.axhspan(base.low * scale, base.high * scale, color=_BASELINE, alpha=0.15, lw=0)
         panel.axhline(base.value * scale, color=_BASELINE, ls="--", lw=1.2, label="baseline, 95%")
         shown = [point.values[str(goal)] for point in points]
-        panel.fill_between(
-            places, [v.low * scale for v in shown], [v.high * scale for v in shown],
-            color=_POINT, alpha=0.15, lw=0,
-        )  # fmt: skip
-        panel.plot(
-            places, [v.value * scale for v in shown], "o-", color=_POINT, ms=5,
-            label=f"{sweep.config.method}, 95%",
-        )  # fmt: skip
+        lows, highs = [v.low * scale for v in shown], [v.high * scale for v in shown]
+        panel.fill_between(places, lows, highs, color=_POINT, alpha=0.15, lw=0)
+        values, name = [v.value * scale for v in shown], f"{sweep.config.method}, 95%"
+        panel.plot(places, values, "o-", color=_POINT, ms=5, label=name)
         if sweep.best is not None:
             best = sweep.points[sweep.best]
             place = places[points.index(best)]
@@ -115,8 +112,8 @@ def _map(sweep: Sweep, figure: Figure) -> None:
         decided = gap.low > 0 or gap.high < 0
         text = f"{point.values[goal].value * scale:.1f}\n{gap.value * scale:+.1f}"
         text += "" if feasible(sweep.config, point) else " x"
-        panel.text(x, y, text, ha="center", va="center", fontsize=9,
-                   fontweight="bold" if decided else "normal")  # fmt: skip
+        weight = "bold" if decided else "normal"
+        panel.text(x, y, text, ha="center", va="center", fontsize=9, fontweight=weight)
         if i == sweep.best:
             panel.add_patch(_frame(x, y))
     reach = float(np.nanmax(np.abs(grid))) or 1.0
@@ -136,7 +133,7 @@ def _map(sweep: Sweep, figure: Figure) -> None:
 
 
 def _pareto(sweep: Sweep, figure: Figure) -> None:
-    """Every point by recall and hallucination; those that none beats in both with 95% intervals."""
+    """Draw points by recall and hallucination; with 95% intervals where none is better in both."""
     rates = _rates(sweep)
     assert rates is not None
     panel = figure.subplots()
@@ -145,20 +142,20 @@ def _pareto(sweep: Sweep, figure: Figure) -> None:
     for outcome in (sweep.baseline, *sweep.points):
         rate, recall = (_scaled(outcome, goal)[0] for goal in rates)
         spots.setdefault((rate, recall), []).append(outcome)
-    front = [one for one in spots if not any(_beats(other, one) for other in spots)]
+    front = [spot for spot in spots if not any(_beats(other, spot) for other in spots)]
     for spot, outcomes in spots.items():
         rate, recall = spot
-        own = best if best in outcomes else outcomes[0]
-        colour = _BEST if own is best else _BASELINE if own is sweep.baseline else _POINT
-        marker = "s" if own is sweep.baseline else "o"
+        shown = best if best in outcomes else outcomes[0]
+        colour = _BEST if shown is best else _BASELINE if shown is sweep.baseline else _POINT
+        marker = "s" if shown is sweep.baseline else "o"
         panel.plot(recall, rate, marker, color=colour, ms=6, zorder=3)
         if spot not in front and colour == _POINT:
             continue
-        (up, across) = (_scaled(own, goal) for goal in rates)
+        (up, across) = (_scaled(shown, goal) for goal in rates)
         panel.vlines(recall, *up[1:], color=colour, lw=0.7, alpha=0.6)
         panel.hlines(rate, *across[1:], color=colour, lw=0.7, alpha=0.6)
-        panel.annotate(label(own.point), (recall, rate), xytext=(4, 4), textcoords="offset points",
-                       fontsize=7, color=colour)  # fmt: skip
+        style = {"textcoords": "offset points", "fontsize": 7, "color": colour}
+        panel.annotate(label(shown.point), (recall, rate), xytext=(4, 4), **style)
     line = sorted(spot[::-1] for spot in front)
     panel.step(*zip(*line, strict=True), where="pre", color=_POINT, lw=1, alpha=0.6)
     panel.margins(x=0.15)
@@ -169,9 +166,9 @@ def _pareto(sweep: Sweep, figure: Figure) -> None:
     figure.suptitle(_title(sweep), fontsize=10)
 
 
-def _beats(one: tuple[float, float], other: tuple[float, float]) -> bool:
-    """Whether a (rate, recall) is as good in both and another."""
-    return one[0] <= other[0] and one[1] >= other[1] and one != other
+def _beats(spot: tuple[float, float], other: tuple[float, float]) -> bool:
+    """True if a (rate, recall) is as good in both as another, and not the same."""
+    return spot[0] <= other[0] and spot[1] >= other[1] and spot != other
 
 
 def _scaled(outcome: Outcome, goal: Goal) -> tuple[float, float, float]:
@@ -190,8 +187,8 @@ def _value(point: Outcome, axis: Axis) -> Any:
 
 
 def _named(goal: Goal) -> str:
-    arrow = {True: " ↑", False: " ↓", None: ""}[goal.metric.higher_is_better]
-    return f"{goal.metric.name}{' (%)' if goal.metric.scale == 100 else ''}{arrow}"
+    name = f"{goal.metric.name}{' (%)' if goal.metric.scale == 100 else ''}"
+    return with_arrow(name, goal.metric.higher_is_better)
 
 
 def _title(sweep: Sweep) -> str:

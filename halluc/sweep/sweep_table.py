@@ -1,4 +1,4 @@
-"""A finished sweep on the terminal: a line a point, the best marked, ties shown as ties."""
+"""A finished sweep on the terminal: a line a point, the best and its ties marked."""
 
 from __future__ import annotations
 
@@ -10,19 +10,18 @@ from rich.markup import escape
 from rich.table import Table
 
 from halluc.config import BASELINE
-from halluc.leaderboard.formatting import digits
+from halluc.leaderboard.formatting import interval, number, with_arrow
 from halluc.scoring.base import REGISTRY
 from halluc.sweep.goals import Goal
 from halluc.sweep.running import Sweep, feasible
 from halluc.sweep.sweep_files import summary
 
 if TYPE_CHECKING:
-    from halluc.scoring.bootstrap import Interval
     from halluc.sweep.point_results import Outcome
 
 
 def tables(sweep: Sweep) -> Iterator[Table]:
-    """The points on the images tuned on, then the best of them on the others."""
+    """Yield the points on the images tuned on, then the best of them on the others."""
     about = summary(sweep)
     rows = [
         (outcome, _marks(sweep, i)) for i, outcome in enumerate([sweep.baseline, *sweep.points])
@@ -34,13 +33,13 @@ def tables(sweep: Sweep) -> Iterator[Table]:
 
 
 def legend(sweep: Sweep) -> str:
-    """What the marks mean."""
-    text = "* best, = not to be told from the best of all by the objective (5%, all pairs)"
+    """Explain the marks."""
+    text = "* best, = cannot be told from the best of all by the objective (5%, all pairs)"
     return text + (", x misses a constraint" if sweep.config.bounds else "")
 
 
 def shown(sweep: Sweep) -> list[Goal]:
-    """The objective, what constraints are about, then recall and length where there are any."""
+    """List the metrics to show: objective, constraints, then recall and length if there are any."""
     goals = [sweep.config.goal, *(bound.goal for bound in sweep.config.bounds)]
     for name in dict.fromkeys([sweep.config.goal.benchmark, *sweep.config.benchmarks]):
         metrics = REGISTRY.get(name).card.metrics
@@ -51,14 +50,14 @@ def shown(sweep: Sweep) -> list[Goal]:
 
 
 def label(point: Any) -> str:
-    """A point in words: "keep=0.2, rho=0.5"; "baseline" for none."""
+    """Name a point: "keep=0.2, rho=0.5"; "baseline" for None."""
     if point is None:
         return BASELINE
     return ", ".join(f"{name}={cell(value)}" for name, value in point.items())
 
 
 def cell(value: Any) -> str:
-    """A swept value in words; layers in a row as their span."""
+    """Format a swept value; consecutive layers as their span."""
     if isinstance(value, list) and len(value) > 1 and isinstance(value[0], int):
         span = f"{value[0]}-{value[0] + len(value)}"
         return span if value == list(range(value[0], value[0] + len(value))) else json.dumps(value)
@@ -74,9 +73,9 @@ def _table(sweep: Sweep, title: str, rows: Sequence[tuple[Outcome, str]]) -> Tab
         table.add_column(name, justify="left" if not name else "right", overflow="fold")
     several = len(sweep.config.benchmarks) > 1
     for goal in goals:
-        arrow = {True: " ↑", False: " ↓", None: ""}[goal.metric.higher_is_better]
         prefix = f"{goal.benchmark}\n" if several else ""
-        table.add_column(f"{prefix}{goal.metric.name}{arrow}", justify="right")
+        name = with_arrow(goal.metric.name, goal.metric.higher_is_better)
+        table.add_column(prefix + name, justify="right")
         if goal is goals[0]:
             table.add_column("- baseline", justify="right")
     for outcome, marks in rows:
@@ -86,12 +85,15 @@ def _table(sweep: Sweep, title: str, rows: Sequence[tuple[Outcome, str]]) -> Tab
         numbers = []
         for goal in goals:
             scale = goal.metric.scale
-            numbers.append(
-                _number(outcome.values[str(goal)], scale, with_interval=goal is goals[0])
-            )
+            value = outcome.values[str(goal)]
             if goal is goals[0]:
                 gap = None if outcome.point is None else outcome.differences.get(str(goal))
-                numbers.append("" if gap is None else _number(gap, scale, "+", with_interval=True))
+                numbers += [
+                    interval(value, scale),
+                    "" if gap is None else interval(gap, scale, "+"),
+                ]
+            else:
+                numbers.append(number(value.value, scale))
         style = "bold" if "*" in marks else "dim" if "x" in marks else ""
         table.add_row(marks, *map(escape, [*settings, *numbers]), style=style)
     return table
@@ -105,17 +107,7 @@ def _marks(sweep: Sweep, row: int) -> str:
     return "*" * best + "=" * tied + "x" * missed
 
 
-def _number(number: Interval, scale: float, sign: str = "", *, with_interval: bool) -> str:
-    if number.value != number.value:
-        return "-"
-    n = digits(number.value, scale)
-    text = f"{number.value * scale:{sign}.{n}f}"
-    if with_interval:
-        text += f" [{number.low * scale:{sign}.{n}f}, {number.high * scale:{sign}.{n}f}]"
-    return text
-
-
 def _where(about: dict[str, dict[str, Any]]) -> str:
     return "; ".join(
-        f"{name}, {one['images']} images ({one['split']})" for name, one in about.items()
+        f"{name}, {part['images']} images ({part['split']})" for name, part in about.items()
     )

@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator
 
 from halluc.config import DecodingConfig
 from halluc.errors import UserError
-from halluc.leaderboard import Board, collect, read, render, write_csv
+from halluc.leaderboard import Board, collect, read_board, render, write_csv
 from halluc.leaderboard.json_schema import FILE, schema
 from halluc.leaderboard.readme_table import markdown
 from tests.kit.runs import write_run
@@ -133,7 +133,7 @@ def test_boards_of_several_machines_come_to_the_board_of_all_runs(
     assert collect(parts) == board
     assert collect([*parts[:1], runs]) == board
     assert collect([runs, runs]) == board
-    assert read(saved(board, tmp_path / "all.json")) == board
+    assert read_board(saved(board, tmp_path / "all.json")) == board
 
 
 def test_a_row_without_its_baseline_is_marked(runs: Path, board: Board, tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ def test_a_baseline_may_have_run_other_benchmarks_too(runs: Path, tmp_path: Path
 
 def test_duplicates_that_disagree_are_refused(runs: Path, tmp_path: Path) -> None:
     write_run(tmp_path, error=0.3)  # baseline once more, with other answers
-    with pytest.raises(UserError, match="baseline on glyph_mme is there twice and disagrees: "):
+    with pytest.raises(UserError, match="baseline on glyph_mme occurs twice and disagrees: "):
         collect([runs, tmp_path])
 
 
@@ -173,8 +173,8 @@ def test_duplicates_that_disagree_are_refused(runs: Path, tmp_path: Path) -> Non
     [
         ({"schema_version": 1, "rows": []}, "schema version 1, this halluc reads 2"),
         ({"schema_version": 3, "rows": []}, "schema version 3"),
-        ({"rows": []}, "no board of halluc"),
-        ([], "no board of halluc"),
+        ({"rows": []}, "not a board of halluc"),
+        ([], "not a board of halluc"),
         ({"schema_version": 2, "rows": [{}]}, "broken board, rows.0.key: Field required"),
     ],
 )
@@ -186,7 +186,7 @@ def test_what_is_no_board_of_this_version_is_refused(
     with pytest.raises(UserError, match=complaint):
         collect([file])
     file.write_text('{"schema_version": 2, "rows": [')
-    with pytest.raises(UserError, match="no board of halluc"):
+    with pytest.raises(UserError, match="not a board of halluc"):
         collect([file])
 
 

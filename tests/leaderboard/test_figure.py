@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from halluc.cli.app import app
 from halluc.errors import UserError
-from halluc.leaderboard import collect, draw
+from halluc.leaderboard import collect, draw_board
 from tests.kit.runs import write_run
 
 pytest.importorskip("matplotlib", reason="needs pip install 'halluc[sweep]'")
@@ -35,7 +35,7 @@ def test_what_is_drawn(runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
         save(figure, *args, **kwargs)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Figure, "savefig", keep)
-    draw(collect([runs]), tmp_path / "new" / "board.png")
+    draw_board(collect([runs]), tmp_path / "new" / "board.png")
     with Image.open(tmp_path / "new" / "board.png") as picture:
         assert picture.width > 500 and picture.getextrema() != ((255, 255),) * 4
     chair, mme = (part.axes for part in kept[0].subfigs)
@@ -55,7 +55,7 @@ def test_what_is_drawn(runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_nothing_to_compare(tmp_path: Path) -> None:
     write_run(tmp_path / "runs")
     with pytest.raises(UserError, match="--figure: no run here has a baseline"):
-        draw(collect([tmp_path / "runs"]), tmp_path / "board.png")
+        draw_board(collect([tmp_path / "runs"]), tmp_path / "board.png")
 
 
 def test_the_command_draws_and_refuses(runs: Path, tmp_path: Path) -> None:
