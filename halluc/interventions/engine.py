@@ -24,7 +24,7 @@ from halluc.interventions.attention import EditedAttention
 from halluc.interventions.attention_switch import SeamError, switched
 from halluc.interventions.context import MAIN, At, BatchState, Phase
 from halluc.interventions.residual import hook_residual
-from halluc.interventions.scoped_weights import scoped_weights
+from halluc.interventions.weight_scope import scoped_weights
 from halluc.interventions.shared_prefix import Memo, Prefix
 from halluc.interventions.touch import Touch
 from halluc.interventions.vision_hooks import reading_cls
