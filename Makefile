@@ -1,11 +1,12 @@
-# make eval METHOD=var   evaluate a method next to the baseline
-# make test              the tests           make check   lint, types, layout
-# make test-lowest       the tests on the lowest versions supported
-# make sweep METHOD=vhr  a method at many settings: a table and docs/figures/sweep-vhr-*.png
-# make leaderboard       all runs in one board, and docs/figures/leaderboard.png
-# make table             every method, into README    make bench   why the model hallucinates, how fast all is
-# make families          every method on a tiny model of every family, into docs/families.md
-# make world             train the embedded model anew     make matcher   and AGLA's matcher
+# make eval METHOD=var   evaluate a method and the baseline
+# make test              run the tests            make check   run ruff and mypy --strict
+# make test-lowest       run the tests on the lowest versions supported
+# make sweep METHOD=vhr  try a method at many settings: a table and docs/figures/sweep-vhr-*.png
+# make leaderboard       put all runs on one board, and into docs/figures/leaderboard.png
+# make table             evaluate every method, into README
+# make bench             measure why the model hallucinates, and how fast everything is
+# make families          try every method on a tiny model of every family, into docs/families.md
+# make world             train the embedded model           make matcher   train AGLA's matcher
 
 METHOD ?= var
 MODEL  ?= glyph
@@ -15,7 +16,7 @@ ARGS   ?=
 RUNS   ?= runs
 JOBS   ?= 2
 
-# What make sweep varies, by method; another: make sweep METHOD=act SWEEP='--sweep beta=0.2,0.4'
+# What make sweep varies, by method. For another: make sweep METHOD=act SWEEP='--sweep beta=0.2,0.4'
 SWEEP_var   := --sweep keep=0.2,0.4,0.6 --sweep rho=0.3:0.9:0.2
 SWEEP_vhr   := --sweep gain=0.5:3:0.5 --sweep drop_outliers=true,false
 SWEEP_paint := --sweep alpha=0:0.9:0.3 --sweep beta=0,0.3,0.6
@@ -48,7 +49,7 @@ eval: setup
 sweep: setup
 	$(BIN)/halluc sweep --model $(MODEL) --method $(METHOD) $(SWEEP) $(SWEEP_ON) --figures docs/figures --output-dir $(RUNS) $(ARGS)
 
-# Where nothing has run yet, METHOD is evaluated first.
+# Evaluates METHOD first where there is no run yet.
 leaderboard: $(if $(wildcard $(RUNS)/*/results_*.json),setup,eval)
 	$(BIN)/halluc leaderboard $(RUNS) --output $(RUNS)/leaderboard.json --figure docs/figures/leaderboard.png
 
@@ -71,7 +72,7 @@ check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m tests.typecheck
 
-# Every method on the embedded model, written into README.
+# Evaluates every method on the embedded model and writes the tables into README.
 table: setup
 	for method in $$($(BIN)/halluc list methods --json | $(BIN)/python -c 'import json, sys; print(*(row["name"] for row in json.load(sys.stdin)))'); do \
 		$(BIN)/halluc eval --model glyph --method $$method --benchmarks glyph --limit 300 --output-dir $(RUNS) || exit 1; \
