@@ -6,7 +6,7 @@ import hashlib
 import json
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 BASELINE = "baseline"
 """The method that does nothing: what every method is compared with."""
@@ -67,6 +67,14 @@ class DecodingConfig(_Config):
     num_beams: int = Field(1, ge=1)
     max_new_tokens: int | None = Field(None, ge=1, description="None: the benchmark's own")
     seed: int = 0
+
+    @field_validator("num_beams")
+    @classmethod
+    def _no_sampled_beams(cls, beams: int, info: ValidationInfo) -> int:
+        """Refuse beams that sample: each sample has one stream of noise, not one a beam."""
+        if beams > 1 and info.data.get("do_sample"):
+            raise ValueError("beams do not sample; leave out do_sample, or set it to 1")
+        return beams
 
 
 class RunConfig(_Config):

@@ -1,4 +1,4 @@
-"""What a user types, turned into checked values with one-line errors; imports no torch."""
+"""Parsing and checking of what a user types, with errors of one line; imports no torch."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ def key_values(text: str | None, flag: str) -> dict[str, Any]:
 
 
 def parts(text: str) -> list[str]:
-    """Split at commas, but for those inside brackets or braces."""
-    found = re.split(r",(?![^\[]*\])(?![^{]*\})", text)
-    return [part.strip() for part in found if part.strip()]
+    """Split at commas, except inside brackets or braces."""
+    pieces = re.split(r",(?![^\[]*\])(?![^{]*\})", text)
+    return [piece.strip() for piece in pieces if piece.strip()]
 
 
 def checked(model: type[M], values: dict[str, Any], what: str) -> M:
     """Validate values with a pydantic model.
 
     Args:
-        what: Names the thing in errors, as in "method 'var'".
+        what: Name of the thing for errors, as in "method 'var'".
 
     Raises:
         UserError: Naming the first parameter that is wrong, and what would be right.
@@ -66,7 +66,8 @@ def checked(model: type[M], values: dict[str, Any], what: str) -> M:
             hint = f"did you mean {close[0]!r}?" if close else ""
             hint = hint or (f"it has {', '.join(known)}" if known else "it has none")
             raise UserError(f"{what}: unknown parameter {name!r}; {hint}") from None
-        reason = first["msg"][:1].lower() + first["msg"][1:]
+        message = first["msg"].removeprefix("Value error, ")
+        reason = message[:1].lower() + message[1:]
         raise UserError(f"{what}: parameter {name!r}: {reason}, not {first['input']!r}") from None
 
 
@@ -83,7 +84,7 @@ def nested(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def literal(text: str) -> Any:
-    """A JSON value where it is one (numbers, true, [1, 2]), else the text itself."""
+    """Parse a JSON value (numbers, true, [1, 2]); anything else is the text itself."""
     if text in ("True", "False", "None"):
         return {"True": True, "False": False, "None": None}[text]
     try:
