@@ -9,50 +9,21 @@ import torch
 from torch import Tensor
 
 from halluc.doctor.probes import Identity, LooksAway
-from halluc.interventions import Method, At
+from halluc.interventions import At, BatchState, Method
 from halluc.interventions.engine import SeamError, intervene
+from tests.kit.asking import logits_after
 from tests.kit.families import llava, prompts
+from tests.kit.loud import LoudBias, LoudEverywhere, LoudLogits
 
 SHORT, LONG = "is there a dog ?", "please describe this image is there a car in the image ?"
-
-
-class Loud(Method):
-    """Boosts the image by a bias on every row."""
-
-    name = "loud"
-
-    def attention_bias(self, at: At) -> Tensor:
-        return 3.0 * at.image_columns[:, None, None, :].float()
-
-
-class LoudScores(Method):
-    """The same through the other seam."""
-
-    name = "loud-scores"
-
-    def attention_logits(self, at: At, logits: Tensor) -> Tensor:
-        return scores + 3.0 * at.image_columns[:, None, None, :]
-
-
-class LoudEverywhere(LoudScores):
-    """The same on all rows, before the image too."""
-
-    name = "loud-everywhere"
-    rows = "all"
 
 
 def build(cls: type[Method]) -> Method:
     return cls(cls.Params())
 
 
-def logits(model: Any, method: Method, inputs: dict[str, Tensor]) -> Tensor:
-    with torch.inference_mode(), intervene(model, method, model.prompted(inputs)) as engine:
-        method.prepare(engine, inputs)
-        return model.model(**inputs).logits[:, -1]
-
-
 def generate(model: Any, method: Method, inputs: dict[str, Tensor], **how: Any) -> Tensor:
-    with torch.inference_mode(), intervene(model, method, model.prompted(inputs)):
+    with torch.inference_mode(), intervene(model, method, BatchState.of_inputs(model, inputs)):
         tokens = model.model.generate(**inputs, do_sample=False, max_new_tokens=6, **how)
     return tokens[:, inputs["input_ids"].shape[1] :]
 
@@ -61,14 +32,14 @@ def test_identity_leaves_logits_alone() -> None:
     model = llava()
     inputs = prompts(model, SHORT, LONG)
     stock = model.model(**inputs).logits[:, -1]
-    assert torch.allclose(logits(model, build(Identity), inputs), stock, atol=1e-5)
+    assert torch.allclose(logits_after(model, build(Identity), inputs), stock, atol=1e-5)
 
 
 def test_no_seam_is_bit_exact() -> None:
     model = llava()
     inputs = prompts(model, SHORT, LONG)
     stock = model.model(**inputs).logits[:, -1]
-    assert torch.equal(logits(model, build(Method), inputs), stock)
+    assert torch.equal(logits_after(model, build(Method), inputs), stock)
 
 
 @pytest.mark.parametrize("raises", [False, True])
@@ -78,7 +49,7 @@ def test_leaving_restores_the_model(raises: bool) -> None:
     before = model.model(**inputs).logits
     state = {name: p.clone() for name, p in model.model.named_parameters()}
     try:
-        with intervene(model, build(LooksAway), model.prompted(inputs)):
+        with intervene(model, build(LooksAway), BatchState.of_inputs(model, inputs)):
             model.model(**inputs)
             if raises:
                 raise KeyError
@@ -90,20 +61,20 @@ def test_leaving_restores_the_model(raises: bool) -> None:
     assert not any(m._forward_pre_hooks for m in model.model.modules())
 
 
-@pytest.mark.parametrize("cls", [LooksAway, Loud, LoudScores, LoudEverywhere])
+@pytest.mark.parametrize("cls", [LooksAway, LoudBias, LoudLogits, LoudEverywhere])
 def test_batch_and_padding_do_not_change_an_edit(cls: type[Method]) -> None:
     model = llava()
-    batch = logits(model, build(cls), prompts(model, SHORT, LONG))
+    batch = logits_after(model, build(cls), prompts(model, SHORT, LONG))
     pairs = zip((SHORT, LONG), pictures(), strict=True)
     encoded = [model.encode([model.render(q)], [p]) for q, p in pairs]
-    alone = torch.cat([logits(model, build(cls), one) for one in encoded])
+    alone = torch.cat([logits_after(model, build(cls), one) for one in encoded])
     stock = torch.cat([model.model(**one).logits[:, -1] for one in encoded])
     assert torch.allclose(batch, alone, atol=1e-4)
     assert (alone - stock).abs().max() > 1e-2
 
 
 @pytest.mark.parametrize("beams", [1, 3])
-@pytest.mark.parametrize("cls", [Identity, LooksAway, Loud, LoudScores, LoudEverywhere])
+@pytest.mark.parametrize("cls", [Identity, LooksAway, LoudBias, LoudLogits, LoudEverywhere])
 def test_generation_agrees_between_batch_and_single(cls: type[Method], beams: int) -> None:
     model = llava()
     batch = generate(model, build(cls), prompts(model, SHORT, LONG), num_beams=beams)
@@ -113,26 +84,28 @@ def test_generation_agrees_between_batch_and_single(cls: type[Method], beams: in
         assert batch[row, : len(alone)].tolist() == alone.tolist()
 
 
-def test_bias_and_scores_are_two_ways_to_the_same_edit() -> None:
+def test_bias_and_logits_are_two_ways_to_the_same_edit() -> None:
     model = llava()
     inputs = prompts(model, LONG, LONG)
     # No image row precedes the image here but BOS and "USER:", which cannot see it.
     image = inputs["input_ids"] == model.model.config.image_token_id
 
-    class After(LoudScores):
+    class After(LoudLogits):
         def attention_logits(self, at: At, logits: Tensor) -> Tensor:
-            return super().scores(at, scores)
+            return super().attention_logits(at, logits)
 
-    class AfterOnly(Loud):
+    class AfterOnly(LoudBias):
         def attention_bias(self, at: At) -> Tensor:
-            bias = super().bias(at)
+            bias = super().attention_bias(at)
             if not at.prefill:
                 return bias
             after = image.flip(1).cumsum(1).flip(1) == 0
             return bias * after[:, None, :, None]
 
     assert torch.allclose(
-        logits(model, build(After), inputs), logits(model, build(AfterOnly), inputs), atol=1e-5
+        logits_after(model, build(After), inputs),
+        logits_after(model, build(AfterOnly), inputs),
+        atol=1e-5,
     )
 
 
@@ -144,10 +117,12 @@ def test_all_rows_are_the_real_ones_and_edited_as_the_kernel_would() -> None:
     class Spy(LoudEverywhere):
         def attention_logits(self, at: At, logits: Tensor) -> Tensor:
             seen.append(at)
-            return super().scores(at, scores)
+            return super().attention_logits(at, logits)
 
     assert torch.allclose(
-        logits(model, build(Spy), inputs), logits(model, build(Loud), inputs), atol=1e-5
+        logits_after(model, build(Spy), inputs),
+        logits_after(model, build(LoudBias), inputs),
+        atol=1e-5,
     )
     assert torch.equal(seen[0].rows, inputs["attention_mask"].bool())
     assert seen[0].rows.sum(1).unique().numel() == 2  # one of them is padded
@@ -160,21 +135,21 @@ def test_a_seam_that_binds_to_nothing_is_an_error() -> None:
             return range(n_layers, n_layers)
 
     model = llava()
-    with pytest.raises(SeamError, match="'scores' bound to nothing"):
-        logits(model, build(Nowhere), prompts(model, SHORT))
+    with pytest.raises(SeamError, match="'attention_logits' bound to nothing"):
+        logits_after(model, build(Nowhere), prompts(model, SHORT))
 
 
-def test_site_says_where_the_image_is() -> None:
+def test_at_says_where_the_image_is() -> None:
     seen: list[At] = []
 
     class Spy(Method):
         name = "spy"
 
         def attention_logits(self, at: At, logits: Tensor) -> Tensor:
-            assert scores.shape[2] == at.rows.shape[1]
-            assert scores.shape[3] == at.image_columns.shape[1] == at.real.shape[1]
+            assert logits.shape[2] == at.rows.shape[1]
+            assert logits.shape[3] == at.image_columns.shape[1] == at.real.shape[1]
             seen.append(at)
-            return scores
+            return logits
 
     model = llava()
     generate(model, build(Spy), prompts(model, SHORT, LONG))

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
+
+import torch
+from torch import Tensor
 
 from halluc.config import DecodingConfig
 from halluc.decoding.batch_encoding import encoded
-from halluc.interventions import Batch, Method
+from halluc.interventions import Batch, BatchState, Method
 from halluc.interventions.compose import find
+from halluc.interventions.engine import intervene
 from halluc.models import VisionLanguageModel
 from halluc.testing import Reply, batch_of_questions, reply
 from tests.kit.families import picture
@@ -32,3 +37,12 @@ def answer(
 ) -> Reply:
     """Answer a batch greedily or with beams."""
     return reply(model, method, batch, DecodingConfig(num_beams=beams), tokens)
+
+
+def logits_after(model: VisionLanguageModel, method: Method, inputs: Mapping[str, Any]) -> Tensor:
+    """Read prompts in one forward pass with the method's seams live; next-token logits [B, V]."""
+    state = BatchState.of_inputs(model, inputs)
+    with torch.inference_mode(), intervene(model, method, state) as engine:
+        engine.prepare(inputs)
+        logits: Tensor = model.model(**inputs).logits[:, -1]
+    return logits

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from halluc.interventions import At
-from halluc.interventions.engine import intervene
 from halluc.methods.var import VAR, redistribute, sink_tokens
+from tests.kit.asking import logits_after
 from tests.kit.families import llava, prompts
 
 SETTINGS = {"keep": 0.6, "rho": 0.5, "min_image_mass": 0.2}
@@ -111,8 +111,8 @@ class Watched(VAR):
     seen: list[tuple[At, Tensor, Tensor]]
 
     def attention_weights(self, at: At, weights: Tensor) -> Tensor:
-        out = super().weights(at, attention)
-        self.seen.append((at, attention, out))
+        out = super().attention_weights(at, weights)
+        self.seen.append((at, weights, out))
         return out
 
 
@@ -135,12 +135,11 @@ def test_a_planted_sink_loses_its_attention_to_the_image() -> None:
     )
     method = Watched(params)
     method.seen = []
-    with torch.inference_mode(), intervene(model, method, model.prompted(inputs)):
-        edited = model.model(**inputs).logits[:, -1]
+    edited = logits_after(model, method, inputs)
     with torch.inference_mode():
         stock = model.model(**inputs).logits[:, -1]
     at, before, after = method.seen[0]
-    sinks = at.observed
+    sinks = at.remembered
     first = inputs["attention_mask"].int().argmax(1)
     for row in range(2):
         image = at.image_columns[row].nonzero()[:, 0]
