@@ -259,9 +259,9 @@ def test_a_run_is_rescored_under_every_protocol(tiny: Path, tmp_path: Path) -> N
     ("arguments", "culprit"),
     [
         (["score"], "give a run folder, or --answers"),
-        (["score", "nowhere"], "nowhere is no run folder"),
+        (["score", "nowhere"], "nowhere is not a run folder"),
         (["score", "nowhere", "--ground-truth", "a"], "--ground-truth goes with --answers"),
-        (["score", "nowhere", "--labels", "a_random.json"], "nowhere is no run folder"),
+        (["score", "nowhere", "--labels", "a_random.json"], "nowhere is not a run folder"),
         (
             ["score", "--answers", "a", "--benchmark", "pope_coco", "--labels", "repope"],
             "--labels repope: a says no split",
@@ -285,7 +285,7 @@ def test_a_run_is_rescored_under_every_protocol(tiny: Path, tmp_path: Path) -> N
         (["build", "pope", "--objects", "a"], "a: no such file"),
         (["eval", "--benchmark-args", "folder=nowhere"], "folder 'nowhere' does not exist"),
         (["eval", "--benchmark-args", "fodler=x"], "takes no 'fodler', only protocol"),
-        (["eval", "--benchmark-args", "mme.prompt=x"], "'mme' is none of"),
+        (["eval", "--benchmark-args", "mme.prompt=x"], "'mme' is not one of"),
         (["calibrate", "--method", "vhr", "--images", "a", "--benchmark", "b"], "not both"),
         (["compare", "a", "b"], "answers files need --benchmark"),
         (["compare", "a", "b", "--benchmark", "pope_coco"], "a: no such file"),

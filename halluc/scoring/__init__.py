@@ -1,1 +1,1 @@
-"""Answers to scores: parsers, metrics and intervals, all pure functions of stored answers."""
+"""From answers to scores: parsers, metrics and intervals, pure functions of stored answers."""

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class AnswerFiles:
-    """The files that the scorer of a benchmark's authors is given.
+    """The files that a benchmark's own scorer takes.
 
     Attributes:
-        answers: The model's answers: a file, or a folder where the format is one.
+        answers: The model's answers: a file, or a folder where the format has several files.
         labels: Questions or annotations with the right answers, where `answers` lacks them.
         ground_truth: CHAIR's objects per image.
     """
@@ -29,7 +29,7 @@ class AnswerFiles:
         """Return a file of the given name ("labels").
 
         Raises:
-            UserError: If it was not given or does not exist.
+            UserError: If it is None or does not exist.
         """
         path: Path | None = getattr(self, name)
         option = "--" + name.replace("_", "-")

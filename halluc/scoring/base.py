@@ -1,6 +1,6 @@
-"""What a benchmark is: metadata, samples, a parser, and counts that add up.
+"""The benchmark contract: metadata, samples, a parser, and counts that add up.
 
-Every metric is a function of counts summed over images. That one rule buys exact intervals for
+Every metric is a function of counts summed over images. This rule gives exact intervals for
 accuracy, F1 and CHAIR alike: resampling images is a weighted sum of their counts.
 """
 
@@ -38,10 +38,10 @@ class Metric:
     """One reported number.
 
     Attributes:
-        name: As in the results file; "split/metric" where a benchmark has splits.
+        name: Its key in the results file; "split/metric" where a benchmark has splits.
         higher_is_better: None where neither direction is better (yes ratio, length).
-        headline: Whether the table on the terminal shows it.
-        scale: What the metric is multiplied with to be shown as its authors show it.
+        headline: Shown in the table on the terminal.
+        scale: The factor by which its authors multiply it.
     """
 
     name: str
@@ -52,17 +52,17 @@ class Metric:
 
 @dataclass(frozen=True)
 class BenchmarkCard:
-    """Where a benchmark comes from.
+    """A benchmark's metadata.
 
-    A card is superseded, never edited: scores under one version compare.
+    A card is superseded, never edited: scores of one version can be compared.
 
     Attributes:
         version: Raised whenever the scores of the same answers, or the questions, may change.
-        dataset, revision: Hub id and pinned commit; "halluc.world" for the drawn ones.
-        split: Which part of it.
-        size: How many images and questions there are, where that is known before they are read.
-        task: What is asked for; the decoding of yes/no questions records their logits.
-        metrics: What is reported, in the order of the table.
+        dataset, revision: Hub id and pinned commit; "halluc.world" for drawn benchmarks.
+        split: The part of the data set.
+        size: The numbers of images and questions, where they are known in advance.
+        task: The kind of prompt; for yes/no questions decoding records log-probabilities.
+        metrics: The reported metrics, in the order of the table.
     """
 
     title: str
@@ -81,17 +81,18 @@ class BenchmarkCard:
 class Benchmark(ABC):
     """A set of samples and the rule that scores their answers.
 
-    Subclasses give `card` and the four methods; nothing here knows models or methods.
+    Subclasses define `card` and the four abstract methods. A benchmark does not know models or
+    methods.
 
     Args:
-        protocol: Which of the published scorers of this benchmark reads the answers; None for the
-            first of `protocols`, and so is "official" where none is called that.
-        prompt: Whose wording puts the question.
-        folder: The authors' files on this machine; None for what is drawn or on the hub.
+        protocol: The published scorer that reads the answers; None, and "official" where no
+            protocol has that name, for the first of `protocols`.
+        prompt: The name of the wording of questions.
+        folder: The authors' files on this machine; None for data that is drawn or on the hub.
 
     Attributes:
-        split: Which part of the images is asked about (`halves`); "" for all.
-        notes: What a reader of the scores has to know, filled while answers are read.
+        split: The part of the images that is asked about (`halves`); "" for all.
+        notes: Remarks for the reader of the scores, filled while answers are read.
 
     Raises:
         UserError: If the benchmark has no such protocol or prompt.
@@ -121,11 +122,11 @@ class Benchmark(ABC):
 
     @property
     def revision(self) -> str:
-        """What pins the data: a commit, checksums of the files given, halluc's version; or ""."""
+        """The data's identity: a commit, a hash of checksums, halluc's version or ""."""
         if self.card.dataset == "halluc.world":
             return VERSION
-        seen = recorded(self.card.dataset if self.folder is None else self.name)
-        return self.card.revision or seen.get("revision") or (content_hash(seen) if seen else "")
+        facts = recorded(self.card.dataset if self.folder is None else self.name)
+        return self.card.revision or facts.get("revision") or (content_hash(facts) if facts else "")
 
     @abstractmethod
     def samples(self, limit: int | None = None) -> Iterator[Sample]:
@@ -133,23 +134,23 @@ class Benchmark(ABC):
 
     @classmethod
     def halves(cls, share: float) -> tuple[dict[str, str], dict[str, str]]:
-        """Options that ask about disjoint images: those to tune on, and those to report on.
+        """Return options for two disjoint sets of images: to tune on, and to report on.
 
         Args:
-            share: Of the images, to tune on; between 0 and 1.
+            share: The share of images to tune on, between 0 and 1.
         """
         return {"split": f"tune:{share:g}"}, {"split": f"test:{share:g}"}
 
     def take(self, split: str) -> None:
-        """Ask about a part of the images only.
+        """Restrict the samples to a part of the images.
 
         Raises:
-            UserError: If there is no such part.
+            UserError: If the benchmark does not have such a part.
         """
         self.split = check_split(self.name, split)
 
     def asked(self, limit: int | None = None) -> Iterator[Sample]:
-        """Yield what a run asks: the samples of the first `limit` images of `split`."""
+        """Return the samples of a run: those of the first `limit` images of `split`."""
         return (
             split_samples(self.samples(), self.split, limit) if self.split else self.samples(limit)
         )
@@ -159,34 +160,34 @@ class Benchmark(ABC):
         """Parse an answer's text; None where it cannot be parsed."""
 
     def right(self, answer: Answer) -> bool | None:
-        """Whether an answer is right; None where that cannot be said of a single one.
+        """Return whether an answer is right; None where a single answer cannot be judged.
 
         Args:
-            answer: With `prediction` filled in.
+            answer: An answer with its `prediction`.
         """
         label = self.label(answer)
         truth = answer.target if label is None else label
         return bool(answer.prediction == truth) if self.card.task == "yes_no" else None
 
     def caption(self, answer: Answer) -> str | None:
-        """The description that is scored; None if the answer is none."""
+        """Return the description that is scored; None if the answer is not a description."""
         return answer.text if self.card.task == "caption" else None
 
     def cluster(self, answer: Answer) -> str:
-        """What is tallied and resampled as one: the image, unless items span several images."""
+        """Return the unit that is counted and resampled: the image, or a group of images."""
         return answer.image_id
 
     def label(self, answer: Answer) -> str | None:
-        """The right answer of a yes/no question, "yes" or "no"; None of anything else."""
+        """Return the right answer of a yes/no question, "yes" or "no"; else None."""
         is_label = self.card.task == "yes_no" and answer.target in ("yes", "no")
         return answer.target if is_label else None
 
     @abstractmethod
     def tally(self, answers: Sequence[Answer]) -> dict[str, float]:
-        """Count what the answers about ONE image contribute; counts of images add up.
+        """Count the answers about ONE image; the counts of images add up.
 
         Args:
-            answers: Those with status "ok", `prediction` filled in.
+            answers: Answers with status "ok" and their `prediction`.
         """
 
     @abstractmethod
@@ -194,8 +195,8 @@ class Benchmark(ABC):
         """Turn summed counts into the card's metrics, elementwise.
 
         Args:
-            totals: A count's name to its sums, [draws] (one for the estimate itself, many for a
-                bootstrap); zeros for a count that no image contributed to.
+            totals: A count's name to its sums [draws]: one draw for the estimate, many for a
+                bootstrap. Zeros for a count that no image contributed to.
 
         Returns:
             A metric's name to its values [draws]; nan where it is undefined.
@@ -223,14 +224,14 @@ class Benchmark(ABC):
         return None
 
     def detail(self, answer: Answer) -> dict[str, Any] | None:
-        """Give one answer's part of the score, where the authors' scorer lists it."""
+        """Return an answer's part of the score, where the authors' scorer lists it."""
         return None
 
     def as_printed(self, totals: Mapping[str, float]) -> dict[str, Any]:
-        """Give the metrics as the authors' scorer prints them, under its names.
+        """Return the metrics as the authors' scorer prints them, under its names.
 
         Args:
-            totals: Summed counts, a Counter; 0 for one that no image contributed to.
+            totals: Summed counts, a Counter: 0 for a count that no image contributed to.
         """
         import numpy as np
 
@@ -242,7 +243,7 @@ class Benchmark(ABC):
 
 
 def benchmark(name: str) -> Callable[[type[Benchmark]], type[Benchmark]]:
-    """Register the decorated `Benchmark` under `name`, which `--benchmarks` then takes."""
+    """Register the decorated `Benchmark` under `name`, as `--benchmarks` takes it."""
 
     def decorate(cls: type[Benchmark]) -> type[Benchmark]:
         cls.name = name

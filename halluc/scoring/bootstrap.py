@@ -1,9 +1,9 @@
-"""Confidence intervals: a bootstrap that resamples images, never questions.
+"""Confidence intervals: a bootstrap that resamples images, not questions.
 
-Questions about one image stand and fall together, so images are what is drawn. Because metrics are
-functions of summed counts, a resample is a row of image weights times the counts, and thousands of
-resamples are one matrix product. Two runs on the same images get the same weights, which is what
-pairs their difference.
+The answers to questions about one image are correlated, so images are resampled. Because metrics
+are functions of summed counts, a resample is a row of image weights times the counts, and thousands
+of resamples are one matrix product. Two runs on the same images get the same weights, which pairs
+their difference.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 DRAWS = 10_000
 LEVEL = 0.95
-CELLS = 2_000_000  # weights held at a time: 16 MB
+CELLS = 2_000_000  # weights in memory at a time: 16 MB
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Interval:
 
 
 def chunks(draws: int, columns: int) -> Iterator[int]:
-    """Yield how many draws to hold at a time, of so many numbers each."""
+    """Yield the sizes of chunks of draws, each of `columns` numbers, that fit into memory."""
     rows = max(1, CELLS // max(1, columns))
     for start in range(0, draws, rows):
         yield min(rows, draws - start)
@@ -46,8 +46,8 @@ def weights(images: int, draws: int, seed: int) -> Iterator[Array]:
     """Yield multinomial image weights in chunks that together are [draws, images].
 
     Args:
-        images: How many images there are; every row sums to it.
-        seed: The weights are a function of `images`, `draws` and this.
+        images: The number of images; every row sums to it.
+        seed: The weights are a function of `images`, `draws` and the seed.
     """
     import numpy as np
 
@@ -72,7 +72,7 @@ class Totals(dict[str, "Array"]):
 
 
 def estimate(counts: Array, names: list[str], metrics: Metrics) -> dict[str, float]:
-    """The metrics of all images taken once."""
+    """Return the metrics with every image counted once."""
     import numpy as np
 
     whole = Totals(counts, names, np.ones((1, len(counts))))
@@ -85,7 +85,7 @@ def resample(
     """Bootstrap the metrics by image.
 
     Args:
-        counts: [images, names], what every image contributes.
+        counts: [images, names], the counts of every image.
         metrics: Elementwise function of summed counts.
 
     Returns:
@@ -98,7 +98,7 @@ def resample(
 
 
 def percentile(value: float, draws: Array, level: float = LEVEL) -> Interval:
-    """The percentile interval around `value`; draws where the metric is undefined are left out."""
+    """Return the percentile interval around `value`, from the draws where the metric is defined."""
     import numpy as np
 
     defined = draws[~np.isnan(draws)]

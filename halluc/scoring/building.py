@@ -1,4 +1,4 @@
-"""A benchmark from its name and what a user typed about it."""
+"""Benchmarks from the names and options that a user types."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from halluc.scoring.base import Benchmark
 
 PATHS = ("folder", "tables")
-"""Options that say where on this machine something lies."""
+"""Options that are paths on this machine."""
 _OPTIONS = ("protocol", "prompt", "folder", "tables", "judge", "chat")
 
 
@@ -30,23 +30,23 @@ def build(name: str, options: Mapping[str, Any] | None = None) -> Benchmark:
         UserError: If it takes no such option, or a folder or file does not exist.
     """
     known = taken(name)
-    given: dict[str, Any] = {}
+    arguments: dict[str, Any] = {}
     for key, value in (options or {}).items():
         if key not in (*known, "split"):
             raise UserError(f"{name}: takes no {key!r}, only {', '.join(known)}, split")
-        given[key] = _typed(name, key, value)
-    split = given.pop("split", None)
-    made = REGISTRY.get(name)(**given)
+        arguments[key] = _typed(name, key, value)
+    split = arguments.pop("split", None)
+    benchmark = REGISTRY.get(name)(**arguments)
     if split is not None:
-        made.take(str(split))
-    return made
+        benchmark.take(str(split))
+    return benchmark
 
 
 def taken(name: str) -> list[str]:
-    """The options a benchmark takes.
+    """Return the options that a benchmark takes.
 
     Raises:
-        UserError: If there is no such benchmark.
+        UserError: If the benchmark is unknown.
     """
     return [key for key in inspect.signature(REGISTRY.get(name)).parameters if key in _OPTIONS]
 
@@ -67,22 +67,22 @@ def _typed(name: str, key: str, value: Any) -> Any:
 
 
 def by_benchmark(names: tuple[str, ...], values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """{"folder": F, "pope_coco.prompt": P} as options of each benchmark; without a dot for all.
+    """Split {"folder": F, "pope_coco.prompt": P} by benchmark; a key without a dot is for all.
 
     Raises:
-        UserError: If a benchmark is named that is not run.
+        UserError: If a key names a benchmark that is not run.
     """
     options: dict[str, dict[str, Any]] = {name: {} for name in names}
     for key, value in values.items():
         name, dot, inner = key.partition(".")
         if not dot:
-            for own in options.values():
-                own[key] = value
+            for benchmark_options in options.values():
+                benchmark_options[key] = value
         elif name in options:
             options[name][inner] = value
         else:
-            raise UserError(f"--benchmark-args: {name!r} is none of {', '.join(names)}")
-    return {name: own for name, own in options.items() if own}
+            raise UserError(f"--benchmark-args: {name!r} is not one of {', '.join(names)}")
+    return {name: chosen for name, chosen in options.items() if chosen}
 
 
 def benchmark_names(text: str) -> tuple[str, ...]:

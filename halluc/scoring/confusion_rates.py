@@ -34,11 +34,11 @@ def confusion(verdict: Verdict | None, label: str, rule: ReadingRule) -> dict[st
     """Count one answer.
 
     Args:
-        verdict: What the protocol's parser returned.
+        verdict: The result of the rule's parser.
         label: "yes" or "no".
 
     Returns:
-        `COUNTS`, each 0 or 1; "yes" counts answers taken for a yes, "unread" unparseable ones.
+        `COUNTS`, each 0 or 1; "yes" is 1 if the answer counts as yes, "unread" if it is unreadable.
     """
     counts = dict.fromkeys(COUNTS, 0.0)
     counts["unread"] = float(verdict is None)
@@ -51,8 +51,8 @@ def confusion(verdict: Verdict | None, label: str, rule: ReadingRule) -> dict[st
     if answer is None and rule.unread == "no_but_wrong":
         answer = "no"
     if answer is not None:
-        found = ("t" if answer == label else "f") + ("p" if answer == "yes" else "n")
-        counts[found] = 1.0
+        cell = ("t" if answer == label else "f") + ("p" if answer == "yes" else "n")
+        counts[cell] = 1.0
     return counts
 
 
@@ -73,19 +73,19 @@ def rates(counts: Mapping[str, Array], zero_division: float = NAN) -> dict[str, 
 
 
 def as_printed(counts: Mapping[str, float]) -> dict[str, float]:
-    """Summed counts as POPE's evaluate.py prints them; nan where it divides by 0."""
-    whole = {name: float(counts[name]) for name in COUNTS}
-    tp, fp, fn, n = whole["tp"], whole["fp"], whole["fn"], whole["n"]
+    """Return rates as POPE's evaluate.py prints them; nan where it divides by 0."""
+    sums = {name: float(counts[name]) for name in COUNTS}
+    tp, fp, fn, n = sums["tp"], sums["fp"], sums["fn"], sums["n"]
     return {
         "TP": tp,
         "FP": fp,
-        "TN": whole["tn"],
+        "TN": sums["tn"],
         "FN": fn,
-        "Accuracy": whole["correct"] / n if n else NAN,
+        "Accuracy": sums["correct"] / n if n else NAN,
         "Precision": tp / (tp + fp) if tp + fp else NAN,
         "Recall": tp / (tp + fn) if tp + fn else NAN,
         "F1 score": 2 * tp / (2 * tp + fp + fn) if tp + fp + fn else NAN,
-        "Yes ratio": whole["yes"] / n if n else NAN,
+        "Yes ratio": sums["yes"] / n if n else NAN,
     }
 
 
@@ -102,7 +102,7 @@ def tally(answers: Iterable[Answer], rule: ReadingRule) -> dict[str, float]:
 def group_rates(
     totals: Mapping[str, Array], groups: Sequence[str], rule: ReadingRule
 ) -> dict[str, Array]:
-    """Give "group/rate" for every group, then every rate's plain mean over the groups."""
+    """Return "group/rate" for every group, then every rate's unweighted mean over the groups."""
     import numpy as np
 
     named = {

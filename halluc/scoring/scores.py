@@ -1,11 +1,11 @@
-"""scores = score(benchmark, answers): values, their intervals, and what was left out."""
+"""Scores of a run: metrics, their intervals, and the answers that were left out."""
 
 from __future__ import annotations
 
 from collections import Counter
 from copy import copy
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from halluc.errors import UserError
 from halluc.scoring.bootstrap import DRAWS, Interval, estimate, percentile, resample
@@ -23,15 +23,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Scores:
-    """What a benchmark makes of a run.
+    """The scores of a run on a benchmark.
 
     Attributes:
         values: A metric's name to its estimate and 95% interval, in the order of the card.
-        n: Answers scored, the unparseable included.
-        n_images: Clusters the intervals resample: images, unless the benchmark says otherwise.
-        failed: Answers that could not be had; they are in no count.
-        unparseable: Answers the parser could make nothing of; what they count as is the
-            protocol's affair.
+        n: The number of answers that were scored, unparseable ones included.
+        n_images: The number of units that intervals resample, images unless the benchmark groups
+            them.
+        failed: The number of samples without an answer; they are not in any count.
+        unparseable: The number of answers that the parser cannot read; the protocol decides what
+            they count as.
         totals: The summed counts behind the values: confusion matrices, mentions, pairs.
     """
 
@@ -44,18 +45,25 @@ class Scores:
     totals: Mapping[str, float] = field(default_factory=dict)
 
 
+class Tallies(NamedTuple):
+    """The counts of every cluster: their names, and an array [clusters, names]."""
+
+    names: list[str]
+    counts: NDArray[np.float64]
+
+
 def score(
     benchmark: Benchmark, answers: Iterable[Answer], draws: int = DRAWS, seed: int = 0
 ) -> Scores:
     """Score answers; the same answers, draws and seed give the same numbers.
 
     Args:
-        answers: Of one run; those with status "failed" are counted and left out.
-        draws: Bootstrap resamples; 0 for no intervals.
-        seed: Of the resampling.
+        answers: The answers of a run; those with status "failed" are counted and left out.
+        draws: The number of bootstrap resamples; 0 for no intervals.
+        seed: The seed of the resampling.
 
     Raises:
-        UserError: If two answers have the same id, or none is left to score.
+        UserError: If two answers have the same id, or all have failed.
     """
     answers = list(answers)
     done = parsed(benchmark, answers)
@@ -82,14 +90,14 @@ def score(
 def by_protocol(
     benchmark: Benchmark, answers: Iterable[Answer], draws: int = DRAWS, seed: int = 0
 ) -> dict[str, Scores]:
-    """Score the same answers under every protocol of a benchmark that can be had.
+    """Score the same answers under every protocol of a benchmark.
 
     Returns:
-        A protocol's name to its scores, the benchmark's own first; one that needs a judge is left
-        out where there is none.
+        A protocol's name to its scores, the benchmark's default first. Without a judge, protocols
+        that need one are left out.
 
     Raises:
-        NeedsJudge: If that leaves none.
+        NeedsJudge: If all protocols need a judge and there is none.
     """
     answers = list(answers)
     scores: dict[str, Scores] = {}
@@ -107,7 +115,7 @@ def by_protocol(
 
 
 def parsed(benchmark: Benchmark, answers: Iterable[Answer]) -> list[Answer]:
-    """Drop failed answers and fill in what the benchmark's parser makes of the others.
+    """Drop failed answers, and fill in the predictions of the others.
 
     Raises:
         UserError: If two answers have the same id.
@@ -121,19 +129,18 @@ def parsed(benchmark: Benchmark, answers: Iterable[Answer]) -> list[Answer]:
 
 
 def clusters(benchmark: Benchmark, answers: Iterable[Answer]) -> dict[str, list[Answer]]:
-    """Group answers by what the benchmark resamples, sorted so that their order cannot matter."""
+    """Group answers by the unit that is resampled, sorted so that their order does not matter."""
     grouped: dict[str, list[Answer]] = {}
     for answer in sorted(answers, key=lambda answer: answer.id):
         grouped.setdefault(benchmark.cluster(answer), []).append(answer)
     return dict(sorted(grouped.items()))
 
 
-def tallies(
-    benchmark: Benchmark, grouped: Iterable[Sequence[Answer]]
-) -> tuple[list[str], NDArray[np.float64]]:
-    """Count every cluster: the counts' names, and an array [clusters, names]."""
+def tallies(benchmark: Benchmark, grouped: Iterable[Sequence[Answer]]) -> Tallies:
+    """Count the answers of every cluster."""
     import numpy as np
 
     rows = [benchmark.tally(answers) for answers in grouped]
     names = sorted({name for row in rows for name in row})
-    return names, np.array([[row.get(name, 0.0) for name in names] for row in rows], dtype=float)
+    counts = np.array([[row.get(name, 0.0) for name in names] for row in rows], dtype=float)
+    return Tallies(names, counts)

@@ -1,8 +1,8 @@
 """Yes/no answers: one parser per published protocol.
 
-The published scorers agree on a clean "Yes" or "No" and on little else. Each is written here as a
-parser (text to verdict) and a policy for what it cannot read, so that any of their numbers can be
-reproduced from the same answers, and the unreadable answers are counted under all of them.
+The published scorers agree on a plain "Yes" or "No" and on little else. Each is a parser here (text
+to verdict) and a policy for unreadable answers, so that all of their numbers can be reproduced from
+the same answers, and unreadable answers are counted under each.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ Unread = Literal["yes", "wrong", "no_but_wrong", "not_counted", "dropped"]
 
 @dataclass(frozen=True)
 class ReadingRule:
-    """How one published scorer reads an answer.
+    """The rule by which a published scorer reads an answer.
 
     Attributes:
         parse: Text to "yes", "no", "both" (right for either label; VCD alone), or None where the
             text says neither.
-        unread: What the scorer does with None. "yes": takes it for a yes. "wrong": for the
-            opposite of the label. "no_but_wrong": as "no" in precision, recall and F1, as wrong in
-            accuracy. "not_counted": wrong in accuracy, absent from precision, recall and F1.
-            "dropped": absent from everything.
-        zero_division: What precision and recall are where their denominator is 0.
-        gold_yes_ratio: Whether the "yes ratio" is computed from the labels, a bug of lmms-eval.
-        source: The file that was read.
+        unread: The scorer's treatment of None. "yes": it counts as yes. "wrong": as the opposite
+            of the label. "no_but_wrong": as "no" in precision, recall and F1, as wrong in
+            accuracy. "not_counted": as wrong in accuracy, and not in precision, recall and F1.
+            "dropped": not at all.
+        zero_division: The value of precision and recall where their denominator is 0.
+        gold_yes_ratio: The "yes ratio" is computed from the labels, a bug of lmms-eval.
+        source: The scorer's file.
     """
 
     parse: Callable[[str], Verdict | None]
@@ -84,13 +84,16 @@ def parse_words(text: str) -> Verdict | None:
 
 
 def _vqa_punctuation(text: str) -> str:
-    """VQA's punctuation pass as VLMEvalKit runs it: a symbol that stands beside a space anywhere
-    vanishes, any other becomes a space; at most 32 periods go, a flag passed as a count."""
+    """Run VQA's punctuation pass as VLMEvalKit does.
+
+    A symbol that is next to a space anywhere is removed, any other becomes a space. At most 32
+    periods are removed, because a flag is passed as a count.
+    """
     thousands = re.search(r"\d,\d", text) is not None
     out = text
     for symbol in ';/[]"{}()=+\\_-><@`,?!':
-        beside_space = f"{symbol} " in text or f" {symbol}" in text
-        out = out.replace(symbol, "" if beside_space or thousands else " ")
+        next_to_space = f"{symbol} " in text or f" {symbol}" in text
+        out = out.replace(symbol, "" if next_to_space or thousands else " ")
     return re.sub(r"\.(?!\d)", "", out, count=32)
 
 

@@ -81,10 +81,10 @@ class TestPope:
         ("change", "message"),
         [
             (lambda a: a[:910], "line 840: question 911 has no answer; are the answers truncated"),
-            (lambda a: [a[1], a[0], *a[2:]], "line 1: answers question 2, 1 is due; is it reord"),
-            (lambda a: a[:10] + a[11:], "line 11: answers question 12, 11 is due"),
+            (lambda a: [a[1], a[0], *a[2:]], "line 1: answers question 2, not 1; is it reord"),
+            (lambda a: a[:10] + a[11:], "line 11: answers question 12, not 11"),
             (lambda a: [*a, {"question_id": 9999, "answer": ""}], "line 3001: answers question 99"),
-            (lambda a: [*a, a[0]], "line 3001: answers question 1, 3001 is due"),
+            (lambda a: [*a, a[0]], "line 3001: answers question 1, not 3001"),
             (lambda a: [{**a[0], "question": "Is there a cow?"}, *a[1:]], "line 1: answers 'Is"),
         ],
     )
@@ -113,7 +113,7 @@ class TestPope:
         answers = [{"ans": "yes", "label": "yes"}, {"ans": "no", "label": "yes"}]
         result = scored("pope_coco", AnswerFiles(write(answers)))
         assert result["metrics"]["Recall"] == 0.5
-        assert result["notes"][0].startswith("labels stand in the answers")
+        assert result["notes"][0].startswith("labels are in the answers")
 
     def test_pais_answers_to_conversations(self, tmp_path: Path, write: Any) -> None:
         """A line a turn: labels are numbers, and the question is the conversation so far."""
@@ -247,7 +247,7 @@ class TestMme:
         with pytest.raises(UserError, match=r"has no <subtask>\.txt"):
             scored("mme", AnswerFiles(tmp_path))
         (tmp_path / "exist.txt").write_text("")
-        with pytest.raises(UserError, match="named after no subtask"):
+        with pytest.raises(UserError, match="not named after a subtask"):
             scored("mme", AnswerFiles(tmp_path))
 
 

@@ -106,7 +106,7 @@ def test_templates(name: str, ours: str, theirs: str) -> None:
 def test_errors() -> None:
     with pytest.raises(UserError, match="random, popular, adversarial"):
         build(THREE, "poplar", random.Random(0))
-    with pytest.raises(UserError, match="every object"):
+    with pytest.raises(UserError, match="all objects"):
         build(THREE[:1], "popular", random.Random(0))
     with pytest.raises(UserError, match="needs 4 images"):
         sample_images(THREE, 4, random.Random(0))

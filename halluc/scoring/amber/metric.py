@@ -32,7 +32,7 @@ DIMENSIONS = {
     "discriminative-relation": "relation",
     "relation": "relation",
 }
-"""A record's type to the dimension it is scored in."""
+"""A record's type to the dimension in which it is scored."""
 ATTRIBUTES = ("state", "number", "action")
 PARTS: Mapping[str, tuple[str, ...]] = {
     "all": ("existence", *ATTRIBUTES, "relation"),
@@ -43,11 +43,11 @@ PARTS: Mapping[str, tuple[str, ...]] = {
     "action": ("action",),
     "relation": ("relation",),
 }
-"""What is reported, and the dimensions it sums."""
+"""A reported part to the dimensions that it sums."""
 
 
 def exact(noun: str, word: str) -> bool:
-    """Count only the same word as alike; what is left where spaCy's vectors are not installed."""
+    """Count only equal words as alike, where spaCy's vectors are not installed."""
     return noun == word
 
 
@@ -79,17 +79,17 @@ class Lexicon:
     safe: frozenset[str]
 
     def nouns(self, response: str) -> list[str]:
-        """The nouns of the vocabulary in a response, in order, with repetition."""
+        """Return the nouns of the vocabulary in a response, in order, with repetition."""
         known = set(self.related).union(*self.related.values())
         tagged = english.tag(english.tokenize(response))
         nouns = [english.lemmatize(word) for word, tag in tagged if tag.startswith("NN")]
         return [noun for noun in nouns if noun in known]
 
     def owners(self, objects: Sequence[str]) -> list[tuple[str, int]]:
-        """Words that stand for each object: associated words of all first, then the objects.
+        """Return words and the object each stands for: associated words first, then the objects.
 
-        The first match wins, so an object that is also associated with an earlier one is credited
-        to that one and stays uncovered itself; published scores have this in them.
+        The first match counts, so an object that is also associated with an earlier one is
+        credited to that one and stays uncovered itself, as in published scores.
         """
         related = [
             (word, n) for n, name in enumerate(objects) for word in self.related.get(name, ())
@@ -110,7 +110,7 @@ def describe(
         nouns: `Lexicon.nouns` of the response.
         truth: Objects in the image.
         likely: Objects a model is likely to hallucinate.
-        alike: Whether a noun stands for a word it does not equal.
+        alike: Says if a noun stands for a word that it does not equal.
     """
     present, tempting = lexicon.owners(truth), lexicon.owners(likely)
     covered: set[int] = set()
@@ -119,14 +119,14 @@ def describe(
     for noun in nouns:
         if noun in lexicon.safe:
             continue
-        if found := _first(present, noun, exact):
-            covered |= found
+        if objects := _first(present, noun, exact):
+            covered |= objects
         else:
-            # a noun found among the likely ones still goes through both similarity scans
+            # a noun that is among the likely ones still goes through both similarity scans
             marked |= _first(tempting, noun, exact) | _first(tempting, noun, alike)
-            found = _first(present, noun, alike)
-            hallucinated += not found
-            covered |= found
+            objects = _first(present, noun, alike)
+            hallucinated += not objects
+            covered |= objects
     return {
         "nouns": len(nouns),
         "hallucinated": hallucinated,
@@ -140,12 +140,12 @@ def describe(
 
 
 def _first(words: Sequence[tuple[str, int]], noun: str, alike: Alike) -> set[int]:
-    """The owner of the first word that the noun is alike, as a set of one or none."""
+    """Return the object of the first word that the noun is alike, as a set of one or none."""
     return next(({n} for word, n in words if alike(noun, word)), set())
 
 
 def generative(totals: Mapping[str, Array]) -> dict[str, Array]:
-    """CHAIR, Cover, Hal and Cog in percent, from summed `describe` counts."""
+    """Return CHAIR, Cover, Hal and Cog in percent, from summed `describe` counts."""
     return {
         "CHAIR": 100 * ratio(totals["hallucinated"], totals["nouns"]),
         "Cover": 100 * ratio(totals["covered"], totals["truth"]),
@@ -176,7 +176,7 @@ def discriminate(kind: str, truth: str, response: str) -> dict[str, float]:
 
 
 def discriminative(totals: Mapping[str, Array]) -> dict[str, Array]:
-    """Accuracy, Precision, Recall and F1 in percent as "part/metric", from summed counts."""
+    """Return Accuracy, Precision, Recall and F1 in percent as "part/metric", from summed counts."""
     values: dict[str, Array] = {}
     for part, dimensions in PARTS.items():
         n, correct, no, said_no, right = _sums(totals, dimensions)
@@ -195,7 +195,7 @@ def _sums(totals: Mapping[str, Array], dimensions: Sequence[str]) -> list[Array]
 
 
 def as_printed(totals: Counter[str]) -> dict[str, dict[str, float]]:
-    """What inference.py prints, to the digit: denominators start at .001, F1 is of rounded rates.
+    """Return what inference.py prints: denominators start at .001, F1 is of rounded rates.
 
     Args:
         totals: Summed counts of `describe` and `discriminate`.

@@ -1,8 +1,8 @@
-"""CHAIR's files: captions, and what is in the images."""
+"""CHAIR's files: captions, and the objects of images."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from halluc.data import coco_objects as coco
 from halluc.data.records import Row, json_of, rows, unique
@@ -14,35 +14,42 @@ if TYPE_CHECKING:
     Target = dict[str, list[str]]
 
 
-def annotation_files(folder: Path) -> tuple[list[Path], list[Path]]:
-    """COCO's instances files and captions files below a folder.
+class AnnotationFiles(NamedTuple):
+    """COCO's instances files and captions files."""
+
+    instances: list[Path]
+    captions: list[Path]
+
+
+def annotation_files(folder: Path) -> AnnotationFiles:
+    """Return COCO's annotation files below a folder.
 
     Raises:
-        UserError: If there are none of a kind.
+        UserError: If one of the two kinds is missing.
     """
     instances, captions = (sorted(folder.rglob(f"{k}_*.json")) for k in ("instances", "captions"))
     if not instances or not captions:
         raise UserError(f"{folder}: needs COCO's instances_*.json and captions_*.json below it")
-    return instances, captions
+    return AnnotationFiles(instances, captions)
 
 
 def val2014(files: list[Path]) -> Path:
-    """The one file, or of several the one of val2014.
+    """Return the only file, or the only one of val2014.
 
     Raises:
-        UserError: If that leaves none, or several.
+        UserError: If there are none or several.
     """
     chosen = files if len(files) == 1 else [path for path in files if "val2014" in path.name]
     if len(chosen) != 1:
-        raise UserError(f"which of {', '.join(map(str, files))} is it? One of val2014 would be")
+        raise UserError(f"{', '.join(map(str, files))}: keep one of these files, or one of val2014")
     return chosen[0]
 
 
 def read_truth(path: Path) -> dict[str, Target]:
-    """Read what is in images, by id: objects per image, or a folder of COCO's annotations.
+    """Read the objects of images, by id: a file of objects, or a folder of COCO's annotations.
 
     Returns:
-        {"objects": ready-made objects}, or {"categories": ..., "captions": ...} to make them from.
+        {"objects": [...]}, or {"categories": [...], "captions": [...]} to find the objects in.
 
     Raises:
         UserError: If the path is neither.
@@ -70,17 +77,17 @@ def read_captions(path: Path, truth: dict[str, Target], source: Path) -> list[tu
     """Read captions by image id: a record each, or all under "imgToEval" as coco-caption has them.
 
     Args:
-        truth: What is in the images, read from `source`.
+        truth: The objects of images, read from `source`.
 
     Raises:
-        UserError: If an image is unknown, which published scorers take for an empty one, or
-            captioned twice, or has no caption; names the line.
+        UserError: If an image is unknown (published scorers treat it as empty), captioned twice,
+            or without a caption; names the line.
     """
     records = rows(path)
     if len(records) == 1 and "imgToEval" in records[0].fields:
         inner = records[0]["imgToEval"]
         if not isinstance(inner, dict) or not all(isinstance(r, dict) for r in inner.values()):
-            raise UserError(f"{records[0].where}: imgToEval is no object of records")
+            raise UserError(f"{records[0].where}: imgToEval is not an object of records")
         records = [Row(f"{path} image {id}", record) for id, record in inner.items()]
     ids = [(record.where, image_id(record["image_id"])) for record in records]
     for where, id in ids:
@@ -91,6 +98,6 @@ def read_captions(path: Path, truth: dict[str, Target], source: Path) -> list[tu
 
 
 def image_id(id: Any) -> str:
-    """An image id as a string of digits: 139, "139" and "COCO_val2014_000000000139.jpg" alike."""
+    """Return an image id as digits: 139, "139" and "COCO_val2014_000000000139.jpg" are alike."""
     digits = str(id).rsplit("_", 1)[-1].split(".")[0]
     return str(int(digits)) if digits.isdecimal() else str(id)

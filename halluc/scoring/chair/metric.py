@@ -1,4 +1,4 @@
-"""CHAIR: which objects a caption names, and which of them are not in the image.
+"""CHAIR: the objects that a caption names, and those of them that are not in the image.
 
 Rohrbach et al., "Object Hallucination in Image Captioning", EMNLP 2018 (arXiv 1809.02156),
 repository LisaAnne/Hallucination, utils/chair.py; recall, precision and F1 as its successors
@@ -46,8 +46,8 @@ class Mention:
     Attributes:
         word: As it stands in the merged words.
         node: The object.
-        index: Where the published code says it is, in the words before merging; after a "toilet
-            seat" rule has removed a word it is off, there as here.
+        index: Its position in the words before merging, according to the published code, which is
+            off after a "toilet seat" rule has removed a word.
     """
 
     word: str
@@ -57,24 +57,24 @@ class Mention:
 
 @dataclass(frozen=True)
 class Reading:
-    """A caption as CHAIR sees it: how many words after merging pairs, and the objects named."""
+    """A caption as CHAIR reads it: the number of words after merging pairs, and the mentions."""
 
     n_words: int
     mentions: tuple[Mention, ...]
 
     @property
     def nodes(self) -> list[str]:
-        """The objects named, in order, with repetition."""
+        """The named objects, in order, with repetition."""
         return [mention.node for mention in self.mentions]
 
 
 @dataclass(frozen=True)
 class ObjectFinder:
-    """Finds objects in captions and in ground truth alike.
+    """A finder of objects, in captions and in ground truth alike.
 
     Args:
         tables: The vocabulary.
-        words: Caption to singular words; what a family is.
+        words: Caption to singular words; this is what differs between families.
     """
 
     tables: Tables
@@ -84,41 +84,41 @@ class ObjectFinder:
         """Find the objects a caption names."""
         words, starts = self._merge(self.words(caption))
         n_words = len(words)
-        if "toilet" in words and "seat" in words:  # "the seat of the toilet" is no chair
+        if "toilet" in words and "seat" in words:  # "the seat of the toilet" is not a chair
             words = [word for word in words if word != "seat"]
         nodes = self.tables.nodes
-        found = (
-            Mention(word, nodes[word], starts[place])
-            for place, word in enumerate(words)
+        mentions = (
+            Mention(word, nodes[word], starts[position])
+            for position, word in enumerate(words)
             if word in nodes
         )
-        return Reading(n_words, tuple(found))
+        return Reading(n_words, tuple(mentions))
 
     def truth(self, categories: Iterable[str], captions: Iterable[str]) -> set[str]:
-        """The objects of an image: annotated ones, and those its human captions name.
+        """Return the objects of an image: annotated ones, and those that human captions name.
 
         Args:
-            categories: COCO categories of all instances, crowds included.
+            categories: The COCO categories of all instances, crowds included.
             captions: The human captions.
         """
         annotated = {self.tables.nodes.get(category, category) for category in categories}
         return annotated.union(*(self.find(caption).nodes for caption in captions))
 
     def _merge(self, words: list[str]) -> tuple[list[str], list[int]]:
-        """Replace known pairs, left to right; also say where each word started."""
+        """Replace known pairs, left to right; also return the start of each word."""
         merged: list[str] = []
         starts: list[int] = []
-        place = 0
-        while place < len(words):
-            pair = self.tables.double_words.get(" ".join(words[place : place + 2]))
-            starts.append(place)
-            merged.append(words[place] if pair is None else pair)
-            place += 1 if pair is None else 2
+        position = 0
+        while position < len(words):
+            pair = self.tables.double_words.get(" ".join(words[position : position + 2]))
+            starts.append(position)
+            merged.append(words[position] if pair is None else pair)
+            position += 1 if pair is None else 2
         return merged, starts
 
 
 def tally(reading: Reading, truth: set[str]) -> dict[str, float]:
-    """Count one caption: mentions with repetition for CHAIR, distinct objects for the others."""
+    """Count a caption: mentions with repetition for CHAIR, distinct objects for the others."""
     nodes = reading.nodes
     wrong = sum(node not in truth for node in nodes)
     return {

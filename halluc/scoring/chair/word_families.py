@@ -1,8 +1,8 @@
 """The two published families of CHAIR on COCO, and the tables they share.
 
 They differ in how a word becomes singular. `pattern` is the original (LisaAnne/Hallucination, also
-Maxlinn/CHAIR-metric-standalone); `wordnet` is what OPERA, PAI and lmms-eval run. On the same
-captions they differ by up to 2.8 points of CHAIR_s, so a number without its family means little.
+Maxlinn/CHAIR-metric-standalone); OPERA, PAI and lmms-eval run `wordnet`. On the same captions they
+differ by up to 2.8 points of CHAIR_s, so a score needs its family next to it.
 """
 
 from __future__ import annotations
@@ -31,21 +31,21 @@ PUBLISHED = (
 SHA256 = "98728cd2b7fb8b97420b5f3bf14789dcad1d7d980de9c089b82856217387770d"
 
 
-@lru_cache(maxsize=8192)  # a caption is parsed, counted and listed
+@lru_cache(maxsize=8192)  # a caption is read several times: for its prediction, counts, details
 def pattern_words(caption: str) -> list[str]:
-    """Tokens, each made singular by the rules of pattern 3.6."""
+    """Return tokens, each made singular by the rules of pattern 3.6."""
     return [singularize(token) for token in english.tokenize(caption.lower())]
 
 
 @lru_cache(maxsize=8192)
 def wordnet_words(caption: str) -> list[str]:
-    """Tokens, each lemmatised by WordNet under the part of speech of its tag."""
+    """Return tokens, each lemmatised by WordNet under the part of speech of its tag."""
     tagged = english.tag(english.tokenize(caption.lower()))
     return [english.lemmatize(token, english.PARTS.get(tag[0], "noun")) for token, tag in tagged]
 
 
 def noun_words(caption: str) -> list[str]:
-    """Tokens, each lemmatised as a noun: Object HalBench without its extractor."""
+    """Return tokens, each lemmatised as a noun: Object HalBench without its extractor."""
     return [english.lemmatize(token) for token in english.tokenize(caption.lower())]
 
 
@@ -56,7 +56,7 @@ def object_finder(family: str, tables: Tables) -> ObjectFinder:
     """Return the family's object finder.
 
     Raises:
-        UserError: If there is no such family.
+        UserError: If the family is unknown.
     """
     if family not in FAMILIES:
         raise UserError(f"unknown CHAIR family {family!r}: choose from {', '.join(FAMILIES)}")
@@ -89,20 +89,20 @@ def load_tables(path: Path | None = None) -> Tables:
 
 
 def _published(source: str) -> Tables:
-    """Take the tables from the published code's literals; nothing of it is run."""
-    found: dict[str, Any] = {}
+    """Take the tables from the published code's literals; the code is not run."""
+    literals: dict[str, Any] = {}
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
             name = node.targets[0].id
             if name in {"synonyms_txt", "coco_double_words", "animal_words", "vehicle_words"}:
-                found[name] = ast.literal_eval(node.value)
-    # items are not stripped, there as here: " motor bike" and " cheesecake" can never match
-    lines = [line.strip().split(", ") for line in found["synonyms_txt"].splitlines()]
+                literals[name] = ast.literal_eval(node.value)
+    # as published, items are not stripped: " motor bike" and " cheesecake" can never match
+    lines = [line.strip().split(", ") for line in literals["synonyms_txt"].splitlines()]
     nodes = {word: line[0] for line in lines for word in line}
-    pairs = {pair: pair for pair in found["coco_double_words"]}
+    pairs = {pair: pair for pair in literals["coco_double_words"]}
     for age in ("baby", "adult"):
-        pairs |= {f"{age} {animal}": animal for animal in found["animal_words"]}
-    pairs |= {f"passenger {vehicle}": vehicle for vehicle in found["vehicle_words"]}
-    # the last repairs what pattern makes of glass
+        pairs |= {f"{age} {animal}": animal for animal in literals["animal_words"]}
+    pairs |= {f"passenger {vehicle}": vehicle for vehicle in literals["vehicle_words"]}
+    # the last one repairs pattern's singular of "glass"
     pairs |= {"bow tie": "tie", "toilet seat": "toilet", "wine glas": "wine glass"}
     return Tables(nodes, pairs)

@@ -1,4 +1,4 @@
-"""HallusionBench's scorer: per question, per question pair, per figure, and why it went wrong.
+"""HallusionBench's scorer: by question, question pair and figure, and the causes of errors.
 
 Guan et al., "HallusionBench", CVPR 2024 (arXiv 2310.14566), repository tianyi-lab/HallusionBench
 (BSD-3), utils.py and evaluation.py at 744007c.
@@ -22,22 +22,22 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 WRONG, RIGHT, UNCLEAR = 0, 1, 2
-"""What a judge says of an answer."""
+"""A judge's verdicts on an answer."""
 
 
 @dataclass(frozen=True)
 class Judged:
-    """One question, its place in the benchmark, and what was made of its answer.
+    """A question, its position in the benchmark, and the verdict on its answer.
 
     Attributes:
-        set: Category, subcategory and set id: what is counted as one.
+        set: Category, subcategory and set id: the unit that is resampled.
         category: "VD" or "VS".
         figure: Figure id; "0" is the original figure, or none in category VS.
         question: Question id within the set.
         visual: "0" without a figure, "1" with the original, "2" with an edited one.
         truth: "1" for yes, "0" for no.
         verdict: `WRONG`, `RIGHT` or `UNCLEAR`.
-        same: Whether the answer agrees with that to the same question about figure 0.
+        same: The answer agrees with that to the same question about figure 0.
     """
 
     set: str
@@ -51,7 +51,7 @@ class Judged:
 
     @property
     def correct(self) -> bool:
-        """Whether it counts as correct: without a figure, not knowing is right too."""
+        """True if the answer counts as correct; without a figure, not knowing is correct too."""
         if self.category == "VS" and self.figure == "0":
             return self.verdict != WRONG
         return self.verdict == RIGHT
@@ -88,7 +88,7 @@ def read(text: str, truth: str) -> int:
 
 
 def verdict(reply: str) -> int | None:
-    """Read a judge's reply as the authors do; None, which they take for unclear, if it is none."""
+    """Read a judge's reply as the authors do; None, which they count as unclear, if unreadable."""
     words = {"incorrect": WRONG, "correct": RIGHT, "unclear": UNCLEAR}
     return next((code for word, code in words.items() if word in reply.lower()), None)
 

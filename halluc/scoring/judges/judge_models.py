@@ -1,7 +1,7 @@
-"""Judges: language models that say whether an answer is right, where a rule cannot.
+"""Judges: language models that decide if an answer is right, where a rule cannot.
 
-A judge's name is part of every score it makes; a reply that cannot be read is a counted outcome.
-Replies are kept by content, so scoring again asks nothing twice.
+A judge's name is part of every score it makes, and unreadable replies are counted. Replies are
+cached by prompt, so scoring again does not ask the judge again.
 """
 
 from __future__ import annotations
@@ -18,31 +18,31 @@ if TYPE_CHECKING:
 
 
 class NeedsJudge(UserError):
-    """A score was asked for that only a judge can give."""
+    """A score needs a judge, and there is none."""
 
 
 class Judge(Protocol):
-    """Anything that replies to a prompt."""
+    """A model that replies to a prompt."""
 
     @property
     def name(self) -> str:
-        """What scores made with it are attributed to."""
+        """The name that scores made with it carry."""
 
     def ask(self, prompt: str) -> str:
         """Reply to one prompt, greedily.
 
         Raises:
-            UserError: If no reply can be had.
+            UserError: If the judge does not reply.
         """
 
 
 class EndpointJudge:
     """A model behind an OpenAI-compatible endpoint.
 
-    Where it is and the key come from the environment, as `halluc.remote.client` says.
+    Its address and key come from the environment, see `halluc.remote.client`.
 
     Args:
-        model: As the endpoint calls it.
+        model: The endpoint's name for it.
     """
 
     def __init__(self, model: str, max_tokens: int = 512, wait: float = 1.0) -> None:
@@ -50,11 +50,11 @@ class EndpointJudge:
 
     @property
     def name(self) -> str:
-        """The model's name, as a user types it."""
+        """The judge's name, as a user types it."""
         return f"endpoint:{self.model}"
 
     def ask(self, prompt: str) -> str:
-        """Reply to one prompt; a busy endpoint is asked again a few times."""
+        """Reply to one prompt; requests to a busy endpoint are repeated a few times."""
         from halluc.remote.client import Endpoint, RequestFailed
 
         messages = [{"role": "user", "content": prompt}]
@@ -78,11 +78,11 @@ class LocalJudge:
 
     @property
     def name(self) -> str:
-        """The model's id, as a user types it."""
+        """The judge's name, as a user types it."""
         return f"local:{self.model}"
 
     def ask(self, prompt: str) -> str:
-        """Reply to one prompt; the model is loaded at the first."""
+        """Reply to one prompt; the first call loads the model."""
         if self._pipeline is None:
             needs_packages(f"judge {self.name}", "accelerate")
             from transformers import pipeline
@@ -93,7 +93,7 @@ class LocalJudge:
                 reason = str(error).strip().split("\n", 1)[0]
                 raise UserError(f"judge {self.model}: cannot be loaded ({reason})") from error
             if self._pipeline.tokenizer.chat_template is None:
-                raise UserError(f"judge {self.model}: has no chat template, so it is no judge")
+                raise UserError(f"judge {self.model}: has no chat template, which a judge needs")
         reply = self._pipeline(
             [{"role": "user", "content": prompt}],
             max_new_tokens=self._max_tokens,
@@ -104,11 +104,11 @@ class LocalJudge:
 
 
 class CachedJudge:
-    """A judge that is asked nothing twice.
+    """A judge with a cache of its replies on disk.
 
     Args:
-        judge: Who is asked.
-        folder: Where replies are kept; None for the cache folder.
+        judge: The judge whose replies are cached.
+        folder: The folder of the cache; None for halluc's own.
     """
 
     def __init__(self, judge: Judge, folder: Path | None = None) -> None:
@@ -120,7 +120,7 @@ class CachedJudge:
             for line in self._path.read_text().splitlines():
                 try:
                     record = json.loads(line)
-                except ValueError:  # cut short by a crash: asked again
+                except ValueError:  # cut short by a crash
                     continue
                 self._replies[record["key"]] = record["reply"]
 
@@ -130,7 +130,7 @@ class CachedJudge:
         return self._judge.name
 
     def ask(self, prompt: str) -> str:
-        """Reply to one prompt, from the cache where it was asked before."""
+        """Reply to one prompt, from the cache if it has the reply."""
         key = hashlib.sha256(prompt.encode()).hexdigest()
         if key not in self._replies:
             self._replies[key] = self._judge.ask(prompt)
@@ -144,7 +144,7 @@ def judge(name: str) -> Judge:
     """Return the judge a user names: "endpoint:gpt-4o" or "local:Qwen/Qwen3-4B".
 
     Raises:
-        UserError: If it is neither.
+        UserError: If the name is neither.
     """
     kind, _, model = name.partition(":")
     kinds = {"endpoint": EndpointJudge, "local": LocalJudge}

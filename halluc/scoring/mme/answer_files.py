@@ -1,8 +1,8 @@
-"""MME's folders: of questions and images, and of answers."""
+"""MME's files: questions with images, and answers."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from halluc.data.records import text_of
 from halluc.errors import UserError
@@ -16,10 +16,18 @@ if TYPE_CHECKING:
     from halluc.scoring.answer_files import AnswerFiles
 
 
+class Question(NamedTuple):
+    """A question: its image file without extension, its text, and the answer "yes" or "no"."""
+
+    image: str
+    text: str
+    truth: str
+
+
 def read_answers(files: AnswerFiles) -> list[Answer]:
     """Read a folder of `<subtask>.txt`, or one such file: image, question, truth, response.
 
-    Lines come in pairs about one image. The official scorer pairs them by position alone; here a
+    Lines come in pairs about one image. The published scorer pairs them by position alone; here a
     pair of two images is an error, and so is a subtask with too few or too many lines.
 
     Raises:
@@ -31,24 +39,24 @@ def read_answers(files: AnswerFiles) -> list[Answer]:
     paths = sorted(path.glob("*.txt")) if path.is_dir() else [path]
     if not paths:
         raise UserError(f"{path}: has no <subtask>.txt")
-    found: dict[str, Path] = {}
+    by_subtask: dict[str, Path] = {}
     for file in paths:
         subtask = subtask_of(file)
-        if subtask in found:
-            raise UserError(f"{file}: answers {subtask} again, first in {found[subtask]}")
-        found[subtask] = file
-    return [answer for subtask, file in found.items() for answer in _answers(file, subtask)]
+        if subtask in by_subtask:
+            raise UserError(f"{file}: answers {subtask} again, first in {by_subtask[subtask]}")
+        by_subtask[subtask] = file
+    return [answer for subtask, file in by_subtask.items() for answer in _answers(file, subtask)]
 
 
 def subtask_of(path: Path) -> str:
-    """The subtask a file is named after, whatever stands before it ("lavin_color.txt").
+    """Return the subtask that a file is named after, after any prefix ("lavin_color.txt").
 
     Raises:
-        UserError: If it is named after none.
+        UserError: If the name does not end in a subtask.
     """
     names = [name for name in ROWS if path.stem == name or path.stem.endswith(f"_{name}")]
     if not names:
-        raise UserError(f"{path}: is named after no subtask of MME ({', '.join(ROWS)})")
+        raise UserError(f"{path}: is not named after a subtask of MME ({', '.join(ROWS)})")
     return names[0]
 
 
@@ -82,32 +90,32 @@ def _answers(path: Path, subtask: str) -> Iterator[Answer]:
         )
 
 
-def read_questions(folder: Path, subtask: str) -> list[tuple[str, str, str]]:
-    """Read a subtask of the official release: a text file an image, a line a question.
+def read_questions(folder: Path, subtask: str) -> list[Question]:
+    """Read a subtask of the authors' release: a text file for each image, a line for each question.
 
     Args:
-        folder: Holds a folder per subtask, with images and text files side by side, or in
-            `images` and `questions_answers_YN`.
+        folder: Holds a folder for each subtask, with images and text files in it, or in `images`
+            and `questions_answers_YN`.
 
     Returns:
-        Image file, question and "yes" or "no", two of each image in a row.
+        The questions, the two of each image in a row.
 
     Raises:
         UserError: If something is missing or malformed.
     """
-    place = folder / subtask
-    texts = place / "questions_answers_YN"
-    texts = texts if texts.is_dir() else place
-    found = []
+    subfolder = folder / subtask
+    texts = subfolder / "questions_answers_YN"
+    texts = texts if texts.is_dir() else subfolder
+    questions = []
     for path in sorted(texts.glob("*.txt")):
         lines = [line for line in text_of(path).splitlines() if line.strip()]
         if len(lines) != 2:
-            raise UserError(f"{path}: {len(lines)} questions, MME asks two of an image")
+            raise UserError(f"{path}: {len(lines)} questions, MME has two for each image")
         for number, line in enumerate(lines, 1):
             question, tab, truth = line.rpartition("\t")
             if not tab or truth.strip().lower() not in {"yes", "no"}:
-                raise UserError(f"{path} line {number}: is no question, tab, Yes or No")
-            found.append((path.stem, question, truth.strip().lower()))
-    if not found:
-        raise UserError(f"{place}: has no questions; MME's release has a text file an image there")
-    return found
+                raise UserError(f"{path} line {number}: is not a question, a tab, and Yes or No")
+            questions.append(Question(path.stem, question, truth.strip().lower()))
+    if not questions:
+        raise UserError(f"{subfolder}: has no questions; MME's release has a text file per image")
+    return questions

@@ -36,34 +36,34 @@ ROWS = dict.fromkeys((*PERCEPTION, *COGNITION), 40) | {
     "celebrity": 340,
     "commonsense_reasoning": 140,
 }
-"""Questions of each subtask."""
+"""The number of questions of each subtask."""
 
 
 def tally(answers: Iterable[Answer]) -> dict[str, float]:
     """Count right answers, and pairs with both right, per subtask.
 
     Args:
-        answers: About one image, parsed. Two of a subtask that follow one another by id are a
-            pair, as lines are in the official files; one whose partner failed is in no pair.
+        answers: The parsed answers about one image. Two consecutive ones of a subtask, by id, are
+            a pair, as lines are in MME's files; one whose partner failed is not in a pair.
     """
     subtasks: dict[str, list[Answer]] = {}
     for answer in sorted(answers, key=lambda answer: answer.id):
         subtasks.setdefault(answer.group, []).append(answer)
     counts: Counter[str] = Counter()
-    for subtask, asked in subtasks.items():
-        right = [answer.prediction == answer.target for answer in asked]
+    for subtask, parsed in subtasks.items():
+        right = [answer.prediction == answer.target for answer in parsed]
         pairs = list(zip(right[::2], right[1::2], strict=False))
         counts[f"{subtask}/n"] = len(right)
         counts[f"{subtask}/correct"] = sum(right)
         counts[f"{subtask}/pairs"] = len(pairs)
         counts[f"{subtask}/both"] = sum(first and second for first, second in pairs)
-        for answer in asked:
+        for answer in parsed:
             counts[f"{subtask}/{_cell(answer)}"] += 1
     return {name: float(count) for name, count in counts.items()}
 
 
 def _cell(answer: Answer) -> str:
-    """TP, FP, TN or FN; "other" for what cannot be read, which precision and recall leave out."""
+    """Return TP, FP, TN or FN; "other" if unreadable, which precision and recall leave out."""
     if answer.prediction is None:
         return "other"
     return ("T" if answer.prediction == answer.target else "F") + (
@@ -72,7 +72,7 @@ def _cell(answer: Answer) -> str:
 
 
 def as_printed(totals: Mapping[str, float], subtask: str) -> dict[str, float]:
-    """A subtask's summed counts under the names of calculation.py, with the score it prints."""
+    """Return a subtask's counts under the names of calculation.py, with the score it prints."""
     tp, fp, fn = (totals[f"{subtask}/{cell}"] for cell in ("TP", "FP", "FN"))
     accuracy = totals[f"{subtask}/correct"] / totals[f"{subtask}/n"]
     plus = totals[f"{subtask}/both"] / totals[f"{subtask}/pairs"]
@@ -91,7 +91,7 @@ def as_printed(totals: Mapping[str, float], subtask: str) -> dict[str, float]:
 
 
 def scores(totals: Mapping[str, Array], subtasks: Sequence[str]) -> dict[str, Array]:
-    """Give accuracy, accuracy_plus and score (of 200) per subtask, and the scores' total."""
+    """Return accuracy, accuracy_plus and score (of 200) by subtask, and the scores' total."""
     import numpy as np
 
     values: dict[str, Array] = {}

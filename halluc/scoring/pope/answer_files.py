@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 def label_of(row: Row, name: str = "label") -> str:
-    """The label of a question: yes or no, or 1 or 0 as PAI writes them.
+    """Return the label of a question: yes or no, or 1 or 0 as PAI writes them.
 
     Raises:
-        UserError: If it is neither; the official scorer takes anything for yes.
+        UserError: If it is neither; the published scorer counts anything as yes.
     """
     label = str(row[name]).strip().lower()
     label = {"1": "yes", "0": "no"}.get(label, label)
@@ -31,19 +31,19 @@ def label_of(row: Row, name: str = "label") -> str:
 
 
 def strategy_of(*names: str) -> str | None:
-    """The strategy that files are named after, None where they are named after none.
+    """Return the strategy that files are named after; None if their names do not have one.
 
     Raises:
-        UserError: If they are named after different ones.
+        UserError: If the names have different strategies.
     """
-    found = {strategy for name in names for strategy in STRATEGIES if strategy in name}
-    if len(found) > 1:
+    named = {strategy for name in names for strategy in STRATEGIES if strategy in name}
+    if len(named) > 1:
         raise UserError(f"{' and '.join(names)} are named after different splits of POPE")
-    return found.pop() if found else None
+    return named.pop() if named else None
 
 
 def read_questions(path: Path) -> list[Row]:
-    """Read questions, one a line, or all of an image in a line as PAI's chat files have them.
+    """Read questions: one on each line, or all of an image on one, as in PAI's chat files.
 
     Raises:
         UserError: If a question lacks a field, or two have the same id.
@@ -74,12 +74,12 @@ def _conversation(row: Row, first: int) -> list[Row]:
 def read_answers(files: AnswerFiles, notes: list[str]) -> list[Answer]:
     """Pair answer lines with label lines.
 
-    Answers are JSON lines with "answer" (official), "text" (LLaVA, VCD) or "ans" (PAI). Labels are
-    a question file, or stand in the answers themselves (PAI). A label file with gaps in its
-    question ids is a corrected one (RePOPE): questions it lacks are left out.
+    Answers are JSON lines with "answer" (POPE), "text" (LLaVA, VCD) or "ans" (PAI). Labels are a
+    question file, or are in the answers themselves (PAI). A label file with gaps in its question
+    ids is a corrected one (RePOPE): questions that it lacks are left out.
 
     Args:
-        notes: Gets what the files cannot tell.
+        notes: A list that gets remarks on what the files lack.
 
     Raises:
         UserError: If a line is wrong; see `halluc.data.records.align`.
@@ -87,7 +87,7 @@ def read_answers(files: AnswerFiles, notes: list[str]) -> list[Answer]:
     answers = rows(files.answers)
     if files.labels is None and "label" in answers[0].fields:
         labels, names = answers, [files.answers.name]
-        notes.append("labels stand in the answers: none can be missed, and none can be compared")
+        notes.append("labels are in the answers: missing answers and wrong labels go unnoticed")
     else:
         labels = rows(files.require("labels", "the question file with the right answers"))
         names = [files.answers.name, files.require("labels", "").name]
@@ -96,16 +96,16 @@ def read_answers(files: AnswerFiles, notes: list[str]) -> list[Answer]:
     if not with_image:
         notes.append("no images named: intervals resample questions and are too narrow")
     asked = [(row.where, _id(row, number)) for number, row in enumerate(labels, 1)]
-    given = [(row.where, _id(row, number)) for number, row in enumerate(answers, 1)]
+    answered = [(row.where, _id(row, number)) for number, row in enumerate(answers, 1)]
     if not any("question_id" in row.fields for row in answers):
         notes.append("no question ids: answers are paired with questions by line")
-    whole = {id for _, id in given} == {id for _, id in asked}
+    whole = {id for _, id in answered} == {id for _, id in asked}
     if not whole and _has_gaps([id for _, id in asked]):
-        pairs = _corrected(given, asked)
-        if left := len(given) - len(pairs):
+        pairs = _corrected(answered, asked)
+        if left := len(answered) - len(pairs):
             notes.append(f"{left} answers have no label in {names[-1]} and are left out")
     else:
-        pairs = align(given, asked)
+        pairs = align(answered, asked)
     return [_answer(answers[a], labels[q], asked[q][1], split, with_image) for a, q in pairs]
 
 
@@ -118,18 +118,18 @@ def _has_gaps(ids: Sequence[Any]) -> bool:
 
 
 def _corrected(
-    given: Sequence[tuple[str, Any]], asked: Sequence[tuple[str, Any]]
+    answered: Sequence[tuple[str, Any]], asked: Sequence[tuple[str, Any]]
 ) -> list[tuple[int, int]]:
-    """Pair answers to a whole question file with the labels that are left of it."""
-    for due, (where, id) in enumerate(given, 1):
+    """Pair answers to a whole question file with the labels that a corrected one keeps."""
+    for due, (where, id) in enumerate(answered, 1):
         if id != due:
-            raise UserError(f"{where}: answers question {id!r}, {due} is due; is it reordered?")
+            raise UserError(f"{where}: answers question {id!r}, not {due}; is it reordered?")
     position = unique(asked)
-    beyond = [(where, id) for where, id in asked if not 1 <= id <= len(given)]
+    beyond = [(where, id) for where, id in asked if not 1 <= id <= len(answered)]
     if beyond:
         where, id = beyond[0]
         raise UserError(f"{where}: question {id!r} has no answer; are the answers truncated?")
-    return [(n, position[id]) for n, (_, id) in enumerate(given) if id in position]
+    return [(n, position[id]) for n, (_, id) in enumerate(answered) if id in position]
 
 
 def _answer(row: Row, question: Row, id: Any, split: str, with_image: bool) -> Answer:
@@ -140,7 +140,7 @@ def _answer(row: Row, question: Row, id: Any, split: str, with_image: bool) -> A
         raise UserError(f"{row.where}: answers {echoed[0]!r}, but {question.where} asks {prompt!r}")
     return Answer(
         id=f"{split}/{id}",
-        # without images each question stands for itself, and intervals are a little too narrow
+        # without images each question is resampled by itself, so intervals are a little too narrow
         image_id=question.text("image") if with_image else f"question {id}",
         group=split,
         prompt=prompt or (echoed[0] if echoed else ""),
@@ -150,5 +150,5 @@ def _answer(row: Row, question: Row, id: Any, split: str, with_image: bool) -> A
 
 
 def bare(question: str) -> str:
-    """A question without what variants of the files differ in: "imange", case, the end."""
+    """Return a question without the differences of file variants: "imange", case, the end."""
     return question.replace("imange", "image").lower().split("?")[0].strip()

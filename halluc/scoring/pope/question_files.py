@@ -1,4 +1,4 @@
-"""POPE's files built for any images whose objects are known."""
+"""POPE's question files for any images whose objects are known."""
 
 from __future__ import annotations
 
@@ -41,18 +41,18 @@ def build_files(
 ) -> list[Path]:
     """Build the three question files, `<objects' name>_pope_<strategy>.json`.
 
-    As in the authors' main.py, `n` images with at least three objects are drawn and asked about in
-    the order drawn, once for all three strategies here; where there are exactly `n` the file's
-    order is kept, so that a published set can be built again.
+    As in the authors' main.py, `n` images with at least three objects are drawn, in random order;
+    here once for all three strategies. If there are exactly `n`, the file's order is kept, so that
+    a published set can be built again.
 
     Args:
         objects: See `read_objects`.
-        output: The folder to write to.
-        images: Only images that are below this folder are asked about.
-        seed: Of the draw of images and of the random strategy; main.py has none.
+        output: The folder of the question files.
+        images: A folder; only images below it are asked about.
+        seed: The seed of the draw of images and of the random strategy; main.py has none.
         template: "corrected", or "official" with its "imange".
-        chat: Write one line an image with all its questions, as PAI's files for conversations have
-            them, to `<objects' name>_pope_chat_<strategy>.json`.
+        chat: Write one line for each image with all its questions, as in PAI's files for
+            conversations, to `<objects' name>_pope_chat_<strategy>.json`.
 
     Raises:
         UserError: If there are too few images, or an argument is wrong.
@@ -96,8 +96,8 @@ def chats(questions: Sequence[pope.Question]) -> list[dict[str, Any]]:
         {
             "chat_id": number,
             "image": image,
-            "text": [question.text for question in asked],
-            "label": [question.label for question in asked],
+            "text": [question.text for question in conversation],
+            "label": [question.label for question in conversation],
         }
-        for number, (image, asked) in enumerate(by_image.items())
+        for number, (image, conversation) in enumerate(by_image.items())
     ]

@@ -23,7 +23,7 @@ STRATEGIES = ("random", "popular", "adversarial")
 
 @dataclass(frozen=True)
 class Question:
-    """A line of a POPE file, and the object it asks about."""
+    """A line of a POPE file, and the object that it asks about."""
 
     question_id: int
     image: str
@@ -33,13 +33,13 @@ class Question:
 
 
 def corrected_wording(name: str) -> str:
-    """The question with the article its object needs."""
+    """Return the question with the right article."""
     article = "an" if name[:1].lower() in set("aeiou") else "a"
     return f"Is there {article} {name} in the image?"
 
 
 def published_wording(name: str) -> str:
-    """The question as main.py words it, which before a vowel turns EVERY a into an ("imange")."""
+    """Return main.py's question, in which before a vowel EVERY a becomes an ("imange")."""
     template = "Is there a {} in the image?"
     if name[:1] in set("aeiou"):
         template = template.replace("a", "an")
@@ -49,7 +49,7 @@ def published_wording(name: str) -> str:
 def sample_images(
     images: Sequence[ImageObjects], n: int, rng: random.Random, min_objects: int = 3
 ) -> list[ImageObjects]:
-    """Draw `n` images with at least `min_objects` list entries; the draw's order is the file's.
+    """Draw `n` images with at least `min_objects` list entries, in random order.
 
     Raises:
         UserError: If there are fewer such images.
@@ -72,7 +72,7 @@ def build(
     """Ask about the first objects of every image, each followed by an absent one.
 
     Args:
-        images: Those asked about; their objects are also the vocabulary, in order of appearance.
+        images: The images; their objects are also the vocabulary, in order of appearance.
         strategy: "random" draws the absent object from the vocabulary; "popular" takes the most
             frequent one, "adversarial" the one that co-occurs most with the present object. Ties
             keep the order of first appearance.
@@ -88,13 +88,13 @@ def build(
     together = co_occurrence(images) if strategy == "adversarial" else {}
     questions: list[Question] = []
     for image in images:
-        asked = set(image.objects)
+        taken = set(image.objects)
         for present in image.objects[:positives]:
             ranked = popular if strategy == "popular" else together.get(present, [])
-            absent = next((name for name in ranked if name not in asked), None)
+            absent = next((name for name in ranked if name not in taken), None)
             if absent is None:
-                absent = _draw([name for name in frequency if name not in asked], image, rng)
-            asked.add(absent)
+                absent = _draw([name for name in frequency if name not in taken], image, rng)
+            taken.add(absent)
             for name, label in ((present, "yes"), (absent, "no")):
                 number = len(questions) + 1
                 questions.append(Question(number, image.image, name, template(name), label))
@@ -102,17 +102,17 @@ def build(
 
 
 def co_occurrence(images: Sequence[ImageObjects]) -> dict[str, list[str]]:
-    """Rank the objects seen beside each object, counting pairs of list entries; stable on ties."""
+    """Rank the objects that occur with each object, by pairs of list entries; stable on ties."""
     pairs: dict[str, Counter[str]] = {}
     for image in images:
         for name in image.objects:
-            beside = pairs.setdefault(name, Counter())
-            beside.update(other for other in image.objects if other != name)
-    return {name: [other for other, _ in beside.most_common()] for name, beside in pairs.items()}
+            others = pairs.setdefault(name, Counter())
+            others.update(other for other in image.objects if other != name)
+    return {name: [other for other, _ in others.most_common()] for name, others in pairs.items()}
 
 
 def _draw(candidates: list[str], image: ImageObjects, rng: random.Random) -> str:
-    """Draw uniformly; main.py rejects until it hits one of these, and never ends without any."""
+    """Draw uniformly; main.py draws until it hits a candidate, and does not end without one."""
     if not candidates:
-        raise UserError(f"{image.image}: every object of the vocabulary is in it or asked about")
+        raise UserError(f"{image.image}: all objects of the vocabulary are in it or asked about")
     return rng.choice(candidates)

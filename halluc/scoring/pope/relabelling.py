@@ -1,4 +1,4 @@
-"""Corrected labels for answers that a run has stored, such as RePOPE's.
+"""Corrected labels for the stored answers of a run, such as RePOPE's.
 
 Neuhaus and Hein, "RePOPE: Impact of Annotation Errors on the POPE Benchmark" (arXiv 2504.15707),
 repository YanNeu/RePOPE. It drops ambiguous questions and flips wrong labels; ids and wording stay.
@@ -40,8 +40,8 @@ def label_files(names: Sequence[str]) -> dict[str, Path]:
         A split's name to its file.
 
     Raises:
-        UserError: If a file is missing, is named after no split, or is named like one of RePOPE's
-            and is another; or if two are of one split.
+        UserError: If a file is missing, its name does not have a split, it has the name of one of
+            RePOPE's and another content, or two are of one split.
     """
     paths: list[Path] = []
     for name in names:
@@ -49,41 +49,42 @@ def label_files(names: Sequence[str]) -> dict[str, Path]:
             paths += [fetch(f"{PUBLISHED}/{file}", sha256) for file, sha256 in CHECKSUMS.items()]
         else:
             paths.append(Path(name))
-    found: dict[str, Path] = {}
+    by_split: dict[str, Path] = {}
     for path in paths:
         split = strategy_of(path.name)
         if split is None:
             raise UserError(f"--labels {path}: its name says no split (random, popular, ...)")
-        if split in found:
-            raise UserError(f"--labels {path}: {found[split]} is of the {split} split too")
+        if split in by_split:
+            raise UserError(f"--labels {path}: {by_split[split]} is of the {split} split too")
         refuse_altered(path)
-        found[split] = path
-    return found
+        by_split[split] = path
+    return by_split
 
 
 def refuse_altered(path: Path) -> None:
-    """Refuse a file that is named like one of RePOPE's and is another.
+    """Refuse a file with the name of one of RePOPE's and another content.
 
     Raises:
-        UserError: If it is one.
+        UserError: If it is such a file.
     """
-    found = checksum(path)
-    if (published := CHECKSUMS.get(path.name, found)) != found:
+    actual = checksum(path)
+    if (published := CHECKSUMS.get(path.name, actual)) != actual:
         raise UserError(
-            f"--labels {path}: has checksum {found[:12]}, RePOPE has published {published[:12]}; "
+            f"--labels {path}: has checksum {actual[:12]}, RePOPE has published {published[:12]}; "
             f"'--labels {NAME}' fetches it"
         )
 
 
 def relabel(answers: Sequence[Answer], split: str, path: Path) -> list[Answer]:
-    """Give answers to a split other labels; questions without one are left out.
+    """Return the answers to a split with other labels; questions without a label are left out.
 
     Args:
-        answers: Of a POPE run, whole images each; ids are "split/question_id".
+        answers: The answers of a POPE run to all questions of its images; ids are
+            "split/question_id".
 
     Raises:
-        UserError: If the file labels a question that was not asked about its image, or asked
-            otherwise; labels of images the run has not are passed over.
+        UserError: If the file labels a question that was not asked about its image, or was worded
+            differently. Labels of images that the run does not have are ignored.
     """
     asked = {answer.id: answer for answer in answers if answer.group == split}
     images = {_stem(answer.image_id) for answer in asked.values()}

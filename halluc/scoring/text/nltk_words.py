@@ -1,9 +1,9 @@
 """English words the way NLTK 3.8.1 sees them: tokens, tags and lemmas.
 
-NLTK finds sentences and tags words; its data is looked for where NLTK looks (NLTK_DATA included)
-and never downloaded from here. What later versions of NLTK changed is done here as 3.8.1 did it,
-because CHAIR's numbers depend on it: splitting words, and lemmas, whose rules are now applied only
-once. Data files of both generations (pickles, then tables and JSON) are read under any version.
+NLTK finds sentences and tags words. Its data is searched where NLTK searches (NLTK_DATA included)
+and is not downloaded. What later versions of NLTK changed is done here as in 3.8.1, because CHAIR's
+numbers depend on it: splitting words, and lemmas, whose rules are now applied only once. Data files
+of both generations (pickles, then tables and JSON) are read under any version.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PARTS = {"J": "adj", "V": "verb", "N": "noun", "R": "adv"}
-"""WordNet's part of speech by the first letter of a Penn tag; anything else is a noun."""
+"""WordNet's part of speech by the first letter of a Penn tag; other tags count as nouns."""
 
 _ENDINGS = {
     "noun": ("s:", "ses:s", "ves:f", "xes:x", "zes:z", "ches:ch", "shes:sh", "men:man", "ies:y"),
@@ -33,24 +33,24 @@ _RULES = {part: [tuple(rule.split(":")) for rule in rules] for part, rules in _E
 
 
 def tokenize(text: str) -> list[str]:
-    """`nltk.word_tokenize`: Punkt sentences, then Treebank words.
+    """Split a text as `nltk.word_tokenize` does: Punkt sentences, then Treebank words.
 
     Raises:
-        UserError: If NLTK or its punkt data is missing; so for the functions below.
+        UserError: If NLTK or its data is missing, as for the functions below.
     """
     sentences: list[str] = _punkt().tokenize(text)
     return [word for sentence in sentences for word in treebank.tokenize(sentence)]
 
 
 def tag(tokens: list[str]) -> list[tuple[str, str]]:
-    """`nltk.pos_tag`: a Penn tag for every token."""
+    """Return a Penn tag for every token, as `nltk.pos_tag` does."""
     pairs: list[tuple[str, str]] = _tagger().tag(tokens)
     return pairs
 
 
 @lru_cache(maxsize=65536)
 def lemmatize(word: str, part: str = "noun") -> str:
-    """`WordNetLemmatizer().lemmatize` of NLTK 3.8.1: the shortest candidate WordNet knows.
+    """Return the shortest candidate in WordNet, as `WordNetLemmatizer` of NLTK 3.8.1 does.
 
     Args:
         word: One token.
@@ -62,7 +62,7 @@ def lemmatize(word: str, part: str = "noun") -> str:
         return min(candidates, key=len, default=word)
     forms = [word]
     candidates = [word] if word in known else []
-    while forms:  # rules are applied until a form is known or none is left to strip
+    while forms:  # rules are applied until a form is known or no ending is left
         forms = [
             form.removesuffix(ending) + end
             for form in forms
@@ -76,7 +76,7 @@ def lemmatize(word: str, part: str = "noun") -> str:
 
 
 def _find(*names: str) -> Path:
-    """The first of these data files that NLTK finds; a zip is not looked into."""
+    """Return the first of these data files that NLTK finds; zips are not searched."""
     try:
         import nltk.data
     except ImportError as error:
@@ -126,7 +126,7 @@ def _tagger() -> Any:
 
 
 def _unpickle(path: Path, module: str) -> Any:
-    """Load a pickle that may name classes of one module and plain containers, and nothing else."""
+    """Load a pickle that uses only classes of one module and plain containers."""
     import pickle
 
     class Loader(pickle.Unpickler):
@@ -142,14 +142,14 @@ def _unpickle(path: Path, module: str) -> Any:
 
 @cache
 def _wordnet(part: str) -> tuple[dict[str, list[str]], frozenset[str]]:
-    """A part of speech's irregular forms, and every lemma WordNet has for it."""
+    """Return a part of speech's irregular forms and all its lemmas in WordNet."""
     exceptions = {words[0]: words[1:] for words in map(str.split, _lines(f"{part}.exc")) if words}
     lemmas = (line.split(" ", 1)[0] for line in _lines(f"index.{part}"))
     return exceptions, frozenset(lemma for lemma in lemmas if lemma)  # the licence is indented
 
 
 def _lines(name: str) -> Iterator[str]:
-    """The lines of a WordNet file, from the zip NLTK downloads or from the folder."""
+    """Yield the lines of a WordNet file, from the zip that NLTK downloads or from the folder."""
     import zipfile
 
     path = _find("corpora/wordnet.zip", "corpora/wordnet")

@@ -1,8 +1,8 @@
 """Plural to singular as CHAIR's first published code does it, mistakes included.
 
-LisaAnne/Hallucination singularises with `singularize` of CLiPS pattern 3.6 (BSD-3), which no
-longer builds. These are its rules and word lists in a notation of our own; `dress` becomes "dres",
-`bus` "bu" and `slice` "slouse" there as here, and CHAIR's numbers depend on it.
+LisaAnne/Hallucination uses `singularize` of CLiPS pattern 3.6 (BSD-3), which cannot be built any
+longer. These are its rules and word lists in a notation of our own. As there, `dress` becomes
+"dres", `bus` "bu" and `slice` "slouse", and CHAIR's numbers depend on it.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ IRREGULAR = tuple(
     )
 )
 
-# What precedes the ending, the ending, what replaces it; the first that fits decides.
+# The letters before the ending, the ending, its replacement; the first rule that fits is used.
 _TABLE = r"""
 .                                                 ae     a
 .                                                 itis   itis
@@ -95,10 +95,10 @@ _RULES = tuple(
 
 @lru_cache(maxsize=65536)
 def singularize(word: str) -> str:
-    """Return what pattern 3.6 takes for the singular of a noun.
+    """Return the singular of a noun according to pattern 3.6.
 
     Args:
-        word: One lower-case token; whatever it is, it is taken for a noun.
+        word: One lower-case token; every word is treated as a noun.
     """
     first, *rest = word.split("-")
     if rest and rest[0] in PREPOSITIONS:  # mothers-in-law
