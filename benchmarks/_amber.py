@@ -1,4 +1,4 @@
-"""What AMBER's three benchmarks share: its files, and which of its tasks they hold."""
+"""The base of AMBER's three benchmarks: its files and tasks."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ class AmberBenchmark(Benchmark):
     Args:
         folder: annotations.json, relation.json, safe_words.txt, query_all.json (at any depth) and
             the images AMBER_1.jpg to AMBER_1004.jpg; None fetches the texts, not the images.
-        alike: Whether a noun stands for a word it does not equal; None tries spaCy's vectors, and
-            falls back on equal words. Which it was is among the notes.
+        alike: Says if a noun stands for a word that it does not equal; None uses spaCy's vectors
+            where they are installed, else equal words. A note names the one that was used.
     """
 
     generative: ClassVar[bool] = True
@@ -75,7 +75,7 @@ class AmberBenchmark(Benchmark):
 
     @cached_property
     def alike(self) -> amber.Alike:
-        """The similarity; says in the notes which one it is."""
+        """The similarity of words; a note names it."""
         if self._alike is not None:
             return self._alike
         try:
@@ -125,26 +125,26 @@ class AmberBenchmark(Benchmark):
             )
 
     def predict(self, answer: Answer) -> Any:
-        """Nouns of a description; "yes" or "no" where the answer is exactly Yes or No."""
+        """Return a description's nouns; "yes" or "no" if the answer is exactly Yes or No."""
         if answer.group == "generative":
             return self.lexicon.nouns(answer.text)
         return {"Yes": "yes", "No": "no"}.get(answer.text)
 
     def label(self, answer: Answer) -> str | None:
-        """The right answer of a discriminative question."""
+        """Return the right answer of a discriminative question."""
         return None if answer.group == "generative" else str(answer.target["truth"])
 
     def right(self, answer: Answer) -> bool:
-        """Whether the answer is right, or the description names nothing that is not there."""
+        """Return whether the answer is right, or the description names only what is there."""
         counts = self.tally([answer])
         return any(counts[name] for name in counts if name.endswith(("clean", "/correct")))
 
     def caption(self, answer: Answer) -> str | None:
-        """A description."""
+        """Return a description; None for an answer to a question."""
         return answer.text if answer.group == "generative" else None
 
     def tally(self, answers: Sequence[Answer]) -> dict[str, float]:
-        """Count nouns and objects of descriptions, and right answers per dimension."""
+        """Count nouns and objects of descriptions, and right answers by dimension."""
         counts: Counter[str] = Counter()
         for answer in answers:
             target = answer.target
@@ -158,12 +158,12 @@ class AmberBenchmark(Benchmark):
         return {name: float(count) for name, count in counts.items()}
 
     def metrics(self, totals: Totals) -> dict[str, NDArray[np.float64]]:
-        """Percentages of the tasks this benchmark holds."""
+        """Return the percentages of this benchmark's tasks."""
         values = amber.generative(totals) if self.generative else {}
         return values | (amber.discriminative(totals) if self.discriminative else {})
 
     def as_printed(self, totals: Mapping[str, float]) -> dict[str, Any]:
-        """Print as inference.py does, task by task."""
+        """Return what inference.py prints, task by task."""
         return dict(amber.as_printed(Counter(totals)))
 
     def read_answers(self, files: AnswerFiles) -> list[Answer]:
@@ -177,10 +177,9 @@ class AmberBenchmark(Benchmark):
         if self.folder is None and files.labels is not None:
             self.folder = files.labels.parent
         truth = self._annotations(labels)
-        given = rows(files.answers)
         images = self._images()
         answers = []
-        for id, row in by_id(given, "id", truth, needed=()).items():
+        for id, row in by_id(rows(files.answers), "id", truth, needed=()).items():
             target = truth[id]
             if not self._wanted(target):
                 continue
@@ -203,12 +202,12 @@ class AmberBenchmark(Benchmark):
         return answers
 
     def _images(self) -> dict[int, str]:
-        """Which image each id asks about, where query_all.json lies beside the annotations."""
-        found = sorted(self.folder.rglob("query_all.json")) if self.folder else []
-        return {row.number("id"): row.text("image") for path in found[:1] for row in rows(path)}
+        """Return the image of each id, if query_all.json is next to the annotations."""
+        paths = sorted(self.folder.rglob("query_all.json")) if self.folder else []
+        return {row.number("id"): row.text("image") for path in paths[:1] for row in rows(path)}
 
     def _complete(self, answers: Sequence[Answer], truth: Mapping[int, Any], path: Path) -> None:
-        """A task is answered whole or not at all."""
+        """Check that each task has all of its answers or none."""
         answered = {int(answer.id) for answer in answers}
         groups = {_group(truth[id]) for id in answered}
         missing = [id for id, target in truth.items() if _group(target) in groups - {""}]
@@ -223,27 +222,27 @@ class AmberBenchmark(Benchmark):
         return self.generative if target["type"] == "generative" else self.discriminative
 
     def _annotations(self, path: Path) -> dict[int, dict[str, Any]]:
-        found = rows(path)
-        unique([(row.where, row.number("id")) for row in found])
-        for row in found:
+        annotations = rows(path)
+        unique([(row.where, row.number("id")) for row in annotations])
+        for row in annotations:
             kind = row.text("type")
             if kind == "generative":
                 row.texts("truth"), row.texts("hallu")
             elif kind not in amber.DIMENSIONS:
-                raise UserError(f"{row.where}: type {kind!r} is none of AMBER's")
+                raise UserError(f"{row.where}: type {kind!r} is not one of AMBER's")
             elif row["truth"] not in ("yes", "no"):
                 raise UserError(f"{row.where}: truth {row['truth']!r} is neither yes nor no")
-        return {row.number("id"): row.fields for row in found}
+        return {row.number("id"): row.fields for row in annotations}
 
     def _file(self, name: str) -> Path:
         if self.folder is None:
-            place = f"query/{name}" if name.startswith("query") else name
-            return fetch(f"{PUBLISHED}/{place}", CHECKSUMS[name])
-        found = sorted(self.folder.rglob(name))
-        if not found:
+            path = f"query/{name}" if name.startswith("query") else name
+            return fetch(f"{PUBLISHED}/{path}", CHECKSUMS[name])
+        paths = sorted(self.folder.rglob(name))
+        if not paths:
             raise UserError(f"{self.folder}: has no {name}")
-        verify("AMBER", {name: checksum(found[0])})
-        return found[0]
+        verify("AMBER", {name: checksum(paths[0])})
+        return paths[0]
 
 
 def _group(target: Mapping[str, Any]) -> str:

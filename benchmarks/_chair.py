@@ -1,4 +1,4 @@
-"""What benchmarks scored by CHAIR share: reading captions and counting objects."""
+"""The base of benchmarks that CHAIR scores: finding and counting objects."""
 
 from __future__ import annotations
 
@@ -38,26 +38,26 @@ def cut_unfinished(caption: str) -> str:
 class ChairBenchmark(Benchmark):
     """Captions; a target is {"categories": [...], "captions": [...]} of the image.
 
-    The target holds the annotations and not the objects they come to, because that depends on the
-    family that reads them; a file of ready-made objects gives {"objects": [...]}. Subclasses give
-    `card`, `samples` and `finder`.
+    The target holds annotations instead of objects, because the objects depend on the family that
+    finds them; from a file of objects it is {"objects": [...]}. Subclasses define `card`, `samples`
+    and `finder`.
     """
 
     @property
     @abstractmethod
     def finder(self) -> chair.ObjectFinder:
-        """Finds the objects in captions and ground truth."""
+        """The finder of objects in captions and ground truth."""
 
     def predict(self, answer: Answer) -> list[str]:
-        """The objects the caption names, in order, with repetition."""
+        """Return the objects that the caption names, in order, with repetition."""
         return self.finder.find(self.caption(answer)).nodes
 
     def caption(self, answer: Answer) -> str:
-        """What of an answer is scored."""
+        """Return the part of an answer that is scored."""
         return answer.text
 
     def tally(self, answers: Sequence[Answer]) -> dict[str, float]:
-        """Count mentions and hallucinated ones, captions and hallucinating ones, objects found."""
+        """Count mentions, captions and objects, and those that are hallucinated."""
         counts: Counter[str] = Counter()
         for answer in answers:
             reading = self.finder.find(self.caption(answer))
@@ -65,15 +65,15 @@ class ChairBenchmark(Benchmark):
         return {name: float(count) for name, count in counts.items()}
 
     def right(self, answer: Answer) -> bool:
-        """Whether the caption names nothing that is not there."""
+        """Return whether all objects of the caption are there."""
         return set(answer.prediction) <= self.truth(answer.target)
 
     def truth(self, target: Mapping[str, list[str]]) -> set[str]:
-        """The objects of an image."""
+        """Return the objects of an image."""
         if "objects" in target:
             return set(target["objects"])
         return self.finder.truth(target["categories"], target["captions"])
 
     def metrics(self, totals: Totals) -> dict[str, NDArray[np.float64]]:
-        """CHAIR's rates."""
+        """Return CHAIR's rates."""
         return chair.metrics(totals)

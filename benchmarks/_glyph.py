@@ -1,6 +1,6 @@
-"""What the three benchmarks of the drawn world share: which scenes, and their COCO annotations.
+"""The base of the three benchmarks of the drawn world: scenes and their COCO annotations.
 
-Reports are about the split "test"; a sweep tunes on "tune", drawn from other seeds.
+The split "test" is for reports; a sweep tunes on "tune", which is drawn from other seeds.
 """
 
 from __future__ import annotations
@@ -32,32 +32,32 @@ class Files(NamedTuple):
 
 
 class Drawn(Benchmark):
-    """A benchmark that draws its images, and so can draw others to tune on."""
+    """A benchmark that draws its images, and draws others to tune on."""
 
     @classmethod
     def halves(cls, share: float) -> tuple[dict[str, str], dict[str, str]]:
-        """Scenes drawn to tune on, and the test scenes, all of them whatever the share."""
+        """Return options for the scenes to tune on, and for all test scenes, whatever the share."""
         return {"split": TUNE}, {}
 
     def take(self, split: str) -> None:
-        """Ask about the scenes of a split."""
+        """Restrict the samples to the scenes of a split."""
         if split not in (SPLIT, TUNE):
             raise UserError(f"{self.name}: unknown split {split!r}, choose from {SPLIT}, {TUNE}")
         self.split = split
 
     def asked(self, limit: int | None = None) -> Iterator[Sample]:
-        """Yield what a run asks: `samples` knows the split."""
+        """Return the samples of a run; `samples` knows the split."""
         return self.samples(limit)
 
     @property
     def scenes(self) -> str:
-        """The split drawn from."""
+        """The split that scenes are drawn from."""
         return self.split or SPLIT
 
 
 @cache
 def indices(split: str, distinct: int = 1) -> tuple[int, ...]:
-    """The first `IMAGES` scenes of a split with at least so many distinct categories."""
+    """Return the first `IMAGES` scenes of a split with at least `distinct` categories."""
     from itertools import count, islice
 
     from halluc.world.scenes import scene
@@ -68,7 +68,7 @@ def indices(split: str, distinct: int = 1) -> tuple[int, ...]:
 
 @cache
 def files(split: str, distinct: int = 1) -> Files:
-    """The annotation files of those scenes; an image's id is its index plus one."""
+    """Return the annotation files of those scenes; an image's id is its index plus one."""
     from halluc.world.coco_annotations import coco
 
     return Files(*(load(file) for file in coco(split, indices(split, distinct))))
@@ -87,7 +87,7 @@ def _draw(split: str, index: int) -> Image:
 
 
 def name(split: str, index: int) -> str:
-    """The file name COCO's JSON gives a scene: what its answers are grouped by."""
+    """Return a scene's file name in COCO's JSON, by which answers are grouped."""
     from halluc.world.scenes import scene
 
     return scene(split, index).file_name

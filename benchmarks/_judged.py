@@ -1,4 +1,4 @@
-"""What benchmarks share whose answers a judge reads."""
+"""The base of benchmarks whose answers a judge reads."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ class JudgedBenchmark(Benchmark):
         self._judge = judge
 
     def caption(self, answer: Answer) -> None:
-        """None: a judge is not asked again about descriptions cut short."""
+        """Return None: descriptions that are cut short are not put to a judge again."""
 
     def ask(self, prompt: str) -> str:
-        """Put a prompt to the judge, whose name the notes then hold.
+        """Put a prompt to the judge, and add its name to the notes.
 
         Raises:
             NeedsJudge: If there is no judge.

@@ -1,4 +1,4 @@
-"""What MME and its drawn counterpart share, and MME on photographs."""
+"""The base of MME and of its drawn counterpart, and MME on photographs."""
 
 from __future__ import annotations
 
@@ -51,16 +51,16 @@ def score_metrics(
 
 
 class MmeBenchmark(Benchmark):
-    """Pairs of yes/no questions about an image, in subtasks that are scored out of 200 each.
+    """Pairs of yes/no questions about an image, in subtasks whose scores are out of 200 each.
 
-    Subclasses give `card`, `subtasks` and `samples`; samples of a pair follow one another by id.
+    Subclasses define `card`, `subtasks` and `samples`. Samples of a pair have consecutive ids.
     """
 
     subtasks: tuple[str, ...]
     protocols = tuple(yes_no.MME)
 
     def predict(self, answer: Answer) -> yes_no.Verdict | None:
-        """Say what the protocol reads: "yes" or "no"; None, which is wrong, where neither."""
+        """Return "yes" or "no", as the protocol reads it; None, which is wrong, if neither."""
         return yes_no.MME[self.protocol].parse(answer.text)
 
     def tally(self, answers: Sequence[Answer]) -> dict[str, float]:
@@ -68,12 +68,12 @@ class MmeBenchmark(Benchmark):
         return mme.tally(answers)
 
     def metrics(self, totals: Totals) -> dict[str, NDArray[np.float64]]:
-        """Scores of every subtask, and their total."""
+        """Return the scores of every subtask, and their total."""
         return mme.scores(totals, self.subtasks)
 
 
 class MmePhotographs(MmeBenchmark):
-    """MME's own subtasks, from the hub or from the official release in a folder."""
+    """MME's own subtasks, from the hub or from the authors' release in a folder."""
 
     prompts = PROMPTS
     sums: ClassVar[Mapping[str, tuple[str, ...]]]
@@ -138,7 +138,7 @@ class MmePhotographs(MmeBenchmark):
         return answers
 
     def metrics(self, totals: Totals) -> dict[str, NDArray[np.float64]]:
-        """Scores of every subtask, and sums over those that belong together."""
+        """Return the scores of every subtask, and the sums of `sums`."""
         import numpy as np
 
         values = mme.scores(totals, self.subtasks)
@@ -149,7 +149,7 @@ class MmePhotographs(MmeBenchmark):
         return values
 
     def as_printed(self, totals: Mapping[str, float]) -> dict[str, Any]:
-        """Print as MME's calculation.py does: every subtask, and the sums."""
+        """Return what MME's calculation.py prints: every subtask, and the sums."""
         parts = {subtask: mme.as_printed(totals, subtask) for subtask in self.subtasks}
         nothing = {"score": float("nan")}
         sums = {

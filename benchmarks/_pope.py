@@ -136,7 +136,7 @@ class PopeBenchmark(YesNoBenchmark):
         return answers
 
     def relabelled(self, answers: Sequence[Answer], labels: Mapping[str, Path]) -> list[Answer]:
-        """Give answers of a run other labels, such as RePOPE's; only their splits are scored then.
+        """Return a run's answers with other labels, such as RePOPE's, and score only their splits.
 
         Args:
             labels: A split's name to its label file.
@@ -148,7 +148,7 @@ class PopeBenchmark(YesNoBenchmark):
         return [a for group in self.groups for a in relabel(answers, group, labels[group])]
 
     def as_printed(self, totals: Mapping[str, float]) -> dict[str, float]:
-        """Print as POPE's evaluate.py does, all splits in the file together."""
+        """Return what POPE's evaluate.py prints, for all splits of the file together."""
         pooled = {name: sum(totals[f"{group}/{name}"] for group in self.groups) for name in COUNTS}
         undefined = self.protocol_rule.zero_division
         return {name: undefined if v != v else v for name, v in as_printed(pooled).items()}

@@ -1,4 +1,4 @@
-"""What benchmarks of yes/no questions share: a protocol that reads answers, and rates per group."""
+"""The base of benchmarks of yes/no questions: a protocol that reads answers, rates by group."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def rate_metrics(groups: Sequence[str], headline: Sequence[str]) -> tuple[Metric
 class YesNoBenchmark(Benchmark):
     """Questions whose target is "yes" or "no", in groups that are scored apart and averaged.
 
-    Subclasses give `card`, `groups` and `samples`.
+    Subclasses define `card`, `groups` and `samples`.
     """
 
     groups: tuple[str, ...]
@@ -48,11 +48,11 @@ class YesNoBenchmark(Benchmark):
         return self.protocol_rules[self.protocol]
 
     def predict(self, answer: Answer) -> yes_no.Verdict | None:
-        """Say what the protocol reads: "yes", "no", "both"; None where it reads neither."""
+        """Return "yes", "no" or "both", as the protocol reads it; None if neither."""
         return self.protocol_rule.parse(answer.text)
 
     def right(self, answer: Answer) -> bool | None:
-        """As the protocol counts it; None where it drops what it cannot read."""
+        """Return whether the protocol counts it as right; None if it drops the answer."""
         label = self.label(answer)
         counts = confusion(answer.prediction, label, self.protocol_rule) if label else {"n": 0.0}
         return bool(counts["correct"]) if counts["n"] else None
@@ -62,5 +62,5 @@ class YesNoBenchmark(Benchmark):
         return tally(answers, self.protocol_rule)
 
     def metrics(self, totals: Totals) -> dict[str, NDArray[np.float64]]:
-        """Rates of every group, and their means."""
+        """Return the rates of every group, and their means."""
         return group_rates(totals, self.groups, self.protocol_rule)

@@ -1,9 +1,9 @@
 """CHAIR on COCO photographs: which objects does a description name that are not there?
 
-The images and what is in them come from COCO's own instances and captions files; which of the two
-published families reads them is the protocol. Papers report 512 tokens, or 64 with the unfinished
-last sentence cut off; the image sets behind published numbers were never published, so only rows
-of one table compare.
+The images and their objects come from COCO's own instances and captions files; the protocol is one
+of the two published families that read them. Papers report 512 tokens, or 64 with the unfinished
+last sentence cut off. The image sets behind published numbers were never published, so only rows of
+one table can be compared.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class ChairCoco(ChairBenchmark):
 
     Args:
         folder: COCO's annotations (`instances_*.json`, `captions_*.json`, at any depth) and images;
-            of several pairs of them val2014 is asked about.
+            of several pairs of annotation files, those of val2014 are used.
         tables: The vocabulary, see `word_families.load_tables`; None fetches it.
     """
 
@@ -82,7 +82,7 @@ class ChairCoco(ChairBenchmark):
 
     @property
     def finder(self) -> ObjectFinder:
-        """Finds objects as the protocol's family does."""
+        """The object finder of the protocol's family."""
         return chair_families.object_finder(self.protocol, self.tables)
 
     def samples(self, limit: int | None = None) -> Iterator[Sample]:
@@ -97,7 +97,7 @@ class ChairCoco(ChairBenchmark):
 
         if self.folder is None:
             raise UserError(f"{self.name}: give a folder with COCO's annotations and images")
-        paths = [chair_files.val2014(found) for found in chair_files.annotation_files(self.folder)]
+        paths = [chair_files.val2014(kind) for kind in chair_files.annotation_files(self.folder)]
         verify("chair_coco", {path.name: checksum(path) for path in paths})
         instances, captions = (coco.load(path) for path in paths)
         ids = sorted(instances.getImgIds())
@@ -122,26 +122,26 @@ class ChairCoco(ChairBenchmark):
         """Read lines of image_id and caption, with `--ground-truth` the objects per image.
 
         The ground truth is a JSON object of image ids and lists of objects (gzipped or not), made
-        by the same family, or a folder of COCO's annotations, from which it is made here.
+        by the same family, or a folder of COCO's annotations, in which the objects are found here.
 
         Raises:
-            UserError: If an image is unknown, which published scorers take for an empty one, or
-                captioned twice, or has no caption.
+            UserError: If an image is unknown (published scorers treat it as empty), captioned
+                twice, or without a caption.
         """
         path = files.require("ground_truth", "objects per image, or COCO's annotations")
         truth = chair_files.read_truth(path)
         if path.is_file():
-            self.notes.append(f"ground truth is {path.name}'s: it has to be of the same family")
-        beside = path.parent / "chair_tables.json"
-        if self._tables is None and beside.is_file():
-            self._tables = beside
+            self.notes.append(f"ground truth is from {path.name}: it has to be of the same family")
+        neighbour = path.parent / "chair_tables.json"
+        if self._tables is None and neighbour.is_file():
+            self._tables = neighbour
         return [
             Answer(id, id, "all", "", truth[id], text=caption)
             for id, caption in chair_files.read_captions(files.answers, truth, path)
         ]
 
     def as_printed(self, totals: Mapping[str, float]) -> dict[str, float]:
-        """Name the metrics as chair.py does; Len is words by 100, which it prints times 100."""
+        """Return the metrics of chair.py; Len is words / 100, which it prints times 100."""
         parts = {
             "CHAIRs": ("hallucinating", "captions"),
             "CHAIRi": ("hallucinated", "mentions"),
@@ -158,11 +158,11 @@ class ChairCoco(ChairBenchmark):
         return {**named, "Len": named["Len"] * 0.01, "F1": f1}
 
     def detail(self, answer: Answer) -> dict[str, Any]:
-        """A caption as chair.py's output lists it under "sentences"."""
+        """Return a caption as chair.py lists it under "sentences"."""
         truth = self.truth(answer.target)
         reading = self.finder.find(self.caption(answer))
         wrong = [mention for mention in reading.mentions if mention.node not in truth]
-        found = set(reading.nodes) & truth
+        right = set(reading.nodes) & truth
         return {
             "image_id": answer.image_id,
             "caption": answer.text,
@@ -173,7 +173,7 @@ class ChairCoco(ChairBenchmark):
             "metrics": {
                 "CHAIRs": int(bool(wrong)),
                 "CHAIRi": len(wrong) / max(1, len(reading.mentions)),
-                "Recall": len(found) / max(1, len(truth)),
+                "Recall": len(right) / max(1, len(truth)),
             },
         }
 
@@ -186,5 +186,5 @@ class ChairCoco64(ChairCoco):
     max_new_tokens = 64
 
     def caption(self, answer: Answer) -> str:
-        """The answer without its unfinished last sentence."""
+        """Return the answer without its unfinished last sentence."""
         return cut_unfinished(answer.text)

@@ -1,4 +1,4 @@
-"""DASH-B: objects that models are systematically sure to see, and images that really show them."""
+"""DASH-B: objects that models systematically hallucinate, and images that really show them."""
 
 from __future__ import annotations
 
@@ -88,20 +88,20 @@ class DashB(YesNoBenchmark):
             )
 
     def _files(self, folder: Path) -> Iterator[Sample]:
-        found = {part: sorted(folder.rglob(FILE.format(part))) for part in LABELS}
-        if missing := [part for part, paths in found.items() if not paths]:
+        lists = {part: sorted(folder.rglob(FILE.format(part))) for part in LABELS}
+        if missing := [part for part, paths in lists.items() if not paths]:
             raise UserError(f"{folder}: has no {FILE.format(missing[0])} below it")
-        verify("dash_b", {paths[0].name: checksum(paths[0]) for paths in found.values()})
+        verify("dash_b", {paths[0].name: checksum(paths[0]) for paths in lists.values()})
         images, number = hub.ImageFolder(folder), 0
-        for part, (path, *_) in found.items():
+        for part, (path, *_) in lists.items():
             for source, name, file in _listed(path):
-                place = f"{part}/{source}/{name}/{file}"
-                images.find(place, str(path))
+                relative = f"{part}/{source}/{name}/{file}"
+                images.find(relative, str(path))
                 yield Sample(
                     id=str(number),
                     image_id=file,
                     prompt=PROMPT.format(name),
-                    load_image=partial(images.open, place),
+                    load_image=partial(images.open, relative),
                     target=LABELS[part],
                 )
                 number += 1
@@ -110,13 +110,13 @@ class DashB(YesNoBenchmark):
         """Read the authors' JSON list of img_id, object_name, gt and response.
 
         Raises:
-            UserError: If an image is asked about the same object twice, a gt is no yes or no, or
-                the list is not whole.
+            UserError: If an object of an image is asked about twice, a gt is neither yes nor no, or
+                the list is not complete.
         """
-        given = rows(files.answers)
-        unique([(row.where, (row.id("img_id"), row.text("object_name"))) for row in given])
-        if len(given) != self.questions:
-            raise UserError(f"{given[-1].where}: is answer {len(given)} of {self.questions}")
+        records = rows(files.answers)
+        unique([(row.where, (row.id("img_id"), row.text("object_name"))) for row in records])
+        if len(records) != self.questions:
+            raise UserError(f"{records[-1].where}: is answer {len(records)} of {self.questions}")
         return [
             Answer(
                 f"{number:04d}",
@@ -126,11 +126,11 @@ class DashB(YesNoBenchmark):
                 label_of(row, "gt"),
                 text=row.text("response"),
             )
-            for number, row in enumerate(given)
+            for number, row in enumerate(records)
         ]
 
     def metrics(self, totals: Totals) -> dict[str, NDArray[np.float64]]:
-        """Accuracy, the two rates and their harmonic mean."""
+        """Return accuracy, the two rates and their harmonic mean."""
         tp, tn = totals["all/tp"], totals["all/tn"]
         tpr, tnr = ratio(tp, tp + totals["all/fn"]), ratio(tn, tn + totals["all/fp"])
         return {
@@ -141,15 +141,15 @@ class DashB(YesNoBenchmark):
         }
 
     def as_printed(self, totals: Mapping[str, float]) -> dict[str, float]:
-        """Name the metrics as eval_utils.py does, as fractions."""
+        """Return the metrics of eval_utils.py, as fractions."""
         names = {"accuracy": "ACC", "tnr": "TNR", "tpr": "TPR", "harmonic_mean": "Harmonic Mean"}
         return {names[name]: value / 100 for name, value in super().as_printed(totals).items()}
 
 
 def _listed(path: Path) -> Iterator[tuple[str, str, str]]:
-    """Source, object and image file of every question."""
+    """Yield source, object and image file of every question."""
     for source, objects in json_of(path, dict).items():
         if not isinstance(objects, dict):
-            raise UserError(f"{path}: {source!r} is no JSON object of objects and image files")
+            raise UserError(f"{path}: {source!r} is not a JSON object of objects and image files")
         row = Row(f"{path}, {source}", objects)
         yield from ((source, name, file) for name in objects for file in row.texts(name))

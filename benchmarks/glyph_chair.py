@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @benchmark("glyph_chair")
 class GlyphChair(_glyph.Drawn, ChairBenchmark):
-    """500 scenes to describe; what is there comes from annotations and five human-like captions."""
+    """500 scenes to describe; objects come from annotations and five human-like captions."""
 
     protocols = ("official",)
     card = BenchmarkCard(
@@ -50,7 +50,7 @@ class GlyphChair(_glyph.Drawn, ChairBenchmark):
 
     @property
     def finder(self) -> chair.ObjectFinder:
-        """The drawn world's own words, singular and plural; nothing needs to be stemmed."""
+        """The finder of the drawn world's words, singular and plural, without stemming."""
         return _finder()
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class GlyphMme(_glyph.Drawn, MmeBenchmark):
     """500 scenes; per subtask two questions a scene, one whose answer is yes and one no.
 
-    A scene is left out of a subtask it has nothing unambiguous for.
+    A subtask leaves out scenes without an unambiguous answer.
     """
 
     subtasks = mme.HALLUCINATION
@@ -58,18 +58,19 @@ class GlyphMme(_glyph.Drawn, MmeBenchmark):
 
 
 def pairs(scene: Scene) -> dict[str, tuple[str, str]]:
-    """Write a scene's questions: a subtask to the question to affirm and the one to deny.
+    """Write a scene's questions, about clearly visible things, as MME's are.
 
-    All are about things that are clear to see, as MME's are.
+    Returns:
+        A subtask to two questions: the answer to the first is yes, to the second no.
     """
     from halluc.world import facts, language
     from halluc.world.catalog import NAMES
 
     rng = random.Random(f"glyph_mme/{scene.split}/{scene.index}")
-    asked: dict[str, tuple[str, str]] = {}
+    questions: dict[str, tuple[str, str]] = {}
     if clear := [thing.category for thing in scene.things if thing.band == "clear"]:
         absent = rng.choice([name for name in NAMES if name not in scene.categories])
-        asked["existence"] = (
+        questions["existence"] = (
             language.exists_here(rng.choice(clear)),
             language.exists_here(absent),
         )
@@ -77,13 +78,13 @@ def pairs(scene: Scene) -> dict[str, tuple[str, str]]:
         # most categories have one instance: without weights nearly every answer would be "one"
         name = rng.choices(list(counts), [1 if n == 1 else 3 for n in counts.values()])[0]
         other = rng.choice([n for n in language.NUMBERS if n != counts[name]])
-        asked["count"] = (language.count(name, counts[name]), language.count(name, other))
+        questions["count"] = (language.count(name, counts[name]), language.count(name, other))
     if sides := facts.sides(scene):
         name = rng.choice(list(sides))
         left, right = language.position(name, "left"), language.position(name, "right")
-        asked["position"] = (left, right) if sides[name] == "left" else (right, left)
+        questions["position"] = (left, right) if sides[name] == "left" else (right, left)
     if colours := facts.colours(scene):
         name = rng.choice(list(colours))
         hue = rng.choice([hue for hue in language.HUES if hue != colours[name]])
-        asked["color"] = (language.colour(name, colours[name]), language.colour(name, hue))
-    return asked
+        questions["color"] = (language.colour(name, colours[name]), language.colour(name, hue))
+    return questions

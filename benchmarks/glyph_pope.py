@@ -1,8 +1,8 @@
 """POPE on the drawn world: is there a dog in the image?
 
-Built from COCO annotations by the construction of POPE's authors, on 500 test scenes with at least
-three distinct objects. All three strategies are built on the 500, whatever the limit, so that a
-limit changes which questions are asked and no question.
+The questions are built from COCO annotations as by POPE's authors, on 500 test scenes with at least
+three distinct objects. All three strategies are built on the 500 scenes, whatever the limit, so
+that a limit selects questions and does not change them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ DISTINCT = 3
 
 @benchmark("glyph_pope")
 class GlyphPope(_glyph.Drawn, YesNoBenchmark):
-    """500 scenes, 18 questions each: three present and three absent objects a strategy."""
+    """500 scenes, 18 questions each: three present and three absent objects for each strategy."""
 
     groups = pope.STRATEGIES
     card = BenchmarkCard(
@@ -66,7 +66,7 @@ def questions(split: str, strategy: str) -> dict[str, list[pope.Question]]:
 
     images = coco.image_objects(_glyph.files(split, DISTINCT).instances)
     rng = random.Random(f"glyph_pope/{strategy}")
-    asked: dict[str, list[pope.Question]] = {}
+    by_image: dict[str, list[pope.Question]] = {}
     for question in pope.build(images, strategy, rng, template=exists):
-        asked.setdefault(question.image, []).append(question)
-    return asked
+        by_image.setdefault(question.image, []).append(question)
+    return by_image

@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     from halluc.scoring.answer_files import AnswerFiles
     from halluc.scoring.base import Totals
 
-PLACE = ("category", "subcategory", "set_id", "figure_id", "question_id")
-FIELDS = (*PLACE, "visual_input", "question", "gt_answer", "gt_answer_details")
+KEY = ("category", "subcategory", "set_id", "figure_id", "question_id")
+FIELDS = (*KEY, "visual_input", "question", "gt_answer", "gt_answer_details")
 REVISION = "cd417161857aefb23d878d42cf1bb53aa9dd646f"
 QUESTIONS, WITH_FIGURE = 1129, 951
 CODES = {"category": ("VD", "VS"), "visual_input": ("0", "1", "2"), "gt_answer": ("0", "1")}
 VERDICTS = {"verdict": ("gpt4v_output_gpt_check", ("0", "1", "2")), "same": ("same", ("0", "1"))}
-"""What an answers file may bring of a judge's: our name for it, and the authors' with its codes."""
+"""A judge's verdicts in an answers file: our name, and the authors' name with its codes."""
 BIAS = ("Yes/No Bias (Pct Diff)", "Yes/No Bias (FP Ratio)")
 METRICS = (
     *(Metric(name, headline=True) for name in ("qAcc", "fAcc", "aAcc")),
@@ -51,8 +51,8 @@ METRICS = (
 class HallusionBench(JudgedBenchmark):
     """951 questions about 346 figures; an answers file may hold the 178 without a figure too.
 
-    `rules` reads yes and no as words, needs no judge, and is a metric of its own. `official` asks
-    a judge, as the authors ask GPT-4, or takes the verdicts an answers file brings.
+    `rules` reads yes and no as words, does not need a judge, and is a metric of its own. `official`
+    asks a judge, as the authors ask GPT-4, or takes the verdicts of an answers file.
 
     Args:
         folder: HallusionBench.json and the figures, `<category>/<subcategory>/<set>_<figure>.png`;
@@ -85,8 +85,8 @@ class HallusionBench(JudgedBenchmark):
     def _asked(self) -> Iterator[Sample]:
         for record, load_image in self._hub() if self.folder is None else self._files(self.folder):
             yield Sample(
-                id="/".join(record[name] for name in PLACE),
-                image_id="/".join(record[name] for name in PLACE[:4]),
+                id="/".join(record[name] for name in KEY),
+                image_id="/".join(record[name] for name in KEY[:4]),
                 prompt=record["question"],
                 load_image=load_image,
                 target=record,
@@ -121,26 +121,26 @@ class HallusionBench(JudgedBenchmark):
         Raises:
             UserError: If a question is unknown, answered twice, missing or has another truth.
         """
-        given = rows(files.answers)
-        unique([(row.where, _id(row)) for row in given])
-        answers = [_answer(row) for row in given]
+        records = rows(files.answers)
+        unique([(row.where, _id(row)) for row in records])
+        answers = [_answer(row) for row in records]
         figures = all(answer.target["visual_input"] != "0" for answer in answers)
         if files.labels is not None:
             path = files.require("labels", "")
-            _compare(answers, given, path, figures)
-        elif len(given) != (WITH_FIGURE if figures else QUESTIONS):
+            _compare(answers, records, path, figures)
+        elif len(records) != (WITH_FIGURE if figures else QUESTIONS):
             raise UserError(
-                f"{given[-1].where}: is answer {len(given)} of {QUESTIONS}, or of {WITH_FIGURE} "
-                "with a figure; --labels would name others"
+                f"{records[-1].where}: is answer {len(records)} of {QUESTIONS}, or of "
+                f"{WITH_FIGURE} with a figure; name other questions by --labels"
             )
         return answers
 
     def cluster(self, answer: Answer) -> str:
-        """A set: pairs of questions span its figures."""
-        return "/".join(answer.target[name] for name in PLACE[:3])
+        """Return the set, because pairs of questions span its figures."""
+        return "/".join(answer.target[name] for name in KEY[:3])
 
     def predict(self, answer: Answer) -> Any:
-        """What was said, by rule; what the judge makes of it, officially; None if unclear."""
+        """Return "yes" or "no" by `rules`, a judge's verdict by `official`; None if unclear."""
         if self.protocol == "rules":
             return hallusion.said(answer.text)
         if "verdict" in answer.target:
@@ -150,7 +150,7 @@ class HallusionBench(JudgedBenchmark):
         )
 
     def label(self, answer: Answer) -> str | None:
-        """The right answer."""
+        """Return the right answer."""
         return "yes" if answer.target["gt_answer"] == "1" else "no"
 
     def tally(self, answers: Sequence[Answer]) -> dict[str, float]:
@@ -167,7 +167,7 @@ class HallusionBench(JudgedBenchmark):
         )
 
     def right(self, answer: Answer) -> bool:
-        """As the question counts in aAcc."""
+        """Return whether the question counts as right in aAcc."""
         return self._judged(answer).correct
 
     def _judged(self, answer: Answer) -> hallusion.Judged:
@@ -196,11 +196,11 @@ class HallusionBench(JudgedBenchmark):
         return "same" in reply.lower()
 
     def metrics(self, totals: Totals) -> dict[str, NDArray[np.float64]]:
-        """The leaderboard's columns."""
+        """Return the leaderboard's columns."""
         return hallusion.metrics(totals)
 
     def as_printed(self, totals: Mapping[str, float]) -> dict[str, float]:
-        """Print as evaluation.py does: percentages rounded to four places, biases not at all."""
+        """Return what evaluation.py prints: percentages to four places, biases unrounded."""
         rounded = {name: round(value, 4) for name, value in super().as_printed(totals).items()}
         questions, errors = totals["questions"], totals["errors"]
         bias = totals["said yes"] / questions - totals["yes"] / questions
@@ -212,7 +212,9 @@ def _record(row: Row) -> dict[str, str]:
     record = {name: str(row.id(name)) for name in FIELDS}
     for name, codes in CODES.items():
         if record[name] not in codes:
-            raise UserError(f"{row.where}: {name} {record[name]!r} is none of {', '.join(codes)}")
+            raise UserError(
+                f"{row.where}: {name} {record[name]!r} is not one of {', '.join(codes)}"
+            )
     return record
 
 
@@ -223,23 +225,23 @@ def _answer(row: Row) -> Answer:
             target[name] = str(row[source])
             if target[name] not in codes:
                 raise UserError(
-                    f"{row.where}: {source} {target[name]!r} is none of {', '.join(codes)}"
+                    f"{row.where}: {source} {target[name]!r} is not one of {', '.join(codes)}"
                 )
-    id = "/".join(target[name] for name in PLACE)
-    figure = "/".join(target[name] for name in PLACE[:4])
+    id = "/".join(target[name] for name in KEY)
+    figure = "/".join(target[name] for name in KEY[:4])
     text = row.text("model_prediction")
     return Answer(id, figure, target["category"], target["question"], target, text=text)
 
 
 def _id(row: Row) -> str:
-    return "/".join(str(row[name]) for name in PLACE)
+    return "/".join(str(row[name]) for name in KEY)
 
 
-def _compare(answers: Sequence[Answer], given: Sequence[Row], path: Path, figures: bool) -> None:
-    asked = rows(path)
-    unique([(row.where, _id(row)) for row in asked])
-    truth = {_id(row): row for row in asked if not figures or str(row["visual_input"]) != "0"}
-    for answer, row in zip(answers, given, strict=True):
+def _compare(answers: Sequence[Answer], records: Sequence[Row], path: Path, figures: bool) -> None:
+    questions = rows(path)
+    unique([(row.where, _id(row)) for row in questions])
+    truth = {_id(row): row for row in questions if not figures or str(row["visual_input"]) != "0"}
+    for answer, row in zip(answers, records, strict=True):
         if answer.id not in truth:
             raise UserError(f"{row.where}: question {answer.id} is not in {path}")
         if str(truth[answer.id]["gt_answer"]) != answer.target["gt_answer"]:

@@ -47,7 +47,7 @@ Reply:"""
 class HaloQuest(JudgedBenchmark):
     """608 questions; a judge compares each answer with the reference answers.
 
-    The authors' Auto-Eval asks Gemini; the wording put to the judge here is ours, by its rules.
+    The authors' Auto-Eval asks Gemini; the wording here is ours, by the same rules.
 
     Args:
         folder: The images by name, and haloquest-eval.csv, which is fetched where it is missing.
@@ -109,22 +109,22 @@ class HaloQuest(JudgedBenchmark):
         """
         path = files.require("labels", "") if files.labels else fetch(PUBLISHED, SHA256)
         questions = _questions(path)
-        given = by_id(rows(files.answers), "id", questions)
-        return [_answer(id, row.text("response"), questions[id]) for id, row in given.items()]
+        responses = by_id(rows(files.answers), "id", questions)
+        return [_answer(id, row.text("response"), questions[id]) for id, row in responses.items()]
 
     def predict(self, answer: Answer) -> str | None:
-        """The judge's "yes" or "no"; None if the reply is neither."""
+        """Return the judge's "yes" or "no"; None if the reply is neither."""
         truth = "; ".join(part.strip() for part in answer.target.split(";") if part.strip())
         reply = self.ask(ASK.format(question=answer.prompt, truth=truth, response=answer.text))
-        said = set(re.findall(r"\b(yes|no)\b", reply.lower()))
-        return said.pop() if len(said) == 1 else None
+        words = set(re.findall(r"\b(yes|no)\b", reply.lower()))
+        return words.pop() if len(words) == 1 else None
 
     def right(self, answer: Answer) -> bool:
-        """Whether the judge said so."""
+        """Return whether the judge said yes."""
         return bool(answer.prediction == "yes")
 
     def tally(self, answers: Sequence[Answer]) -> dict[str, float]:
-        """Count right answers per type; one the judge's reply leaves open is wrong."""
+        """Count right answers by type; an unreadable reply of the judge counts as wrong."""
         counts: dict[str, float] = {}
         for answer in answers:
             for name, count in (("n", 1.0), ("right", float(self.right(answer)))):
@@ -133,7 +133,7 @@ class HaloQuest(JudgedBenchmark):
         return counts
 
     def metrics(self, totals: Totals) -> dict[str, NDArray[np.float64]]:
-        """Accuracy, overall and per type."""
+        """Return accuracy, overall and by type."""
         return {
             "accuracy": ratio(totals["right"], totals["n"]),
             **{f"{g}/accuracy": ratio(totals[f"{g}/right"], totals[f"{g}/n"]) for g in GROUPS},
@@ -141,13 +141,13 @@ class HaloQuest(JudgedBenchmark):
 
 
 def _questions(path: Path) -> dict[int, Row]:
-    """The table's rows by its first column, which has no name."""
-    found = table(path, ("", *COLUMNS))
-    place = unique([(row.where, row.number("")) for row in found])
-    for row in found:
+    """Return the table's rows by its first column, whose name is empty."""
+    questions = table(path, ("", *COLUMNS))
+    position = unique([(row.where, row.number("")) for row in questions])
+    for row in questions:
         if row["hallucination type"] not in GROUPS:
             raise UserError(f"{row.where}: hallucination type {row['hallucination type']!r}")
-    return {id: found[number] for id, number in place.items()}
+    return {id: questions[number] for id, number in position.items()}
 
 
 def _answer(id: int, text: str, row: Row) -> Answer:

@@ -1,4 +1,4 @@
-"""MMHal-Bench: 96 open questions, rated 0 to 6 by a judge that knows what is in the image."""
+"""MMHal-Bench: 96 open questions, rated 0 to 6 by a judge that gets a list of the objects."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ LMM Response: {response}
 class MmhalBench(JudgedBenchmark):
     """Twelve questions of each of eight types.
 
-    The wording put to the judge is ours, by the authors' scale: ratings compare within one judge.
+    The judge's prompt is ours, with the authors' scale; only ratings of one judge can be compared.
 
     Args:
         folder: response_template.json (or mmhal-bench_answer_template.json) and images, named
@@ -97,14 +97,14 @@ class MmhalBench(JudgedBenchmark):
             UserError: If files or images are missing, or have changed since they were first used.
         """
         folder = self.folder or hub.fetch_folder(REPO, (FILE, "images/*"), REVISION)
-        found = sorted([*folder.glob(FILE), *folder.glob("mmhal-bench_*template.json")])
-        if not found:
+        paths = sorted([*folder.glob(FILE), *folder.glob("mmhal-bench_*template.json")])
+        if not paths:
             raise UserError(f"{folder}: has no {FILE}")
         if self.folder is not None:
-            verify("mmhal_bench", {found[0].name: checksum(found[0])})
+            verify("mmhal_bench", {paths[0].name: checksum(paths[0])})
         images = hub.ImageFolder(folder)
         stems = images.stems()
-        for number, row in list(enumerate(rows(found[0])))[:limit]:
+        for number, row in list(enumerate(rows(paths[0])))[:limit]:
             source = row.text("image_src").rsplit("/", 1)[-1]
             name = stems.get(row.text("image_id"), source)
             images.find(name, row.where)
@@ -124,10 +124,10 @@ class MmhalBench(JudgedBenchmark):
         Raises:
             UserError: If it has another length or order, or asks one question of an image twice.
         """
-        given = rows(files.answers)
-        unique([(row.where, (row.text("image_id"), row.text("question"))) for row in given])
-        if len(given) != QUESTIONS:
-            raise UserError(f"{files.answers}: {len(given)} answers, MMHal-Bench has {QUESTIONS}")
+        records = rows(files.answers)
+        unique([(row.where, (row.text("image_id"), row.text("question"))) for row in records])
+        if len(records) != QUESTIONS:
+            raise UserError(f"{files.answers}: {len(records)} answers, MMHal-Bench has {QUESTIONS}")
         return [
             Answer(
                 f"{number:02d}",
@@ -137,11 +137,11 @@ class MmhalBench(JudgedBenchmark):
                 _target(row),
                 text=row.text("model_answer"),
             )
-            for number, row in enumerate(given)
+            for number, row in enumerate(records)
         ]
 
     def predict(self, answer: Answer) -> int | None:
-        """The judge's rating; None if the reply holds none, or several."""
+        """Return the judge's rating; None if the reply has none or several."""
         target = answer.target
         reply = self.ask(
             ASK.format(
@@ -154,11 +154,11 @@ class MmhalBench(JudgedBenchmark):
         return rating(reply)
 
     def right(self, answer: Answer) -> bool:
-        """Whether the rating is one of no hallucination."""
+        """Return whether the rating means that nothing is hallucinated."""
         return (answer.prediction or 0) >= HALLUCINATES
 
     def tally(self, answers: Sequence[Answer]) -> dict[str, float]:
-        """Count ratings; one that cannot be read is a 0, as the authors have it."""
+        """Count ratings; an unreadable one is a 0, as in the authors' code."""
         counts: dict[str, float] = {}
         for answer in answers:
             rated = float(answer.prediction or 0)
@@ -168,7 +168,7 @@ class MmhalBench(JudgedBenchmark):
         return counts
 
     def metrics(self, totals: Totals) -> dict[str, NDArray[np.float64]]:
-        """Mean rating, share of answers that hallucinate, and mean rating of every type."""
+        """Return the mean rating, overall and by type, and the share of hallucinating answers."""
         return {
             "score": ratio(totals["rating"], totals["n"]),
             "hallucination_rate": ratio(totals["bad"], totals["n"]),
@@ -176,7 +176,7 @@ class MmhalBench(JudgedBenchmark):
         }
 
     def as_printed(self, totals: Mapping[str, float]) -> dict[str, Any]:
-        """Print as eval_gpt_mmhal.py does, to two places."""
+        """Return what eval_gpt_mmhal.py prints, to two places."""
         values = {name: round(value, 2) for name, value in super().as_printed(totals).items()}
         return {
             "Average score": values["score"],
@@ -187,8 +187,8 @@ class MmhalBench(JudgedBenchmark):
 
 def rating(reply: str) -> int | None:
     """Read a reply as the authors do: exactly one of "rating: 0" to "rating: 6"."""
-    found = {int(digit) for digit in re.findall(r"rating: ([0-6])", reply.lower())}
-    return found.pop() if len(found) == 1 else None
+    ratings = {int(digit) for digit in re.findall(r"rating: ([0-6])", reply.lower())}
+    return ratings.pop() if len(ratings) == 1 else None
 
 
 def _target(row: Row) -> dict[str, Any]:
@@ -196,10 +196,10 @@ def _target(row: Row) -> dict[str, Any]:
 
 
 def _type(row: Row, number: int) -> str:
-    """The type that stands at this place of the file; the authors look at nothing else."""
+    """Return the type at this position of the file, which is all that the authors look at."""
     expected = TYPES[number % len(TYPES)]
     if row.text("question_type") != expected:
         raise UserError(
-            f"{row.where}: is of type {row['question_type']!r}, {expected!r} is due; reordered?"
+            f"{row.where}: is of type {row['question_type']!r}, not {expected!r}; is it reordered?"
         )
     return expected

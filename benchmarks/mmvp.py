@@ -32,7 +32,7 @@ IMAGES = "MMVP Images"
 COLUMNS = ("Question", "Options", "Correct Answer")
 CHOICES = re.compile(r"\(a\)\s*(.+?)\s*\(b\)\s*(.+?)\s*$", re.IGNORECASE | re.DOTALL)
 MISLABELLED = (99, 100, 279, 280)
-"""Rows, from 1, whose labels lmms-eval corrects."""
+"""Rows, counted from 1, whose labels lmms-eval corrects."""
 ASK = (
     "Does the response give the correct answer to the question? Reply yes or no.\n\n"
     "Question: {question}\nCorrect answer: {answer}\nResponse: {response}\nReply:"
@@ -67,7 +67,7 @@ class Mmvp(JudgedBenchmark):
     )
 
     def samples(self, limit: int | None = None) -> Iterator[Sample]:
-        """Yield one question an image; a limit that would cut a pair takes its second image too.
+        """Yield one question an image; a limit that would split a pair is raised by one.
 
         Raises:
             UserError: If files or images are missing, or have changed since they were first used.
@@ -96,9 +96,9 @@ class Mmvp(JudgedBenchmark):
         Raises:
             UserError: If a question is missing, out of order or answered twice.
         """
-        given = rows(files.answers)
+        records = rows(files.answers)
         align(
-            [(row.where, row.number("question_id")) for row in given],
+            [(row.where, row.number("question_id")) for row in records],
             [("MMVP", number) for number in range(1, 301)],
         )
         return [
@@ -110,30 +110,30 @@ class Mmvp(JudgedBenchmark):
                 target={"options": _options(row, "prompt"), "answer": _letter(row, "answer")},
                 text=row.text("response"),
             )
-            for number, row in enumerate(given, 1)
+            for number, row in enumerate(records, 1)
         ]
 
     def cluster(self, answer: Answer) -> str:
-        """A pair of images."""
+        """Return the pair of images."""
         return f"{(int(answer.id) - 1) // 2:03d}"
 
     def predict(self, answer: Answer) -> str | None:
-        """The option chosen, "(a)" or "(b)"; officially "yes" or "no" of the judge."""
+        """Return the option, "(a)" or "(b)"; under `official` the judge's "yes" or "no"."""
         if self.protocol != "official":
             return option(answer.text, answer.target["options"])
         truth, question = answer.target["answer"], answer.prompt
         reply = self.ask(ASK.format(question=question, answer=truth, response=answer.text))
-        said = re.findall(r"\b(yes|no)\b", reply.lower())
-        return said[0] if said else None
+        words = re.findall(r"\b(yes|no)\b", reply.lower())
+        return words[0] if words else None
 
     def tally(self, answers: Sequence[Answer]) -> dict[str, float]:
-        """Count right answers, and the pair if both are there."""
+        """Count right answers, and the pair if both have an answer."""
         right = [self.right(answer) for answer in answers]
         pair = {"pairs": 1.0, "both": float(all(right))} if len(right) == 2 else {}
         return {"n": float(len(right)), "right": float(sum(right)), **pair}
 
     def right(self, answer: Answer) -> bool:
-        """As the question counts in accuracy."""
+        """Return whether the question counts as right."""
         if self.protocol == "official":
             return bool(answer.prediction == "yes")
         truth = str(answer.target["answer"])
@@ -142,7 +142,7 @@ class Mmvp(JudgedBenchmark):
         return bool(answer.prediction == truth)
 
     def metrics(self, totals: Totals) -> dict[str, NDArray[np.float64]]:
-        """Accuracy of pairs, which is the benchmark's, and of questions."""
+        """Return the accuracy of pairs, which is the benchmark's metric, and of questions."""
         return {
             "pair_accuracy": ratio(totals["both"], totals["pairs"]),
             "accuracy": ratio(totals["right"], totals["n"]),
@@ -163,17 +163,17 @@ def _options(row: Row, name: str) -> str:
 
 
 def option(text: str, options: str) -> str | None:
-    """Read which option an answer names: its letter, or else its words; None if both or neither.
+    """Return the option that an answer names by letter or words; None if both or neither.
 
     Args:
-        options: Ends in "(a) Open (b) Closed".
+        options: A text that ends as in "(a) Open (b) Closed".
     """
-    found = CHOICES.search(options)
-    if found is None:
+    choices = CHOICES.search(options)
+    if choices is None:
         return None
     text = text.strip().lower()
     letters = set(re.findall(r"\(([ab])\)", text)) or set(re.findall(r"^([ab])(?:[.):]|$)", text))
-    words = {"a": found[1].lower(), "b": found[2].lower()}
+    words = {"a": choices[1].lower(), "b": choices[2].lower()}
     named = letters or {
         letter for letter, word in words.items() if re.search(rf"\b{re.escape(word)}\b", text)
     }

@@ -1,4 +1,4 @@
-"""Object HalBench: CHAIR on 300 COCO images, the objects taken out of answers by a judge."""
+"""Object HalBench: CHAIR on COCO images; a judge extracts the objects of answers."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ ASK = (
 class ObjectHalBench(JudgedBenchmark):
     """300 questions on COCO images; a judge lists the objects, CHAIR's vocabulary maps them.
 
-    Nouns are tagged by NLTK and not by spaCy's transformer, and the judge is whichever is given.
+    Nouns are tagged by NLTK and not by spaCy's transformer, and any judge can be used.
 
     Args:
         folder: obj_halbench_300_with_image.jsonl and COCO's annotations, for running.
@@ -87,7 +87,7 @@ class ObjectHalBench(JudgedBenchmark):
 
     @cached_property
     def finder(self) -> ObjectFinder:
-        """CHAIR with every word lemmatised as a noun."""
+        """CHAIR's object finder, with every word lemmatised as a noun."""
         published = load_tables(self._tables)
         nodes = {word.strip(): node.strip() for word, node in published.nodes.items()} | ADDED
         pairs = {word: word for word in nodes if " " in word} | dict(published.double_words)
@@ -133,13 +133,13 @@ class ObjectHalBench(JudgedBenchmark):
                 answer.
         """
         path = files.require("ground_truth", "objects per image, or COCO's annotations")
-        truth, given = read_truth(path), rows(files.answers)
-        keys = [(str(row.number("image_id")), row.text("prompt", "question")) for row in given]
-        unique([(row.where, key) for row, key in zip(given, keys, strict=True)])
-        if len(given) != self.questions:
-            raise UserError(f"{given[-1].where}: is answer {len(given)} of {self.questions}")
+        truth, records = read_truth(path), rows(files.answers)
+        keys = [(str(row.number("image_id")), row.text("prompt", "question")) for row in records]
+        unique([(row.where, key) for row, key in zip(records, keys, strict=True)])
+        if len(records) != self.questions:
+            raise UserError(f"{records[-1].where}: is answer {len(records)} of {self.questions}")
         answers = []
-        for number, (row, (id, question)) in enumerate(zip(given, keys, strict=True)):
+        for number, (row, (id, question)) in enumerate(zip(records, keys, strict=True)):
             if id not in truth:
                 raise UserError(f"{row.where}: image {id} is not in {path}")
             text = row.text("text", "answer").replace("Assistant:", "").strip()
@@ -147,7 +147,7 @@ class ObjectHalBench(JudgedBenchmark):
         return answers
 
     def predict(self, answer: Answer) -> list[tuple[str, str]] | None:
-        """The COCO objects the judge lists, word and object; None if its reply is no list."""
+        """Return the judge's words and their COCO objects; None if its reply is not a list."""
         if len(answer.text.split()) <= 3:
             return []
         listed = read(self.ask(ASK.format(text=answer.text)))
@@ -160,17 +160,17 @@ class ObjectHalBench(JudgedBenchmark):
         return [(word, nodes[word]) for word in words if word in nodes]
 
     def words(self, name: str) -> list[str]:
-        """What an object's name comes to: pairs of the vocabulary, else its runs of nouns."""
+        """Return the words of an object's name: pairs of the vocabulary, else its runs of nouns."""
         tagged = english.tag(english.tokenize(f"a {name.lower()}"))
         lemmas = [english.lemmatize(word) for word, _ in tagged]
         pairs = self.finder.tables.double_words
-        found, place = list[str](), 0
-        while place < len(lemmas) - 1:
-            pair = pairs.get(" ".join(lemmas[place : place + 2]))
-            found += [] if pair is None else [pair]
-            place += 1 if pair is None else 2
-        if found:
-            return found
+        known, position = list[str](), 0
+        while position < len(lemmas) - 1:
+            pair = pairs.get(" ".join(lemmas[position : position + 2]))
+            known += [] if pair is None else [pair]
+            position += 1 if pair is None else 2
+        if known:
+            return known
         runs = groupby(zip(lemmas, tagged, strict=True), lambda word: word[1][1].startswith("NN"))
         return [" ".join(lemma for lemma, _ in run) for is_noun, run in runs if is_noun]
 
@@ -200,13 +200,13 @@ class ObjectHalBench(JudgedBenchmark):
         return {node for _, node in answer.prediction} <= self.truth(answer.target)
 
     def truth(self, target: Mapping[str, list[str]]) -> set[str]:
-        """The objects of an image."""
+        """Return the objects of an image."""
         if "objects" in target:
             return set(target["objects"])
         return self.finder.truth(target["categories"], target["captions"])
 
     def metrics(self, totals: Totals) -> dict[str, NDArray[np.float64]]:
-        """Hallucinating answers of those that name an object; hallucinated objects of all."""
+        """Return the share of hallucinating answers, of those with objects, and of such objects."""
         return {
             "response_hall": ratio(totals["bad"], totals["said"]),
             "object_hall": ratio(totals["wrong"], totals["objects"]),
@@ -215,7 +215,7 @@ class ObjectHalBench(JudgedBenchmark):
         }
 
     def as_printed(self, totals: Mapping[str, float]) -> dict[str, float]:
-        """Print as summarize_gpt_obj_halbench_review.py does."""
+        """Return what summarize_gpt_obj_halbench_review.py prints."""
         values = super().as_printed(totals)
         return {
             "Response Hall": values["response_hall"],

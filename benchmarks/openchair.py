@@ -1,4 +1,4 @@
-"""OpenCHAIR: any concrete noun a description uses, checked by a judge against a true caption."""
+"""OpenCHAIR: a judge checks all concrete nouns of a description against a true caption."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ ASK = (
 
 @benchmark("openchair")
 class OpenChair(JudgedBenchmark):
-    """2000 generated images; hallucinated nouns of all that a judge decides on.
+    """2000 generated images; the share of hallucinated nouns, of those a judge decides on.
 
-    Nouns are NLTK's and not spaCy's, and the judge is whichever is given: scores compare within
-    one table. A noun counts as often as a description has it, as the authors have it.
+    Nouns are NLTK's and not spaCy's, and any judge can be used, so only scores of one table can be
+    compared. A noun counts as often as it occurs, as in the authors' code.
 
     Args:
         folder: concreteness.csv, Brysbaert's ratings as a table with columns Word and Conc.M.
@@ -68,8 +68,8 @@ class OpenChair(JudgedBenchmark):
         """Yield one request to describe each of the first `limit` images.
 
         Raises:
-            UserError: If the data set cannot be had or has changed, or the ratings are missing,
-                without which no answer could be scored.
+            UserError: If the data set cannot be fetched or has changed, or the ratings, which
+                scoring needs, are missing.
         """
         if not self.concrete:
             raise UserError(f"openchair: {RATINGS} has no word above {CONCRETE}")
@@ -85,7 +85,7 @@ class OpenChair(JudgedBenchmark):
             )
 
     def read_answers(self, files: AnswerFiles) -> list[Answer]:
-        """Read the authors' CSV of generated_caption, one an image in the order of the data set.
+        """Read the authors' CSV of generated_caption, one for each image in the data set's order.
 
         The data set is read from the hub's cache, for the captions the images were made from.
 
@@ -97,49 +97,51 @@ class OpenChair(JudgedBenchmark):
         """
         if files.labels is not None:
             self.folder = files.require("labels", "").parent
-        given = table(files.answers, ("generated_caption",))
+        captions = table(files.answers, ("generated_caption",))
         truth = [str(row["text"]) for row in self.dataset.load("test").rows]
-        if len(given) != len(truth):
+        if len(captions) != len(truth):
             raise UserError(
-                f"{given[-1].where}: is caption {len(given)}, {REPO} has {len(truth)} images"
+                f"{captions[-1].where}: is caption {len(captions)}, {REPO} has {len(truth)} images"
             )
         return [
             Answer(f"{n:04d}", f"{n:04d}", "all", "", caption, text=row.text("generated_caption"))
-            for n, (row, caption) in enumerate(zip(given, truth, strict=True))
+            for n, (row, caption) in enumerate(zip(captions, truth, strict=True))
         ]
 
     @cached_property
     def concrete(self) -> frozenset[str]:
-        """Words that name something one can see or touch."""
+        """Words that name something that can be seen or touched."""
         if self.folder is None or not (self.folder / RATINGS).is_file():
             raise UserError(f"openchair: give a folder with {RATINGS} (columns Word and Conc.M)")
-        found = table(self.folder / RATINGS, ("Word", "Conc.M"))
-        return frozenset(row["Word"].lower() for row in found if _rating(row) > CONCRETE)
+        ratings = table(self.folder / RATINGS, ("Word", "Conc.M"))
+        return frozenset(row["Word"].lower() for row in ratings if _rating(row) > CONCRETE)
 
     def nouns(self, caption: str) -> list[str]:
-        """The concrete nouns of a caption, in order, with repetition."""
+        """Return the concrete nouns of a caption, in order, with repetition."""
         tagged = english.tag(english.tokenize(caption.lower()))
-        found = (english.lemmatize(word) for word, tag in tagged if tag in ("NN", "NNS"))
-        return [noun for noun in found if noun in self.concrete and noun not in IGNORED]
+        nouns = (english.lemmatize(word) for word, tag in tagged if tag in ("NN", "NNS"))
+        return [noun for noun in nouns if noun in self.concrete and noun not in IGNORED]
 
     def predict(self, answer: Answer) -> dict[str, str]:
-        """What the judge says of each noun: "yes", "no" or "unsure"; "unread" if none of these."""
+        """Return the judge's reply on each noun: "yes", "no", "unsure", or "unread"."""
         return {
             noun: read(self.ask(ASK.format(caption=answer.target, noun=noun)))
             for noun in dict.fromkeys(self.nouns(answer.text))
         }
 
     def tally(self, answers: Sequence[Answer]) -> dict[str, float]:
-        """Count what was said of all nouns."""
-        said = [answer.prediction[noun] for answer in answers for noun in self.nouns(answer.text)]
+        """Count the judge's replies on all nouns."""
+        replies = [
+            answer.prediction[noun] for answer in answers for noun in self.nouns(answer.text)
+        ]
         return {
             "captions": float(len(answers)),
-            "nouns": float(len(said)),
-            **{word: float(said.count(word)) for word in ("yes", "no", "unsure", "unread")},
+            "nouns": float(len(replies)),
+            **{word: float(replies.count(word)) for word in ("yes", "no", "unsure", "unread")},
         }
 
     def metrics(self, totals: Totals) -> dict[str, NDArray[np.float64]]:
-        """Share of nouns that are not there, of those decided; nouns a caption; what was not."""
+        """Return the share of absent nouns, nouns per caption, and undecided shares."""
         return {
             "openchair": ratio(totals["no"], totals["yes"] + totals["no"]),
             "nouns": ratio(totals["nouns"], totals["captions"]),
@@ -160,4 +162,4 @@ def _rating(row: Row) -> float:
     try:
         return float(row["Conc.M"])
     except ValueError:
-        raise UserError(f"{row.where}: Conc.M {row['Conc.M']!r} is no number") from None
+        raise UserError(f"{row.where}: Conc.M {row['Conc.M']!r} is not a number") from None

@@ -78,15 +78,15 @@ class RBench(YesNoBenchmark):
     def read_answers(self, files: AnswerFiles) -> list[Answer]:
         """Read JSON lines of question_id and text, with `--labels` image-level_filterd.json.
 
-        The subsets' id lists lie beside the labels. Every question of a subset must be answered,
-        while the authors' script skips those that are not.
+        The subsets' id lists are next to the labels. Every question of a subset must be answered;
+        the authors' script skips questions without an answer.
 
         Raises:
             UserError: If a question is unknown, answered twice, or missing.
         """
         questions = _questions(files.require("labels", f"R-Bench's {QUESTIONS}"))
         needed = [id for id, question in questions.items() if question.target["subsets"]]
-        given = by_id(rows(files.answers), "question_id", questions, needed)
+        answered = by_id(rows(files.answers), "question_id", questions, needed)
         return [
             Answer(
                 str(id),
@@ -96,15 +96,15 @@ class RBench(YesNoBenchmark):
                 questions[id].target,
                 text=row.text("text"),
             )
-            for id, row in given.items()
+            for id, row in answered.items()
         ]
 
     def label(self, answer: Answer) -> str | None:
-        """The right answer."""
+        """Return the right answer."""
         return str(answer.target["label"])
 
     def tally(self, answers: Sequence[Answer]) -> dict[str, float]:
-        """Count the confusion matrix of every subset a question is in."""
+        """Count the confusion matrix of every subset that a question is in."""
         totals: dict[str, float] = {}
         for answer in answers:
             cells = confusion(answer.prediction, answer.target["label"], self.protocol_rule)
@@ -114,7 +114,7 @@ class RBench(YesNoBenchmark):
         return totals
 
     def as_printed(self, totals: Mapping[str, float]) -> dict[str, Any]:
-        """Print as eval.py does: percentages averaged over the subsets, its small numbers added."""
+        """Return what eval.py prints: percentages averaged over subsets, with its epsilons."""
         subsets = [_printed(totals, subset) for subset in self.groups if totals[f"{subset}/n"]]
         names = subsets[0]
         return {n: round(sum(100 * s[n] for s in subsets) / len(subsets), 2) for n in names}
@@ -140,24 +140,24 @@ class _Question(NamedTuple):
 
 
 def _questions(path: Path) -> dict[int | str, _Question]:
-    """Questions by id; a target is the label and the subsets the question is in."""
-    asked = rows(path)
-    place = unique([(row.where, row.id("question_id")) for row in asked])
-    members: dict[int | str, list[str]] = {id: [] for id in place}
+    """Return questions by id; a target is the label and the subsets that have the question."""
+    records = rows(path)
+    position = unique([(row.where, row.id("question_id")) for row in records])
+    members: dict[int | str, list[str]] = {id: [] for id in position}
     for subset in SUBSETS:
         ids = path.parent / SUBSET.format(subset)
         for id in _ids(ids):
             if id not in members:
                 raise UserError(f"{ids}: question {id!r} is not in {path.name}")
             members[id].append(subset)
-    found = {}
-    for id, number in place.items():
-        row = asked[number]
-        # anything with "no" in it is no, there as here
+    questions = {}
+    for id, number in position.items():
+        row = records[number]
+        # as in the authors' script, anything with "no" in it is no
         label = "no" if "no" in row.text("label").lower() else "yes"
         target = {"label": label, "subsets": members[id]}
-        found[id] = _Question(row.text("image"), row.text("text"), target, row.where)
-    return found
+        questions[id] = _Question(row.text("image"), row.text("text"), target, row.where)
+    return questions
 
 
 def _ids(path: Path) -> list[int | str]:

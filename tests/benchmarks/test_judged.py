@@ -135,7 +135,7 @@ def test_mmhal_has_an_order(tmp_path: Path) -> None:
     files = mmhal_answers(tmp_path)
     records = json.loads(files.answers.read_text())
     for broken, message in (
-        ([records[1], records[0], *records[2:]], r"line 1: is of type 'adversarial', 'attribute'"),
+        ([records[1], records[0], *records[2:]], r"line 1: is of type 'adversarial', not 'attribute'"),
         (records[:-1], "95 answers, MMHal-Bench has 96"),
         ([*records[:8], records[0], *records[9:]], r"record 9: id .* again, first at"),
         ([{**records[0], "image_content": "dog"}, *records[1:]], "'dog', not a list of texts"),
@@ -379,7 +379,7 @@ class TestJudges:
         )
         LlamaForCausalLM(config).save_pretrained(tmp_path / "judge")
         words.save_pretrained(tmp_path / "judge")
-        with pytest.raises(UserError, match="has no chat template, so it is no judge"):
+        with pytest.raises(UserError, match="has no chat template, which a judge needs"):
             LocalJudge(str(tmp_path / "judge"), max_tokens=4).ask("is there a dog ?")
         words.chat_template = chat().replace("message['content']", "[{'text': message['content']}]")
         words.save_pretrained(tmp_path / "judge")

@@ -296,7 +296,7 @@ class TestOpenChair:
             list(OpenChair().samples())
         ratings = tmp_path / "concreteness.csv"
         ratings.write_text("Word,Conc.M\ndog,high\n")
-        with pytest.raises(UserError, match=r"concreteness.csv line 2: Conc.M 'high' is no number"):
+        with pytest.raises(UserError, match=r"csv line 2: Conc.M 'high' is not a number"):
             list(OpenChair(folder=tmp_path).samples())
         ratings.write_text("Word,Conc.M\njoy,1.6\n")
         with pytest.raises(UserError, match=r"has no word above 4.5"):

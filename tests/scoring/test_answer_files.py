@@ -295,7 +295,10 @@ class TestAmber:
         labels, path = tmp_path / "annotations.json", tmp_path / "answers.json"
         path.write_text('[{"id": 1, "response": "No"}]')
         for annotation, message in (
-            ({"id": 1, "type": "relations", "truth": "no"}, "type 'relations' is none of AMBER's"),
+            (
+                {"id": 1, "type": "relations", "truth": "no"},
+                "type 'relations' is not one of AMBER's",
+            ),
             ({"id": 1, "type": "relation", "truth": "No"}, "truth 'No' is neither yes nor no"),
             ({"id": 1, "type": "generative", "truth": "dog", "hallu": []}, "not a list of texts"),
             ({"id": "one", "type": "relation", "truth": "no"}, "'one', not a whole number"),
@@ -454,7 +457,7 @@ class TestHallusionBench:
         assert rules["metrics"]["aAcc"] == 42.8698  # the same answers by rule
         for name, value in (("gpt4v_output_gpt_check", "right"), ("same", "2")):
             path.write_text(json.dumps([{**records[0], name: value}, *records[1:]]))
-            with pytest.raises(UserError, match=f"line 1: {name} '{value}' is none of"):
+            with pytest.raises(UserError, match=f"line 1: {name} '{value}' is not one of"):
                 scored("hallusionbench", AnswerFiles(path), protocol="official")
 
     def test_questions_with_a_figure_are_whole_too(self, shared: Path, tmp_path: Path) -> None:
