@@ -135,7 +135,7 @@ def test_mmhal_has_an_order(tmp_path: Path) -> None:
     files = mmhal_answers(tmp_path)
     records = json.loads(files.answers.read_text())
     for broken, message in (
-        ([records[1], records[0], *records[2:]], r"line 1: is of type 'adversarial', not 'attribute'"),
+        ([records[1], records[0], *records[2:]], r"of type 'adversarial', not 'attribute'"),
         (records[:-1], "95 answers, MMHal-Bench has 96"),
         ([*records[:8], records[0], *records[9:]], r"record 9: id .* again, first at"),
         ([{**records[0], "image_content": "dog"}, *records[1:]], "'dog', not a list of texts"),
@@ -247,7 +247,7 @@ def test_object_halbench_by_hand(
     shared: Path, tmp_path: Path, nltk_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     truth = write(tmp_path / "truth.json", {"7": ["dog", "person"], "8": ["cat"]})
-    lines = [
+    lines: list[dict[str, Any]] = [
         {
             "image_id": 7,
             "question": "What is there?",

@@ -13,6 +13,7 @@ from halluc.benchmarks.mmhal_bench import TYPES, MmhalBench
 from halluc.benchmarks.object_halbench import ObjectHalBench
 from halluc.benchmarks.openchair import OpenChair
 from halluc.benchmarks.r_bench import RBench
+from halluc.data.pinned_files import checksum
 from halluc.errors import UserError
 from tests.benchmarks.hub import SHA, cell, picture
 
@@ -250,7 +251,7 @@ class TestHaloQuest:
         monkeypatch.setattr(haloquest, "PUBLISHED", published.as_uri())
         with pytest.raises(UserError, match="not the pinned file"):
             list(HaloQuest(folder=tmp_path).samples())
-        monkeypatch.setattr(haloquest, "SHA256", haloquest.checksum(published))
+        monkeypatch.setattr(haloquest, "SHA256", checksum(published))
         assert len(list(HaloQuest(folder=tmp_path).samples())) == 3
 
     @pytest.mark.parametrize(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -80,19 +81,19 @@ def test_answers_with_logits_are_scored_by_group() -> None:
 
 
 def test_log_probabilities_that_are_not_finite_are_left_out_and_counted() -> None:
-    nan, infinity = math.nan, math.inf
+    nan, infinity, null = math.nan, math.inf, cast("float", None)
     answers = [
         Answer("1", "i", "random", "", "yes", yes_no=(-0.1, -1.0)),
         Answer("2", "i", "random", "", "no", yes_no=(-1.0, -0.1)),
         Answer("3", "i", "random", "", "no", yes_no=(-infinity, -infinity)),
         Answer("4", "i", "random", "", "no", yes_no=(nan, -1.0)),
-        Answer("5", "i", "random", "", "no", yes_no=(None, None)),  # as a file has them
+        Answer("5", "i", "random", "", "no", yes_no=(null, null)),  # as a file has them
         Answer("6", "i", "popular", "", "no", yes_no=(-infinity, -infinity)),
     ]
     values = logit_scores(REGISTRY.get("glyph_pope")(), answers)
     whole, none = values["random"], values["popular"]
     assert (whole["n"], whole["without_probability"], whole["auroc"]) == (2, 3, 1)
-    assert whole["ece"] == pytest.approx(1 - p_yes(-0.1, -1.0))
+    assert whole["ece"] == pytest.approx(1 - 1 / (1 + math.exp(-0.9)))
     assert (none["n"], none["without_probability"]) == (0, 1)
     assert math.isnan(none["auroc"]) and math.isnan(none["ece"])
     assert finite(values)["popular"]["auroc"] is None

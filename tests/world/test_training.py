@@ -22,7 +22,8 @@ def muon_step(weight: Tensor, gradient: Tensor, momentum: Tensor) -> Tensor:
     for _ in range(5):
         square = x @ x.T
         x = 3.4445 * x + (-4.7750 * square + 2.0315 * square @ square) @ x
-    return weight * (1 - RATE * DECAY) - RATE * 0.2 * max(weight.shape) ** 0.5 * x
+    step: Tensor = RATE * 0.2 * max(weight.shape) ** 0.5 * x
+    return weight * (1 - RATE * DECAY) - step
 
 
 def test_matrices_are_moved_by_muon() -> None:
