@@ -1,4 +1,4 @@
-"""Images of any kind as 8-bit RGB, or the reason why one cannot be had."""
+"""Images of any kind as 8-bit RGB, or the reason why one cannot be read."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def open_image(source: Path | bytes, name: str = "") -> Image.Image:
         name: What to call it in errors; the file's name by default.
 
     Raises:
-        BadImage: If it is no image, is cut short, or has too many pixels.
+        BadImage: If it is not an image, is cut short, or has too many pixels.
     """
     name = name or (source.name if isinstance(source, Path) else "image")
     try:
@@ -39,17 +39,17 @@ def open_image(source: Path | bytes, name: str = "") -> Image.Image:
             raise BadImage(f"{image.width} x {image.height} pixels; at most {MAX_PIXELS} are read")
         return as_rgb(ImageOps.exif_transpose(image))
     except UnidentifiedImageError:
-        raise BadImage(f"{name}: no image that Pillow can read") from None
+        raise BadImage(f"{name}: not an image that Pillow can read") from None
     except Exception as error:  # decoders raise whatever a broken file makes them
         reason = (str(error) or type(error).__name__).strip().splitlines()[0]
         raise BadImage(f"{name}: {reason}") from error
 
 
 def as_rgb(image: Image.Image) -> Image.Image:
-    """The image as 8-bit RGB; greyscale of 16 bits is scaled, not clipped as Pillow does.
+    """Convert an image to 8-bit RGB; greyscale of 16 bits is scaled, not clipped as Pillow does.
 
     Raises:
-        BadImage: If its pixels are floating-point numbers, of which no range is known.
+        BadImage: If its pixels are floating-point numbers, whose range is not known.
     """
     if image.mode == "RGB":
         return image
@@ -62,12 +62,12 @@ def as_rgb(image: Image.Image) -> Image.Image:
 
 
 def image_hash(image: Image.Image) -> str:
-    """Ten hex digits of the SHA-256 of the pixels."""
+    """Return ten hex digits of the SHA-256 of the pixels."""
     return hashlib.sha256(image.tobytes()).hexdigest()[:10]
 
 
 def padded(image: Image.Image, mean: tuple[float, ...]) -> Image.Image:
-    """The image in the middle of a square of its longer side, as LLaVA-1.5 pads.
+    """Put an image in the middle of a square of its longer side, as LLaVA-1.5 does.
 
     Args:
         mean: The colour around it, 0 to 1 for each of red, green and blue.

@@ -1,4 +1,4 @@
-"""The process's memory: kept where it would be given back too eagerly, and its peak."""
+"""The process's memory: its peak, and keeping what is freed for later use."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # glibc's malloc.h
 
 
 def keep_freed_memory() -> None:
-    """Let glibc keep what is freed for what comes next, for as long as this process lives.
+    """Let glibc keep freed memory for later use, for as long as this process lives.
 
-    By default each large tensor on a CPU is mapped anew and given back when it dies; a long batch
-    then spends about a quarter of its time on page faults (`python -m bench.speed memory`). For
-    programs to call, not for a library: it is the process's setting. Elsewhere than on glibc
-    nothing happens.
+    By default each large tensor on a CPU is mapped when it is made and unmapped when it is freed;
+    a long batch then spends about a quarter of its time on page faults (`python -m bench.speed
+    memory`). This is a setting of the process, so programs call it and libraries do not. Without
+    glibc nothing happens.
     """
     if mallopt := getattr(_libc(), "mallopt", None):
         mallopt(_M_MMAP_MAX, 0)
@@ -29,7 +29,7 @@ def keep_freed_memory() -> None:
 
 
 def reset_peak_memory() -> None:
-    """Give back what is free and count peak memory anew, where the system can (CUDA, Linux)."""
+    """Release free memory and reset its peak, where the system can (CUDA, Linux)."""
     import torch
 
     if torch.cuda.is_available():
@@ -42,7 +42,7 @@ def reset_peak_memory() -> None:
 
 
 def peak_memory() -> int:
-    """Bytes at the highest since `reset_peak_memory`: GPU memory if there is one, else resident."""
+    """Return the peak since `reset_peak_memory` in bytes: of a GPU if there is one, or resident."""
     import torch
 
     if torch.cuda.is_available():

@@ -1,4 +1,4 @@
-"""Progress: a bar with rate and time left on a terminal, a plain line now and then in a log."""
+"""Progress: a bar with rate and time left on a terminal, a line from time to time in a log."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ class _Rate(ProgressColumn):
 
 
 def track(items: Iterable[T], total: int, title: str, console: Console) -> Iterator[T]:
-    """Pass items through, showing how many have come by.
+    """Pass items through and show how many there have been.
 
     Args:
-        total: How many will come.
-        title: What they are.
-        console: Where it is shown; bars only if it is a terminal.
+        total: Number of items.
+        title: What the items are.
+        console: Where to show it; bars only if it is a terminal.
     """
     if console.is_terminal:
         yield from _bar(items, total, title, console)

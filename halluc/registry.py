@@ -1,4 +1,4 @@
-"""Plug-ins: a decorator registers a class under its name; a name brings its class back.
+"""Plug-ins: a decorator registers a class under a name, by which it is found.
 
 Built-in plug-ins are the modules of `halluc.methods` and `halluc.benchmarks`; other packages add
 theirs through an entry point of the same group name that names a module or a registered class.
@@ -46,15 +46,15 @@ class Registry(Generic[T]):
         return decorate
 
     def names(self) -> list[str]:
-        """All names, sorted."""
+        """List all names, sorted."""
         self._discover()
         return sorted(self._entries)
 
     def get(self, name: str) -> type[T]:
-        """The class registered under `name`.
+        """Return the class registered under `name`.
 
         Raises:
-            UserError: If there is none; names what was probably meant.
+            UserError: If there is none; suggests what was probably meant.
         """
         self._discover()
         if name not in self._entries:
@@ -75,5 +75,5 @@ class Registry(Generic[T]):
         for entry in entry_points(group=self._package):
             try:
                 entry.load()
-            except Exception as error:  # a plug-in of others must not take the harness down
+            except Exception as error:  # a broken plug-in must not take the harness down
                 warnings.warn(f"plug-in {entry.name!r} ({entry.value}): {error}", stacklevel=2)

@@ -88,9 +88,9 @@ def test_a_refusal_ends_it_and_does_not_show_the_key(status: int, endpoint: Fake
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"<html>", "the reply is no JSON"),
-        ([], "the reply is no chat completion"),
-        ({"choices": []}, "the reply is no chat completion"),
+        (b"<html>", "the reply is not JSON"),
+        ([], "the reply is not a chat completion"),
+        ({"choices": []}, "the reply is not a chat completion"),
         (completion(None), r"no text in the reply \(finish_reason stop\)"),
     ],
 )
@@ -132,5 +132,5 @@ def test_nobody_there(monkeypatch: pytest.MonkeyPatch, pauses: list[float]) -> N
 @pytest.mark.parametrize("url", ["localhost:8000/v1", "file:///etc/passwd"])
 def test_an_address_that_is_none(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_BASE_URL", url)
-    with pytest.raises(UserError, match="OPENAI_BASE_URL is no address like http"):
+    with pytest.raises(UserError, match="OPENAI_BASE_URL is not an address like http"):
         Endpoint("m").complete(HELLO)

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from halluc.config import DecodingConfig
-from halluc.data.hub import ImageFolder
+from halluc.data.image_folder import ImageFolder
 from halluc.decoding import answer_samples
 from halluc.errors import UserError
 from halluc.images import MAX_PIXELS, BadImage, as_rgb, open_image, padded
@@ -41,7 +41,7 @@ def bomb() -> bytes:
     ("content", "reason"),
     [
         (b"", "the file is empty"),
-        (b"<html>404 Not Found</html>", "no image that Pillow can read"),
+        (b"<html>404 Not Found</html>", "not an image that Pillow can read"),
         (saved(picture(0))[:-100], "[Tt]runcated"),
         (saved(picture(0), "JPEG")[:-100], "[Tt]runcated"),
         (saved(picture(0))[:20], "[Tt]runcated"),
@@ -151,7 +151,7 @@ def test_bad_images_fail_their_samples_alone(tmp_path: Path) -> None:
     assert {name for name, one in status.items() if one == "failed"} == failed
     errors = {answer.id: answer.error for answer in answers if answer.error}
     assert errors["empty.png"] == "BadImage: empty.png: the file is empty"
-    assert errors["text.png"] == "BadImage: text.png: no image that Pillow can read"
+    assert errors["text.png"] == "BadImage: text.png: not an image that Pillow can read"
 
 
 def test_a_missing_image_is_a_mistake_of_the_user(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Runs in the formats of others: pure functions of run folders."""
+"""Runs in the formats of other tools: pure functions of run folders."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def export_runs(
         form: One of `FORMATS`.
         places: Run folders, or folders of them; a baseline among them gives the difference.
         organization: Who ran them, for Every Eval Ever.
-        dataset: Hub id of the benchmark, for `.eval_results` of data that is on no hub.
+        dataset: Hub id of the benchmark, for `.eval_results` of data that is not on the hub.
         source_url: Where the runs can be seen, for Hugging Face.
 
     Raises:

@@ -1,9 +1,9 @@
-"""Every Eval Ever 0.3.0: data/<collection>/<developer>/<model>/<uuid>.json, samples beside it.
+"""Every Eval Ever 0.3.0: data/<collection>/<developer>/<model>/<uuid>.json, samples next to it.
 
 By its schemas eval.schema.json and instance_level_eval.schema.json (evaleval/every_eval_ever at
 9bce413). The collection is the benchmark. The format has no place for an intervention, so the
-method stands among the details of the generation, as text. Metrics that have no better direction
-cannot be results there; they stand among the details of those that can.
+method is put into the details of the generation, as text. Metrics without a better direction cannot
+be results there; they are put into the details of those that can.
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ def _source(part: Exported) -> dict[str, Any]:
 
 
 def _details(row: Row, name: str) -> dict[str, str]:
-    """The difference to the baseline, and what is reported beside the score."""
+    """Return the difference to the baseline, and what else is reported with the score."""
     details = {"failed": str(row.failed), "unparseable": str(row.unparseable)}
     for other, value in row.metrics.items():
         if value.higher_is_better is None and value.value is not None:
@@ -182,7 +182,7 @@ def _arguments(decoding: dict[str, Any]) -> dict[str, Any]:
 
 
 def _model(row: Row) -> dict[str, Any]:
-    """The model: a hub model by its organisation, a folder by its name, what we ship as ours."""
+    """Describe the model: a hub model by its organization, a folder by its name, glyph as ours."""
     endpoint = endpoint_name(row.model)
     name = endpoint or row.model.rstrip("/")
     *above, last = name.split("/")
@@ -214,6 +214,6 @@ def _model(row: Row) -> dict[str, Any]:
 
 
 def _uuid(part: Exported) -> UUID:
-    """The same for the same run and benchmark, so that an export repeated replaces itself."""
+    """Derive an id from run and benchmark, so that a repeated export replaces itself."""
     digest = hashlib.sha256(f"{part.row.config_hash}/{part.row.key}".encode()).digest()
     return UUID(bytes=digest[:16], version=4)

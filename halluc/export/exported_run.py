@@ -1,4 +1,4 @@
-"""What every exporter starts from: one benchmark of one run."""
+"""One benchmark of one run: what every exporter starts from."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Exported:
 
     Attributes:
         run: Where its answers are.
-        row: What a board says of it, the difference to its baseline included.
+        row: Its row of a board, with the difference to its baseline.
     """
 
     run: RunFolder
@@ -43,7 +43,7 @@ class Exported:
 
     @cached_property
     def answers(self) -> list[Answer]:
-        """Its answers, parsed; one that failed is no answer."""
+        """Its answers, parsed, without those that failed."""
         return parsed(self.benchmark, self.run.answers(self.row.benchmark))
 
     @property
@@ -53,7 +53,7 @@ class Exported:
 
     @property
     def hub_dataset(self) -> str | None:
-        """The data set's id on the Hugging Face hub, if that is where it lies."""
+        """The data set's id on the Hugging Face hub, if it is there."""
         name = self.row.dataset
         return name if re.fullmatch(r"[\w.-]+/[\w.-]+", name) else None
 

@@ -1,7 +1,7 @@
 """Hugging Face's two formats: `.eval_results/*.yaml`, and a model card's older model-index.
 
-Both are written by huggingface_hub. Neither has a place for an intervention or an interval: both
-stand in the notes, or in the metric's name and arguments.
+Both are written by huggingface_hub. Neither has a place for an intervention or an interval: they
+are put into the notes, or into the metric's name and arguments.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ def write_eval_results(
     """Write a file a benchmark and method, with the benchmark's headline metrics; yield the files.
 
     Args:
-        dataset: Hub id of the benchmark's page, for a benchmark whose data is on no hub.
+        dataset: Hub id of the benchmark's page, for a benchmark whose data is not on the hub.
         source_url: Where the run can be seen.
 
     Raises:
-        UserError: If a benchmark's data set is on no hub and none is given.
+        UserError: If a benchmark's data set is not on the hub and none is given.
     """
     import yaml
     from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
@@ -39,18 +39,18 @@ def write_eval_results(
     folder = output / ".eval_results"
     for part in parts:
         row = part.row
-        place = dataset or part.hub_dataset
-        if place is None:
+        hub_id = dataset or part.hub_dataset
+        if hub_id is None:
             raise UserError(
-                f"{row.benchmark}: its data ({row.dataset}) is on no hub, and .eval_results names "
-                f"a hub data set; give --dataset ORG/NAME"
+                f"{row.benchmark}: its data ({row.dataset}) is not on the hub, and "
+                f".eval_results names a hub data set; give --dataset ORG/NAME"
             )
         entries = [
             EvalResultEntry(
-                dataset_id=place,
+                dataset_id=hub_id,
                 task_id=re.sub(r"\W", "_", f"{row.benchmark}_{name}"),
                 value=_shown(value),
-                dataset_revision=row.dataset_revision if place == part.hub_dataset else None,
+                dataset_revision=row.dataset_revision if hub_id == part.hub_dataset else None,
                 date=f"{part.date:%Y-%m-%d}",
                 source_url=source_url,
                 notes=_notes(part, name, value),
@@ -104,7 +104,7 @@ def _headline(part: Exported) -> Iterator[tuple[str, Value]]:
 
 
 def _shown(value: Value) -> float:
-    """A value as its authors show it."""
+    """Scale a value as the metric's authors do."""
     return round((value.value or 0.0) * value.scale, 4)
 
 

@@ -1,4 +1,4 @@
-"""lm-evaluation-harness' files: results_<date>.json, and samples_<task>_<date>.jsonl beside it.
+"""lm-evaluation-harness' files: results_<date>.json and samples_<task>_<date>.jsonl.
 
 As its EvaluationTracker writes them (lm_eval/loggers/evaluation_tracker.py and result_schema.py at
 4e7e0d4). Its readers take the newest file of a model's folder, so a method is part of the model's
@@ -96,7 +96,7 @@ def _results(
 
 
 def _numbers(metrics: dict[str, Any]) -> dict[str, Any]:
-    """Metrics that are defined, with "N/A" for a standard error that is not."""
+    """Return the metrics that are defined, with "N/A" for a standard error that is not."""
     missing = {key for key, value in metrics.items() if value is None and "_stderr," not in key}
     gone = missing | {key.replace(",", "_stderr,") for key in missing}
     return {
@@ -117,7 +117,7 @@ def _right(part: Exported) -> dict[str, float]:
 
 
 def _samples(part: Exported) -> Iterator[dict[str, Any]]:
-    """A line an answer; `doc` holds what the benchmark asked, the image by its name."""
+    """Yield a line an answer; `doc` holds what the benchmark asked, the image by its name."""
     for number, answer in enumerate(part.answers):
         right = part.benchmark.right(answer)
         doc = {

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 def ask_endpoint(
     model: EndpointModel, samples: Iterable[Sample], decoding: DecodingConfig, in_flight: int
 ) -> Iterator[Answer]:
-    """Answer samples in the order given; one that gets no answer fails alone.
+    """Answer samples in their order; one that gets no answer fails alone.
 
     Their seconds add up to the time that passed. Passes through the model are not known: 0.
 
@@ -62,7 +62,7 @@ def ask_endpoint(
 def _submitted(
     pool: ThreadPoolExecutor, endpoint: Endpoint, sample: Sample, decoding: DecodingConfig
 ) -> Callable[[], Answer]:
-    """Send a request, from this thread as far as the image goes; call the result to wait for it."""
+    """Load the image in this thread and send the request in another; call the result to wait."""
     try:
         image = as_rgb(sample.load_image())
     except UserError:
@@ -87,7 +87,7 @@ def _ask(endpoint: Endpoint, sample: Sample, image: Image, params: dict[str, Any
 
 
 def messages(sample: Sample, image: Image) -> list[dict[str, Any]]:
-    """The conversation so far, the image in its first turn; PNG leaves the pixels as they are."""
+    """Return the conversation with the image in its first turn, as PNG, which loses nothing."""
     file = io.BytesIO()
     image.save(file, "PNG")
     url = f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
@@ -104,7 +104,7 @@ def messages(sample: Sample, image: Image) -> list[dict[str, Any]]:
 
 
 def parameters(decoding: DecodingConfig, sample: Sample) -> dict[str, Any]:
-    """What an endpoint is told of the decoding."""
+    """Return the decoding as parameters of a request."""
     params: dict[str, Any] = {"max_tokens": decoding.max_new_tokens or sample.max_new_tokens}
     if not decoding.do_sample:
         return params | {"temperature": 0}

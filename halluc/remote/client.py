@@ -15,8 +15,8 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 from halluc.errors import UserError
 
 ATTEMPTS = 4
-_PASSING = {408, 409, 425, 429, 500, 502, 503, 504}  # worth asking again
-_HOPELESS = {401, 403, 404}  # the same for every request
+_TRANSIENT = {408, 409, 425, 429, 500, 502, 503, 504}  # worth another attempt
+_PERMANENT = {401, 403, 404}  # the same for every request
 _LONGEST_WAIT = 60.0  # seconds
 
 
@@ -29,15 +29,15 @@ class EndpointRefused(UserError):
 
 
 class _NoRedirects(HTTPRedirectHandler):
-    """A redirect would take the key to another place."""
+    """A handler that follows no redirect, which would take the key to another place."""
 
     def redirect_request(self, *_: Any) -> None:
-        """Follow none."""
+        """Refuse to follow it."""
 
 
 @dataclass(frozen=True)
 class Reply:
-    """What came back.
+    """The answer of an endpoint.
 
     Attributes:
         text: The first choice.
@@ -53,8 +53,8 @@ class Endpoint:
     """A model behind an OpenAI-compatible endpoint; safe to use from several threads.
 
     OPENAI_BASE_URL says where (default: OpenAI itself), OPENAI_API_KEY holds the key, which goes
-    into the request and nowhere else: no redirect is followed, and replies that quote it are
-    blackened.
+    into the request and nowhere else: no redirect is followed, and it is removed from replies that
+    quote it.
 
     Args:
         model: As the endpoint calls it.
@@ -67,18 +67,18 @@ class Endpoint:
 
     @property
     def base_url(self) -> str:
-        """Where the endpoint is.
+        """The address of the endpoint.
 
         Raises:
-            UserError: If OPENAI_BASE_URL is no address.
+            UserError: If OPENAI_BASE_URL is not an address.
         """
         url = os.environ.get("OPENAI_BASE_URL", "https://api.openai.com/v1").rstrip("/")
         if not url.startswith(("http://", "https://")):
-            raise UserError("OPENAI_BASE_URL is no address like http://localhost:8000/v1")
+            raise UserError("OPENAI_BASE_URL is not an address like http://localhost:8000/v1")
         return url
 
     def complete(self, messages: list[dict[str, Any]], **params: Any) -> Reply:
-        """Reply to a conversation; a busy endpoint is asked again a few times.
+        """Reply to a conversation; a busy endpoint is tried again a few times.
 
         Args:
             messages: In the format of chat completions.
@@ -95,19 +95,19 @@ class Endpoint:
             try:
                 return _reply(self._post(body))
             except HTTPError as error:
-                reason = f"HTTP {error.code}: {self._said(error)}"
-                if error.code in _HOPELESS:
-                    raise EndpointRefused(self._told(reason)) from None
-                if last or error.code not in _PASSING:
+                reason = f"HTTP {error.code}: {self._message(error)}"
+                if error.code in _PERMANENT:
+                    raise EndpointRefused(self._refusal(reason)) from None
+                if last or error.code not in _TRANSIENT:
                     raise RequestFailed(reason) from None
-                pause = max(pause, _asked_wait(error.headers.get("Retry-After")))
+                pause = max(pause, _requested_wait(error.headers.get("Retry-After")))
             except TimeoutError:
                 if last:
                     raise RequestFailed(f"no reply within {self._timeout:.0f} s") from None
             except (URLError, HTTPException, OSError) as error:
                 if last:
                     reason = f"cannot be reached: {getattr(error, 'reason', error)}"
-                    raise EndpointRefused(self._told(reason)) from None
+                    raise EndpointRefused(self._refusal(reason)) from None
             time.sleep(pause)
         raise AssertionError("unreachable")
 
@@ -121,10 +121,10 @@ class Endpoint:
         try:
             return json.loads(content)
         except ValueError:
-            raise RequestFailed("the reply is no JSON") from None
+            raise RequestFailed("the reply is not JSON") from None
 
-    def _said(self, error: Any) -> str:
-        """The endpoint's own words, on one line and without the key."""
+    def _message(self, error: Any) -> str:
+        """Return the endpoint's own message, on one line and without the key."""
         try:
             content = error.read().decode(errors="replace")
         except OSError:
@@ -137,7 +137,7 @@ class Endpoint:
             content = content.replace(key, "***")
         return " ".join(content.split())[:200]
 
-    def _told(self, reason: str) -> str:
+    def _refusal(self, reason: str) -> str:
         hint = "check OPENAI_BASE_URL and OPENAI_API_KEY"
         return f"model {self.model!r} at its endpoint: {reason}; {hint}"
 
@@ -152,15 +152,15 @@ def _reply(content: Any) -> Reply:
         choice = content["choices"][0]
         text = choice["message"]["content"]
     except (LookupError, TypeError):
-        raise RequestFailed("the reply is no chat completion") from None
+        raise RequestFailed("the reply is not a chat completion") from None
     if not isinstance(text, str):
         raise RequestFailed(f"no text in the reply (finish_reason {choice.get('finish_reason')})")
     usage = content.get("usage") or {}
     return Reply(text, usage.get("prompt_tokens") or 0, usage.get("completion_tokens") or 0)
 
 
-def _asked_wait(header: str | None) -> float:
-    """Seconds the endpoint asks to wait, as far as it says so in seconds."""
+def _requested_wait(header: str | None) -> float:
+    """Parse how many seconds the endpoint asks to wait; 0 where it gives a date."""
     try:
         return min(float(header or 0), _LONGEST_WAIT)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Models behind an OpenAI-compatible endpoint: they answer, but no method can reach into them."""
+"""Models behind an OpenAI-compatible endpoint: they answer, but no method can change them."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class EndpointModel:
-    """A model named "openai:NAME"; OPENAI_BASE_URL and OPENAI_API_KEY say where and by what right.
+    """A model named "openai:NAME"; OPENAI_BASE_URL and OPENAI_API_KEY hold address and key.
 
     Attributes:
         name: As the user gave it.
-        endpoint: Who answers.
+        endpoint: The client that answers.
     """
 
     name: str
@@ -28,29 +28,29 @@ class EndpointModel:
 
     @classmethod
     def named(cls, name: str) -> EndpointModel:
-        """The model of a name.
+        """Return the model of this name.
 
         Raises:
-            UserError: If it is none behind an endpoint.
+            UserError: If it is not the name of a model behind an endpoint.
         """
         model = endpoint_name(name)
         if model is None:
-            raise UserError(f"model {name!r} is behind no endpoint; write openai:NAME")
+            raise UserError(f"model {name!r} is not behind an endpoint; write openai:NAME")
         return cls(name, Endpoint(model))
 
     @property
     def fingerprint(self) -> str:
-        """Stands for weights nobody here has seen: a hash of the address."""
+        """A hash of the address, in place of a hash of the weights, which are not known."""
         return f"endpoint-{content_hash(self.endpoint.base_url)}"
 
     @property
     def image_processing(self) -> str:
-        """Nobody here sees it either."""
+        """Not known either."""
         return "endpoint"
 
     @property
     def loaded_as(self) -> dict[str, str]:
-        """Nothing is known of how it runs."""
+        """Nothing: how the model was loaded is not known."""
         return {}
 
     def check(self, config: RunConfig) -> None:
@@ -66,9 +66,9 @@ class EndpointModel:
                 "endpoint; only --method baseline works there"
             )
         if config.model != ModelConfig(name=self.name):
-            given = config.model.model_dump(exclude_defaults=True, exclude={"name"})
+            options = config.model.model_dump(exclude_defaults=True, exclude={"name"})
             raise UserError(
-                f"model {self.name!r} is loaded elsewhere; leave out {', '.join(given)}"
+                f"model {self.name!r} is loaded elsewhere; leave out {', '.join(options)}"
             )
         for key in ("num_beams", "top_k"):
             if key in decoding.model_dump(exclude_defaults=True):

@@ -1,4 +1,4 @@
-"""Is a difference real? Pure functions of two runs' answers about the same samples."""
+"""Tests of differences: pure functions of two runs' answers to the same samples."""
 
 from halluc.statistics.clusters import clustered_stderr, design_effect
 from halluc.statistics.comparison import Comparison, compare

@@ -13,7 +13,7 @@ def clustered_stderr(
     clusters: Sequence[Hashable],
     formula: Literal["inspect_ai", "lmms-eval"] = "inspect_ai",
 ) -> float:
-    """The standard error of the mean of clustered values.
+    """Compute the standard error of the mean of clustered values.
 
     Args:
         values: [samples].
@@ -34,12 +34,12 @@ def clustered_stderr(
         return float("nan")
     if formula == "inspect_ai":
         return float(np.sqrt(c / (c - 1) * squares.sum()) / n)
-    own = np.square(deviations).sum()
-    return float(np.sqrt(own / (n - 1) / n + (squares.sum() - own) / n**2))
+    naive = np.square(deviations).sum()
+    return float(np.sqrt(naive / (n - 1) / n + (squares.sum() - naive) / n**2))
 
 
 def design_effect(values: Sequence[float], clusters: Sequence[Hashable]) -> float:
-    """How many times larger clustering makes the variance of the mean; 1 for constant values."""
+    """Compute how many times larger clustering makes the variance; 1 for constant values."""
     from scipy.stats import sem
 
     naive = float(sem(values))

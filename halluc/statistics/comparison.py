@@ -1,4 +1,4 @@
-"""What distinguishes two runs that answered the same samples."""
+"""The comparison of two runs that answered the same samples."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def common(
 def _counts(
     benchmark: Benchmark, ours: Sequence[Answer], theirs: Sequence[Answer]
 ) -> tuple[list[str], Array, Array]:
-    """The counts' names, and both sides' counts [images, names] with images in the same order."""
+    """Return the counts' names, and both sides' counts [images, names], images in one order."""
     grouped = [clusters(benchmark, side) for side in (ours, theirs)]
     names, counts = tallies(benchmark, [group for side in grouped for group in side.values()])
     return names, counts[: len(grouped[0])], counts[len(grouped[0]) :]

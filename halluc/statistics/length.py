@@ -1,4 +1,4 @@
-"""Descriptions at equal length: a method that only says less must not win by that alone.
+"""Descriptions at equal length: a method must not win only by saying less.
 
 Hallucinations come late in a description, so a shorter one has fewer of them whoever wrote it.
 Therefore both descriptions of a sample are cut at the number of words of the shorter one, and
@@ -45,6 +45,6 @@ def same_length(
 
 
 def first_words(text: str, words: int) -> str:
-    """A text up to the end of its word number `words`; blanks and lines within stay."""
+    """Cut a text at the end of its word number `words`; blanks and lines within it stay."""
     ends = [word.end() for word in re.finditer(r"\S+", text)]
     return text[: ends[words - 1]] if words else ""

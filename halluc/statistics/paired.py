@@ -39,15 +39,15 @@ def differences(
     value, base = (estimate(side, names, metrics) for side in (ours, theirs))
     drawn, base_drawn = (resample(side, names, metrics, draws, seed) for side in (ours, theirs))
     swapped = swaps(ours, theirs, names, metrics, draws, seed)
-    found = {}
+    results = {}
     for name in value:
         if (gap := value[name] - base[name]) == gap:
             interval = percentile(gap, drawn[name] - base_drawn[name])
             deviation = interval.stderr * len(ours) ** 0.5
             effect = gap / deviation if deviation else float("nan")
             p = swap_p(gap, swapped[name])
-            found[name] = Difference(**vars(interval), p=p, effect=effect)
-    return found
+            results[name] = Difference(**vars(interval), p=p, effect=effect)
+    return results
 
 
 def swaps(
@@ -65,14 +65,14 @@ def swaps(
     parts = []
     for n in chunks(draws, len(both)):
         kept = rng.integers(2, size=(n, len(ours))).astype(float)
-        one = metrics(Totals(both, names, np.hstack([kept, 1 - kept])))
-        two = metrics(Totals(both, names, np.hstack([1 - kept, kept])))
-        parts.append({name: one[name] - two[name] for name in one})
+        mine = metrics(Totals(both, names, np.hstack([kept, 1 - kept])))
+        other = metrics(Totals(both, names, np.hstack([1 - kept, kept])))
+        parts.append({name: mine[name] - other[name] for name in mine})
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def swap_p(gap: float, swapped: Array) -> float:
-    """The share of swaps with a difference as large as the one found, which is counted too.
+    """Compute the share of swaps with a difference as large as the observed one, itself included.
 
     A swap that leaves the metric undefined counts as well. For one sample an image, right or
     wrong, this is McNemar's exact test.

@@ -15,7 +15,7 @@ from math import ceil, sqrt
 
 @dataclass(frozen=True)
 class Design:
-    """What a comparison is expected to look like; differences are in (0, discordance).
+    """The expected shape of a comparison; differences are in (0, discordance).
 
     Attributes:
         per_image: Questions about an image, on average.
@@ -31,11 +31,11 @@ class Design:
 
     @property
     def design_effect(self) -> float:
-        """How many times larger clustering makes the variance."""
+        """The factor by which clustering makes the variance larger."""
         return max(1 + (self.per_image - 1) * self.correlation, 1 / self.per_image)
 
     def power(self, difference: float, images: float) -> float:
-        """The probability that a true difference is found significant with so many images."""
+        """Compute the probability of finding a true difference significant with so many images."""
         from scipy.stats import norm
 
         reach = norm.isf(self.alpha / 2)
@@ -43,11 +43,11 @@ class Design:
         return float(norm.sf(reach - shift) + norm.cdf(-reach - shift))
 
     def images(self, difference: float, power: float) -> int:
-        """The images it takes to find a true difference with this probability."""
+        """Compute how many images it takes to find a true difference with this probability."""
         return ceil(self._reach(power) ** 2 * self._variance(difference) / difference**2)
 
     def detectable(self, images: int, power: float) -> float:
-        """The smallest difference that so many images show with this probability."""
+        """Compute the smallest difference that so many images show with this probability."""
         share = self._reach(power) ** 2 * self.design_effect / self.per_image / images
         return sqrt(share * self.discordance / (1 + share))
 
@@ -57,5 +57,5 @@ class Design:
         return float(norm.isf(self.alpha / 2) + norm.ppf(power))
 
     def _variance(self, difference: float) -> float:
-        """Of the difference, were there one image."""
+        """The variance of the difference if there were one image."""
         return (self.discordance - difference**2) * self.design_effect / self.per_image

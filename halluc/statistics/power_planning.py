@@ -1,4 +1,4 @@
-"""What `halluc power` says: how many images a difference takes, and what those there are show."""
+"""The plan of `halluc power`: how many images a difference takes, and what those at hand show."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def plan(
     if pilot is not None:
         design = _pilot(benchmark, pilot, alpha)
     elif size is None:
-        raise UserError(f"{benchmark}: how many questions an image has is not known; give --pilot")
+        raise UserError(f"{benchmark}: the number of questions an image is not known; give --pilot")
     else:
         design = Design(size[1] / size[0], discordance, correlation, alpha)
     if not 0 < difference < design.discordance:
@@ -76,24 +76,25 @@ def plan(
     }
 
 
-def lines(found: Mapping[str, Any]) -> Iterator[str]:
-    """The same for people."""
-    how = "assumed, see --pilot" if found["assumed"] else "measured"
+def lines(planned: Mapping[str, Any]) -> Iterator[str]:
+    """Describe a plan in words."""
+    how = "assumed, see --pilot" if planned["assumed"] else "measured"
     yield (
-        f"{found['benchmark']}: {found['per_image']:.3g} questions an image; {how}: "
-        f"{found['discordance']:.1%} of answers right in one method alone, correlated by "
-        f"{found['correlation']:.2f} within an image (design effect {found['design_effect']:.2f})"
+        f"{planned['benchmark']}: {planned['per_image']:.3g} questions an image; {how}: "
+        f"{planned['discordance']:.1%} of answers right in one method alone, correlated by "
+        f"{planned['correlation']:.2f} within an image "
+        f"(design effect {planned['design_effect']:.2f})"
     )
-    needed = found["needed"]
+    needed = planned["needed"]
     yield (
-        f"a difference of {found['difference']:g} takes {needed['images']} images "
-        f"({needed['questions']} questions) for a power of {found['target_power']:g} "
-        f"at alpha {found['alpha']:g}"
+        f"a difference of {planned['difference']:g} takes {needed['images']} images "
+        f"({needed['questions']} questions) for a power of {planned['target_power']:g} "
+        f"at alpha {planned['alpha']:g}"
     )
-    if at_hand := found["at_hand"]:
+    if at_hand := planned["at_hand"]:
         yield (
             f"{at_hand['images']} images ({at_hand['questions']} questions) see it with a power of "
-            f"{at_hand['power']:.2f}; with {found['target_power']:g} they see a difference of "
+            f"{at_hand['power']:.2f}; with {planned['target_power']:g} they see a difference of "
             f"{at_hand['detectable']:.4f}"
         )
 
@@ -128,7 +129,7 @@ def _pilot(name: str, pilot: tuple[Path, Path], alpha: float) -> Design:
     runs = [RunFolder.read(path) for path in pilot]
     for run in runs:
         if name not in run.config.benchmarks:
-            asked = ", ".join(run.config.benchmarks)
-            raise UserError(f"{run.path} did not run {name}, only {asked}")
+            names = ", ".join(run.config.benchmarks)
+            raise UserError(f"{run.path} did not run {name}, only {names}")
     benchmark = build(name, runs[0].config.benchmark_args.get(name))
     return measured(benchmark, runs[0].answers(name), runs[1].answers(name), alpha)

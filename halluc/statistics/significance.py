@@ -1,4 +1,4 @@
-"""Tests of one difference, and what becomes of them when there are many.
+"""Tests of one difference, and corrections for many.
 
 McNemar, Psychometrika 12 (1947), mid-p as in Fagerland et al., BMC Med. Res. Methodol. 13 (2013);
 Holm, Scand. J. Statist. 6 (1979); Tukey's studentized range as in Kramer, Biometrics 12 (1956).

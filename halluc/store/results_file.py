@@ -1,4 +1,4 @@
-"""The results file, in lm-evaluation-harness' layout so that its readers work, ours beside it."""
+"""The results file: lm-evaluation-harness' layout, so that its readers work, and ours in it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def results(
     logits: Mapping[str, Any],
     where: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """What a run found.
+    """Put together the results of a run.
 
     The keys up to "total_evaluation_time_seconds" are lm-evaluation-harness' own
     (lm_eval/result_schema.py); "halluc" holds intervals, counts and cost.

@@ -1,9 +1,9 @@
-"""One folder a run, written as the run goes, so that a killed run goes on where it stood.
+"""One folder a run, written while it runs, so that an interrupted run can be continued.
 
 <date>-<model>-<method>-<hash>/
     config.json                the whole RunConfig, and where it ran
-    samples_<benchmark>.jsonl  a line an answer, flushed as it is given
-    results_<date>.json        lm-evaluation-harness' layout, and ours beside it
+    samples_<benchmark>.jsonl  a line an answer, flushed as soon as there is one
+    results_<date>.json        lm-evaluation-harness' layout, with ours in it
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class RunFolder:
 
         Args:
             output_dir: Folder of run folders.
-            where: Machine and source revision, kept beside the configuration but not hashed.
+            where: Machine and source revision, kept with the configuration but not hashed.
         """
         name = f"{_plain(config.model.name)}-{_plain(config.method.name)}-{config.hash}"
         known = sorted(p for p in output_dir.glob(f"*-{name}") if (p / "config.json").is_file())
@@ -86,19 +86,21 @@ class RunFolder:
 
     @classmethod
     def read(cls, path: Path) -> RunFolder:
-        """A run left behind.
+        """Read a run folder.
 
         Raises:
-            UserError: If the folder is none.
+            UserError: If the folder is not a run folder.
         """
         try:
             content = json.loads((path / "config.json").read_text())
             return cls(path, RunConfig.model_validate(content["config"]))
         except (OSError, ValueError, KeyError) as error:
-            raise UserError(f"{path} is no run folder: config.json is missing or broken") from error
+            raise UserError(
+                f"{path} is not a run folder: config.json is missing or broken"
+            ) from error
 
     def answers(self, benchmark: str) -> Iterator[Answer]:
-        """Answers kept so far; a last line cut short by a crash is dropped."""
+        """Yield the answers kept so far; a last line that a crash cut short is dropped."""
         file = self._samples(benchmark)
         if not file.is_file():
             return
@@ -116,7 +118,7 @@ class RunFolder:
             yield Answer(**{key: value for key, value in content.items() if key in names})
 
     def keep(self, benchmark: str, answers: Iterable[Answer]) -> Iterator[Answer]:
-        """Write each answer as it passes by, flushed before the next is asked for."""
+        """Write each answer as it passes through, flushed before the next one is requested."""
         file = self._samples(benchmark)
         _end_at_a_line(file)
         with file.open("a") as stream:
@@ -142,14 +144,14 @@ class RunFolder:
         return file
 
     def results(self) -> dict[str, Any] | None:
-        """The results, or None if the run has not come to its end."""
+        """Read the results; None if the run is not finished."""
         for file in sorted(self.path.glob("results_*.json"), reverse=True):
             content: dict[str, Any] = json.loads(file.read_text())
             return content
         return None
 
     def finished(self) -> dict[str, Any]:
-        """The results, once it is certain that they and the answers are all there.
+        """Read the results of a run whose results and answers are all there.
 
         Raises:
             UserError: If the run is half-written.
@@ -157,16 +159,17 @@ class RunFolder:
         cut = f"{self.path} is half-written: "
         again = "; run its 'halluc eval' again to finish it, or leave it out with --skip-unfinished"
         try:
-            found = self.results()
+            results = self.results()
         except ValueError as error:
-            raise UserError(f"{cut}its results are no JSON{again}") from error
-        if found is None:
+            raise UserError(f"{cut}its results are not JSON{again}") from error
+        if results is None:
             raise UserError(f"{cut}it has no results yet{again}")
         for name in self.config.benchmarks:
-            kept, asked = sum(1 for _ in self.answers(name)), found["n-samples"][name]["original"]
-            if kept != asked:
-                raise UserError(f"{cut}{name} has {kept} of {asked} answers{again}")
-        return found
+            kept = sum(1 for _ in self.answers(name))
+            expected = results["n-samples"][name]["original"]
+            if kept != expected:
+                raise UserError(f"{cut}{name} has {kept} of {expected} answers{again}")
+        return results
 
     def _samples(self, benchmark: str) -> Path:
         return self.path / f"samples_{benchmark}.jsonl"
@@ -185,7 +188,7 @@ def _write_json(file: Path, content: Any) -> None:
 
 
 def _end_at_a_line(file: Path) -> None:
-    """Cut off a last line that a crash left unfinished."""
+    """Cut off a last line that a crash left incomplete."""
     if not file.is_file() or not (size := file.stat().st_size):
         return
     with file.open("rb+") as stream:

@@ -8,7 +8,8 @@ from difflib import get_close_matches
 from typing import NamedTuple
 
 from halluc.errors import UserError
-from halluc.scoring.base import REGISTRY, Metric
+from halluc.scoring.base import REGISTRY
+from halluc.scoring.card import Metric
 
 _BOUND = re.compile(r"\s*(\S+?)\s*(>=|<=|>|<)\s*(\S+)\s*")
 

@@ -1,4 +1,4 @@
-"""Points that Optuna proposes, in a study of their own beside the runs."""
+"""Points that Optuna proposes, in a study kept with the sweep."""
 
 from __future__ import annotations
 
@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 
 
 def require_optuna() -> None:
-    """Raise UserError if Optuna is not there."""
+    """Refuse if Optuna is not installed.
+
+    Raises:
+        UserError: If it is not.
+    """
     try:
         import optuna
     except ImportError:
@@ -28,7 +32,7 @@ def require_optuna() -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
-def search(
+def search_points(
     config: SweepConfig,
     folder: Path,
     about: str,
@@ -36,13 +40,13 @@ def search(
 ) -> list[Outcome]:
     """Try `config.trials` points, each where the ones before make it look best.
 
-    An interrupted search takes up the point it stood at, and proposes from there on what it would
+    An interrupted search continues with the point it was at, and proposes from there what it would
     have proposed.
 
     Args:
         folder: Where the study is kept.
-        about: The model; with halluc's sources it names the study, so that a search never goes on
-            from what other code or weights have found.
+        about: The model; with halluc's sources it names the study, so that a search never continues
+            from the results of other code or weights.
 
     Returns:
         The distinct points in the order they were tried.
@@ -62,30 +66,30 @@ def search(
     for trial in study.get_trials(states=(TrialState.RUNNING,)):
         study.tell(trial.number, state=TrialState.FAIL)
         study.enqueue_trial(trial.params)
-    found: dict[str, Outcome] = {}
+    outcomes: dict[str, Outcome] = {}
     for trial in study.get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED)):
         point = _point(config, trial.params)
-        found[json.dumps(point)] = measure(point)
+        outcomes[json.dumps(point)] = measure(point)
     tried = len(study.get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED)))
     for number in range(tried, config.trials):
         study.sampler = optuna.samplers.TPESampler(seed=number)
-        asked = study.ask()
+        trial = study.ask()
         for axis in config.axes:
-            _suggest(asked, axis)
-        point = _point(config, asked.params)
+            _suggest(trial, axis)
+        point = _point(config, trial.params)
         key = json.dumps(point)
-        result = found[key] = found.get(key) or measure(point)
+        result = outcomes[key] = outcomes.get(key) or measure(point)
         value = result.values[str(goal)].value
         for text, bound in zip(config.constraint, config.bounds, strict=True):
             excess = bound.excess(result.values[str(bound.goal)].value)
-            asked.set_constraint(text, min(excess, 1e9))  # its storage takes no infinity
+            trial.set_constraint(text, min(excess, 1e9))  # its storage takes no infinity
         defined = value == value
-        study.tell(asked, value if defined else None, None if defined else TrialState.PRUNED)
-    return list(found.values())
+        study.tell(trial, value if defined else None, None if defined else TrialState.PRUNED)
+    return list(outcomes.values())
 
 
 def _suggest(trial: optuna.Trial, axis: Axis) -> None:
-    """Let a range be any number in it, anything else one of its values, by their position."""
+    """Propose any number of a range, and of anything else the position of one of its values."""
     if axis.interval is not None:
         trial.suggest_float(axis.name, *axis.interval)
     elif axis.ordered:

@@ -1,4 +1,4 @@
-"""What one setting scored on some samples, next to the baseline on the same; seeds together."""
+"""The results of one point and of the baseline on the same samples, seeds taken together."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A setting and what it came to.
+    """A point and its results.
 
     Attributes:
         point: The swept parameters; None for the baseline.
         values, differences: "benchmark.metric" to the value, and to ours minus the baseline's.
         n_images: A benchmark's name to the images both answered.
-        same: Whether every answer is the baseline's, word for word.
+        same: True if every answer is the baseline's, word for word.
         runs: Names of the run folders, one a seed.
     """
 
@@ -39,14 +39,14 @@ class Outcome:
     runs: tuple[str, ...]
 
 
-def outcome(
+def score_point(
     point: Mapping[str, Any] | None,
     ours: Sequence[RunFolder],
     theirs: Sequence[RunFolder],
     draws: int = DRAWS,
     seed: int = 0,
 ) -> Outcome:
-    """Score a setting.
+    """Score a point against the baseline.
 
     Args:
         ours, theirs: Its runs and the baseline's, seed by seed.
@@ -78,7 +78,7 @@ def outcome(
 def _counts(
     benchmark: Benchmark, pairs: Sequence[tuple[list[Answer], list[Answer]]]
 ) -> tuple[list[str], Array, Array]:
-    """The counts' names, and both sides' counts [images, names] summed over seeds."""
+    """Return the counts' names, and both sides' counts [images, names] summed over seeds."""
     grouped = [[clusters(benchmark, side) for side in pair] for pair in pairs]
     images = sorted(set.intersection(*(set(side) for pair in grouped for side in pair)))
     cells = [side[image] for pair in grouped for side in pair for image in images]

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from halluc.calibration import find_calibration, read
 from halluc.evaluation import evaluate_together, open_model
 from halluc.statistics import tie_groups
-from halluc.sweep.optuna_search import search
-from halluc.sweep.point_results import Outcome, outcome
+from halluc.sweep.optuna_search import search_points
+from halluc.sweep.point_results import Outcome, score_point
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,7 +27,7 @@ class Sweep:
     """A finished sweep.
 
     Attributes:
-        folder: Where its report goes; the runs lie beside it.
+        folder: Where its report goes; the runs are next to it.
         baseline, points: The baseline and every point, on the images tuned on.
         ties: The tie group by the objective of the baseline and of every point, the best group
             first.
@@ -53,7 +53,7 @@ def run_sweep(
     calibration: Path | None = None,
     console: Console | None = None,
 ) -> Sweep:
-    """Run a sweep, or go on with it where it was interrupted: at the point, and the sample.
+    """Run a sweep, or continue one where it was interrupted: at the point, and the sample.
 
     Args:
         output_dir: Its folder "sweeps" receives a run folder for every point and seed.
@@ -61,7 +61,7 @@ def run_sweep(
         console: Where progress is shown; standard error by default.
 
     Raises:
-        UserError: If a run does.
+        UserError: If one of its runs raises it.
     """
     first = config.run("tune", next(config.points()))
     model = open_model(first)
@@ -69,7 +69,7 @@ def run_sweep(
     measured, runs = read(file) if file else None, output_dir / FOLDER
 
     def evaluated(half: str, points: Sequence[Mapping[str, Any] | None]) -> list[list[RunFolder]]:
-        """The runs of each point, one a seed; all of them side by side."""
+        """Run each point with each seed, all of them side by side; return the runs by point."""
         configs = [config.run(half, point, seed) for point in points for seed in config.seeds]
         done = evaluate_together(configs, runs, model=model, calibration=measured, console=console)
         n = len(config.seeds)
@@ -79,33 +79,35 @@ def run_sweep(
     if config.search == "grid":
         points = list(config.points())
         unchanged, *rest = evaluated("tune", [None, *points])
-        found = [outcome(point, own, unchanged) for point, own in zip(points, rest, strict=True)]
+        outcomes = [
+            score_point(point, runs, unchanged) for point, runs in zip(points, rest, strict=True)
+        ]
     else:
         (unchanged,) = evaluated("tune", [None])
-        found = search(
+        outcomes = search_points(
             config,
             folder,
             first.model.model_dump_json() + model.fingerprint,
-            lambda point: outcome(point, evaluated("tune", [point])[0], unchanged),
+            lambda point: score_point(point, evaluated("tune", [point])[0], unchanged),
         )
-    baseline = outcome(None, unchanged, unchanged)
-    best = best_of(config, found)
+    baseline = score_point(None, unchanged, unchanged)
+    best = best_of(config, outcomes)
     reported: tuple[Outcome, Outcome] | tuple[()] = ()
     if config.tune_share and best is not None:
-        point = found[best].point
-        base, own = evaluated("test", [None, point])
-        reported = outcome(None, base, base), outcome(point, own, base)
-    ties = ties_of(config, [baseline, *found])
-    return Sweep(config, folder, baseline, tuple(found), ties, best, reported)
+        point = outcomes[best].point
+        base, best_runs = evaluated("test", [None, point])
+        reported = score_point(None, base, base), score_point(point, best_runs, base)
+    ties = ties_of(config, [baseline, *outcomes])
+    return Sweep(config, folder, baseline, tuple(outcomes), ties, best, reported)
 
 
 def feasible(config: SweepConfig, point: Outcome) -> bool:
-    """Whether a point meets every constraint."""
+    """Return whether a point meets every constraint."""
     return all(b.excess(point.values[str(b.goal)].value) <= 0 for b in config.bounds)
 
 
 def best_of(config: SweepConfig, points: Sequence[Outcome]) -> int | None:
-    """The number of the point with the best objective that meets every constraint, if any does.
+    """Return the number of the best point by the objective that meets every constraint, if any.
 
     Where every answer of every point is the baseline's, none is better than another.
     """

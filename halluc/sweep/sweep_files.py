@@ -1,4 +1,4 @@
-"""A finished sweep as files: sweep.json, and points.csv and points.parquet with a line a number."""
+"""A finished sweep as files: sweep.json, points.csv and points.parquet, a line a number."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _GAP = (*_INTERVAL, "p", "effect")
 
 
 def write_sweep(sweep: Sweep) -> list[Path]:
-    """Write all files anew; Parquet where pyarrow is installed."""
+    """Write all files, replacing earlier ones; Parquet where pyarrow is installed."""
     folder, rows = sweep.folder, list(lines(sweep))
     folder.mkdir(parents=True, exist_ok=True)
     files = [folder / "sweep.json", folder / "points.csv"]
@@ -41,10 +41,10 @@ def write_sweep(sweep: Sweep) -> list[Path]:
 
 
 def summary(sweep: Sweep) -> dict[str, Any]:
-    """The sweep as JSON can hold it."""
+    """Describe the sweep as JSON can hold it."""
     config = sweep.config
     best = None if sweep.best is None else sweep.points[sweep.best]
-    baseline, told = sweep.reported or (sweep.baseline, best)
+    baseline, reported = sweep.reported or (sweep.baseline, best)
     half = "test" if sweep.reported else "tune"
     return {
         "config": config.model_dump(mode="json"),
@@ -54,7 +54,7 @@ def summary(sweep: Sweep) -> dict[str, Any]:
         "reported_on": None if best is None else _images(sweep, half, baseline),
         "disjoint": bool(config.tune_share),
         "notes": notes(sweep),
-        "best": asdict(told) if told else None,
+        "best": asdict(reported) if reported else None,
         "baseline": asdict(baseline),
         "tuning": {
             "baseline": asdict(sweep.baseline) | {"tie_group": sweep.ties[0]},
@@ -68,26 +68,26 @@ def summary(sweep: Sweep) -> dict[str, Any]:
 
 
 def notes(sweep: Sweep) -> list[str]:
-    """What a reader of the numbers has to know."""
+    """List what a reader of the numbers has to know."""
     if all(point.same for point in sweep.points):
         what = (
             f"Every answer of every point is the baseline's: {sweep.config.method} changes nothing"
         )
         return [f"{what} here, and no point is best."]
-    found = []
+    texts = []
     if sweep.best is None:
-        found.append("No point meets the constraints, so none is best and none is reported.")
+        texts.append("No point meets the constraints, so none is best and none is reported.")
     elif not sweep.reported:
-        found.append(
+        texts.append(
             "Tuned and reported on the SAME images: the best point's numbers are too good."
         )
     if sweep.best is not None and sweep.ties[0] == sweep.ties[1 + sweep.best]:
-        found.append("On the images tuned on, the best point cannot be told from the baseline.")
-    return found
+        texts.append("On the images tuned on, the best point cannot be told from the baseline.")
+    return texts
 
 
 def lines(sweep: Sweep) -> Iterator[dict[str, Any]]:
-    """Tidy: a line for every setting, part of the images, and metric."""
+    """Yield a line for every point, part of the images, and metric."""
     tuned = [sweep.baseline, *sweep.points]
     for i, (point, tie) in enumerate(zip(tuned, sweep.ties, strict=True)):
         best = sweep.best is not None and i == sweep.best + 1
@@ -133,7 +133,7 @@ def _lines(
 
 
 def _cell(value: Any, numeric: bool) -> Any:
-    """A number of a numeric axis; anything else as text, for a column has one type."""
+    """Turn a value into a number on a numeric axis, else into text: a column has one type."""
     if value is None:
         return None
     if numeric:

@@ -247,7 +247,7 @@ def test_hugging_face_reads_its_model_index(runs: Path, tmp_path: Path) -> None:
 def test_errors(runs: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="unknown format 'csv', choose from lm-eval"):
         list(export_runs("csv", [runs], tmp_path))
-    with pytest.raises(UserError, match=r"halluc\.world\) is on no hub.*give --dataset"):
+    with pytest.raises(UserError, match=r"halluc\.world\) is not on the hub.*give --dataset"):
         list(export_runs("eval-results", [runs], tmp_path))
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="no run in"):

@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 
 from halluc.sweep.config_file import load_sweep
-from halluc.sweep.point_results import outcome
+from halluc.sweep.point_results import score_point
 from halluc.sweep.running import Sweep, best_of, ties_of
 from halluc.sweep.sweep_config import SweepConfig
 from halluc.sweep.sweep_files import lines, notes, write_sweep
@@ -35,12 +35,12 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Sweep:
     config = load_sweep(None, given)
     unchanged = [write_run(folder, error=0.3, limit=40)]
     points = [
-        outcome(
+        score_point(
             point, [write_run(folder, "paint", ERRORS[point["alpha"]], 40, params=point)], unchanged
         )
         for point in config.points()
     ]
-    baseline = outcome(None, unchanged, unchanged)
+    baseline = score_point(None, unchanged, unchanged)
     best, ties = best_of(config, points), ties_of(config, [baseline, *points])
     reported = (baseline, points[best]) if best is not None else ()
     return Sweep(config, folder / "report", baseline, tuple(points), ties, best, reported)

@@ -12,7 +12,7 @@ import pytest
 from halluc.errors import UserError
 from halluc.scoring.bootstrap import Interval
 from halluc.sweep.config_file import load_sweep
-from halluc.sweep.optuna_search import require_optuna, search
+from halluc.sweep.optuna_search import require_optuna, search_points
 from halluc.sweep.point_results import Outcome
 from halluc.sweep.sweep_config import SweepConfig
 
@@ -46,14 +46,14 @@ def measure(asked: list[Point], until: int = 10**9) -> Callable[[Point], Outcome
 def test_an_interrupted_search_proposes_what_it_would_have(tmp_path: Path) -> None:
     pytest.importorskip("optuna", reason="needs pip install 'halluc[sweep]'")
     whole: list[Point] = []
-    found = search(config(16), tmp_path / "whole", "m", measure(whole))
+    found = search_points(config(16), tmp_path / "whole", "m", measure(whole))
     assert [outcome.point for outcome in found] == whole
     assert len(whole) == 16
     cut: list[Point] = []
     with pytest.raises(KeyboardInterrupt):
-        search(config(16), tmp_path / "cut", "m", measure(cut, until=12))
+        search_points(config(16), tmp_path / "cut", "m", measure(cut, until=12))
     again: list[Point] = []
-    resumed = search(config(16), tmp_path / "cut", "m", measure(again))
+    resumed = search_points(config(16), tmp_path / "cut", "m", measure(again))
     assert again == whole  # twelve are read back by whoever measures, the last four are new
     assert [outcome.point for outcome in resumed] == whole
 
@@ -61,9 +61,9 @@ def test_an_interrupted_search_proposes_what_it_would_have(tmp_path: Path) -> No
 def test_a_search_goes_where_constraints_allow(tmp_path: Path) -> None:
     pytest.importorskip("optuna", reason="needs pip install 'halluc[sweep]'")
     asked: list[Point] = []
-    search(config(40), tmp_path, "m", measure(asked))
+    search_points(config(40), tmp_path, "m", measure(asked))
     free: list[Point] = []
-    search(config(40, constraint=()), tmp_path / "free", "m", measure(free))
+    search_points(config(40, constraint=()), tmp_path / "free", "m", measure(free))
     assert all(0 <= point["alpha"] <= 2 for point in asked)
     assert {point["local_ratio"] for point in asked} <= {0.1, 0.2, 0.3, 0.4, 0.5}
     allowed, by_chance = (
@@ -76,7 +76,7 @@ def test_another_model_is_another_study(tmp_path: Path) -> None:
     pytest.importorskip("optuna", reason="needs pip install 'halluc[sweep]'")
     for about in ("one", "other"):
         asked: list[Point] = []
-        search(config(2), tmp_path, about, measure(asked))
+        search_points(config(2), tmp_path, about, measure(asked))
         assert len(asked) == 2
 
 
