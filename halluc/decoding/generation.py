@@ -30,29 +30,6 @@ if TYPE_CHECKING:
     from halluc.interventions.touch import Touch
     from halluc.models import VisionLanguageModel
 
-# What a checkpoint's generation_config may hold that would change or break answers, and the value
-# at which it does nothing. `generate` fills in whatever is None here from the checkpoint.
-_NEUTRAL = {
-    "repetition_penalty": 1.0, "encoder_repetition_penalty": 1.0, "no_repeat_ngram_size": 0,
-    "encoder_no_repeat_ngram_size": 0, "length_penalty": 1.0, "min_length": 0, "min_new_tokens": 0,
-    "guidance_scale": 1.0, "num_return_sequences": 1, "num_beam_groups": 1, "diversity_penalty": 0.0,
-    "early_stopping": False, "temperature": 1.0, "top_k": 0, "top_p": 1.0, "typical_p": 1.0,
-    "epsilon_cutoff": 0.0, "eta_cutoff": 0.0, "remove_invalid_values": False,
-    "renormalize_logits": False, "return_dict_in_generate": False, "output_scores": False,
-    "output_logits": False, "output_attentions": False, "output_hidden_states": False,
-}  # fmt: skip
-_ABSENT = (
-    "suppress_tokens", "begin_suppress_tokens", "forced_bos_token_id", "forced_eos_token_id",
-    "exponential_decay_length_penalty", "sequence_bias", "max_time", "stop_strings", "min_p",
-    "top_h", "watermarking_config", "cache_implementation", "cache_config", "prompt_lookup_num_tokens",
-    "penalty_alpha", "dola_layers", "constraints", "force_words_ids", "token_healing",
-)  # fmt: skip
-"""Defaults that have no neutral value: taken out of the checkpoint's for the length of a batch.
-
-`bad_words_ids` stays: Idefics' checkpoints name tokens there that must never be written.
-"""
-
-
 @dataclass(frozen=True)
 class Generated:
     """What came of a batch.
@@ -124,7 +101,8 @@ def generate(
             prompts = embedded(model, prompts, encode=bool(method.vision_layers))
         processors = _processors(engine, decoding, watch)
         if "search" in engine.seams:
-            written = search_one(engine, prompts, cache, config, decoding, processors)
+            with _without_defaults(model):
+                written = search_one(engine, prompts, cache, config, decoding, processors)
         else:
             cache.on_reorder = engine.reorder
             with _without_defaults(model):
@@ -155,11 +133,10 @@ def _processors(
 def generation_config(
     model: VisionLanguageModel, decoding: DecodingConfig, max_new_tokens: int
 ) -> GenerationConfig:
-    """Spell every knob out: a checkpoint's own defaults must not leak into answers."""
+    """Say how a batch is decoded; of the checkpoint's own only what it must never write stays."""
     end = model.end_tokens
     pad = model.processor.tokenizer.pad_token_id
     return GenerationConfig(
-        **_NEUTRAL,
         do_sample=False,
         num_beams=decoding.num_beams,
         max_new_tokens=decoding.max_new_tokens or max_new_tokens,
@@ -172,13 +149,13 @@ def generation_config(
 
 @contextmanager
 def _without_defaults(model: VisionLanguageModel) -> Iterator[None]:
-    """Take defaults that `generate` would fill in out of the checkpoint's, for a `with`."""
+    """Set the checkpoint's own defaults aside: `generate` fills in from them what it is not told.
+
+    They would penalise, suppress or force tokens in answers of this checkpoint alone.
+    """
     own = model.model.generation_config
-    before = {name: getattr(own, name) for name in _ABSENT if getattr(own, name, None) is not None}
-    for name in before:
-        setattr(own, name, None)
+    model.model.generation_config = GenerationConfig()
     try:
         yield
     finally:
-        for name, value in before.items():
-            setattr(own, name, value)
+        model.model.generation_config = own
