@@ -6,13 +6,15 @@ from collections import Counter
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from halluc.data import hub
+from halluc.data.image_folder import ImageFolder
+from halluc.data.pairing import by_id, unique
 from halluc.data.pinned_files import checksum, fetch, verify
-from halluc.data.records import Row, by_id, json_of, rows, text_of, unique
+from halluc.data.records import Row, json_of, rows, text_of
 from halluc.data.sample_selection import first_images
 from halluc.errors import UserError
 from halluc.scoring.amber import metric as amber
-from halluc.scoring.base import Benchmark, Metric
+from halluc.scoring.base import Benchmark
+from halluc.scoring.card import Metric
 from halluc.types import Answer, Sample
 
 if TYPE_CHECKING:
@@ -103,9 +105,9 @@ class AmberBenchmark(Benchmark):
         """
         if self.folder is None:
             raise UserError(f"{self.name}: give a folder with AMBER's images")
-        return first_images(self._asked(hub.ImageFolder(self.folder)), limit)
+        return first_images(self._asked(ImageFolder(self.folder)), limit)
 
-    def _asked(self, images: hub.ImageFolder) -> Iterator[Sample]:
+    def _asked(self, images: ImageFolder) -> Iterator[Sample]:
         truth = self._annotations(self._file("annotations.json"))
         queries = self._file("query_all.json")
         for id, row in by_id(rows(queries), "id", truth, needed=()).items():

@@ -6,7 +6,8 @@ from abc import abstractmethod
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from halluc.scoring.base import Benchmark, Metric
+from halluc.scoring.base import Benchmark
+from halluc.scoring.card import Metric
 from halluc.scoring.chair import metric as chair
 
 if TYPE_CHECKING:

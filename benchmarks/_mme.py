@@ -6,10 +6,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from halluc.data import hub
+from halluc.data.image_folder import ImageFolder
 from halluc.data.pinned_files import verify
 from halluc.data.sample_selection import first_images
 from halluc.scoring import yes_no
-from halluc.scoring.base import Benchmark, Metric
+from halluc.scoring.base import Benchmark
+from halluc.scoring.card import Metric
 from halluc.scoring.mme import answer_files as mme_files
 from halluc.scoring.mme import metric as mme
 from halluc.types import Sample
@@ -108,7 +110,7 @@ class MmePhotographs(MmeBenchmark):
         import hashlib
 
         for subtask in self.subtasks:
-            images = hub.ImageFolder(folder / subtask)
+            images = ImageFolder(folder / subtask)
             questions = mme_files.read_questions(folder, subtask)
             listed = repr([tuple(question) for question in questions])
             verify("mme", {subtask: hashlib.sha256(listed.encode()).hexdigest()})

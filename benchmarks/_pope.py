@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from halluc.benchmarks._yes_no import YesNoBenchmark
 from halluc.data import hub
+from halluc.data.image_folder import ImageFolder
 from halluc.data.pinned_files import checksum, verify
 from halluc.data.records import Row
 from halluc.data.sample_selection import first_images
@@ -90,7 +91,7 @@ class PopeBenchmark(YesNoBenchmark):
             previous[conversation] = id
 
     def _files(self, folder: Path) -> Iterator[tuple[Row, str, Callable[[], Image]]]:
-        images = hub.ImageFolder(folder)
+        images = ImageFolder(folder)
         checksums = {}
         questions = []
         for strategy in self.groups:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from halluc.scoring import yes_no
-from halluc.scoring.base import Benchmark, Metric
+from halluc.scoring.base import Benchmark
+from halluc.scoring.card import Metric
 from halluc.scoring.confusion_rates import RATES, confusion, group_rates, tally
 
 if TYPE_CHECKING:

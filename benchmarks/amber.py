@@ -8,7 +8,8 @@ from halluc.benchmarks._amber import (
     GENERATIVE,
     AmberBenchmark,
 )
-from halluc.scoring.base import BenchmarkCard, Metric, benchmark
+from halluc.scoring.base import benchmark
+from halluc.scoring.card import BenchmarkCard, Metric
 
 
 def card(

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from halluc.benchmarks._chair import METRICS, ChairBenchmark, cut_unfinished
 from halluc.data import coco_objects as coco
-from halluc.data import hub
+from halluc.data.image_folder import ImageFolder
 from halluc.data.pinned_files import checksum, verify
 from halluc.errors import UserError
-from halluc.scoring.base import BenchmarkCard, benchmark
+from halluc.scoring.base import benchmark
+from halluc.scoring.card import BenchmarkCard
 from halluc.scoring.chair import caption_files as chair_files
 from halluc.scoring.chair import word_families as chair_families
 from halluc.types import Answer, Sample
@@ -102,7 +103,7 @@ class ChairCoco(ChairBenchmark):
         instances, captions = (coco.load(path) for path in paths)
         ids = sorted(instances.getImgIds())
         drawn = random.Random("chair_coco").sample(ids, min(self.images, len(ids)))[:limit]
-        images = hub.ImageFolder(self.folder)
+        images = ImageFolder(self.folder)
         for id in drawn:
             name = instances.imgs[id]["file_name"]
             images.find(name)

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, ClassVar
 
 from halluc.benchmarks._yes_no import YesNoBenchmark
 from halluc.data import hub
+from halluc.data.image_folder import ImageFolder
+from halluc.data.pairing import unique
 from halluc.data.pinned_files import checksum, verify
-from halluc.data.records import Row, json_of, rows, unique
+from halluc.data.records import Row, json_of, rows
 from halluc.data.sample_selection import first_images
 from halluc.errors import UserError
-from halluc.scoring.base import BenchmarkCard, Metric, benchmark
+from halluc.scoring.base import benchmark
+from halluc.scoring.card import BenchmarkCard, Metric
 from halluc.scoring.confusion_rates import ratio
 from halluc.scoring.pope.answer_files import label_of
 from halluc.scoring.yes_no import ReadingRule, parse_substring
@@ -92,7 +95,7 @@ class DashB(YesNoBenchmark):
         if missing := [part for part, paths in lists.items() if not paths]:
             raise UserError(f"{folder}: has no {FILE.format(missing[0])} below it")
         verify("dash_b", {paths[0].name: checksum(paths[0]) for paths in lists.values()})
-        images, number = hub.ImageFolder(folder), 0
+        images, number = ImageFolder(folder), 0
         for part, (path, *_) in lists.items():
             for source, name, file in _listed(path):
                 relative = f"{part}/{source}/{name}/{file}"

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from halluc.benchmarks import _glyph
 from halluc.benchmarks._chair import METRICS, ChairBenchmark
 from halluc.data import coco_objects as coco
-from halluc.scoring.base import BenchmarkCard, benchmark
+from halluc.scoring.base import benchmark
+from halluc.scoring.card import BenchmarkCard
 from halluc.scoring.chair import metric as chair
 from halluc.types import Sample
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from halluc.benchmarks import _glyph
 from halluc.benchmarks._mme import MmeBenchmark, score_metrics
-from halluc.scoring.base import BenchmarkCard, benchmark
+from halluc.scoring.base import benchmark
+from halluc.scoring.card import BenchmarkCard
 from halluc.scoring.mme import metric as mme
 from halluc.types import Sample
 

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from halluc.benchmarks import _glyph
 from halluc.benchmarks._yes_no import YesNoBenchmark, rate_metrics
 from halluc.data import coco_objects as coco
-from halluc.scoring.base import BenchmarkCard, benchmark
+from halluc.scoring.base import benchmark
+from halluc.scoring.card import BenchmarkCard
 from halluc.scoring.pope import questions as pope
 from halluc.types import Sample
 

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from halluc.benchmarks._judged import JudgedBenchmark
 from halluc.data import hub
+from halluc.data.image_folder import ImageFolder
+from halluc.data.pairing import unique
 from halluc.data.pinned_files import checksum, verify
-from halluc.data.records import Row, rows, unique
+from halluc.data.records import Row, rows
 from halluc.data.sample_selection import first_images
 from halluc.errors import UserError
-from halluc.scoring.base import BenchmarkCard, Metric, benchmark
+from halluc.scoring.base import benchmark
+from halluc.scoring.card import BenchmarkCard, Metric
 from halluc.scoring.hallusionbench import metric as hallusion
 from halluc.types import Answer, Sample
 
@@ -96,7 +99,7 @@ class HallusionBench(JudgedBenchmark):
 
     def _files(self, folder: Path) -> Iterator[tuple[dict[str, str], Any]]:
         path = folder / "HallusionBench.json"
-        images = hub.ImageFolder(folder)
+        images = ImageFolder(folder)
         for row in rows(path):
             record = _record(row)
             if record["visual_input"] != "0":

@@ -7,12 +7,14 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from halluc.benchmarks._judged import JudgedBenchmark
-from halluc.data import hub
+from halluc.data.image_folder import ImageFolder
+from halluc.data.pairing import by_id, unique
 from halluc.data.pinned_files import checksum, fetch, verify
-from halluc.data.records import by_id, rows, table, unique
+from halluc.data.records import rows, table
 from halluc.data.sample_selection import first_images
 from halluc.errors import UserError
-from halluc.scoring.base import BenchmarkCard, Metric, benchmark
+from halluc.scoring.base import benchmark
+from halluc.scoring.card import BenchmarkCard, Metric
 from halluc.scoring.confusion_rates import ratio
 from halluc.types import Answer, Sample
 
@@ -79,7 +81,7 @@ class HaloQuest(JudgedBenchmark):
         return first_images(self._asked(self.folder), limit)
 
     def _asked(self, folder: Path) -> Iterator[Sample]:
-        images = hub.ImageFolder(folder)
+        images = ImageFolder(folder)
         path = folder / FILE
         if path.is_file():
             verify("haloquest", {FILE: checksum(path)})

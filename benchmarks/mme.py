@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import ClassVar
 
 from halluc.benchmarks._mme import REPO, REVISION, MmePhotographs, score_metrics
-from halluc.scoring.base import BenchmarkCard, benchmark
+from halluc.scoring.base import benchmark
+from halluc.scoring.card import BenchmarkCard
 from halluc.scoring.mme.metric import COGNITION, HALLUCINATION, PERCEPTION
 
 PAPER = "https://arxiv.org/abs/2306.13394"

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from halluc.benchmarks._judged import JudgedBenchmark
 from halluc.data import hub
+from halluc.data.image_folder import ImageFolder
+from halluc.data.pairing import unique
 from halluc.data.pinned_files import checksum, verify
-from halluc.data.records import rows, unique
+from halluc.data.records import rows
 from halluc.errors import UserError
-from halluc.scoring.base import BenchmarkCard, Metric, benchmark
+from halluc.scoring.base import benchmark
+from halluc.scoring.card import BenchmarkCard, Metric
 from halluc.scoring.confusion_rates import ratio
 from halluc.types import Answer, Sample
 
@@ -102,7 +105,7 @@ class MmhalBench(JudgedBenchmark):
             raise UserError(f"{folder}: has no {FILE}")
         if self.folder is not None:
             verify("mmhal_bench", {paths[0].name: checksum(paths[0])})
-        images = hub.ImageFolder(folder)
+        images = ImageFolder(folder)
         stems = images.stems()
         for number, row in list(enumerate(rows(paths[0])))[:limit]:
             source = row.text("image_src").rsplit("/", 1)[-1]

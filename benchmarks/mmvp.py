@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING
 
 from halluc.benchmarks._judged import JudgedBenchmark
 from halluc.data import hub
+from halluc.data.image_folder import ImageFolder
+from halluc.data.pairing import align
 from halluc.data.pinned_files import checksum, verify
-from halluc.data.records import align, rows, table
+from halluc.data.records import rows, table
 from halluc.errors import UserError
-from halluc.scoring.base import BenchmarkCard, Metric, benchmark
+from halluc.scoring.base import benchmark
+from halluc.scoring.card import BenchmarkCard, Metric
 from halluc.scoring.confusion_rates import ratio
 from halluc.types import Answer, Sample
 
@@ -77,7 +80,7 @@ class Mmvp(JudgedBenchmark):
             folder = hub.fetch_folder(REPO, (FILE, f"{IMAGES}/*.jpg"), REVISION)
         else:
             verify("mmvp", {FILE: checksum(folder / FILE)})
-        questions, images = table(folder / FILE, COLUMNS), hub.ImageFolder(folder)
+        questions, images = table(folder / FILE, COLUMNS), ImageFolder(folder)
         for number, row in enumerate(questions[: None if limit is None else limit + limit % 2], 1):
             name = f"{IMAGES}/{number}.jpg"
             images.find(name, row.where)

@@ -9,11 +9,13 @@ from itertools import groupby
 from typing import TYPE_CHECKING, ClassVar
 
 from halluc.benchmarks._judged import JudgedBenchmark
+from halluc.data.pairing import unique
 from halluc.data.pinned_files import checksum, verify
-from halluc.data.records import rows, unique
+from halluc.data.records import rows
 from halluc.data.sample_selection import first_images
 from halluc.errors import UserError
-from halluc.scoring.base import BenchmarkCard, Metric, benchmark
+from halluc.scoring.base import benchmark
+from halluc.scoring.card import BenchmarkCard, Metric
 from halluc.scoring.chair.caption_files import annotation_files, read_truth
 from halluc.scoring.chair.metric import ObjectFinder, Tables
 from halluc.scoring.chair.word_families import load_tables, noun_words

@@ -10,7 +10,8 @@ from halluc.benchmarks._judged import JudgedBenchmark
 from halluc.data import hub
 from halluc.data.records import table
 from halluc.errors import UserError
-from halluc.scoring.base import BenchmarkCard, Metric, benchmark
+from halluc.scoring.base import benchmark
+from halluc.scoring.card import BenchmarkCard, Metric
 from halluc.scoring.confusion_rates import ratio
 from halluc.scoring.text import nltk_words as english
 from halluc.types import Answer, Sample

@@ -5,7 +5,8 @@ from __future__ import annotations
 from halluc.benchmarks._pope import PopeBenchmark
 from halluc.benchmarks._yes_no import rate_metrics
 from halluc.data.hub import Dataset
-from halluc.scoring.base import BenchmarkCard, benchmark
+from halluc.scoring.base import benchmark
+from halluc.scoring.card import BenchmarkCard
 from halluc.scoring.pope.questions import STRATEGIES
 
 HEADLINE = ("random/accuracy", "popular/accuracy", "adversarial/accuracy", "f1")

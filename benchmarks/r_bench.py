@@ -6,12 +6,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from halluc.benchmarks._yes_no import YesNoBenchmark, rate_metrics
-from halluc.data import hub
+from halluc.data.image_folder import ImageFolder
+from halluc.data.pairing import by_id, unique
 from halluc.data.pinned_files import checksum, verify
-from halluc.data.records import Row, by_id, json_of, rows, unique
+from halluc.data.records import Row, json_of, rows
 from halluc.data.sample_selection import first_images
 from halluc.errors import UserError
-from halluc.scoring.base import BenchmarkCard, benchmark
+from halluc.scoring.base import benchmark
+from halluc.scoring.card import BenchmarkCard
 from halluc.scoring.confusion_rates import COUNTS, confusion
 from halluc.types import Answer, Sample
 
@@ -61,7 +63,7 @@ class RBench(YesNoBenchmark):
         return first_images(self._asked(self.folder), limit)
 
     def _asked(self, folder: Path) -> Iterator[Sample]:
-        images = hub.ImageFolder(folder)
+        images = ImageFolder(folder)
         questions = _questions(folder / QUESTIONS)
         files = (QUESTIONS, *map(SUBSET.format, SUBSETS))
         verify("r_bench", {name: checksum(folder / name) for name in files})

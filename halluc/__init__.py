@@ -5,9 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 from halluc.errors import UserError
-from halluc.interventions import At, Batch, Method, MethodCard, MethodParams, method
+from halluc.interventions import (
+    At,
+    Batch,
+    Calibrated,
+    Method,
+    MethodCard,
+    MethodParams,
+    SearchLoop,
+    method,
+)
+from halluc.interventions.contrast import contrasted, implausible
 from halluc.provenance import VERSION
-from halluc.scoring.base import Benchmark, BenchmarkCard, Metric, benchmark
+from halluc.scoring.base import Benchmark, benchmark
+from halluc.scoring.card import BenchmarkCard, Metric
 from halluc.types import Answer, Sample
 
 __version__ = VERSION
@@ -18,14 +29,18 @@ __all__ = [
     "Batch",
     "Benchmark",
     "BenchmarkCard",
+    "Calibrated",
     "Method",
     "MethodCard",
     "MethodParams",
     "Metric",
     "Sample",
+    "SearchLoop",
     "UserError",
     "benchmark",
+    "contrasted",
     "evaluate",
+    "implausible",
     "load_model",
     "method",
 ]

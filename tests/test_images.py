@@ -28,8 +28,8 @@ def saved(image: Image.Image, kind: str = "PNG", **how: object) -> bytes:
     return file.getvalue()
 
 
-def red(*size: int) -> Image.Image:
-    return Image.new("RGB", size, RED)
+def red(width: int, height: int) -> Image.Image:
+    return Image.new("RGB", (width, height), RED)
 
 
 def bomb() -> bytes:

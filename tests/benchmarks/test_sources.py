@@ -12,7 +12,7 @@ from halluc.benchmarks.mme import Mme, MmeHallucination
 from halluc.benchmarks.mmvp import Mmvp
 from halluc.benchmarks.pope import PopeCoco, PopeGqa
 from halluc.data import pinned_files as sources
-from halluc.data.hub import ImageFolder
+from halluc.data.image_folder import ImageFolder
 from halluc.errors import UserError
 from halluc.scoring.mme.metric import HALLUCINATION
 from tests.benchmarks.hub import PINNED, SHA, cell, picture

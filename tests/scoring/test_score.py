@@ -9,7 +9,8 @@ import pytest
 
 from halluc.errors import UserError
 from halluc.scoring import bootstrap as intervals
-from halluc.scoring.base import Benchmark, BenchmarkCard, Metric
+from halluc.scoring.base import Benchmark
+from halluc.scoring.card import BenchmarkCard, Metric
 from halluc.scoring.confusion_rates import ratio
 from halluc.scoring.scores import score
 from halluc.types import Answer, Sample

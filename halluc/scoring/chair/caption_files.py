@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from halluc.data import coco_objects as coco
-from halluc.data.records import Row, json_of, rows, unique
+from halluc.data.pairing import unique
+from halluc.data.records import Row, json_of, rows
 from halluc.errors import UserError
 
 if TYPE_CHECKING:

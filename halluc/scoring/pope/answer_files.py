@@ -5,7 +5,8 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from halluc.data.records import Row, align, rows, unique
+from halluc.data.pairing import align, unique
+from halluc.data.records import Row, rows
 from halluc.errors import UserError
 from halluc.scoring.pope.questions import STRATEGIES
 from halluc.types import Answer

@@ -7,7 +7,7 @@ import random
 from typing import TYPE_CHECKING, Any
 
 from halluc.data import coco_objects as coco
-from halluc.data.hub import ImageFolder
+from halluc.data.image_folder import ImageFolder
 from halluc.data.records import rows, text_of
 from halluc.errors import UserError
 from halluc.scoring.pope import questions as pope
