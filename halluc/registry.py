@@ -9,7 +9,8 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from importlib.metadata import entry_points
 from typing import Generic, TypeVar
@@ -44,6 +45,16 @@ class Registry(Generic[T]):
             return cls
 
         return decorate
+
+    @contextmanager
+    def scratch(self) -> Iterator[None]:
+        """Forget, on leaving, what was registered in a `with`: examples and tests."""
+        self._discover()
+        before = dict(self._entries)
+        try:
+            yield
+        finally:
+            self._entries = before
 
     def names(self) -> list[str]:
         """List all names, sorted."""

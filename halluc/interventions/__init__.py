@@ -9,6 +9,7 @@ from halluc.interventions.base import (
     method,
 )
 from halluc.interventions.context import At, Batch, BatchState
+from halluc.interventions.search_loop import SearchLoop
 
 __all__ = [
     "REGISTRY",
@@ -19,5 +20,6 @@ __all__ = [
     "Method",
     "MethodCard",
     "MethodParams",
+    "SearchLoop",
     "method",
 ]

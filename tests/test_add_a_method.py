@@ -1,0 +1,58 @@
+"""Every example of docs/add-a-method.md keeps every promise, and imports nothing from inside."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from halluc.interventions import REGISTRY, Method
+from halluc.interventions.base import SEAMS
+from halluc.models import VisionLanguageModel
+from halluc.testing import batch_of_questions, check_method, reply
+from tests.kit.asking import QUESTIONS
+from tests.kit.families import llava, picture
+
+PAGE = (Path(__file__).parents[1] / "docs/add-a-method.md").read_text()
+SECTIONS = dict(re.findall(r"^## `(\w+)`:.*?```python\n(.*?)```", PAGE, flags=re.M | re.S))
+
+
+@cache
+def model() -> VisionLanguageModel:
+    return llava()
+
+
+def defined(example: str) -> type[Method]:
+    """Run an example; return the method it registers."""
+    space: dict[str, object] = {"__name__": "example"}
+    exec(compile(example, "docs/add-a-method.md", "exec"), space)
+    (found,) = [
+        value
+        for value in space.values()
+        if isinstance(value, type) and issubclass(value, Method) and value is not Method
+    ]
+    return found
+
+
+def test_there_is_a_page_a_seam() -> None:
+    assert set(SECTIONS) == set(SEAMS)
+
+
+@pytest.mark.parametrize("seam", SECTIONS)
+def test_the_example_of_a_seam_keeps_every_promise(seam: str) -> None:
+    with REGISTRY.scratch():
+        cls = defined(SECTIONS[seam])
+    assert seam in cls.declared()
+    batch = batch_of_questions(QUESTIONS, [picture(0), picture(1)])
+    check_method(cls, model(), batch=batch)
+    with_it = reply(model(), cls.for_model(model()), batch)
+    without = reply(model(), REGISTRY.get("baseline").for_model(model()), batch)
+    assert seam in ("revise", "search", "prompt") or not with_it.logits.equal(without.logits)
+
+
+@pytest.mark.parametrize("seam", SECTIONS)
+def test_no_example_imports_from_inside_the_package(seam: str) -> None:
+    imported = re.findall(r"^(?:from|import) (halluc[\w.]*)", SECTIONS[seam], flags=re.M)
+    assert set(imported) == {"halluc"}
