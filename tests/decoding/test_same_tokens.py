@@ -15,7 +15,7 @@ from torch import Tensor
 from transformers import LogitsProcessor
 
 from halluc.config import DecodingConfig
-from halluc.decoding.batch_encoding import prompts
+from halluc.decoding.batch_encoding import batch_of
 from halluc.decoding.generation import generate
 from halluc.errors import UserError
 from halluc.interventions import REGISTRY
@@ -65,23 +65,20 @@ def said(
     model: VisionLanguageModel, method: str, samples: Sequence[Sample], share: bool
 ) -> list[tuple[list[int], list[float]]]:
     """Tokens up to the end token, and their margins."""
-    cls, margins = REGISTRY.get(method), Margins()
+    prepared, margins = REGISTRY.get(method).for_model(model), Margins()
     made = generate(
         model,
-        cls(cls.resolve(cls.Params(), model)),
-        prompts(model, samples).asked,
+        prepared,
+        batch_of(model, prepared, samples),
         DecodingConfig(),
         max_new_tokens=max(sample.max_new_tokens for sample in samples),
-        sample_ids=[sample.id for sample in samples],
         watch=[margins],
         share=share,
     )
     steps = torch.stack(margins.steps, 1)[: len(samples)]  # of the main stream
-    own = model.model.generation_config.eos_token_id
-    ends = own if isinstance(own, list) else [own]
     found = []
     for row, ahead in zip(made.tokens.tolist(), steps.tolist(), strict=True):
-        end = next((i + 1 for i, token in enumerate(row) if token in ends), len(row))
+        end = next((i + 1 for i, token in enumerate(row) if token in model.end_tokens), len(row))
         found.append((row[:end], ahead[:end]))
     return found
 
@@ -92,10 +89,8 @@ def test_same_tokens(
     name: str, method: str, record_property: Callable[[str, object], None]
 ) -> None:
     model, samples = model_of(name), list(samples_of(name))
-    cls = REGISTRY.get(method)
     try:
-        cls.requires(cls.Params(), model.model.config, name)
-        cls.resolve(cls.Params(), model)
+        REGISTRY.get(method).for_model(model)
     except UserError as refused:
         pytest.skip(str(refused))
     together = [

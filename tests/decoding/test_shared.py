@@ -9,14 +9,15 @@ import torch
 from torch import Tensor
 
 from halluc.config import DecodingConfig
+from halluc.decoding.batch_encoding import encoded
 from halluc.decoding.generation import generate
-from halluc.interventions import REGISTRY, Asked, Method
+from halluc.interventions import REGISTRY, Batch, Method
 from halluc.interventions.attention_math import products, times_values
-from halluc.interventions.compose import find
 from halluc.interventions.shared_prefix import Memo, Prefix
 from halluc.models import VisionLanguageModel
+from halluc.testing import FirstLogits, batch_of_questions
+from tests.kit.asking import prepared
 from tests.kit.families import llava, picture
-from tests.methods.test_promises import First
 
 QUESTIONS = (
     "is there a dog ?",
@@ -40,36 +41,39 @@ CASES: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-def asked(model: VisionLanguageModel) -> Asked:
+def five_questions(model: VisionLanguageModel) -> Batch:
     images = [picture(number) for number in IMAGES]
-    rendered = [model.render(question) for question in QUESTIONS]
-    return Asked(QUESTIONS, rendered, images, model.encode(rendered, images))
+    ids = [f"{row}-{number}" for row, number in enumerate(IMAGES)]
+    return encoded(model, batch_of_questions(QUESTIONS, images, ids))
 
 
-def build(name: str, params: dict[str, Any], model: VisionLanguageModel) -> Method:
-    cls = find(name)
-    return cls(cls.resolve(cls.Params(**params), model))
+def first_logits(
+    model: VisionLanguageModel, method: Method, batch: Batch, **how: Any
+) -> tuple[Tensor, Tensor]:
+    """The first token's logits [rows, V], and six tokens."""
+    first = FirstLogits()
+    decoding = DecodingConfig(num_beams=how.pop("beams", 1))
+    made = generate(model, method, batch, decoding, max_new_tokens=6, watch=[first], **how)
+    assert first.logits is not None
+    return first.logits, made.tokens
 
 
-def answer(
+def measured(
     model: VisionLanguageModel, method: Method, share: bool, beams: int
 ) -> tuple[Tensor, Tensor, int]:
-    """Scores of the first token, the tokens, and the most tokens the decoder read in one pass."""
-    first, widest = First(), [0]
+    """The first logits, the tokens, and the most tokens the decoder read in one pass."""
+    widest = 0
 
     def measure(_: Any, args: Any, kwargs: Any) -> None:
-        widest[0] = max(widest[0], kwargs["inputs_embeds"].shape[:2].numel())
+        nonlocal widest
+        widest = max(widest, kwargs["inputs_embeds"].shape[:2].numel())
 
     handle = model.decoder.register_forward_pre_hook(measure, with_kwargs=True)
     try:
-        made = generate(
-            model, method, asked(model), DecodingConfig(num_beams=beams), max_new_tokens=6,
-            sample_ids=[str(number) for number in IMAGES], watch=[first], share=share,
-        )  # fmt: skip
+        found = first_logits(model, method, five_questions(model), share=share, beams=beams)
     finally:
         handle.remove()
-    assert first.scores is not None
-    return first.scores, made.tokens, widest[0]
+    return *found, widest
 
 
 @pytest.fixture(scope="module")
@@ -82,12 +86,13 @@ def model() -> VisionLanguageModel:
 def test_sharing_changes_no_answer(
     name: str, params: dict[str, Any], beams: int, model: VisionLanguageModel
 ) -> None:
-    method = build(name, params, model)
-    scores, tokens, widest = answer(model, method, True, beams)
-    plain, plain_tokens, plain_widest = answer(model, build(name, params, model), False, beams)
+    method = prepared(name, model, **params)
+    logits, tokens, widest = measured(model, method, True, beams)
+    again = prepared(name, model, **params)
+    plain, plain_tokens, plain_widest = measured(model, again, False, beams)
     near = plain.isfinite()
-    assert torch.equal(near, scores.isfinite())
-    assert torch.allclose(scores[near], plain[near], atol=1e-3)
+    assert torch.equal(near, logits.isfinite())
+    assert torch.allclose(logits[near], plain[near], atol=1e-3)
     assert torch.equal(tokens, plain_tokens)
     assert (widest < plain_widest) == (method.prefix_depends_on != "question")
 
@@ -99,35 +104,23 @@ def test_points_of_a_sweep_share_what_they_read(model: VisionLanguageModel) -> N
         ("var", settings | {"tau": 1.0}), ("paint", {}), ("paint", {"alpha": 0.1}),
         ("zerotuning", {}), ("zerotuning", {"gamma": 2.0}),
     ]  # fmt: skip
-    memo, decoding, read = Memo(), DecodingConfig(), []
+    memo, read = Memo(), []
     for name, params in points:
-        method = build(name, params, model)
+        method = prepared(name, model, **params)
         before = memo._kept
-        alone, both = (
-            generate(
-                model, method, asked(model), decoding, max_new_tokens=6,
-                sample_ids=["a"] * 5, watch=[first], memo=remembered,
-            ) and first.scores
-            for remembered in (None, memo)
-            for first in [First()]
-        )  # fmt: skip
+        alone, _ = first_logits(model, method, five_questions(model))
+        both, _ = first_logits(model, method, five_questions(model), memo=memo)
         assert torch.equal(alone, both)
         read.append(memo._kept is not before)
     assert read == [True, False, True, False, True, True, False, True, True]
 
 
 def test_images_that_differ_are_not_taken_for_one(model: VisionLanguageModel) -> None:
-    what = asked(model)
-    what.inputs["pixel_values"][2] += 0.5  # the third question's copy of the first image
-    made = [
-        generate(
-            model, build("baseline", {}, model), what, DecodingConfig(), max_new_tokens=6,
-            sample_ids=["a"] * 5, watch=[first], share=share,
-        ) and first.scores
-        for share in (True, False)
-        for first in [First()]
-    ]  # fmt: skip
-    assert torch.allclose(made[0], made[1], atol=1e-3)
+    batch = five_questions(model)
+    batch.inputs["pixel_values"][2] += 0.5  # the third question's copy of the first image
+    baseline = prepared("baseline", model)
+    shared, plain = (first_logits(model, baseline, batch, share=on)[0] for on in (True, False))
+    assert torch.allclose(shared, plain, atol=1e-3)
 
 
 @pytest.mark.parametrize("owner", [[0, 0, 1, 1], [0, 1, 1, 1], [1, 0, 2, 0]])
@@ -136,8 +129,8 @@ def test_products_are_those_of_copied_keys(owner: list[int]) -> None:
     keys, values = torch.randn(3, 2, 7, 5), torch.randn(3, 2, 7, 5)
     query, own = torch.randn(4, 6, 3, 5), torch.tensor(owner)
     prefix = Prefix([keys[: own.max() + 1]], [values[: own.max() + 1]], own)
-    scores = prefix.scores(0, query)
-    assert torch.allclose(scores, products(query, keys[own]), atol=1e-5)
+    found = prefix.products(0, query)
+    assert torch.allclose(found, products(query, keys[own]), atol=1e-5)
     assert torch.allclose(
-        prefix.times_values(0, scores), times_values(scores, values[own]), atol=1e-4
+        prefix.times_values(0, found), times_values(found, values[own]), atol=1e-4
     )
