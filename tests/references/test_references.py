@@ -1,0 +1,109 @@
+"""The engine next to plain loops that share no code with it: tokens, and the logits of each step.
+
+The loops read the whole sequence again for every token, one question at a time, without a cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from transformers import LogitsProcessor
+
+from halluc.decoding import generation
+from halluc.decoding.logits_processors import Forbid
+from halluc.interventions import Batch, Method
+from halluc.methods.vcd import normal_noise
+from halluc.models import VisionLanguageModel
+from halluc.testing import reply
+from tests.kit.asking import prepared, questions
+from tests.kit.families import build
+from tests.references.vcd import vcd
+
+TOKENS = 12
+Reference = Callable[..., tuple[list[int], Tensor]]
+
+
+class Steps(LogitsProcessor):
+    """Keeps what the next token is chosen from, [V] a step."""
+
+    def __init__(self) -> None:
+        self.rows: list[Tensor] = []
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        self.rows.append(scores[0].float().clone())
+        return scores
+
+
+@cache
+def tiny(family: str, seed: int = 0) -> VisionLanguageModel:
+    return build(family, seed)
+
+
+def engine(
+    model: VisionLanguageModel, method: Method, batch: Batch, patch: pytest.MonkeyPatch
+) -> tuple[list[int], Tensor]:
+    """Greedy tokens and logits [T, V], -inf where a token is ruled out."""
+    steps = Steps()
+
+    class Watched(Forbid):
+        def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+            return steps(input_ids, super().__call__(input_ids, scores))
+
+    patch.setattr(generation, "Forbid", Watched)
+    if "next_token_logits" in method.declared():
+        made = reply(model, method, batch, tokens=TOKENS)
+    else:
+        from halluc.config import DecodingConfig
+        from halluc.decoding.whole_batch import answer_together
+
+        answered = answer_together(model, method, batch, DecodingConfig(), TOKENS, lambda: [steps])
+        return answered.tokens[0].tolist(), torch.stack(steps.rows)
+    return made.tokens[0].tolist(), torch.stack(steps.rows)
+
+
+def by_vcd(model: VisionLanguageModel, batch: Batch, **params: Any) -> tuple[list[int], Tensor]:
+    paper = params.get("variant", "paper") == "paper"
+    seed = (batch.image_seeds if paper else batch.seeds)[0]
+    frames = 2 if "image_grid_thw" in batch.inputs else 1
+    noise = normal_noise(batch.inputs["pixel_values"].shape, seed, frames)
+    return vcd(model.model, batch.inputs, noise=noise, n_tokens=TOKENS, **params)
+
+
+CASES: list[tuple[str, Reference, dict[str, Any]]] = [
+    ("vcd", by_vcd, {}),
+    ("vcd", by_vcd, {"variant": "official_code", "step": 999, "alpha": 2.0}),
+    ("vcd", by_vcd, {"beta": 0.7, "step": 0}),
+]
+
+
+def close(found: Tensor, expected: Tensor, name: str) -> None:
+    """Hold the rows [T, V] to each other, what is ruled out too."""
+    finite = expected.isfinite()
+    assert torch.equal(found.isfinite(), finite)
+    if name == "dola":  # up to a constant of each row, which no decoding sees
+        found, expected = found.log_softmax(-1), expected.log_softmax(-1)
+    difference = float((found - expected)[finite].abs().max())
+    print(f"max |dlogit| {difference:.2g}")
+    assert difference < 1e-4
+
+
+@pytest.mark.parametrize("family", ["llava", "qwen2_5_vl"])
+@pytest.mark.parametrize(("name", "reference", "params"), CASES)
+def test_tokens_and_logits_equal_the_reference(
+    name: str,
+    reference: Reference,
+    params: dict[str, Any],
+    family: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = tiny(family)
+    batch = questions(model, 0)
+    expected, rows = reference(model, batch, **params)
+    tokens, logits = engine(model, prepared(name, model, **params), batch, monkeypatch)
+    assert tokens == expected
+    close(logits, rows, name)
