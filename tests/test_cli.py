@@ -216,8 +216,9 @@ def test_a_judged_run_is_scored_later(
     assert len(runs) == 2  # the method was answered too
     assert all(f"halluc score runs/{run.name} --judge" in refusal for run in runs)
     assert [len((run / "samples_haloquest.jsonl").read_text().splitlines()) for run in runs] == [
-        2, 2,
-    ]  # fmt: skip
+        2,
+        2,
+    ]
     unscored = halluc("score", str(runs[0]), cwd=tmp_path)
     assert (unscored.returncode, unscored.stdout) == (2, "")
     assert "haloquest: needs --judge endpoint:MODEL or local:MODEL" in unscored.stderr

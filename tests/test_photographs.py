@@ -38,12 +38,13 @@ def pope(tmp_path: Path, cache: Path) -> Path:
     for split in ("random", "popular", "adversarial"):
         questions = [
             {
-                "question_id": n + 1, "image": f"{n // TURNS}.png",
+                "question_id": n + 1,
+                "image": f"{n // TURNS}.png",
                 "text": f"Is there a {('dog', 'cat', 'car', split)[n % 4]} in the image?",
                 "label": "no" if n % 2 else "yes",
             }
             for n in range(IMAGES * TURNS)
-        ]  # fmt: skip
+        ]
         path = folder / f"coco_pope_{split}.json"
         path.write_text("\n".join(map(json.dumps, questions)))
     return folder
@@ -144,8 +145,15 @@ class TestLabels:
         assert "random/accuracy" not in new["values"]
         assert found["logits"]["all"]["n"] == 7
         said = {a.id: a.prediction for a in folder.answers("pope_coco")}
-        right = {"popular/1": "yes", "popular/2": "yes", "popular/4": "no", "popular/5": "yes",
-                 "popular/6": "no", "popular/7": "yes", "popular/8": "no"}  # fmt: skip
+        right = {
+            "popular/1": "yes",
+            "popular/2": "yes",
+            "popular/4": "no",
+            "popular/5": "yes",
+            "popular/6": "no",
+            "popular/7": "yes",
+            "popular/8": "no",
+        }
         read = {id: said[id] or "yes" for id in right}  # the official protocol's default
         assert new["values"]["accuracy"]["value"] == sum(
             read[id] == label for id, label in right.items()
@@ -239,10 +247,11 @@ class TestJudged:
             update={
                 "benchmarks": ("haloquest", "pope_coco"),
                 "benchmark_args": {
-                    "haloquest": {"folder": str(haloquest)}, "pope_coco": {"folder": str(pope)},
+                    "haloquest": {"folder": str(haloquest)},
+                    "pope_coco": {"folder": str(pope)},
                 },
             }
-        )  # fmt: skip
+        )
         with pytest.raises(NeedsJudge, match=r"^haloquest: answered"):
             run(model, both, tmp_path)
         (path,) = (tmp_path / "runs").iterdir()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 
 import typer
 
@@ -29,7 +30,7 @@ app = typer.Typer(
     help="Which inference-time methods stop vision-language models from hallucinating?",
 )
 
-for _name, _command in {
+_COMMANDS: dict[str, Callable[..., None]] = {
     "eval": eval_command,
     "calibrate": calibrate_command,
     "doctor": doctor_command,
@@ -41,7 +42,8 @@ for _name, _command in {
     "power": power_command,
     "leaderboard": leaderboard_command,
     "export": export_command,
-}.items():
+}
+for _name, _command in _COMMANDS.items():
     app.command(_name)(_command)
 
 

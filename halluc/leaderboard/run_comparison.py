@@ -84,8 +84,8 @@ def compare_runs(ours: Path, theirs: Path, protocol: str | None = None) -> RunPa
         if protocol is not None:
             options["protocol"] = protocol
         pairs[name] = _pair(build(name, options), a.answers(name), b.answers(name))
-    settings = (run.config.model_dump(exclude={"method", "benchmarks"}) for run in (a, b))
-    return RunPairs(_corrected(pairs), sorted(_differing(*settings)))
+    first, second = (run.config.model_dump(exclude={"method", "benchmarks"}) for run in (a, b))
+    return RunPairs(_corrected(pairs), sorted(_differing(first, second)))
 
 
 def compare_files(

@@ -7,10 +7,16 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
 
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Values = Sequence[float] | NDArray[np.float64]
+    Clusters = Sequence[Hashable] | NDArray[np.int64]
+
 
 def clustered_stderr(
-    values: Sequence[float],
-    clusters: Sequence[Hashable],
+    values: Values,
+    clusters: Clusters,
     formula: Literal["inspect_ai", "lmms-eval"] = "inspect_ai",
 ) -> float:
     """Compute the standard error of the mean of clustered values.
@@ -38,7 +44,7 @@ def clustered_stderr(
     return float(np.sqrt(naive / (n - 1) / n + (squares.sum() - naive) / n**2))
 
 
-def design_effect(values: Sequence[float], clusters: Sequence[Hashable]) -> float:
+def design_effect(values: Values, clusters: Clusters) -> float:
     """Compute how many times larger clustering makes the variance; 1 for constant values."""
     from scipy.stats import sem
 

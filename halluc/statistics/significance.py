@@ -56,7 +56,7 @@ def mcnemar(ours: Sequence[bool], theirs: Sequence[bool]) -> McNemar:
     return McNemar(len(ours), gained, lost, float(exact), min(float(mid), 1.0), ratio)
 
 
-def holm(p: Sequence[float]) -> Array:
+def holm(p: Sequence[float] | Array) -> Array:
     """Correct p-values [tests] so that the chance of any false alarm among them stays below p."""
     import numpy as np
 

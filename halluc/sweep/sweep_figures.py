@@ -154,7 +154,7 @@ def _pareto(sweep: Sweep, figure: Figure) -> None:
         (up, across) = (_scaled(shown, goal) for goal in rates)
         panel.vlines(recall, *up[1:], color=colour, lw=0.7, alpha=0.6)
         panel.hlines(rate, *across[1:], color=colour, lw=0.7, alpha=0.6)
-        style = {"textcoords": "offset points", "fontsize": 7, "color": colour}
+        style: dict[str, Any] = {"textcoords": "offset points", "fontsize": 7, "color": colour}
         panel.annotate(label(shown.point), (recall, rate), xytext=(4, 4), **style)
     line = sorted(spot[::-1] for spot in front)
     panel.step(*zip(*line, strict=True), where="pre", color=_POINT, lw=1, alpha=0.6)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from huggingface_hub import ModelCard, parse_eval_result_entries
+from huggingface_hub import ModelCard, ModelCardData, parse_eval_result_entries
 from huggingface_hub.repocard_data import model_index_to_eval_results
 from jsonschema import Draft7Validator
 
@@ -163,9 +163,9 @@ def test_every_eval_ever_says_which_method_and_what_beside(runs: Path, tmp_path:
 
 
 def test_a_repeated_export_replaces_itself(runs: Path, tmp_path: Path) -> None:
-    for form, options in (("every-eval-ever", {}), ("lm-eval", {}), ("model-index", {})):
-        once = files(form, runs, tmp_path / form, **options)
-        assert files(form, runs, tmp_path / form, **options) == once
+    for form in ("every-eval-ever", "lm-eval", "model-index"):
+        once = files(form, runs, tmp_path / form)
+        assert files(form, runs, tmp_path / form) == once
 
 
 def test_a_conversation_is_exported_whole() -> None:
@@ -233,6 +233,7 @@ def test_hugging_face_reads_its_eval_results(runs: Path, tmp_path: Path) -> None
 def test_hugging_face_reads_its_model_index(runs: Path, tmp_path: Path) -> None:
     (file,) = files("model-index", runs, tmp_path)
     card = ModelCard(file.read_text())
+    assert isinstance(card.data, ModelCardData)
     results = card.data.eval_results
     assert results is not None
     assert {r.dataset_config for r in results} == {"glyph_mme", "glyph_chair"}

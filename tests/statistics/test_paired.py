@@ -122,22 +122,26 @@ def test_scipy_resamples_to_the_same_interval_and_p() -> None:
         return f1(flat[first.astype(int)]) - f1(flat[second.astype(int)])
 
     test = stats.permutation_test(
-        (np.arange(80), np.arange(80, 160)), swapped, permutation_type="samples",
-        n_resamples=20_000, vectorized=True, rng=1,
-    )  # fmt: skip
+        (np.arange(80), np.arange(80, 160)),
+        swapped,
+        permutation_type="samples",
+        n_resamples=20_000,
+        vectorized=True,
+        rng=1,
+    )
     assert found.p == pytest.approx(test.pvalue, abs=0.01)
 
 
 def test_one_sample_an_image_makes_the_swap_test_mcnemars() -> None:
     rng = np.random.default_rng(3)
     a, b = rng.random((2, 400)) < [[0.75], [0.7]]
-    sides = [np.stack([np.ones(400), side], axis=1) for side in (a, b)]
+    ours, theirs = (np.stack([np.ones(400), side], axis=1) for side in (a, b))
     names = ["n", "right"]
 
     def share(totals: Mapping[str, Array]) -> dict[str, Array]:
         return {"share": totals["right"] / totals["n"]}
 
-    p = swap_p(a.mean() - b.mean(), swaps(*sides, names, share, 40_000, 0)["share"])
+    p = swap_p(a.mean() - b.mean(), swaps(ours, theirs, names, share, 40_000, 0)["share"])
     lost, gained = (b & ~a).sum(), (a & ~b).sum()
     assert p == pytest.approx(stats.binomtest(lost, lost + gained).pvalue, abs=0.01)
 

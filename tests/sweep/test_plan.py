@@ -131,6 +131,6 @@ def test_a_broken_file_is_named(text: str, culprit: str, tmp_path: Path) -> None
 
 
 def test_what_is_checked_is_typed() -> None:
-    config = SweepConfig(method="vhr", sweep={"layers": "0-2,2-4"}, seeds="3")  # type: ignore[arg-type]
+    config = SweepConfig(method="vhr", sweep={"layers": "0-2,2-4"}, seeds="3")
     assert [point["layers"] for point in config.points()] == [[0, 1], [2, 3]]
     assert config.run("tune").decoding.seed == 3

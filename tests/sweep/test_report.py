@@ -29,9 +29,11 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Sweep:
     """A sweep of one axis on 40 images."""
     folder = tmp_path_factory.mktemp("sweep")
     given: dict[str, Any] = {
-        "method": "paint", "sweep": ["alpha=0.2,0.4,0.6"], "benchmarks": "glyph_chair,glyph_mme",
+        "method": "paint",
+        "sweep": ["alpha=0.2,0.4,0.6"],
+        "benchmarks": "glyph_chair,glyph_mme",
         "objective": "glyph_chair.chair_i",
-    }  # fmt: skip
+    }
     config = load_sweep(None, given)
     unchanged = [write_run(folder, error=0.3, limit=40)]
     points = [
@@ -82,6 +84,7 @@ def test_files_are_tidy(sweep: Sweep) -> None:
     (best,) = (
         r for r in rows if r["part"] == "test" and r["best"] == "True" and r["objective"] == "True"
     )
+    assert sweep.reported
     value = sweep.reported[1].values["glyph_chair.chair_i"].value
     assert float(best["value"]) == pytest.approx(value)
     assert best["alpha"] == "0.2"

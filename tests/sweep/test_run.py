@@ -66,12 +66,14 @@ def test_a_killed_sweep_goes_on_at_the_point_and_the_sample(tiny: Path, tmp_path
 
 def test_runs_side_by_side_are_those_run_one_by_one(tiny: Path, tmp_path: Path) -> None:
     methods = [
-        MethodConfig(), MethodConfig(name="vhr"), MethodConfig(name="paint", params={"alpha": 2}),
+        MethodConfig(),
+        MethodConfig(name="vhr"),
+        MethodConfig(name="paint", params={"alpha": 2}),
         MethodConfig(name="paint", params={"alpha": 3}),
-    ]  # fmt: skip
+    ]
     benchmarks = ("glyph_pope", "glyph_mme")
     configs = [
-        RunConfig(model={"name": str(tiny)}, method=m, benchmarks=benchmarks, limit=3)  # type: ignore[arg-type]
+        RunConfig(model={"name": str(tiny)}, method=m, benchmarks=benchmarks, limit=3)
         for m in methods
     ]
     together = evaluate_together([*configs, configs[1]], tmp_path / "together")
@@ -87,9 +89,12 @@ def test_runs_side_by_side_are_those_run_one_by_one(tiny: Path, tmp_path: Path) 
 
 def run(tiny: Path, folder: Path, **change: Any) -> Sweep:
     given = {
-        "model": str(tiny), "method": "paint", "sweep": "alpha=0,4", "benchmarks": "glyph_pope",
+        "model": str(tiny),
+        "method": "paint",
+        "sweep": "alpha=0,4",
+        "benchmarks": "glyph_pope",
         "limit": 4,
-    } | change  # fmt: skip
+    } | change
     given["sweep"] = [given["sweep"]]
     return run_sweep(load_sweep(None, given), folder)
 

@@ -21,10 +21,13 @@ Point = Mapping[str, Any]
 
 def config(trials: int, **change: Any) -> SweepConfig:
     given = {
-        "method": "paint", "sweep": ["alpha=0:2", "local_ratio=0.1:0.5:0.1", "variant=paper"],
-        "search": "tpe", "trials": trials, "objective": "glyph_chair.chair_i",
+        "method": "paint",
+        "sweep": ["alpha=0:2", "local_ratio=0.1:0.5:0.1", "variant=paper"],
+        "search": "tpe",
+        "trials": trials,
+        "objective": "glyph_chair.chair_i",
         "constraint": "glyph_chair.recall>=0.5",
-    }  # fmt: skip
+    }
     return load_sweep(None, given | change)
 
 
