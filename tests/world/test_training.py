@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from halluc.world.training.stages import STAGES, optimisers
 from halluc.world.training.train_matcher import STAGE, MatcherTrainer
-from halluc.world.training.train_model import STAGES, Trainer, optimisers
+from halluc.world.training.train_model import Trainer
 
 RATE, DECAY, MOMENTUM = 0.01, 0.05, 0.95
 

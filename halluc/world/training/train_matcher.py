@@ -33,9 +33,11 @@ from halluc.world.catalog import NAMES
 from halluc.world.claim_sentences import TEXTS, claims
 from halluc.world.scenes import Scene, generator, scene
 from halluc.world.training.architecture import MEAN, PATCH, SPREAD
+from halluc.world.training.processes import launch
+from halluc.world.training.stages import Stage, optimisers
 from halluc.world.training.tensors import Sights, sights
 from halluc.world.training.tokenizer import BOS, EOS, build_tokenizer
-from halluc.world.training.train_model import Stage, Trainer, launch, optimisers
+from halluc.world.training.train_model import Trainer
 
 LAYERS = 3
 """Layers of the text encoder; AGLA reads the middle one."""

@@ -16,73 +16,23 @@ last checkpoint with the same data.
 
 from __future__ import annotations
 
-import argparse
-import math
-import os
-import tempfile
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
-from torch.multiprocessing.spawn import spawn
 
 from halluc.world.scenes import scene
 from halluc.world.training.architecture import build_model, save
-from halluc.world.training.lessons import LOOSE, STRICT, Rates
 from halluc.world.training.losses import Heads, see, seeing_losses, speaking_losses
+from halluc.world.training.processes import launch
+from halluc.world.training.stages import AID_UNTIL, STAGES, Stage, optimisers, rate_at
 from halluc.world.training.tensors import sights, talks
 from halluc.world.training.tokenizer import build_tokenizer
 
 SAVE_SECONDS = 150.0
 PRINT_STEPS = 20
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A stage: steps, scenes in a step, peak learning rate of each part, rates of captions."""
-
-    name: str
-    steps: int
-    size: int
-    rates: dict[str, float]
-    captions: Rates = LOOSE
-    warmup: int = 50
-
-
-STAGES: tuple[Stage, ...] = (
-    Stage("see", 1600, 32, {"vision": 4e-3, "text": 0.0, "other": 1.5e-3}),
-    Stage("speak", 1900, 24, {"vision": 1e-3, "text": 2.5e-3, "other": 1.5e-3}),
-    Stage("polish", 1000, 24, {"vision": 5e-4, "text": 1.5e-3, "other": 8e-4}, STRICT),
-)
-AID_UNTIL = 0.6
-"""The weight of the heads that read a word falls to 0 over this share of stage two."""
-
-
-def rate_at(step: int, stage: Stage) -> float:
-    """Return the factor of the learning rate: a linear warm-up, then half a cosine to 4%."""
-    rise = min(1.0, (step + 1) / stage.warmup)
-    return rise * (0.04 + 0.96 * 0.5 * (1 + math.cos(math.pi * min(1.0, step / stage.steps))))
-
-
-def optimisers(
-    vision: Sequence[nn.Parameter], text: Sequence[nn.Parameter], other: Sequence[nn.Parameter]
-) -> list[torch.optim.Optimizer]:
-    """Make Muon for the matrices of vision and text, and AdamW for everything else.
-
-    Muon (Keller Jordan et al., https://kellerjordan.github.io/posts/muon/) needs a third of the
-    scenes that Adam needs to learn to see: 300 steps of 32 against 460 of 64. Its steps are scaled
-    so that Adam's learning rates and decay fit.
-    """
-    matrices = [{"params": vision, "part": "vision"}, {"params": text, "part": "text"}]
-    rest = [{"params": other, "part": "other"}]
-    return [
-        torch.optim.Muon(matrices, weight_decay=0.05, adjust_lr_fn="match_rms_adamw"),
-        torch.optim.AdamW(rest, betas=(0.9, 0.98), weight_decay=0.0),
-    ]
 
 
 class Trainer:
@@ -222,63 +172,6 @@ def _progress(stage: Stage, step: int, parts: dict[str, float], each: float) -> 
     losses = " ".join(f"{name} {value:.3f}" for name, value in parts.items())
     pace = f"{1 / each:.2f} steps/s, {left:.0f} min left"
     return f"{stage.name} {step}/{stage.steps} | {losses} | {pace}"
-
-
-Saver = Callable[[Any, Path], None]
-
-
-def launch(trainer: type[Trainer], saver: Saver, name: str) -> None:
-    """Read the command line, train and save.
-
-    Args:
-        trainer: Made and run once in each worker.
-        saver: Given the trained model and the output folder.
-        name: The name of the output and work folders unless the command line gives others.
-    """
-    parser = argparse.ArgumentParser(description=f"Train the {name} model on drawn scenes.")
-    parser.add_argument("--output", type=Path, default=Path("halluc/world") / name)
-    parser.add_argument("--work", type=Path, default=Path("runs") / name)
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
-    options.work.mkdir(parents=True, exist_ok=True)
-    workers = _workers()
-    with tempfile.TemporaryDirectory() as meeting:
-        plan = (trainer, saver, workers, meeting, options.work, options.output, options.seed)
-        if workers == 1:
-            _work(0, *plan)
-        else:
-            spawn(_work, plan, nprocs=workers)
-
-
-def _workers() -> int:
-    """Return the number of processes: 1 on a GPU, else 4, 2 or 1, at most one for each core."""
-    if torch.cuda.is_available():
-        return 1
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return next(number for number in (4, 2, 1) if number <= (cores or 1))
-
-
-def _work(
-    rank: int,
-    trainer: type[Trainer],
-    saver: Saver,
-    workers: int,
-    meeting: str,
-    work: Path,
-    output: Path,
-    seed: int,
-) -> None:
-    started = time.monotonic()
-    if workers > 1:
-        torch.set_num_threads(1)
-        place = f"file://{meeting}/workers"
-        distributed.init_process_group("gloo", place, rank=rank, world_size=workers)
-    model = trainer(work, seed, rank, workers).run()
-    if rank == 0:
-        saver(model, output)
-        print(f"saved {output} after {(time.monotonic() - started) / 60:.0f} minutes", flush=True)
-    if workers > 1:
-        distributed.destroy_process_group()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,73 @@
+"""The command line of training, and its worker processes."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import distributed
+from torch.multiprocessing.spawn import spawn
+
+Saver = Callable[[Any, Path], None]
+TrainerClass = Callable[[Path, int, int, int], Any]
+"""A trainer's class: called with work folder, seed, rank and number of workers; has `run`."""
+
+
+def launch(trainer: TrainerClass, saver: Saver, name: str) -> None:
+    """Read the command line, train and save.
+
+    Args:
+        trainer: Made and run once in each worker.
+        saver: Given the trained model and the output folder.
+        name: The name of the output and work folders unless the command line gives others.
+    """
+    parser = argparse.ArgumentParser(description=f"Train the {name} model on drawn scenes.")
+    parser.add_argument("--output", type=Path, default=Path("halluc/world") / name)
+    parser.add_argument("--work", type=Path, default=Path("runs") / name)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    options.work.mkdir(parents=True, exist_ok=True)
+    workers = _workers()
+    with tempfile.TemporaryDirectory() as meeting:
+        plan = (trainer, saver, workers, meeting, options.work, options.output, options.seed)
+        if workers == 1:
+            _work(0, *plan)
+        else:
+            spawn(_work, plan, nprocs=workers)
+
+
+def _workers() -> int:
+    """Return the number of processes: 1 on a GPU, else 4, 2 or 1, at most one for each core."""
+    if torch.cuda.is_available():
+        return 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return next(number for number in (4, 2, 1) if number <= (cores or 1))
+
+
+def _work(
+    rank: int,
+    trainer: TrainerClass,
+    saver: Saver,
+    workers: int,
+    meeting: str,
+    work: Path,
+    output: Path,
+    seed: int,
+) -> None:
+    started = time.monotonic()
+    if workers > 1:
+        torch.set_num_threads(1)
+        place = f"file://{meeting}/workers"
+        distributed.init_process_group("gloo", place, rank=rank, world_size=workers)
+    model = trainer(work, seed, rank, workers).run()
+    if rank == 0:
+        saver(model, output)
+        print(f"saved {output} after {(time.monotonic() - started) / 60:.0f} minutes", flush=True)
+    if workers > 1:
+        distributed.destroy_process_group()

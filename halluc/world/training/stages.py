@@ -1,0 +1,56 @@
+"""The stages of training: steps, learning rates and optimisers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from halluc.world.training.lessons import LOOSE, STRICT, Rates
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage: steps, scenes in a step, peak learning rate of each part, rates of captions."""
+
+    name: str
+    steps: int
+    size: int
+    rates: dict[str, float]
+    captions: Rates = LOOSE
+    warmup: int = 50
+
+
+STAGES: tuple[Stage, ...] = (
+    Stage("see", 1600, 32, {"vision": 4e-3, "text": 0.0, "other": 1.5e-3}),
+    Stage("speak", 1900, 24, {"vision": 1e-3, "text": 2.5e-3, "other": 1.5e-3}),
+    Stage("polish", 1000, 24, {"vision": 5e-4, "text": 1.5e-3, "other": 8e-4}, STRICT),
+)
+AID_UNTIL = 0.6
+"""The weight of the heads that read a word falls to 0 over this share of stage two."""
+
+
+def rate_at(step: int, stage: Stage) -> float:
+    """Return the factor of the learning rate: a linear warm-up, then half a cosine to 4%."""
+    rise = min(1.0, (step + 1) / stage.warmup)
+    return rise * (0.04 + 0.96 * 0.5 * (1 + math.cos(math.pi * min(1.0, step / stage.steps))))
+
+
+def optimisers(
+    vision: Sequence[nn.Parameter], text: Sequence[nn.Parameter], other: Sequence[nn.Parameter]
+) -> list[torch.optim.Optimizer]:
+    """Make Muon for the matrices of vision and text, and AdamW for everything else.
+
+    Muon (Keller Jordan et al., https://kellerjordan.github.io/posts/muon/) needs a third of the
+    scenes that Adam needs to learn to see: 300 steps of 32 against 460 of 64. Its steps are scaled
+    so that Adam's learning rates and decay fit.
+    """
+    matrices = [{"params": vision, "part": "vision"}, {"params": text, "part": "text"}]
+    rest = [{"params": other, "part": "other"}]
+    return [
+        torch.optim.Muon(matrices, weight_decay=0.05, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW(rest, betas=(0.9, 0.98), weight_decay=0.0),
+    ]
