@@ -22,6 +22,7 @@ from halluc.models import VisionLanguageModel
 from halluc.testing import reply
 from tests.kit.asking import prepared, questions
 from tests.kit.families import build
+from tests.references.apc import apc
 from tests.references.vcd import vcd
 
 TOKENS = 12
@@ -74,10 +75,21 @@ def by_vcd(model: VisionLanguageModel, batch: Batch, **params: Any) -> tuple[lis
     return vcd(model.model, batch.inputs, noise=noise, n_tokens=TOKENS, **params)
 
 
+def by(reference: Reference) -> Reference:
+    """A reference that takes the inputs as they are."""
+
+    def run(model: VisionLanguageModel, batch: Batch, **params: Any) -> tuple[list[int], Tensor]:
+        return reference(model.model, batch.inputs, n_tokens=TOKENS, **params)
+
+    return run
+
+
 CASES: list[tuple[str, Reference, dict[str, Any]]] = [
     ("vcd", by_vcd, {}),
     ("vcd", by_vcd, {"variant": "official_code", "step": 999, "alpha": 2.0}),
     ("vcd", by_vcd, {"beta": 0.7, "step": 0}),
+    ("apc", by(apc), {}),
+    ("apc", by(apc), {"beta": 0.6}),
 ]
 
 
