@@ -1,4 +1,4 @@
-"""What a number depends on besides its configuration: versions, sources, weights, machine."""
+"""Versions, sources, weights and machine: what a number depends on besides its configuration."""
 
 from __future__ import annotations
 

@@ -74,8 +74,9 @@ def sweep_command(
     **fields: Any,
 ) -> None:
     """Vary a method's parameters: tune on some images, report the best point on others."""
-    given = {name: value or None for name, value in fields.items() if name in REPEATABLE}
-    sweep = load_sweep(config, typed_options(**{**fields, **given}))
+    # An option that may be repeated and was not typed is an empty list.
+    typed = {name: None if value == [] else value for name, value in fields.items()}
+    sweep = load_sweep(config, typed_options(**typed))
     locate(sweep.model)
     if sweep.search == "tpe":
         require_optuna()

@@ -36,8 +36,8 @@ def write(parts: Sequence[Exported], output: Path, organization: str) -> Iterato
     """
     for part in parts:
         log = _log(part, organization)
-        place = f"data/{part.row.benchmark}/{log['model_info']['id']}"
-        folder = output / place
+        subfolder = f"data/{part.row.benchmark}/{log['model_info']['id']}"
+        folder = output / subfolder
         folder.mkdir(parents=True, exist_ok=True)
         name = _uuid(part)
         lines = "".join(json.dumps(s, ensure_ascii=False) + "\n" for s in sample_lines(part, log))
@@ -46,7 +46,7 @@ def write(parts: Sequence[Exported], output: Path, organization: str) -> Iterato
             samples.write_text(lines)
             log["detailed_evaluation_results"] = {
                 "format": "jsonl",
-                "file_path": f"{place}/{samples.name}",
+                "file_path": f"{subfolder}/{samples.name}",
                 "hash_algorithm": "sha256",
                 "checksum": hashlib.sha256(lines.encode()).hexdigest(),
                 "total_rows": lines.count("\n"),

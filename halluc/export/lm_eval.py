@@ -63,35 +63,35 @@ def _sanitized(name: str) -> str:
 def _results(
     run: Sequence[Exported], name: str, samples: dict[str, list[dict[str, Any]]]
 ) -> dict[str, Any]:
-    found = {key: value for key, value in run[0].results.items() if key != "halluc"}
-    config = {**found["config"], "model": "halluc"}
-    config["model_args"] = {"pretrained": run[0].row.model, **found["config"]["model_args"]}
+    results = {key: value for key, value in run[0].results.items() if key != "halluc"}
+    config = {**results["config"], "model": "halluc"}
+    config["model_args"] = {"pretrained": run[0].row.model, **results["config"]["model_args"]}
     hashes = {
         task: _hash("".join(s["doc_hash"] + s["prompt_hash"] + s["target_hash"] for s in lines))
         for task, lines in samples.items()
     }
     return {
-        **found,
+        **results,
         "results": {
             part.row.benchmark: {
                 "name": part.row.benchmark,
                 "sample_len": part.row.n,
-                **_numbers(found["results"][part.row.benchmark]),
+                **_numbers(results["results"][part.row.benchmark]),
                 **_right(part),
             }
             for part in run
         },
         "higher_is_better": {
-            task: {**metrics, RIGHT: True} for task, metrics in found["higher_is_better"].items()
+            task: {**metrics, RIGHT: True} for task, metrics in results["higher_is_better"].items()
         },
         "group_subtasks": {part.row.benchmark: [] for part in run},
         "config": config,
-        "pretty_env_info": "\n".join(f"{k}: {v}" for k, v in found["pretty_env_info"].items()),
+        "pretty_env_info": "\n".join(f"{k}: {v}" for k, v in results["pretty_env_info"].items()),
         "task_hashes": hashes,
         "model_source": "halluc",
         "model_name": name,
         "model_name_sanitized": _sanitized(name),
-        "total_evaluation_time_seconds": str(found["total_evaluation_time_seconds"]),
+        "total_evaluation_time_seconds": str(results["total_evaluation_time_seconds"]),
     }
 
 

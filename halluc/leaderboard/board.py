@@ -1,4 +1,4 @@
-"""What a board is: rows that stand alone, merged from any number of machines."""
+"""Boards: rows that stand alone, so that boards of any number of machines can be merged."""
 
 from __future__ import annotations
 

@@ -20,24 +20,24 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def collect(places: Iterable[Path], skip_unfinished: bool = False) -> Board:
+def collect(paths: Iterable[Path], skip_unfinished: bool = False) -> Board:
     """Gather runs and boards into one board.
 
     Args:
-        places: Run folders, folders of run folders, and boards as JSON files.
+        paths: Run folders, folders of run folders, and boards as JSON files.
         skip_unfinished: Leave half-written runs out.
 
     Raises:
-        UserError: If a place is none of these, a run is half-written, a board is of another schema
+        UserError: If a path is none of these, a run is half-written, a board is of another schema
             version, two rows about the same thing disagree, or there is no row.
     """
-    places = list(places)
-    wanted = [run for run in find_runs(places) if not skip_unfinished or _finished(run)]
-    rows = [row for place in places if place.is_file() for row in read_board(place).rows]
+    paths = list(paths)
+    wanted = [run for run in find_runs(paths) if not skip_unfinished or _finished(run)]
+    rows = [row for path in paths if path.is_file() for row in read_board(path).rows]
     rows = list(merged([*(row for _, row in rows_of(wanted)), *rows]))
     if not rows:
         raise UserError(
-            f"no finished run in {', '.join(map(str, places))}; 'halluc eval' makes one"
+            f"no finished run in {', '.join(map(str, paths))}; 'halluc eval' makes one"
         )
     rows.sort(key=_order)
     board = Board(rows=rows)
@@ -50,18 +50,18 @@ def _order(row: Row) -> tuple[str, str, str, bool, str, str]:
     return row.benchmark, row.model, row.setting, not unchanged, row.method, row.key
 
 
-def find_runs(places: Iterable[Path]) -> list[RunFolder]:
-    """Find the runs at some places, each once; files are skipped.
+def find_runs(paths: Iterable[Path]) -> list[RunFolder]:
+    """Find the runs at some paths, each once; files are skipped.
 
     Raises:
-        UserError: If a place does not exist, or a run's configuration is broken.
+        UserError: If a path does not exist, or a run's configuration is broken.
     """
     runs: dict[Path, RunFolder] = {}
-    for place in places:
-        if not place.exists():
-            raise UserError(f"no folder {str(place)!r}; give the --output-dir of an evaluation")
-        is_run = (place / "config.json").is_file()
-        for config in sorted(place.glob("config.json" if is_run else "*/config.json")):
+    for path in paths:
+        if not path.exists():
+            raise UserError(f"no folder {str(path)!r}; give the --output-dir of an evaluation")
+        is_run = (path / "config.json").is_file()
+        for config in sorted(path.glob("config.json" if is_run else "*/config.json")):
             runs.setdefault(config.parent.resolve(), RunFolder.read(config.parent))
     return list(runs.values())
 

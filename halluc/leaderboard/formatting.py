@@ -1,4 +1,4 @@
-"""What all tables of numbers share: titles, names, numbers, and which differences are decided."""
+"""Titles, names and numbers as all tables show them, and which differences are decided."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many images does it take to see a difference in the share of right answers?
+"""The number of images it takes to find a difference in the share of right answers.
 
 For paired answers: the difference d of two methods, right or wrong on n questions, has the
 variance (D - d^2) / n where D is the discordance, the share of questions on which one alone is

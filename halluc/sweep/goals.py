@@ -1,4 +1,4 @@
-"""What a sweep optimises, and what must hold of its best point."""
+"""The metric that a sweep optimises, and the bounds that its best point has to meet."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Bound(NamedTuple):
     value: float
 
     def excess(self, value: float) -> float:
-        """How far a value is on the wrong side; 0 or less where it is not, inf where undefined."""
+        """Measure how far a value is on the wrong side: 0 or less if it is not, inf for nan."""
         over = self.value - value if self.sign[0] == ">" else value - self.value
         if over == 0 and len(self.sign) == 1:
             return 1e-12  # strictly

@@ -73,18 +73,18 @@ def search_points(
     tried = len(study.get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED)))
     for number in range(tried, config.trials):
         study.sampler = optuna.samplers.TPESampler(seed=number)
-        trial = study.ask()
+        proposal = study.ask()
         for axis in config.axes:
-            _suggest(trial, axis)
-        point = _point(config, trial.params)
+            _suggest(proposal, axis)
+        point = _point(config, proposal.params)
         key = json.dumps(point)
         result = outcomes[key] = outcomes.get(key) or measure(point)
         value = result.values[str(goal)].value
         for text, bound in zip(config.constraint, config.bounds, strict=True):
             excess = bound.excess(result.values[str(bound.goal)].value)
-            trial.set_constraint(text, min(excess, 1e9))  # its storage takes no infinity
+            proposal.set_constraint(text, min(excess, 1e9))  # its storage takes no infinity
         defined = value == value
-        study.tell(trial, value if defined else None, None if defined else TrialState.PRUNED)
+        study.tell(proposal, value if defined else None, None if defined else TrialState.PRUNED)
     return list(outcomes.values())
 
 

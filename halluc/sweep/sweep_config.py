@@ -1,4 +1,4 @@
-"""What a sweep has to do, checked, and the runs it consists of."""
+"""The configuration of a sweep, checked, and the runs it consists of."""
 
 from __future__ import annotations
 
@@ -179,7 +179,7 @@ class SweepConfig(BaseModel):
             "model": checked(ModelConfig, self.model_args | {"name": self.model}, "model"),
             "method": method,
             "benchmarks": self.benchmarks,
-            "benchmark_args": {name: own for name, own in options.items() if own},
+            "benchmark_args": {name: values for name, values in options.items() if values},
             "limit": self.limit,
             "decoding": checked(DecodingConfig, decoding, "--gen-kwargs"),
             "batch_size": self.batch_size,
