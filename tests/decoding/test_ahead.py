@@ -14,12 +14,14 @@ from PIL import Image
 from halluc.config import DecodingConfig
 from halluc.decoding import answer_batches
 from halluc.decoding import prefetch as module
-from halluc.decoding.batch_encoding import prompts
-from halluc.decoding.prefetch import ahead, workers_for
+from halluc.decoding.batch_encoding import batch_of
+from halluc.decoding.prefetch import prefetched, workers_for
 from halluc.errors import UserError
 from halluc.interventions import Method, MethodParams
 from halluc.types import Answer, Sample
 from tests.kit.families import build, llava, picture
+
+BASELINE = Method(MethodParams())
 
 pytestmark = pytest.mark.skipif(
     "fork" not in multiprocessing.get_all_start_methods(), reason="workers are forked"
@@ -41,7 +43,7 @@ def samples(images: int = 4) -> list[Sample]:
 
 def answers(asked: list[Sample], workers: int) -> list[Answer]:
     batches = answer_batches(
-        llava(), Method(MethodParams()), asked, DecodingConfig(), batch_size=2, workers=workers
+        llava(), BASELINE, asked, DecodingConfig(), batch_size=2, workers=workers
     )
     found = [replace(answer, seconds=0.0) for batch in batches for answer in batch]
     return sorted(found, key=lambda answer: answer.id)
@@ -56,14 +58,14 @@ def test_the_same_answers(workers: int) -> None:
 def test_the_same_inputs(family: str) -> None:
     model = build(family)
     batches = [samples()[:2], samples()[2:4]]
-    for batch, ready in zip(batches, ahead(model, batches, 2), strict=True):
-        here = prompts(model, batch)
+    for asked, ready in zip(batches, prefetched(model, BASELINE, batches, 0, 2), strict=True):
+        here = batch_of(model, BASELINE, asked)
         assert ready is not None
-        assert ready.hashes == here.hashes
-        assert ready.asked.rendered == here.asked.rendered
-        assert ready.asked.inputs.keys() == here.asked.inputs.keys()
-        for key, value in here.asked.inputs.items():
-            assert torch.equal(ready.asked.inputs[key], value)
+        assert ready.image_hashes == here.image_hashes
+        assert ready.rendered == here.rendered
+        assert ready.inputs.keys() == here.inputs.keys()
+        for key, value in here.inputs.items():
+            assert torch.equal(ready.inputs[key], value)
 
 
 def test_images_are_opened_elsewhere() -> None:
@@ -71,8 +73,9 @@ def test_images_are_opened_elsewhere() -> None:
         return Image.new("RGB", (32, 32), (os.getpid() % 256, os.getpid() // 256 % 256, 0))
 
     batches = [[replace(one, load_image=opened)] for one in samples()]
-    found = [ready.hashes for ready in ahead(llava(), batches, 2) if ready]
-    here = [prompts(llava(), batch).hashes for batch in batches]
+    made = prefetched(llava(), BASELINE, batches, 0, 2)
+    found = [ready.image_hashes for ready in made if ready]
+    here = [batch_of(llava(), BASELINE, batch).image_hashes for batch in batches]
     assert len(found) == len(batches)
     assert all(one != other for one, other in zip(found, here, strict=True))
 
@@ -91,7 +94,7 @@ def test_a_broken_image_fails_alone() -> None:
 def test_no_process_outlives_who_stops_early() -> None:
     before = set(multiprocessing.active_children())
     batches = answer_batches(
-        llava(), Method(MethodParams()), samples(), DecodingConfig(), batch_size=2, workers=2
+        llava(), BASELINE, samples(), DecodingConfig(), batch_size=2, workers=2
     )
     next(batches)
     assert set(multiprocessing.active_children()) - before

@@ -13,6 +13,7 @@ from scipy.stats import chisquare
 from halluc.config import DecodingConfig
 from halluc.decoding import answer_samples
 from halluc.decoding.logits_processors import GumbelNoise
+from halluc.interventions.context import seed_of
 from halluc.methods.baseline import Baseline
 from halluc.models import VisionLanguageModel
 from halluc.types import Answer, Sample
@@ -103,7 +104,9 @@ def test_yes_and_no_are_read_at_the_first_position(model: VisionLanguageModel) -
 def test_gumbel_noise_draws_from_the_softmax() -> None:
     scores = torch.tensor([[2.0, 1.0, 0.0, -1.0]])
     draws = 4000
-    noisy = GumbelNoise(0, [f"s{i}" for i in range(draws)])(scores, scores.expand(draws, -1))
+    noisy = GumbelNoise([seed_of(0, f"s{i}") for i in range(draws)])(
+        scores, scores.expand(draws, -1)
+    )
     counts = noisy.argmax(-1).bincount(minlength=4).tolist()
     expected = (scores.double().softmax(-1)[0] * draws).tolist()
     assert chisquare(counts, expected).pvalue > 0.001

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from transformers import DynamicLayer, GenerationConfig
 
-from halluc.decoding.kv_cache import Behind, Growing, growing_cache
+from halluc.decoding.kv_cache import BehindPrefix, Growing, growing_cache
 from tests.kit.families import FAMILIES, build
 
 
@@ -60,8 +60,8 @@ def test_copies_nothing_while_there_is_room() -> None:
     assert layer.update(*states(1))[0].data_ptr() != first
 
 
-def test_counts_the_beginning() -> None:
-    layer = Behind(length=10, room=4)
+def test_counts_the_prefix() -> None:
+    layer = BehindPrefix(length=10, room=4)
     assert layer.get_seq_length() == 10
     layer.update(*states(3))
     assert layer.get_seq_length() == 13

@@ -10,35 +10,12 @@ from torch import Tensor
 
 from halluc.config import DecodingConfig
 from halluc.decoding.generation import generate
-from halluc.decoding.streams import encoded_images
-from halluc.interventions import Asked, Method, VisionSite
+from halluc.interventions import At, Method
+from halluc.interventions.context import TowerLayer
 from halluc.models import VisionLanguageModel
+from tests.kit.asking import questions, thinned
 from tests.kit.families import llava
-from tests.methods.test_promises import asked
-
-
-class Twin(Method):
-    """Decodes the same prompts twice and averages."""
-
-    name = "twin"
-
-    def streams(self, model: VisionLanguageModel, asked: Asked) -> list[dict[str, Any]]:
-        return [dict(asked.inputs)]
-
-    def combine(self, logits: Tensor, step: int) -> Tensor:
-        return logits.mean(0)
-
-
-class Blind(Twin):
-    """Contrasts with the prompt without its image."""
-
-    name = "blind"
-
-    def streams(self, model: VisionLanguageModel, asked: Asked) -> list[dict[str, Any]]:
-        return [model.without_image(asked.inputs)]
-
-    def combine(self, logits: Tensor, step: int) -> Tensor:
-        return 2 * logits[0] - logits[1]
+from tests.kit.twins import Blind, Twin
 
 
 class Half(Method):
@@ -52,7 +29,7 @@ class Half(Method):
             return hidden
         patches = hidden[:, 1 :: self.step]
         kept = torch.arange(0, hidden.shape[1] - 1, self.step, device=hidden.device)
-        at.state["kept"] = kept.expand(len(hidden), -1)
+        at.tower.state["kept"] = kept.expand(len(hidden), -1)
         return torch.cat([hidden[:, :1], patches], 1)
 
 
@@ -64,11 +41,8 @@ class Whole(Half):
 
 
 def tokens(model: VisionLanguageModel, cls: type[Method], decoding: DecodingConfig) -> Tensor:
-    made = generate(
-        model, cls(cls.Params()), asked(model, 0, 1), decoding,
-        max_new_tokens=6, sample_ids=["a", "b"],
-    )  # fmt: skip
-    return made.tokens
+    batch = questions(model, 0, 1)
+    return generate(model, cls(cls.Params()), batch, decoding, max_new_tokens=6).tokens
 
 
 @pytest.mark.parametrize("cls", [Twin, Whole])
@@ -85,7 +59,7 @@ def test_each_stream_reads_its_own_prompt_and_cache() -> None:
     model = llava()
     made = tokens(model, Blind, DecodingConfig())
     for row in range(2):
-        seen = asked(model, row).inputs
+        seen = dict(questions(model, row).inputs)
         unseen = model.without_image(seen)
         written: list[int] = []
         for _ in range(made.shape[1]):
@@ -107,9 +81,9 @@ def test_half_the_patches_make_half_the_tokens() -> None:
     seen: list[int] = []
 
     class Spy(Half):
-        def scores(self, at: Any, scores: Tensor) -> Tensor:
+        def attention_logits(self, at: At, logits: Tensor) -> Tensor:
             seen.extend(at.image_columns.sum(1).tolist())
-            return scores
+            return logits
 
     tokens(model, Spy, DecodingConfig())
     assert set(seen) == {8}
@@ -121,19 +95,19 @@ class AtTheFeatures(Half):
     name = "at-the-features"
 
     def image_tokens(self, at: At, hidden: Tensor) -> Tensor:
-        if at.layer != at.features:
+        if at.layer != at.tower.features:
             return hidden
         patches = torch.arange(0, hidden.shape[1] - 1, 2, device=hidden.device)
-        return at.keep(hidden, patches.expand(len(hidden), -1))
+        return at.tower.keep(hidden, patches.expand(len(hidden), -1))
 
 
 def test_thinning_at_the_features_holds_for_every_image() -> None:
     # transformers records hidden states by hooks of its own, which stay from the first image on.
     model = llava()
-    inputs = asked(model, 0, 1).inputs
+    inputs = questions(model, 0, 1).inputs
     with torch.inference_mode():
         whole = model.encode_images(inputs).pooler_output
-        shrunk, _ = encoded_images(model, AtTheFeatures(Method.Params()), inputs)
+    shrunk = thinned(model, AtTheFeatures(Method.Params()), inputs)
     for features, all_of_them in zip(
         shrunk["mm_encoder_outputs"]["image"].pooler_output, whole, strict=True
     ):
@@ -142,9 +116,9 @@ def test_thinning_at_the_features_holds_for_every_image() -> None:
 
 def test_keeping_twice_numbers_the_original_patches() -> None:
     state: dict[str, Any] = {}
-    at = VisionSite(0, 1, 0, torch.empty(0), torch.empty(0), state)
+    layer = TowerLayer(0, torch.empty(0), torch.empty(0), state)
     hidden = torch.arange(7.0).view(1, 7, 1)
-    once = at.keep(hidden, torch.tensor([[0, 2, 3, 5]]))
+    once = layer.keep(hidden, torch.tensor([[0, 2, 3, 5]]))
     assert once.flatten().tolist() == [0, 1, 3, 4, 6]
-    assert at.keep(once, torch.tensor([[1, 3]])).flatten().tolist() == [0, 3, 6]
+    assert layer.keep(once, torch.tensor([[1, 3]])).flatten().tolist() == [0, 3, 6]
     assert state["kept"].tolist() == [[2, 5]]

@@ -120,7 +120,11 @@ def test_what_was_said_before_changes_what_is_answered(model: VisionLanguageMode
     found = [
         next(
             answer_samples(
-                model, Baseline(Baseline.Params()), [replace(sample, history=h)], DecodingConfig(), 1
+                model,
+                Baseline(Baseline.Params()),
+                [replace(sample, history=h)],
+                DecodingConfig(),
+                1,
             )
         ).yes_no
         for h in histories

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from halluc.config import DecodingConfig
 from halluc.decoding.batch_encoding import encoded
+from halluc.decoding.streams import encoded_images
 from halluc.interventions import Batch, BatchState, Method
 from halluc.interventions.compose import find
 from halluc.interventions.engine import intervene
@@ -32,6 +33,13 @@ def questions(model: VisionLanguageModel, *rows: int) -> Batch:
     return encoded(model, batch_of_questions(texts, images, [str(number) for number in rows]))
 
 
+def questions_about_shapes(model: VisionLanguageModel, *rows: int) -> Batch:
+    """The same about pictures of different shapes, which some models cut into tiles."""
+    images = [picture(number, 32 + 16 * number, 32) for number in rows]
+    texts = [QUESTIONS[number] for number in rows]
+    return encoded(model, batch_of_questions(texts, images, [str(number) for number in rows]))
+
+
 def answer(
     model: VisionLanguageModel, method: Method, batch: Batch, beams: int = 1, tokens: int = 6
 ) -> Reply:
@@ -46,3 +54,12 @@ def logits_after(model: VisionLanguageModel, method: Method, inputs: Mapping[str
         engine.prepare(inputs)
         logits: Tensor = model.model(**inputs).logits[:, -1]
     return logits
+
+
+def thinned(
+    model: VisionLanguageModel, method: Method, inputs: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Encode images with no more tokens than a method leaves; the inputs that go with them."""
+    batch = BatchState.of_inputs(model, inputs).batch
+    with torch.inference_mode():
+        return encoded_images(model, method, batch, dict(inputs))[0]

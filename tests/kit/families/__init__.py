@@ -62,3 +62,8 @@ def prompts(model: VisionLanguageModel, *questions: str) -> dict[str, torch.Tens
     """Questions about different pictures, encoded as one left-padded batch."""
     rendered = [model.render(question) for question in questions]
     return model.encode(rendered, [picture(i) for i in range(len(questions))])
+
+
+def image_layers(model: VisionLanguageModel) -> list[int]:
+    """Layers whose keys hold the image."""
+    return sorted(model.cross_attention or model.self_attention)
