@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from halluc.interventions import At
+from halluc.interventions import At, BatchState
 from halluc.interventions.engine import intervene
-from halluc.methods.act import ACT, calibrate, column_means, later_sinks
+from halluc.methods.act import ACT, column_means, later_sinks, rescale_sinks
 from tests.kit.families import llava, prompts
 
 PROMPT = torch.tensor([[1.0, 0.0, 0.0], [0.5, 0.5, 0.0], [0.2, 0.6, 0.2]])
@@ -48,14 +48,14 @@ def test_the_first_sink_of_each_head_is_none() -> None:
 def test_hand_computed_rows() -> None:
     # The sink loses 60% of .6 and of .5; what is lost goes to the others as they stand.
     sinks = torch.tensor([[[False, True, False]]])
-    out = calibrate(PROMPT[None, None], sinks, 0.4)[0, 0]
+    out = rescale_sinks(PROMPT[None, None], sinks, 0.4)[0, 0]
     expected = torch.tensor([[1.0, 0.0, 0.0], [0.8, 0.2, 0.0], [0.38, 0.24, 0.38]])
     assert torch.allclose(out, expected, atol=1e-6)
 
 
 def test_a_row_of_sinks_alone_is_no_division_by_zero() -> None:
     row = torch.tensor([[[[0.4, 0.6]]]])
-    assert torch.equal(calibrate(row, torch.ones(1, 1, 2, dtype=torch.bool), 0.4), row)
+    assert torch.equal(rescale_sinks(row, torch.ones(1, 1, 2, dtype=torch.bool), 0.4), row)
 
 
 class Watched(ACT):
@@ -64,20 +64,20 @@ class Watched(ACT):
     seen: list[tuple[At, Tensor, Tensor]]
 
     def attention_weights(self, at: At, weights: Tensor) -> Tensor:
-        out = super().weights(at, attention)
-        self.seen.append((at, attention, out))
+        out = super().attention_weights(at, weights)
+        self.seen.append((at, weights, out))
         return out
 
 
 def watched(**params: object) -> tuple[Watched, dict[int, Tensor]]:
     model = llava()
-    method = Watched(Watched.resolve(Watched.Params(**params), model))  # type: ignore[arg-type]
+    method = Watched.for_model(model, params)
     method.seen = []
     inputs = prompts(model, "is there a dog ?", "please describe this image is there a car ?")
-    prompted = model.prompted(inputs)
-    with torch.inference_mode(), intervene(model, method, prompted):
+    state = BatchState.of_inputs(model, inputs)
+    with torch.inference_mode(), intervene(model, method, state):
         model.model.generate(**inputs, do_sample=False, max_new_tokens=4)
-    return method, prompted.state
+    return method, state.method
 
 
 def test_sinks_are_the_prompts_and_generated_rows_keep_their_sums() -> None:

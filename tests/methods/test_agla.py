@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from math import log
 from pathlib import Path
@@ -16,16 +17,17 @@ from transformers import BlipConfig, BlipForImageTextRetrieval, BlipProcessor
 from halluc.config import DecodingConfig
 from halluc.decoding.generation import generate
 from halluc.errors import UserError
-from halluc.interventions import Asked
-from halluc.methods.agla import AGLA, combine, kept, mask_image, question_in
+from halluc.interventions import At, Batch
+from halluc.methods.agla import AGLA, kept, mask_image, question_in
 from halluc.models import VisionLanguageModel
 from halluc.models.image_text_matcher import Matcher, attention_map, find_matcher, relevance
 from halluc.world import MATCHER, render, scene
 from halluc.world.language import exists
 from halluc.world.scenes import outline
 from halluc.world.training.train_matcher import build_processor
+from tests.kit.asking import answer, prepared, questions
 from tests.kit.families import llava, picture
-from tests.methods.test_promises import answer, asked, build
+from tests.kit.places import combined
 
 INF = float("inf")
 
@@ -50,10 +52,12 @@ def test_what_goes_turns_black() -> None:
 def test_combine_by_hand() -> None:
     full, masked = torch.tensor([[2.0, 1.5, 1.0, 0.0]]), torch.tensor([[0.0, 1, 3, 9]])
     # plausible: at least 2 + log 0.5 = 1.307
-    assert combine(full, masked, 2.0, 0.5).tolist() == [[2.0, 3.5, -INF, -INF]]
-    assert combine(full, masked, 2.0, 0.0).tolist() == [[2.0, 3.5, 7.0, 18.0]]
+    agla, whole = AGLA(AGLA.Params(alpha=2.0, beta=0.5)), AGLA(AGLA.Params(alpha=2.0, beta=0.0))
+    assert combined(agla, main=full, masked=masked).tolist() == [[2.0, 3.5, -INF, -INF]]
+    assert combined(whole, main=full, masked=masked).tolist() == [[2.0, 3.5, 7.0, 18.0]]
     edge = torch.tensor([[0.0, log(0.5)]])
-    assert combine(edge, edge, 1.0, 0.5)[0, 1] > -INF  # only what lies below is ruled out
+    one = AGLA(AGLA.Params(alpha=1.0, beta=0.5))
+    assert combined(one, main=edge, masked=edge)[0, 1] > -INF  # only what lies below is ruled out
 
 
 def test_relevance_by_hand() -> None:
@@ -187,8 +191,8 @@ def test_masks_keep_what_is_asked_for() -> None:
 class Same(AGLA):
     """Masks nothing."""
 
-    def streams(self, model: VisionLanguageModel, asked: Asked) -> list[dict[str, Any]]:
-        return [dict(asked.inputs)]
+    def streams(self, batch: Batch, model: VisionLanguageModel) -> dict[str, Mapping[str, Any]]:
+        return {"masked": batch.inputs}
 
 
 class Black(AGLA):
@@ -196,42 +200,42 @@ class Black(AGLA):
 
     seen: list[Tensor]
 
-    def streams(self, model: VisionLanguageModel, asked: Asked) -> list[dict[str, Any]]:
+    def streams(self, batch: Batch, model: VisionLanguageModel) -> dict[str, Mapping[str, Any]]:
         self.seen = []
-        return [blackened(model, asked).inputs]
+        return {"masked": blackened(model, batch).inputs}
 
-    def combine(self, logits: Tensor, step: int) -> Tensor:
-        self.seen.append(logits.clone())
-        return super().combine(logits, step)
+    def next_token_logits(self, at: At, logits: Mapping[str, Tensor]) -> Tensor:
+        self.seen.append(torch.stack([*logits.values()]))
+        return super().next_token_logits(at, logits)
 
 
-def blackened(model: VisionLanguageModel, what: Asked) -> Asked:
-    black = [Image.new("RGB", image.size) for image in what.images]
-    return replace(what, images=black, inputs=model.encode(what.rendered, black))
+def blackened(model: VisionLanguageModel, batch: Batch) -> Batch:
+    black = [Image.new("RGB", image.size) for image in batch.images]
+    return replace(batch, images=black, inputs=model.encode(batch.rendered, black))
 
 
 def tokens(model: VisionLanguageModel, method: Any, decoding: DecodingConfig) -> Tensor:
-    return generate(
-        model, method, asked(model, 0, 1), decoding, max_new_tokens=6, sample_ids=["a", "b"]
-    ).tokens
+    return generate(model, method, questions(model, 0, 1), decoding, max_new_tokens=6).tokens
 
 
 @pytest.mark.parametrize("alpha", [0.5, 2.0])
 def test_identical_images_are_a_temperature(alpha: float) -> None:
     model = llava()
     same = Same(AGLA.Params(alpha=alpha, beta=0.0))
-    logits, _ = answer(model, same, asked(model, 0, 1))
-    stock, _ = answer(model, build("baseline", model), asked(model, 0, 1))
+    logits = answer(model, same, questions(model, 0, 1)).logits
+    stock = answer(model, prepared("baseline", model), questions(model, 0, 1)).logits
     assert torch.allclose(logits, (1 + alpha) * stock, atol=1e-4)
     cooler = DecodingConfig(do_sample=True, seed=3, temperature=1 / (1 + alpha))
     warm = DecodingConfig(do_sample=True, seed=3)
-    assert torch.equal(tokens(model, same, warm), tokens(model, build("baseline", model), cooler))
+    assert torch.equal(
+        tokens(model, same, warm), tokens(model, prepared("baseline", model), cooler)
+    )
 
 
-def without_cache(model: VisionLanguageModel, inputs: dict[str, Any], written: Tensor) -> Tensor:
+def without_cache(model: VisionLanguageModel, inputs: Mapping[str, Any], written: Tensor) -> Tensor:
     """Logits behind each written token, from one pass over the whole sequence [T, V]."""
     ids = torch.cat([inputs["input_ids"], written[None, :-1]], 1)
-    grown = inputs | {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    grown = {**inputs, "input_ids": ids, "attention_mask": torch.ones_like(ids)}
     with torch.inference_mode():
         logits: Tensor = model.model(**grown, use_cache=False).logits[0, -len(written) :]
     return logits
@@ -239,11 +243,11 @@ def without_cache(model: VisionLanguageModel, inputs: dict[str, Any], written: T
 
 @pytest.mark.parametrize("variant", ["paper", "official_code"])
 def test_each_stream_has_a_cache_of_its_own(variant: Any) -> None:
-    model, what = llava(), asked(llava(), 0)
+    model, batch = llava(), questions(llava(), 0)
     method = Black(AGLA.Params(variant=variant, alpha=2.0, beta=0.0))
-    _, written = answer(model, method, what)
-    full = without_cache(model, what.inputs, written[0])
-    masked = without_cache(model, blackened(model, what).inputs, written[0])
+    written = answer(model, method, batch).tokens
+    full = without_cache(model, batch.inputs, written[0])
+    masked = without_cache(model, blackened(model, batch).inputs, written[0])
     seen = torch.stack(method.seen)[:, :, 0]
     assert torch.allclose(seen[:, 0], full, atol=1e-4)
     assert torch.allclose(seen[:, 1], masked, atol=1e-4)  # fails if it read the main cache
@@ -254,9 +258,9 @@ def test_each_stream_has_a_cache_of_its_own(variant: Any) -> None:
 
 
 def test_the_stream_is_the_prompt_with_a_masked_image(tiny: Path) -> None:
-    model, what = llava(), asked(llava(), 0, 1)
+    model, batch = llava(), questions(llava(), 0, 1)
     for variant in ("paper", "official_code"):
-        method = build("agla", model, matcher=str(tiny), variant=variant)
-        (stream,) = method.streams(model, what)
-        assert torch.equal(stream["input_ids"], what.inputs["input_ids"])
-        assert stream["pixel_values"].shape == what.inputs["pixel_values"].shape
+        method = prepared("agla", model, matcher=str(tiny), variant=variant)
+        stream = method.streams(batch, model)["masked"]
+        assert torch.equal(stream["input_ids"], batch.inputs["input_ids"])
+        assert stream["pixel_values"].shape == batch.inputs["pixel_values"].shape

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from halluc.errors import UserError
-from halluc.interventions import At
+from halluc.interventions import At, BatchState
 from halluc.interventions.engine import intervene
 from halluc.methods.cmai import CMAI, focus, unfocused
 from tests.kit.families import llava, prompts
@@ -40,16 +40,16 @@ class Watched(CMAI):
     seen: list[tuple[At, Tensor]]
 
     def attention_weights(self, at: At, weights: Tensor) -> Tensor:
-        self.seen.append((at, attention))
-        return attention
+        self.seen.append((at, weights))
+        return weights
 
 
 def watched() -> list[tuple[At, Tensor]]:
     model = llava()
-    method = Watched(Watched.resolve(Watched.Params(), model))
+    method = Watched.for_model(model)
     method.seen = []
     inputs = prompts(model, "is there a dog ?", "please describe this image is there a car ?")
-    with torch.inference_mode(), intervene(model, method, model.prompted(inputs)):
+    with torch.inference_mode(), intervene(model, method, BatchState.of_inputs(model, inputs)):
         model.model.generate(**inputs, do_sample=False, max_new_tokens=3)
     return method.seen
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from halluc.interventions.context import first_token
-from halluc.methods.act import calibrate, column_means, later_sinks
+from halluc.methods.act import column_means, later_sinks, rescale_sinks
 from halluc.methods.paint import emphasise
 from halluc.methods.var import redistribute
 from halluc.methods.zerotuning import first_token_bias, scale_first_token
@@ -108,7 +108,9 @@ def test_act_in_both_forms(seed: int) -> None:
     held = (attention * sink).sum(-1, keepdim=True)
     free = (attention * ~sink).sum(-1, keepdim=True)
     bias = torch.where(sink, torch.tensor(log(beta)), (1 + (1 - beta) * held / free).log())
-    assert torch.allclose(calibrate(attention, sinks, beta), (scores + bias).softmax(-1), **CLOSE)
+    assert torch.allclose(
+        rescale_sinks(attention, sinks, beta), (scores + bias).softmax(-1), **CLOSE
+    )
 
 
 @SEEDS
