@@ -338,8 +338,14 @@ class At:
         return self.logits_at(layer, normed)
 
     def forbid(self, tokens: Tensor) -> None:
-        """Rule tokens out, bool [B, V], once the probabilities of yes and no are read."""
-        self.forbidden.append(tokens)
+        """Rule tokens out, bool [B, V], once the probabilities of yes and no are read.
+
+        Where parts of a composite would leave no token of a row, the last one to ask has its way.
+        """
+        for earlier in self.forbidden:
+            both = earlier | tokens
+            tokens = tokens.where(both.all(-1, keepdim=True), both)
+        self.forbidden[:] = [tokens]
 
     def on_keys(self, values: Tensor) -> Tensor:
         """Lay values of the prompt's tokens [B or prompts, ..., L] over the keys [B, ..., K].

@@ -23,6 +23,7 @@ from halluc.testing import reply
 from tests.kit.asking import prepared, questions
 from tests.kit.families import build
 from tests.references.apc import apc
+from tests.references.olm import olm
 from tests.references.vcd import vcd
 
 TOKENS = 12
@@ -84,12 +85,21 @@ def by(reference: Reference) -> Reference:
     return run
 
 
+def by_olm(model: VisionLanguageModel, batch: Batch, **params: Any) -> tuple[list[int], Tensor]:
+    yes, no = (model.processor.tokenizer.convert_tokens_to_ids(word) for word in ("Yes", "No"))
+    return olm(model.model, batch.inputs, yes=yes, no=no, n_tokens=TOKENS, **params)
+
+
 CASES: list[tuple[str, Reference, dict[str, Any]]] = [
     ("vcd", by_vcd, {}),
     ("vcd", by_vcd, {"variant": "official_code", "step": 999, "alpha": 2.0}),
     ("vcd", by_vcd, {"beta": 0.7, "step": 0}),
     ("apc", by(apc), {}),
     ("apc", by(apc), {"beta": 0.6}),
+    ("olm", by_olm, {}),
+    ("olm", by_olm, {"mass": 1e-4, "gap": 0.5}),
+    ("olm", by_olm, {"mass": 0.01, "variant": "official_code"}),
+    ("olm", by_olm, {"mass": 1e-3, "gap": 0.01, "variant": "official_code"}),
 ]
 
 
