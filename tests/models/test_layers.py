@@ -13,15 +13,15 @@ import torch
 from torch import Tensor
 
 from halluc.errors import UserError
-from halluc.interventions import REGISTRY, Method, At
-from halluc.interventions.engine import Engine, intervene
+from halluc.interventions import REGISTRY, At, Method
+from halluc.interventions.attention import EditedAttention
 from halluc.methods.paint import PAINT, emphasise
 from halluc.methods.var import redistribute, sink_tokens
 from halluc.methods.zerotuning import ZeroTuning
 from halluc.models import VisionLanguageModel
 from tests.kit import families
-from tests.kit.families import FAMILIES
-from tests.models.test_families import asked
+from tests.kit.asking import logits_after, questions_about_shapes
+from tests.kit.families import FAMILIES, image_layers
 
 build = cache(families.build)
 
@@ -47,7 +47,7 @@ class PAI(Method):
     cross_attention = True
 
     def attention_logits(self, at: At, logits: Tensor) -> Tensor:
-        return scores + 0.5 * scores.abs() * at.image_columns[:, None, None]
+        return logits + 0.5 * logits.abs() * at.image_columns[:, None, None]
 
 
 def eager(
@@ -71,48 +71,43 @@ def eager(
 
 def watch(
     family: str, method: Method, layer: int, monkeypatch: pytest.MonkeyPatch
-) -> tuple[list[Call], dict[str, Tensor], Any, Tensor]:
-    """Read two prompts; the layer's calls, the inputs, the batch, and what entered the layer."""
+) -> tuple[list[Call], dict[str, Tensor], Tensor]:
+    """Read two prompts; the layer's calls, the inputs, and what entered the layer."""
     model, calls = build(family), list[Call]()
     module = (model.self_attention | model.cross_attention)[layer]
     capped = model.text_attention != "sdpa"  # which has no softcap
 
-    class Watching(Engine):
-        def attend(self, attention: Any, *tensors: Any, **settings: Any) -> Any:
-            output, nothing = super().attend(attention, *tensors, **settings)
+    class Watching(EditedAttention):
+        def __call__(self, attention: Any, *tensors: Any, **settings: Any) -> Any:
+            output, nothing = super().__call__(attention, *tensors, **settings)
             if attention is module:
                 scaling = settings["scaling"]
                 softcap = settings.get("softcap") if capped else None
                 calls.append(Call(*tensors[:4], scaling, softcap, output))
             return output, nothing
 
-    monkeypatch.setattr("halluc.interventions.engine.Engine", Watching)
-    inputs = asked(model, 0, 1).inputs
-    prompted, hidden = model.prompted(inputs), list[Tensor]()
+    monkeypatch.setattr("halluc.interventions.engine.EditedAttention", Watching)
+    inputs, hidden = dict(questions_about_shapes(model, 0, 1).inputs), list[Tensor]()
     hook = model.layers[layer].register_forward_pre_hook(
         lambda _, args, kwargs: hidden.append(args[0] if args else kwargs["hidden_states"]),
         with_kwargs=True,
     )
-    with torch.inference_mode(), intervene(model, method, prompted) as engine:
-        method.prepare(engine, inputs)
-        model.model(**inputs)
+    logits_after(model, method, inputs)
     hook.remove()
-    return calls, inputs, prompted, hidden[-1]
+    return calls, inputs, hidden[-1]
 
 
 def resolved(name: str, family: str, **params: Any) -> Method:
     """The method for this family; skipped where it is refused."""
-    model, cls = build(family), REGISTRY.get(name)
     try:
-        cls.requires(cls.Params(**params), model.model.config, model.name)
-        return cls(cls.resolve(cls.Params(**params), model))
+        return REGISTRY.get(name).for_model(build(family), params)
     except UserError as refusal:
         pytest.skip(str(refusal))
 
 
 def layer_of(model: VisionLanguageModel, method: Method) -> int:
     """The last layer a method edits."""
-    reached = model.self_attention if not method.cross_attention else model.image_layers
+    reached = model.self_attention if not method.cross_attention else image_layers(model)
     return max(set(reached) & set(method.layers(model.n_layers)))
 
 
@@ -134,7 +129,7 @@ EVERY = pytest.mark.parametrize("family", FAMILIES)
 def test_a_bias_in_proportion_to_the_logit(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
     model, method = build(family), PAI(Method.Params())
     layer = layer_of(model, method)
-    (call,), inputs, _, _ = watch(family, method, layer, monkeypatch)
+    (call,), inputs, _ = watch(family, method, layer, monkeypatch)
     boost = image_tokens(model, inputs)[:, None, None] * 0.5
     if layer in model.cross_attention:
         boost = torch.tensor(0.5)
@@ -150,7 +145,7 @@ def test_a_bias_in_proportion_to_the_logit(family: str, monkeypatch: pytest.Monk
 def test_zerotuning(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # Where a prompt starts with the image, `resolve` refuses; the engine serves it all the same.
     model, method = build(family), ZeroTuning(ZeroTuning.Params(gamma=0.2, last_layer=2))
-    (call,), inputs, _, _ = watch(family, method, layer_of(model, method), monkeypatch)
+    (call,), inputs, _ = watch(family, method, layer_of(model, method), monkeypatch)
     first = torch.zeros_like(inputs["attention_mask"], dtype=torch.bool)
     for row, mask in enumerate(inputs["attention_mask"]):
         first[row, int(mask.nonzero()[0])] = True
@@ -161,9 +156,9 @@ def test_zerotuning(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
 @EVERY
 def test_vhr(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
     model = build(family)
-    layer = max(model.image_layers)
+    layer = max(image_layers(model))
     method: Any = resolved("vhr", family, layers=(layer,), gain=3.0)
-    (chosen, call), inputs, _, _ = watch(family, method, layer, monkeypatch)
+    (chosen, call), inputs, _ = watch(family, method, layer, monkeypatch)
     seen, unseen = eager(chosen)[:, -1].chunk(2)
     if layer in model.cross_attention:
         unseen = torch.zeros_like(seen)
@@ -177,7 +172,7 @@ def test_vhr(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_var(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
     model, own = build(family), {"min_image_mass": 0.0, "rho": 1.0, "sink_dims": (0,), "tau": 1.0}
     layer = layer_of(model, resolved("var", family, **own))
-    _, inputs, _, hidden = watch(family, Method(Method.Params()), layer, monkeypatch)
+    _, inputs, hidden = watch(family, Method(Method.Params()), layer, monkeypatch)
     image, real = image_tokens(model, inputs), inputs["attention_mask"].bool()
     massive = hidden[..., 0].abs() / (hidden.pow(2).mean(-1) + 1e-6).sqrt()
     tau = float(massive[image].median())  # half of the image tokens are sinks
@@ -200,7 +195,7 @@ class EveryOther(PAINT):
     vision_layers = ()
 
     def _select(self, at: At) -> None:
-        image = at.prompted.image_mask
+        image = at.tokens.image_mask
         turn = image.cumsum(1) % 3
         at.state.update(local=image & (turn == 1), summary=image & (turn == 2))
 
@@ -211,7 +206,7 @@ def test_paint(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
     method = EveryOther(EveryOther.Params(alpha=2.0, beta=1.0))
     if model.cross_attention:
         pytest.skip("no image token stands in a prompt")
-    (call,), inputs, _, _ = watch(family, method, layer_of(model, method), monkeypatch)
+    (call,), inputs, _ = watch(family, method, layer_of(model, method), monkeypatch)
     image = image_tokens(model, inputs)
     turn, last = image.cumsum(1) % 3, torch.zeros_like(image)
     last[:, -1] = True

@@ -6,14 +6,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from halluc.decoding.streams import encoded_images
-from halluc.interventions import Method, VisionSite
+from halluc.interventions import At, BatchState, Method
 from halluc.interventions.engine import intervene
 from halluc.methods.paint import PAINT
 from halluc.models import VisionLanguageModel
 from halluc.models.vision_tower import without_gaps
+from tests.kit.asking import questions_about_shapes, thinned
 from tests.kit.families import FAMILIES, build
-from tests.models.test_families import asked
 
 PATCHES = pytest.mark.parametrize("family", ["llava", "llava_next"])
 
@@ -40,7 +39,7 @@ def test_every_layer_is_found(family: str) -> None:
 @torch.inference_mode()
 def test_numbers_of_patches_are_laid_out_as_features_are(family: str) -> None:
     model = build(family)
-    inputs = asked(model, 0, 1).inputs
+    inputs = questions_about_shapes(model, 0, 1).inputs
     features = model.encode_images(inputs).pooler_output
     laid = model.tower.lay_out(patches(model, inputs), None, inputs)
     for feature, tokens in zip(features, laid, strict=True):
@@ -58,36 +57,36 @@ class EveryOther(Method):
     name = "every-other"
 
     def image_tokens(self, at: At, hidden: Tensor) -> Tensor:
-        if at.layer != at.features:
+        if at.layer != at.tower.features:
             return hidden
         kept = torch.arange(0, hidden.shape[1] - 1, 2)
-        return at.keep(hidden, kept.expand(len(hidden), -1))
+        return at.tower.keep(hidden, kept.expand(len(hidden), -1))
 
 
 @PATCHES
 @torch.inference_mode()
 def test_dropped_patches_leave_all_others_in_their_places(family: str) -> None:
     model = build(family)
-    inputs = asked(model, 0, 1).inputs
+    inputs = questions_about_shapes(model, 0, 1).inputs
     whole = patches(model, inputs)
-    thinned, _ = encoded_images(model, EveryOther(Method.Params()), inputs)
-    left = thinned["mm_encoder_outputs"]["image"].pooler_output
+    found = thinned(model, EveryOther(Method.Params()), inputs)
+    left = found["mm_encoder_outputs"]["image"].pooler_output
     dropped = whole.clone()
     dropped[:, 1::2] = float("nan")
-    for found, laid in zip(left, model.tower.lay_out(dropped, None, inputs), strict=True):
+    for tokens_left, laid in zip(left, model.tower.lay_out(dropped, None, inputs), strict=True):
         tokens = without_gaps(laid)
         ends = ~tokens.any(-1)
-        assert torch.allclose(found[~ends], tokens[~ends], atol=1e-5)
-        assert len(found) == len(tokens)
-    assert model.prompted(thinned).image_mask.sum(1).tolist() == [len(found) for found in left]
+        assert torch.allclose(tokens_left[~ends], tokens[~ends], atol=1e-5)
+        assert len(tokens_left) == len(tokens)
+    assert model.prompt_tokens(found).image_mask.sum(1).tolist() == [len(one) for one in left]
 
 
 @PATCHES
 def test_paint_reads_the_attention_of_the_cls_token(family: str) -> None:
     model = build(family)
-    inputs = asked(model, 0, 1).inputs
-    prompted = model.prompted(inputs)
-    with torch.inference_mode(), intervene(model, PAINT(PAINT.Params()), prompted):
+    inputs = questions_about_shapes(model, 0, 1).inputs
+    state = BatchState.of_inputs(model, inputs)
+    with torch.inference_mode(), intervene(model, PAINT(PAINT.Params()), state):
         model.model(**inputs)
     tiles = inputs["pixel_values"].flatten(0, -4)
     tiles = tiles[tiles.flatten(1).any(1)]
@@ -97,8 +96,8 @@ def test_paint_reads_the_attention_of_the_cls_token(family: str) -> None:
     for layer in (0, -2):
         given = attentions[layer][:, :, 0, 1:].transpose(1, 2)
         expected = model.tower.lay_out(given, None, inputs)
-        for found, tokens in zip(prompted.vision_attention[layer], expected, strict=True):
+        for found, tokens in zip(state.vision_attention[layer], expected, strict=True):
             assert torch.allclose(found, tokens, atol=1e-5)
-    chosen = prompted.state["local"] | prompted.state["summary"]
+    chosen = state.method["local"] | state.method["summary"]
     assert chosen.any(1).all()
-    assert not (chosen & ~prompted.image_mask).any()
+    assert not (chosen & ~state.tokens.image_mask).any()
