@@ -6,6 +6,7 @@ The loops read the whole sequence again for every token, one question at a time,
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -24,6 +25,7 @@ from tests.kit.asking import prepared, questions
 from tests.kit.families import build
 from tests.references.apc import apc
 from tests.references.olm import olm
+from tests.references.pba import FORMAT, pba
 from tests.references.vcd import vcd
 
 TOKENS = 12
@@ -90,6 +92,14 @@ def by_olm(model: VisionLanguageModel, batch: Batch, **params: Any) -> tuple[lis
     return olm(model.model, batch.inputs, yes=yes, no=no, n_tokens=TOKENS, **params)
 
 
+def by_pba(model: VisionLanguageModel, batch: Batch, **params: Any) -> tuple[list[int], Tensor]:
+    def encode(prompt: str) -> Any:
+        return model.encode([model.render(prompt)], batch.images)
+
+    (prompt,) = batch.prompts
+    return pba(model.model, encode, prompt.removesuffix(FORMAT), n_tokens=TOKENS, **params)
+
+
 CASES: list[tuple[str, Reference, dict[str, Any]]] = [
     ("vcd", by_vcd, {}),
     ("vcd", by_vcd, {"variant": "official_code", "step": 999, "alpha": 2.0}),
@@ -100,6 +110,8 @@ CASES: list[tuple[str, Reference, dict[str, Any]]] = [
     ("olm", by_olm, {"mass": 1e-4, "gap": 0.5}),
     ("olm", by_olm, {"mass": 0.01, "variant": "official_code"}),
     ("olm", by_olm, {"mass": 1e-3, "gap": 0.01, "variant": "official_code"}),
+    ("pba", by_pba, {}),
+    ("pba", by_pba, {"variant": "paper"}),
 ]
 
 
@@ -125,6 +137,8 @@ def test_tokens_and_logits_equal_the_reference(
 ) -> None:
     model = tiny(family)
     batch = questions(model, 0)
+    if name == "pba":  # as the benchmark of the code asks
+        batch = replace(batch, prompts=[batch.prompts[0] + FORMAT])
     expected, rows = reference(model, batch, **params)
     tokens, logits = engine(model, prepared(name, model, **params), batch, monkeypatch)
     assert tokens == expected
