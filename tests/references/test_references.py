@@ -24,6 +24,7 @@ from halluc.testing import reply
 from tests.kit.asking import prepared, questions
 from tests.kit.families import build
 from tests.references.apc import apc
+from tests.references.dola import dola
 from tests.references.olm import olm
 from tests.references.pba import FORMAT, pba
 from tests.references.vcd import vcd
@@ -100,6 +101,13 @@ def by_pba(model: VisionLanguageModel, batch: Batch, **params: Any) -> tuple[lis
     return pba(model.model, encode, prompt.removesuffix(FORMAT), n_tokens=TOKENS, **params)
 
 
+def by_dola(
+    model: VisionLanguageModel, batch: Batch, *, layers: Any = None, **params: Any
+) -> tuple[list[int], Tensor]:
+    inputs = batch.inputs
+    return dola(model.model, inputs, early_layers=layers, n_tokens=TOKENS, **params)
+
+
 CASES: list[tuple[str, Reference, dict[str, Any]]] = [
     ("vcd", by_vcd, {}),
     ("vcd", by_vcd, {"variant": "official_code", "step": 999, "alpha": 2.0}),
@@ -112,6 +120,10 @@ CASES: list[tuple[str, Reference, dict[str, Any]]] = [
     ("olm", by_olm, {"mass": 1e-3, "gap": 0.01, "variant": "official_code"}),
     ("pba", by_pba, {}),
     ("pba", by_pba, {"variant": "paper"}),
+    ("dola", by_dola, {}),
+    ("dola", by_dola, {"bucket": "high", "relative_top": 0.5}),
+    ("dola", by_dola, {"layers": (0, 1, 2, 3)}),
+    ("dola", by_dola, {"layers": (0, 1, 2, 3), "variant": "official_code"}),
 ]
 
 
