@@ -128,8 +128,8 @@ class DoLa(Method):
             tied = embedding is model.model.get_output_embeddings().weight
             layers = tuple(layer for layer in layers if layer or not tied) or layers
         for layer in layers:
-            if not 0 <= layer < (end := model.n_layers):
-                has = f"{model.name!r} has 0 to {end - 1} before its last"
+            if not 0 <= layer < model.n_layers:
+                has = f"{model.name!r} has 0 to {model.n_layers - 1} before its last"
                 raise UserError(f"method 'dola': layers names hidden state {layer}; {has}")
         return params.model_copy(update={"layers": layers})
 
