@@ -15,7 +15,6 @@ from pydantic import Field
 
 from halluc.errors import UserError
 from halluc.interventions import Calibrated, Method, MethodCard, MethodParams, method
-from halluc.interventions.requirements import needs_layers
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -182,7 +181,11 @@ class VHR(Method):
             known = published_layers(model.model.config)
             return params.model_copy(update={"layers": known or measured_layers(model).layers})
         for layer in params.layers:
-            needs_layers("vhr", layer, layer, model)
+            if not 0 <= layer < model.n_layers:
+                raise UserError(
+                    f"method 'vhr': layers names layer {layer}; {model.name!r} has layers 0 to "
+                    f"{model.n_layers - 1}"
+                )
         return params
 
     @classmethod

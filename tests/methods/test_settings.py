@@ -1,0 +1,187 @@
+"""Defaults of every method and variant, written down by hand, and held to what cards say of them.
+
+The model they are resolved for has the configuration of LLaVA-1.5-7B on 32 tiny layers.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any, NamedTuple
+
+import pytest
+
+from halluc.interventions import REGISTRY, Method
+from halluc.models import VisionLanguageModel
+from tests.kit.families import llava
+from tests.kit.families.parts import config
+
+CODE = "official_code"
+UNSTATED = {"matcher_revision", "vectors_hash"}
+"""Hashes of files."""
+
+
+class Setting(NamedTuple):
+    """A method as it is without options, or as a variant.
+
+    Attributes:
+        variant: None where the method has none.
+        params: All that is filled in for the model; None where a parameter stays None.
+        layers: Where its seams are called.
+    """
+
+    name: str
+    variant: str | None
+    params: dict[str, Any]
+    layers: range | tuple[int, ...] = range(32)
+
+
+VAR = {
+    "rho": 0.5, "rows": "after_image", "min_image_mass": 0.2, "tau": 20.0,
+    "sink_dims": (1415, 2533),
+}  # fmt: skip
+PAINT = {"alpha": 0.7, "beta": 0.3, "local_ratio": 0.25, "first_layer": 2}
+ACT = {
+    "beta": 0.4, "threshold": 0.1, "alpha": 5.0, "first_layer": 2, "last_layer": 30, "heads": None,
+}  # fmt: skip
+AGLA = {"alpha": 2.0, "beta": 0.5, "matcher": "glyph", "cam_layer": 1}
+VCD = {"alpha": 1.0, "step": 500}
+DOLA = {"bucket": "low", "layers": tuple(range(0, 16, 2)), "relative_top": 0.1, "weight": 1.0}
+OLM = {"mass": 0.2, "gap": 0.5}
+
+SETTINGS = [
+    Setting("baseline", None, {}),
+    Setting("var", "paper", VAR | {"keep": 0.4}, range(2, 31)),
+    Setting("var", CODE, VAR | {"keep": 0.6}, range(2, 32)),
+    Setting(
+        "vhr", None,
+        {
+            "gain": 2.0, "layers": (1, *range(18, 32)), "drop_outliers": True,
+            "squared_text_activity": True, "unbiased": True,
+        },
+        (1, *range(18, 32)),
+    ),
+    Setting("paint", "paper", PAINT | {"gamma": 1.0, "boost_prompt": True}, range(2, 32)),
+    Setting("paint", CODE, PAINT | {"gamma": 1.1, "boost_prompt": False}, range(2, 32)),
+    Setting("act", "paper", ACT, range(2, 31)),
+    Setting("act", CODE, ACT, range(2, 31)),
+    Setting(
+        "zerotuning", None,
+        {"gamma": 0.6, "first_layer": 0, "last_layer": 21, "heads": None}, range(22),
+    ),
+    Setting("agla", "paper", AGLA),
+    Setting("agla", CODE, AGLA),
+    Setting("cmai", None, {"share": 0.25, "layer": 8}, range(8, 32)),
+    Setting("flowcut", None, {"target": 1 / 3}),
+    Setting("vmtc", None, {"primary": 0.25, "clusters": 0.0625, "iterations": 10}),
+    Setting("vcd", "paper", VCD | {"beta": 0.1}),
+    Setting("vcd", CODE, VCD | {"beta": 0.2}),
+    Setting("apc", None, {"beta": 0.2}),
+    Setting("olm", "paper", OLM),
+    Setting("olm", CODE, OLM),
+    Setting("pba", CODE, {"text": " Answer yes whenever possible."}),
+    Setting("pba", "paper", {"text": " Whenever possible, please select Yes."}),
+    Setting("dola", "paper", DOLA),
+    Setting("dola", CODE, DOLA),
+]  # fmt: skip
+"""The first of a method's is what it is without options."""
+
+
+@cache
+def like_llava_7b() -> VisionLanguageModel:
+    """Tiny layers under a configuration that VAR and VHR have published numbers for."""
+    made = llava(num_hidden_layers=32)
+    text = config("llama", hidden_size=4096, num_hidden_layers=32, num_attention_heads=32)
+    made.model.config.text_config = text
+    made.model.config.text_config.vocab_size = 32064
+    return made
+
+
+def resolved(name: str, variant: str | None) -> Method:
+    cls = REGISTRY.get(name)
+    params = cls.parameters({} if variant is None else {"variant": variant})
+    return cls(cls.resolve(params, like_llava_7b()))
+
+
+def held(method: Method) -> dict[str, Any]:
+    return {key: x for key, x in method.params.model_dump().items() if key not in UNSTATED}
+
+
+def of(setting: Setting) -> str:
+    return f"{setting.name}-{setting.variant or 'alone'}"
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=of)
+def test_defaults_and_layers_are_those_of_the_table(setting: Setting) -> None:
+    method = resolved(setting.name, setting.variant)
+    variant = {} if setting.variant is None else {"variant": setting.variant}
+    assert held(method) == variant | setting.params
+    assert tuple(method.layers(32)) == tuple(setting.layers)
+
+
+@pytest.mark.parametrize("name", sorted({setting.name for setting in SETTINGS}))
+def test_a_method_without_options_is_the_first_of_its_settings(name: str) -> None:
+    first = next(setting for setting in SETTINGS if setting.name == name)
+    assert held(resolved(name, None)) == held(resolved(name, first.variant))
+
+
+class Saying(NamedTuple):
+    """A phrase that a card or a docstring holds, and the parameter it is about."""
+
+    name: str
+    variant: str | None
+    phrase: str
+    parameter: str
+    value: Any
+
+
+SAYINGS = [
+    Saying("var", "paper", "paper moves 60% of the sinks' attention (keep 0.4)", "keep", 0.4),
+    Saying("var", CODE, "the code 40% (keep 0.6)", "keep", 0.6),
+    Saying("var", None, "the threshold 0.5 for rho", "rho", 0.5),
+    Saying("var", None, "tau = 20 sqrt(D / 4096)", "tau", 20.0),
+    Saying("vhr", None, "Doubles the image-sensitive half", "gain", 2.0),
+    Saying("vhr", None, "in layer 1 and the late layers", "layers", (1, *range(18, 32))),
+    Saying(
+        "vhr", None, "for LLaVA-1.5-7B and LLaVA-NeXT-7B (1 and 18 to 31)",
+        "layers", (1, *range(18, 32)),
+    ),
+    Saying("vhr", None, "divides by H - 1", "unbiased", True),
+    Saying("paint", "paper", "layers 2 to L-1", "first_layer", 2),
+    Saying("paint", "paper", "alpha 0.7 and beta 0.3 are the code's arguments", "alpha", 0.7),
+    Saying("paint", "paper", "alpha 0.7 and beta 0.3 are the code's arguments", "beta", 0.3),
+    Saying("paint", CODE, "classifier-free guidance on (gamma 1.1)", "gamma", 1.1),
+    Saying(
+        "paint", "paper", "paper boosts the prompt's last row and guides nothing", "gamma", 1.0
+    ),
+    Saying(
+        "paint", "paper", "paper boosts the prompt's last row and guides nothing",
+        "boost_prompt", True,
+    ),
+    Saying("act", None, "every sink but the first, layers 2 to L-2", "first_layer", 2),
+    Saying("act", None, "every sink but the first, layers 2 to L-2", "last_layer", 30),
+    Saying("act", "paper", "the threshold is alpha/n; its alpha of 5", "alpha", 5.0),
+    Saying("act", CODE, "the code's fixed 0.1", "threshold", 0.1),
+    Saying("zerotuning", None, "Gives the first token 0.6 of its weight", "gamma", 0.6),
+    Saying("zerotuning", None, "0.6 is our choice", "gamma", 0.6),
+    Saying("zerotuning", None, "all heads of the first 22/32 of the layers", "last_layer", 21),
+    Saying("cmai", None, "which layer the focus comes from is our choice: layer L/4", "layer", 8),
+    Saying("cmai", None, "the lowest quarter of a row", "share", 0.25),
+    Saying("flowcut", None, "Prunes to a third of the patches", "target", 1 / 3),
+    Saying("flowcut", None, "192 of LLaVA-1.5's 576", "target", 192 / 576),
+    Saying("vmtc", None, "1/4 of the patches stay and the others become 1/16", "primary", 1 / 4),
+    Saying("vmtc", None, "1/4 of the patches stay and the others become 1/16", "clusters", 1 / 16),
+    Saying("vmtc", None, "runs 10 rounds", "iterations", 10),
+    Saying("vcd", "paper", "beta is 0.1 as in the code's arguments", "beta", 0.1),
+    Saying("vcd", CODE, "its script for POPE on LLaVA-1.5 passes 0.2", "beta", 0.2),
+    Saying("apc", None, "less probable than a fifth of the likeliest one", "beta", 1 / 5),
+    Saying("apc", None, "0.2 is the code's", "beta", 0.2),
+    Saying("olm", None, "the thresholds 0.2 and 0.5 are the code's", "mass", 0.2),
+    Saying("olm", None, "the thresholds 0.2 and 0.5 are the code's", "gap", 0.5),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("saying", SAYINGS, ids=lambda saying: f"{saying.name}-{saying.parameter}")
+def test_parameters_have_the_values_their_card_states(saying: Saying) -> None:
+    cls = REGISTRY.get(saying.name)
+    assert saying.phrase in " ".join((*cls.card.deviations, str(cls.__doc__)))
+    assert getattr(resolved(saying.name, saying.variant).params, saying.parameter) == saying.value
