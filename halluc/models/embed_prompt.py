@@ -23,14 +23,15 @@ ENCODED = "mm_encoder_outputs"
 def embedded(
     model: VisionLanguageModel, inputs: dict[str, Any], encode: bool = False
 ) -> dict[str, Any]:
-    """The inputs in a form that this transformers takes.
+    """Return the inputs in a form that this version of transformers takes.
 
     Args:
         inputs: Of any number of rows; encoded images among them or not.
         encode: Encode images that are not encoded yet, so that `generate` does so only once.
 
     Returns:
-        The same, or token ids beside the embedded prompt, image features in their places.
+        The inputs as they are, or token ids next to the embedded prompt [B, L, D], with the image
+        features at the image tokens.
     """
     if ENCODED in inspect.signature(model.model.forward).parameters:
         return inputs
@@ -43,11 +44,11 @@ def embedded(
     ids = inputs["input_ids"]
     embeddings = model.model.get_input_embeddings()(ids)
     features = torch.cat(list(output.pooler_output)).to(embeddings)
-    places = model.prompt_tokens(inputs).image_mask[:, :, None]
+    image_mask = model.prompt_tokens(inputs).image_mask[:, :, None]
     kept = {key: inputs[key] for key in ("attention_mask", "position_ids") if key in inputs}
     return kept | {
         "input_ids": ids,
-        "inputs_embeds": embeddings.masked_scatter(places, features),
+        "inputs_embeds": embeddings.masked_scatter(image_mask, features),
     }
 
 
@@ -71,7 +72,7 @@ def refuse_mixed_tiles(model: VisionLanguageModel, inputs: dict[str, Any]) -> No
 
 
 def forwarded(model: VisionLanguageModel, inputs: dict[str, Any]) -> dict[str, Any]:
-    """The same for a bare forward pass, which takes embeddings in place of ids."""
-    found = embedded(model, inputs)
-    dropped = "input_ids" if "inputs_embeds" in found else None
-    return {key: value for key, value in found.items() if key != dropped}
+    """Return inputs for a bare forward pass, which takes embeddings in place of ids."""
+    taken = embedded(model, inputs)
+    dropped = "input_ids" if "inputs_embeds" in taken else None
+    return {key: value for key, value in taken.items() if key != dropped}

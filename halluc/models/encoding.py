@@ -1,4 +1,4 @@
-"""What a model reads: prompts in its chat template, images, and both as tensors."""
+"""The inputs of a model: prompts in its chat template, images, and both as tensors."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ class PromptEncoder:
 
     @cached_property
     def family(self) -> Family:
-        """What is known of models of its kind."""
+        """The entry of the model's family: what transformers does not tell."""
         return family_of(self.model.config)
 
     @property
     def device(self) -> torch.device:
-        """Where inputs go."""
+        """The device that inputs are moved to."""
         device: torch.device = self.model.device
         return device
 
@@ -63,7 +63,7 @@ class PromptEncoder:
 
     @property
     def pad_token(self) -> int:
-        """The id prompts are padded with."""
+        """The id of the token that prompts are padded with."""
         return self.processor.tokenizer.pad_token_id or 0
 
     def render(self, prompt: str, history: Sequence[tuple[str, str]] = ()) -> str:
@@ -106,10 +106,10 @@ class PromptEncoder:
     def _published(self, prompt: str, history: Sequence[tuple[str, str]]) -> str:
         """Fill the prompt published for the model's family, which is for one turn."""
         if self.family.template is None or history or self.system_prompt is not None:
-            lacks = "is for one turn only" if self.family.template else "there is none"
+            lacks = "is for a single turn" if self.family.template else "does not exist"
             raise UserError(
-                f"model {self.name!r}: its processor has no chat template, and of the prompts "
-                f"published for families {lacks}; put a chat_template.jinja into its folder"
+                f"model {self.name!r}: its processor has no chat template, and a prompt published "
+                f"for its family {lacks}; put a chat_template.jinja into its folder"
             )
         image = getattr(self.processor, "image_token", "")
         return self.family.template.format(image=image, prompt=prompt)
@@ -127,9 +127,12 @@ class PromptEncoder:
             mean = self.processor.image_processor.image_mean or (0, 0, 0)
             images = [padded(image, mean) for image in images]
         inputs = self.processor(
-            images=[[image] for image in images], text=list(prompts), padding=True,
-            return_tensors="pt", **self._special_tokens(prompts),
-        )  # fmt: skip
+            images=[[image] for image in images],
+            text=list(prompts),
+            padding=True,
+            return_tensors="pt",
+            **self._special_tokens(prompts),
+        )
         device = device or self.device
         placed = {
             key: self._place(value, device) for key, value in inputs.items() if key != "labels"
@@ -188,7 +191,7 @@ class PromptEncoder:
         )
 
     def without_image(self, inputs: Inputs) -> dict[str, Tensor]:
-        """The same prompts with their image tokens removed (not blanked), left-padded.
+        """Remove the image tokens of prompts (they are not blanked), and left-pad the rest.
 
         Where layers of their own hold the image, no token may attend to it; the engine silences
         those layers then, as transformers skips them in a batch without images.
@@ -204,16 +207,16 @@ class PromptEncoder:
         return text | of_images(inputs) | {"cross_attention_mask": blind}
 
     def stacked(self, *batches: Inputs) -> dict[str, Tensor]:
-        """Batches of prompts below each other, left-padded to one length; images in that order."""
+        """Stack batches of prompts, left-padded to one length; images stand in that order."""
         return stacked(batches, self.pad_token)
 
     def image_inputs(self, inputs: Inputs) -> list[dict[str, Tensor]]:
-        """The inputs of each image alone, in the order of their rows, at most one a row."""
+        """Return the inputs of each image alone, in the order of their rows, at most one a row."""
         tokens = self.n_image_tokens(inputs)
         return apart(inputs, tokens[tokens > 0].tolist())
 
     def encode_images(self, inputs: Inputs) -> Any:
-        """The vision tower's and projector's output; `pooler_output` holds [n, D] an image.
+        """Run vision tower and projector; `pooler_output` of the result holds [n, D] an image.
 
         Families that cut images into tiles may hold [n, D] a tile.
         """
@@ -225,11 +228,11 @@ class PromptEncoder:
             return output
         encode = self.model.get_image_features
         taken = inspect.signature(encode).parameters
-        given = {key: value for key, value in of_images(inputs).items() if key in taken}
-        return encode(**given, return_dict=True)
+        images = {key: value for key, value in of_images(inputs).items() if key in taken}
+        return encode(**images, return_dict=True)
 
     def shrunk(self, inputs: Inputs, counts: Sequence[int]) -> dict[str, Tensor]:
-        """Prompts whose images have fewer tokens: the first placeholders of each image stay.
+        """Shorten the images in prompts: the first placeholders of each image stay.
 
         Args:
             inputs: As encoded, at most one image a row.
@@ -243,7 +246,7 @@ class PromptEncoder:
         return kept(inputs, keep, self.pad_token)
 
     def n_image_tokens(self, inputs: Inputs) -> Tensor:
-        """Count the image tokens each prompt holds, or keys of the layers made for them, int [B]."""
+        """Count each prompt's image tokens, or keys of the layers made for them, int [B]."""
         marks = (inputs["input_ids"] == self.image_token).sum(1)
         if self.family.token == "keys":
             tiles = inputs["cross_attention_mask"].shape[3]
@@ -255,7 +258,7 @@ class PromptEncoder:
         return first_token(inputs["attention_mask"].bool())
 
     def grid(self, image: Image) -> tuple[int, int] | None:
-        """How the tokens of an image are laid out over it.
+        """Find out how the tokens of an image are laid out over it.
 
         Returns:
             Rows and columns; None where tokens have no place in the image (queries), where tiles
@@ -281,16 +284,16 @@ class PromptEncoder:
 
     @cached_property
     def yes_no_tokens(self) -> tuple[list[int], list[int]] | None:
-        """One-token spellings of "yes" and of "no"; None if the tokenizer has not both."""
+        """One-token spellings of "yes" and of "no"; None unless the tokenizer has both."""
         tokenizer = self.processor.tokenizer
-        found: dict[str, list[int]] = {}
+        known: dict[str, list[int]] = {}
         for word, spellings in _YES_NO.items():
             ids = set()
             for spelling in (*spellings, *(f" {s}" for s in spellings)):
                 tokens = tokenizer.encode(spelling, add_special_tokens=False)
                 if len(tokens) == 1 and tokens[0] != tokenizer.unk_token_id:
                     ids.add(tokens[0])
-            found[word] = sorted(ids)
-        if not found["yes"] or not found["no"]:
+            known[word] = sorted(ids)
+        if not known["yes"] or not known["no"]:
             return None
-        return found["yes"], found["no"]
+        return known["yes"], known["no"]

@@ -1,4 +1,4 @@
-"""What transformers does not tell of a family of models, in a line or two for each.
+"""Facts about families of models that transformers does not tell, in a line or two for each.
 
 Everything else the adapter asks the model itself. A family that is not listed is served the same
 way; the list says what was verified, and tests hold each entry to it on a tiny model.
@@ -14,7 +14,7 @@ from halluc.errors import UserError
 
 @dataclass(frozen=True)
 class Family:
-    """What differs between families.
+    """One family of models, and how it differs from others.
 
     Attributes:
         tier: "A": all seams; "B": image tokens have no place in the image; "C": some layers cannot
@@ -80,7 +80,7 @@ _REFUSED = {
 
 
 def family_of(config: Any) -> Family:
-    """The family of a model, by its configuration."""
+    """Return the family of a model, by its configuration."""
     return FAMILIES.get(getattr(config, "model_type", ""), Family())
 
 
@@ -92,7 +92,7 @@ def refuse_unserved(config: Any, model: str) -> None:
         model: Its name, for the message.
 
     Raises:
-        UserError: Naming what is in the way.
+        UserError: If it has no decoder-only language model or no image token in its prompt.
     """
     kind = getattr(config, "model_type", "?")
     if kind in _REFUSED:

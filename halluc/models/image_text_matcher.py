@@ -1,6 +1,6 @@
-"""An image-text matcher: how well a text fits an image, and which patches say so.
+"""Image-text matcher: how well a text fits an image, and which patches say so.
 
-Any `BlipForImageTextRetrieval`; the one for drawn scenes ships with the package.
+Any `BlipForImageTextRetrieval` serves; the one for drawn scenes ships with the package.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from scipy import ndimage
@@ -28,12 +28,12 @@ _BLUR = 0.02  # sigma of the blur, as a share of the longer side
 
 
 def relevance(attention: Tensor, gradient: Tensor, mask: Tensor) -> Tensor:
-    """GradCAM of the image patches, over all words of the text.
+    """Compute GradCAM of the image patches, over all words of the text.
 
     Args:
         attention: Cross-attention of the text to CLS and patches [B, H, T, 1 + P].
         gradient: The match logit's gradient with respect to it, of the same shape.
-        mask: Real tokens, right-padded, bool [B, T]; the first and the last one are no words.
+        mask: Real tokens, right-padded, bool [B, T]; the first and the last one are not words.
 
     Returns:
         Attention times positive gradient, averaged over heads and words [B, P].
@@ -48,7 +48,8 @@ def relevance(attention: Tensor, gradient: Tensor, mask: Tensor) -> Tensor:
 def attention_map(relevance: Tensor, size: tuple[int, int]) -> Tensor:
     """Spread the patches' relevance over the image's pixels, as LAVIS' getAttMap does.
 
-    Normalised to 0..1, resized by cubic splines with black around it, blurred, normalised again.
+    It is normalised to 0..1, resized by cubic splines with black around it, blurred and normalised
+    again.
 
     Args:
         relevance: [h, w].
@@ -71,7 +72,7 @@ def _normalised(values: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class MatcherSource:
-    """Where a matcher comes from, known before its weights are loaded.
+    """The origin of a matcher, known before its weights are loaded.
 
     Attributes:
         path: What `from_pretrained` takes.
@@ -92,7 +93,7 @@ def find_matcher(name: str, revision: str | None = None) -> MatcherSource:
         revision: Commit, tag or branch of a hub matcher.
 
     Raises:
-        UserError: If it cannot be found or is no BLIP matcher.
+        UserError: If it cannot be found or is not a BLIP matcher.
     """
     path = str(MATCHER if name == EMBEDDED else Path(name).expanduser())
     local = Path(path).is_dir()
@@ -116,13 +117,25 @@ def find_matcher(name: str, revision: str | None = None) -> MatcherSource:
     )
 
 
+class Matches(NamedTuple):
+    """Images matched with texts.
+
+    Attributes:
+        relevance: Of each patch for its text [B, h, w].
+        similarity: Cosine similarity of each image and its text [B].
+    """
+
+    relevance: Tensor
+    similarity: Tensor
+
+
 class Matcher:
     """A loaded matcher.
 
     Args:
-        source: Where it is.
+        source: The matcher's folder or hub id.
         layer: The text encoder's layer whose cross-attention is read, 0-based.
-        device: Where it runs.
+        device: The device it runs on.
     """
 
     def __init__(self, source: MatcherSource, layer: int, device: torch.device | str) -> None:
@@ -140,18 +153,18 @@ class Matcher:
         side: int = self.model.config.vision_config.image_size
         return side
 
-    def match(self, images: Sequence[Image], texts: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """Match each image with its text.
-
-        Returns:
-            The patches' relevance [B, h, w], and the cosine similarity of image and text [B].
-        """
+    def match(self, images: Sequence[Image], texts: Sequence[str]) -> Matches:
+        """Match each image with its text."""
         with torch.inference_mode(False), torch.enable_grad():
             self.processor.tokenizer.padding_side = "right"
             inputs = self.processor(
-                images=list(images), text=list(texts), padding=True, truncation=True,
-                max_length=_MOST_TOKENS, return_tensors="pt",
-            ).to(self.model.device)  # fmt: skip
+                images=list(images),
+                text=list(texts),
+                padding=True,
+                truncation=True,
+                max_length=_MOST_TOKENS,
+                return_tensors="pt",
+            ).to(self.model.device)
             ids, mask = inputs["input_ids"], inputs["attention_mask"]
             with torch.no_grad():
                 seen = self.model.vision_model(inputs["pixel_values"]).last_hidden_state
@@ -160,7 +173,7 @@ class Matcher:
             patches = relevance(attention.detach(), gradient, mask.bool())
             config = self.model.config.vision_config
             grid = config.image_size // config.patch_size
-            return patches.unflatten(1, (grid, grid)), similarity
+            return Matches(patches.unflatten(1, (grid, grid)), similarity)
 
     def _similarity(self, seen: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
         read = self.model.text_encoder(input_ids=ids, attention_mask=mask).last_hidden_state
@@ -168,7 +181,7 @@ class Matcher:
         return torch.nn.functional.cosine_similarity(image, text, dim=-1)
 
     def _cross_attention(self, seen: Tensor, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Cross-attention of the layer, and the match logits' gradient; each [B, H, T, 1 + P]."""
+        """Return the layer's cross-attention and the match logits' gradient, [B, H, T, 1 + P]."""
         caught: list[Tensor] = []
         layer = self.model.text_encoder.encoder.layer[self.layer]
         hook = layer.crossattention.self.register_forward_hook(
@@ -187,9 +200,12 @@ class Matcher:
         return caught[0], gradient
 
     def to_match(self, ids: Tensor) -> Tensor:
-        """BLIP starts a text to be matched with [ENC], the last word of its embeddings.
+        """Put [ENC], the last word of BLIP's embeddings, in front of texts to match.
 
         Hub tokenizers do not know it, and transformers' own forward leaves [CLS] there.
+
+        Args:
+            ids: [B, T].
         """
         last = self.model.config.text_config.vocab_size - 1
         if last < len(self.processor.tokenizer):

@@ -12,45 +12,53 @@ from torch.nn.functional import pad as padded
 Inputs = Mapping[str, Tensor]
 
 PER_TOKEN = (
-    "input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids", "cross_attention_mask",
-)  # fmt: skip
+    "input_ids",
+    "attention_mask",
+    "token_type_ids",
+    "mm_token_type_ids",
+    "cross_attention_mask",
+)
 """Inputs [B, L, ...]; all others belong to images, in the order of their rows."""
 
 
 def of_images(inputs: Inputs) -> dict[str, Tensor]:
-    """The inputs that belong to images."""
+    """Return the inputs that belong to images."""
     return {key: value for key, value in inputs.items() if key not in PER_TOKEN}
 
 
 def kept(inputs: Inputs, keep: Tensor, pad: int) -> dict[str, Tensor]:
-    """The inputs of some tokens, left-padded anew.
+    """Keep the inputs of some tokens, and left-pad them again.
 
     Args:
+        inputs: [B, L, ...] each.
         keep: bool [B, L].
         pad: The padding token's id.
+
+    Returns:
+        [B, L', ...] each, L' the most tokens that a row keeps.
     """
     order = keep.int().argsort(dim=1, stable=True)  # what is dropped moves to the left
     real = keep.gather(1, order)
     start = keep.shape[1] - int(keep.sum(1).max())
     rows = torch.arange(len(keep), device=keep.device)[:, None]
-    found: dict[str, Tensor] = {}
+    shorter: dict[str, Tensor] = {}
     for key in PER_TOKEN:
         if key in inputs:
             value = inputs[key][rows, order]
             fill = pad if key == "input_ids" else 0
             blank = ~real.view(*real.shape, *[1] * (value.dim() - 2))
-            found[key] = value.masked_fill(blank, fill)[:, start:]
-    return found
+            shorter[key] = value.masked_fill(blank, fill)[:, start:]
+    return shorter
 
 
 def apart(inputs: Inputs, tokens: Sequence[int]) -> list[dict[str, Tensor]]:
-    """The inputs of each image alone; their rows may be whole images, tiles or patches.
+    """Split inputs by image; their rows may be whole images, tiles or patches.
 
     Args:
         inputs: Of any number of prompts.
         tokens: How many image tokens each image has.
     """
-    found: list[dict[str, Tensor]] = [{} for _ in tokens]
+    images: list[dict[str, Tensor]] = [{} for _ in tokens]
     for key, value in of_images(inputs).items():
         if len(value) == len(tokens):
             sizes = [1] * len(tokens)
@@ -58,13 +66,13 @@ def apart(inputs: Inputs, tokens: Sequence[int]) -> list[dict[str, Tensor]]:
             sizes = inputs["image_grid_thw"].prod(1).tolist()
         else:
             sizes = _tiles(inputs, tokens)
-        for one, rows in zip(found, value.split(sizes), strict=True):
-            one[key] = rows
-    return found
+        for image, rows in zip(images, value.split(sizes), strict=True):
+            image[key] = rows
+    return images
 
 
 def _tiles(inputs: Inputs, tokens: Sequence[int]) -> list[int]:
-    """How many tiles each image was cut into: as many as make its share of all tokens."""
+    """Count the tiles each image was cut into: as many as make its share of all tokens."""
     shapes = inputs.get("spatial_shapes")
     size = torch.ones(len(inputs["pixel_values"])) if shapes is None else shapes.prod(1)
     ends = torch.tensor(tokens).cumsum(0) / sum(tokens)
@@ -74,7 +82,7 @@ def _tiles(inputs: Inputs, tokens: Sequence[int]) -> list[int]:
 
 
 def with_queries_right_padded(inputs: Inputs) -> dict[str, Tensor]:
-    """What a Q-Former reads, padded behind: it counts positions from the left, padding included.
+    """Pad what a Q-Former reads on the right: it counts positions from the left, padding included.
 
     Processors pad it on the language model's side, and an image's features would then depend on
     the longest question of the batch.
@@ -87,22 +95,26 @@ def with_queries_right_padded(inputs: Inputs) -> dict[str, Tensor]:
 
 
 def stacked(batches: Sequence[Inputs], pad: int) -> dict[str, Any]:
-    """Batches below each other, left-padded to one length; images in that order.
+    """Stack batches, left-padded to one length; images stand in that order.
 
-    Images encoded ahead are no tensor and taken from the first batch that has them.
+    Images encoded ahead are not a tensor, and are taken from the first batch that has them.
+
+    Args:
+        batches: Inputs [B, L, ...] each; B and L may differ.
+        pad: The padding token's id.
     """
-    found: dict[str, Any] = {}
+    stack: dict[str, Any] = {}
     for key in dict.fromkeys(key for batch in batches for key in batch):
         values = [batch[key] for batch in batches if key in batch]
         if not isinstance(values[0], Tensor):
-            found[key] = values[0]
+            stack[key] = values[0]
             continue
         widest = [max(sizes) for sizes in zip(*(value.shape[1:] for value in values), strict=True)]
         fill = pad if key == "input_ids" else 0
-        found[key] = torch.cat(
+        stack[key] = torch.cat(
             [_widened(value, widest, key in PER_TOKEN, fill) for value in values]
         )
-    return found
+    return stack
 
 
 def _widened(value: Tensor, widest: Sequence[int], in_front: bool, fill: int) -> Tensor:

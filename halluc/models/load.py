@@ -31,7 +31,7 @@ SYSTEM_PROMPTS = {
 }
 """By a short name, what published code puts in front of every prompt (LLaVA's vicuna_v1)."""
 
-_WHOLE = "beside the weights must lie all that processor.save_pretrained writes"
+_WHOLE = "put all that processor.save_pretrained writes next to the weights"
 
 # What transformers raises on folders and hub ids it cannot make a model of.
 _BROKEN = (OSError, ValueError, RuntimeError, ImportError, KeyError, TypeError, AttributeError)
@@ -41,8 +41,8 @@ def load_config(name: str, revision: str | None = None, trust_remote_code: bool 
     """Load a model's configuration alone.
 
     Raises:
-        UserError: If it cannot be found, is none of a model that reads images, or of one that no
-            method could act on.
+        UserError: If it cannot be found, is not that of a model that reads images, or is that of a
+            model that no method could act on.
     """
     source = _source(ModelConfig(name=name, revision=revision, trust_remote_code=trust_remote_code))
     with _one_line(f"model {name!r}"):
@@ -98,22 +98,22 @@ def load_model(name: str, **options: Any) -> VisionLanguageModel:
 
 
 def _source(wanted: ModelConfig) -> dict[str, Any]:
-    """Arguments that say what is loaded, common to configuration, processor and weights."""
+    """Return the arguments that configuration, processor and weights are all loaded with."""
     return {"revision": wanted.revision or "main", "trust_remote_code": wanted.trust_remote_code}
 
 
 def _placement(wanted: ModelConfig) -> dict[str, Any]:
-    """Arguments of `from_pretrained` that say in which form and where weights go.
+    """Return the arguments of `from_pretrained` that say how weights are stored, and on what.
 
     Raises:
         UserError: If they need a package that is not installed, or contradict each other.
     """
     device = _device(wanted.device)
-    found: dict[str, Any] = {"dtype": _dtype(wanted.dtype, device)}
+    arguments: dict[str, Any] = {"dtype": _dtype(wanted.dtype, device)}
     if wanted.attn_implementation == "flash_attention_2":
         needs_packages("attn_implementation=flash_attention_2", "flash_attn")
     if wanted.attn_implementation != "auto":
-        found["attn_implementation"] = wanted.attn_implementation
+        arguments["attn_implementation"] = wanted.attn_implementation
     if wanted.device_map is not None:
         needs_packages(f"device_map={wanted.device_map}", "accelerate")
         if wanted.device != "auto":
@@ -121,12 +121,12 @@ def _placement(wanted: ModelConfig) -> dict[str, Any]:
                 f"device_map={wanted.device_map} spreads the model over all devices; "
                 f"leave out device={wanted.device}"
             )
-        found["device_map"] = wanted.device_map
+        arguments["device_map"] = wanted.device_map
     if wanted.quantization is not None:
         needs_packages(f"quantization={wanted.quantization}", "bitsandbytes", "accelerate")
-        found.setdefault("device_map", {"": device})
-        found["quantization_config"] = _quantization(wanted.quantization, found["dtype"])
-    return found
+        arguments.setdefault("device_map", {"": device})
+        arguments["quantization_config"] = _quantization(wanted.quantization, arguments["dtype"])
+    return arguments
 
 
 def _quantization(kind: str, dtype: torch.dtype | str) -> BitsAndBytesConfig:
@@ -139,7 +139,7 @@ def _quantization(kind: str, dtype: torch.dtype | str) -> BitsAndBytesConfig:
 
 
 def _processor(name: str, path: str, source: Mapping[str, Any]) -> Any:
-    """The processor, refused where transformers finds only a part of one."""
+    """Load the processor; refuse it where transformers finds only a part of one."""
     with _one_line(f"the processor of model {name!r}", hint=_WHOLE):
         processor = AutoProcessor.from_pretrained(path, **source)
     for part in ("tokenizer", "image_processor"):
@@ -149,26 +149,26 @@ def _processor(name: str, path: str, source: Mapping[str, Any]) -> Any:
 
 
 def _refuse_unless_whole(name: str, report: Mapping[str, Any]) -> None:
-    """Transformers makes up weights it does not find; answers of such a model mean nothing."""
+    """Refuse a model with missing weights: transformers draws those it does not find at random."""
     if report["mismatched_keys"]:
-        key, found, wanted = min(report["mismatched_keys"])
+        key, stored, wanted = min(report["mismatched_keys"])
         raise UserError(
             f"model {name!r}: {len(report['mismatched_keys'])} weights are not of the shape its "
-            f"config.json says, first {key}: {tuple(found)}, not {tuple(wanted)}"
+            f"config.json says, first {key}: {tuple(stored)}, not {tuple(wanted)}"
         )
     if report["missing_keys"]:
         raise UserError(
             f"model {name!r}: its checkpoint lacks {len(report['missing_keys'])} weights, "
-            f"first {min(report['missing_keys'])}; get it again or mend its config.json"
+            f"first {min(report['missing_keys'])}; get it again or correct its config.json"
         )
 
 
 def _refuse_unless_reachable(model: VisionLanguageModel) -> None:
     try:
-        found = len(model.self_attention | model.cross_attention)
+        n_reached = len(model.self_attention | model.cross_attention)
     except (AttributeError, TypeError):
-        found = 0
-    if not found:
+        n_reached = 0
+    if not n_reached:
         kind = model.model.config.model_type
         raise UserError(
             f"model {model.name!r}: family {kind!r} is not supported: it has no stack of decoder "
@@ -208,10 +208,10 @@ def _reason(error: Exception) -> str:
 
 
 def _device(device: str) -> str:
-    """The device to load on.
+    """Choose the device to load on.
 
     Raises:
-        UserError: If it is not there.
+        UserError: If this machine does not have it.
     """
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
@@ -225,5 +225,5 @@ def _device(device: str) -> str:
 def _dtype(dtype: str, device: str) -> torch.dtype | str:
     if dtype == "auto":
         return torch.float32 if device == "cpu" else "auto"
-    found: torch.dtype = getattr(torch, dtype)
-    return found
+    named: torch.dtype = getattr(torch, dtype)
+    return named

@@ -17,7 +17,7 @@ _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 def endpoint_name(name: str) -> str | None:
-    """What the endpoint calls a model named "openai:NAME"; None for models loaded here.
+    """Return the endpoint's name of a model named "openai:NAME"; None for models loaded here.
 
     Raises:
         UserError: If NAME is missing.
@@ -36,10 +36,10 @@ def locate(name: str) -> str:
         name: An embedded model, a local folder, or a hub id.
 
     Raises:
-        UserError: If it is none of these.
+        UserError: If it is neither, or a folder without a model in it.
     """
     if endpoint_name(name) is not None:
-        raise UserError(f"model {name!r} is behind an endpoint: there are no weights to load here")
+        raise UserError(f"model {name!r} is behind an endpoint: its weights cannot be loaded here")
     if name in EMBEDDED:
         return str(files("halluc.world") / name)
     path = Path(name).expanduser()

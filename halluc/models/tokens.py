@@ -15,7 +15,7 @@ def on_keys(values: Tensor, n_keys: int, n_tokens: int) -> Tensor:
     """Lay values of a prompt's tokens over the keys of a layer.
 
     Args:
-        values: [..., L]; tokens behind the prompt get 0 or False.
+        values: [..., L]; keys of tokens behind the prompt get 0 or False.
         n_keys: K, keys the layer sees; the last ones, if fewer than tokens (a sliding window).
         n_tokens: Tokens read so far, at least L and K.
 

@@ -48,5 +48,5 @@ def test_published_prompts_stand_in_for_a_chat_template() -> None:
     llava, qwen = build("llava"), build("qwen2_vl")
     llava.processor.chat_template = qwen.processor.chat_template = None
     assert llava.render("is there a dog ?") == "USER: <image>\nis there a dog ? ASSISTANT:"
-    with pytest.raises(UserError, match="has no chat template, and of the prompts published"):
+    with pytest.raises(UserError, match="has no chat template, and a prompt published"):
         qwen.render("is there a dog ?")
