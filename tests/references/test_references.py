@@ -25,6 +25,7 @@ from tests.kit.asking import prepared, questions
 from tests.kit.families import build
 from tests.references.apc import apc
 from tests.references.dola import dola
+from tests.references.memvr import memvr
 from tests.references.olm import olm
 from tests.references.pba import FORMAT, pba
 from tests.references.vcd import vcd
@@ -108,6 +109,12 @@ def by_dola(
     return dola(model.model, inputs, early_layers=layers, n_tokens=TOKENS, **params)
 
 
+def by_memvr(model: VisionLanguageModel, batch: Batch, **params: Any) -> tuple[list[int], Tensor]:
+    if "first_layer" in params:
+        params["between"] = (params.pop("first_layer") - 1, params.pop("last_layer") + 1)
+    return memvr(model.model, batch.inputs, n_tokens=TOKENS, **params)
+
+
 CASES: list[tuple[str, Reference, dict[str, Any]]] = [
     ("vcd", by_vcd, {}),
     ("vcd", by_vcd, {"variant": "official_code", "step": 999, "alpha": 2.0}),
@@ -124,6 +131,9 @@ CASES: list[tuple[str, Reference, dict[str, Any]]] = [
     ("dola", by_dola, {"bucket": "high", "relative_top": 0.5}),
     ("dola", by_dola, {"layers": (0, 1, 2, 3)}),
     ("dola", by_dola, {"layers": (0, 1, 2, 3), "variant": "official_code"}),
+    ("memvr", by_memvr, {}),
+    ("memvr", by_memvr, {"first_layer": 0, "last_layer": 2, "threshold": 0.9, "ratio": 0.5}),
+    ("memvr", by_memvr, {"first_layer": 0, "last_layer": 2, "threshold": 0.94, "variant": "paper"}),
 ]
 
 
