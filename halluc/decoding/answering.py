@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from halluc.models import VisionLanguageModel
 
 _FEW, _MOST, _IN_FLIGHT = 32, 128, 8
-"""Prompts answered together where the user does not say: on a CPU, at first on a GPU, by others."""
+"""Prompts answered together by default: on a CPU, at first on a GPU, by an endpoint."""
 
 
 def answer_samples(
@@ -69,9 +69,13 @@ def answer_batches(
         batch_size: Most prompts answered together; None tries what fits.
         share: Read what prompts about one image have in common once, and answer identical ones
             once unless answers are drawn at random.
-        memo: Given to several runs that ask the same in turns, batch by batch.
-        workers: Processes that prepare images ahead of the model; None: as many as pay.
-        touch: Finds out whether the method edits anything.
+        memo: Shared by several runs that answer the same samples in turns, batch by batch.
+        workers: Processes that prepare images ahead of the model; None for as many as save time.
+        touch: Notes whether the method edits anything.
+
+    Raises:
+        UserError: If the method does not fit the decoding, or workers cannot be started.
+        SeamError: If the method declares a seam that is never called.
     """
     samples = list(samples)
     first, others = distinct(samples) if share and not decoding.do_sample else (samples, {})
@@ -87,15 +91,15 @@ def answer_batches(
         answered = answering.each(planned, size, 0 if memo else workers_for(model, workers))
     for answers in answered:
         yield [
-            one
+            given
             for answer in answers
-            for one in (answer, *(repeated(answer, s) for s in others.get(answer.id, ())))
+            for given in (answer, *(repeated(answer, s) for s in others.get(answer.id, ())))
         ]
 
 
 @dataclass(frozen=True)
 class _Answering:
-    """How batches are answered; see `answer_batches`."""
+    """Arguments of `answer_batches` that all its batches share."""
 
     model: VisionLanguageModel
     method: Method
@@ -107,7 +111,7 @@ class _Answering:
     def each(
         self, planned: Sequence[list[Sample]], size: int, workers: int
     ) -> Iterator[list[Answer]]:
-        """The answers to each batch, or to parts of it if it fails or is too large."""
+        """Yield the answers to each batch, or to parts of it if it fails or is too large."""
         started = time.perf_counter()
         for whole, ready in zip(planned, self._prefetched(planned, workers), strict=True):
             queue = deque([whole])

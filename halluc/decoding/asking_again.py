@@ -20,11 +20,11 @@ _NEW_TOKENS = 16
 
 
 class Replies(NamedTuple):
-    """What the model replied.
+    """Replies of the model to questions.
 
     Attributes:
         texts: One for each question.
-        passes: Forward passes each took.
+        passes: Forward passes that each took.
     """
 
     texts: list[str]
@@ -40,8 +40,8 @@ def ask_again(
     """Ask questions about images of a batch, without any method, greedily.
 
     Args:
-        questions: The row of the batch whose image is asked about, and the prompt.
-        decoding: The run's; sampling and beams are left out.
+        questions: Each the row of the batch whose image it is about, and the prompt.
+        decoding: The run's; its sampling and beams are left out.
     """
     plain = Method(MethodParams())
     plain.prefix_depends_on = "nothing"
@@ -53,7 +53,7 @@ def ask_again(
     for start in range(0, len(questions), _MOST):
         part = questions[start : start + _MOST]
         rows = [row for row, _ in part]
-        asked = replace(
+        follow_up = replace(
             batch,
             ids=[f"{batch.ids[row]}/{number}" for number, row in enumerate(rows, start)],
             prompts=[prompt for _, prompt in part],
@@ -61,7 +61,7 @@ def ask_again(
             image_hashes=[batch.image_hashes[row] for row in rows],
             histories=[()] * len(rows),
         )
-        made = generate(model, plain, encoded(model, asked), greedy, max_new_tokens=_NEW_TOKENS)
+        made = generate(model, plain, encoded(model, follow_up), greedy, max_new_tokens=_NEW_TOKENS)
         decoded = model.processor.tokenizer.batch_decode(made.tokens, skip_special_tokens=True)
         texts += [text.strip() for text in decoded]
         passes += made.passes

@@ -1,4 +1,4 @@
-"""Samples as the model reads them; an image that several ask about is preprocessed once."""
+"""Samples as the model reads them; an image that several prompts share is preprocessed once."""
 
 from __future__ import annotations
 
@@ -35,6 +35,10 @@ def batch_of(
     Args:
         seed: The run's.
         device: Where inputs go; None for the model's.
+
+    Raises:
+        BadImage: If an image cannot be opened.
+        ValueError: As for `encoded`.
     """
     images: dict[str, Image] = {}
     for sample in samples:
@@ -85,7 +89,7 @@ def encode_once(
     images: Sequence[Image],
     device: torch.device | None = None,
 ) -> dict[str, Any]:
-    """`model.encode`, for which each image object is preprocessed once.
+    """Encode prompts as `model.encode` does, but preprocess each image object once.
 
     The processor sees one prompt for each image. Of the others only the text is tokenized, and
     what differs is put behind the tokens that the processor made of image and template. Where
@@ -106,7 +110,7 @@ def encode_once(
 
 
 def _comes_apart(model: VisionLanguageModel, led: dict[str, Any]) -> bool:
-    """Whether nothing but the text differs between questions about an image.
+    """Return whether nothing but the text differs between questions about an image.
 
     Q-Formers read the question, cross-attention masks are as long as it, and token types are as
     `_padded` makes them in all families but some.
@@ -124,10 +128,10 @@ def _completed(
     rows: list[int],
     number: list[int],
 ) -> list[list[int]] | None:
-    """Token ids of all prompts, from those the processor has seen; None if they do not fit."""
+    """Complete the token ids of all prompts from the leaders' ids; None if they do not fit."""
     plain = model.tokenize(rendered)
     image = model.image_token
-    found: list[list[int]] = []
+    completed: list[list[int]] = []
     for row, leader in enumerate(number):
         mask = led["attention_mask"][leader].bool()
         whole, short = led["input_ids"][leader][mask].tolist(), plain[rows[leader]]
@@ -141,14 +145,14 @@ def _completed(
         head = short[: len(short) - same]
         if plain[row][: len(head)] != head:
             return None
-        found.append(whole[: len(whole) - same] + plain[row][len(head) :])
-    return found
+        completed.append(whole[: len(whole) - same] + plain[row][len(head) :])
+    return completed
 
 
 def _padded(
     model: VisionLanguageModel, led: dict[str, Any], tokens: list[list[int]]
 ) -> dict[str, Any]:
-    """Rows of tokens as left-padded inputs, with the token types the processor gives."""
+    """Make left-padded inputs of rows of tokens, with the token types the processor gives."""
     device, length = led["input_ids"].device, max(map(len, tokens))
     pad = model.pad_token
     ids = torch.tensor([[pad] * (length - len(row)) + row for row in tokens], device=device)

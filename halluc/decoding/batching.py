@@ -1,10 +1,11 @@
-"""Which samples make a batch: prompts about one image together, long answers with long ones."""
+"""Batches of samples: prompts about one image together, long answers with long ones."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from math import ceil
+from typing import NamedTuple
 
 from halluc.types import Answer, Sample
 
@@ -33,23 +34,35 @@ def batches(samples: Sequence[Sample], size: int, by_image: bool = True) -> Iter
         yield batch
 
 
-def distinct(samples: Iterable[Sample]) -> tuple[list[Sample], dict[str, list[Sample]]]:
-    """The first of all samples that ask the same of the same image, and the others by its id.
+class Distinct(NamedTuple):
+    """Samples without their repetitions.
 
-    In a conversation the same question is another one after other turns.
+    Attributes:
+        first: The first sample of each question about an image.
+        others: Those that repeat it, by its id.
+    """
+
+    first: list[Sample]
+    others: dict[str, list[Sample]]
+
+
+def distinct(samples: Iterable[Sample]) -> Distinct:
+    """Separate samples from those that repeat them: the same question about the same image.
+
+    In a conversation a question counts as a different one after different turns.
     """
     first: dict[tuple[object, ...], Sample] = {}
     others: dict[str, list[Sample]] = {}
     for sample in samples:
-        asked = (sample.image_id, sample.history, sample.prompt, sample.max_new_tokens)
-        known = first.setdefault(asked, sample)
+        question = (sample.image_id, sample.history, sample.prompt, sample.max_new_tokens)
+        known = first.setdefault(question, sample)
         if known is not sample:
             others.setdefault(known.id, []).append(sample)
-    return list(first.values()), others
+    return Distinct(list(first.values()), others)
 
 
 def repeated(answer: Answer, sample: Sample) -> Answer:
-    """The answer to another sample that asks the same; it cost nothing more."""
+    """Copy an answer for another sample that asks the same; the copy cost nothing."""
     return replace(
         answer,
         id=sample.id,
@@ -67,6 +80,6 @@ def _longest(group: list[Sample]) -> int:
 
 
 def _parts(group: list[Sample], size: int) -> list[list[Sample]]:
-    """A group that is too large, in as few parts of nearly one size as will do."""
+    """Split a group that is too large into as few parts as possible, of nearly one size."""
     step = ceil(len(group) / ceil(len(group) / size))
     return [group[i : i + step] for i in range(0, len(group), step)]

@@ -19,16 +19,16 @@ def in_turns(
 ) -> Iterator[list[Answer]]:
     """Answer the first turns of all conversations, then the second ones, and so on.
 
-    Samples of no conversation are first turns, and all there is to most benchmarks. What follows a
+    Samples of no conversation count as first turns; most benchmarks have no others. What follows a
     sample that failed cannot be asked, and fails too.
 
     Args:
         samples: Those to answer.
-        answered: Answers by sample id that are there already; a conversation goes on from them.
+        answered: Earlier answers by sample id; a conversation goes on from them.
         answer: Answers samples whose history is complete, batch by batch.
 
     Raises:
-        ValueError: If a sample follows one that is neither answered nor to be.
+        ValueError: If a sample follows one that is neither answered nor among the samples.
     """
     answered, waiting = dict(answered), list(samples)
     while waiting:
@@ -38,7 +38,7 @@ def in_turns(
         ids = {sample.id for sample in turn}
         waiting = [sample for sample in waiting if sample.id not in ids]
         for batch in _turn(turn, answered, answer):
-            answered |= {given.id: given for given in batch}
+            answered |= {reply.id: reply for reply in batch}
             yield batch
 
 

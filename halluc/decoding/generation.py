@@ -30,9 +30,10 @@ if TYPE_CHECKING:
     from halluc.interventions.touch import Touch
     from halluc.models import VisionLanguageModel
 
+
 @dataclass(frozen=True)
 class Generated:
-    """What came of a batch.
+    """Tokens generated for a batch, and what they cost.
 
     Attributes:
         tokens: Generated ids [B, T], padded behind the end token.
@@ -66,8 +67,8 @@ def generate(
         watch: Processors that look at the logits the method leads to, before it rules tokens out;
             rows as in `MethodLogits`.
         share: Read what prompts about one image begin with once, where model and method allow.
-        memo: Prefixes that a run next to this one has read.
-        touch: Finds out whether the method edits anything.
+        memo: Prefixes that another run has read, which answers the same samples in turns.
+        touch: Notes whether the method edits anything.
 
     Raises:
         UserError: If the method searches, and the decoding samples.
@@ -120,7 +121,7 @@ def generate(
 def _processors(
     engine: Engine, decoding: DecodingConfig, watch: Sequence[LogitsProcessor]
 ) -> list[LogitsProcessor]:
-    """Line up what happens to next-token logits: method, onlookers, what is ruled out, sampling."""
+    """Line up the logits processors: the method, onlookers, forbidden tokens, sampling."""
     first: list[LogitsProcessor] = []
     then: list[LogitsProcessor] = []
     if "next_token_logits" in engine.seams:
@@ -133,7 +134,7 @@ def _processors(
 def generation_config(
     model: VisionLanguageModel, decoding: DecodingConfig, max_new_tokens: int
 ) -> GenerationConfig:
-    """Say how a batch is decoded; of the checkpoint's own only what it must never write stays."""
+    """Say how a batch is decoded; of the checkpoint's own settings only forbidden words stay."""
     end = model.end_tokens
     pad = model.processor.tokenizer.pad_token_id
     return GenerationConfig(
@@ -149,7 +150,7 @@ def generation_config(
 
 @contextmanager
 def _without_defaults(model: VisionLanguageModel) -> Iterator[None]:
-    """Set the checkpoint's own defaults aside: `generate` fills in from them what it is not told.
+    """Set the checkpoint's defaults aside, from which `generate` fills in what it is not told.
 
     They would penalise, suppress or force tokens in answers of this checkpoint alone.
     """

@@ -1,4 +1,4 @@
-"""Several runs answer the same samples in turns, so that one reads what the others need too."""
+"""Runs that answer the same samples in turns, so that one reads what the others need too."""
 
 from __future__ import annotations
 

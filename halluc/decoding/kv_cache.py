@@ -1,4 +1,4 @@
-"""Caches that grow in place: transformers' own copies everything it holds for each new token."""
+"""Caches that grow in place; transformers' own copies everything it holds for each new token."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Growing(DynamicLayer):
     def update(
         self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
     ) -> tuple[Tensor, Tensor]:
-        """Keys and values [B, Hk, K, d] with the new ones behind them."""
+        """Append new keys and values; return all of them, [B, Hk, K, d] each."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
         held = 0 if self.keys is None or self.keys.numel() == 0 else int(self.keys.shape[-2])
@@ -61,7 +61,7 @@ class Growing(DynamicLayer):
         return self.keys, self.values
 
     def _holds(self, end: int) -> bool:
-        """Whether the buffers are still what the keys are part of, and have the room."""
+        """Return whether the keys are still part of the buffers, and these have room for `end`."""
         assert self._buffers is not None
         buffer = self._buffers[0]
         if self.keys is None or self.keys.data_ptr() != buffer.data_ptr():
@@ -85,7 +85,7 @@ class BehindPrefix(Growing):
         self.before = length
 
     def get_seq_length(self) -> int:
-        """Keys of the prefix and of what followed."""
+        """Count the keys of the prefix and of what followed."""
         return self.before + int(super().get_seq_length())
 
     def reorder_cache(self, beam_idx: Any) -> None:
@@ -95,7 +95,7 @@ class BehindPrefix(Growing):
 
 
 def growing_cache(model: VisionLanguageModel, room: int) -> FollowedCache:
-    """The cache `generate` would make, whose plain layers grow in place.
+    """Make the cache `generate` would make, but with plain layers that grow in place.
 
     Args:
         room: Tokens that will be generated.
@@ -107,7 +107,11 @@ def growing_cache(model: VisionLanguageModel, room: int) -> FollowedCache:
 
 
 def cache_behind(length: int, n_layers: int, room: int) -> FollowedCache:
-    """A cache that goes on behind a prefix of `length` tokens."""
+    """Make a cache that goes on behind a prefix of `length` tokens.
+
+    Args:
+        room: Tokens that will be generated.
+    """
     cache = FollowedCache()
     layers: Any = [BehindPrefix(length, room) for _ in range(n_layers)]
     cache.layers = layers

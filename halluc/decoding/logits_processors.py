@@ -1,4 +1,4 @@
-"""Logits processors: reading off yes and no, and sampling that no batch can change."""
+"""Logits processors: they read off yes and no, apply the method, and sample alike in any batch."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class YesNo(LogitsProcessor):
-    """Keeps the log-probabilities of "yes" and "no" at the first generated position.
+    """Onlooker that keeps log-probabilities of "yes" and "no" at the first generated position.
 
     Args:
         tokens: Token ids of all one-token spellings of yes, and of no.
@@ -44,7 +44,7 @@ class YesNo(LogitsProcessor):
 
 
 class Entropy(LogitsProcessor):
-    """Keeps the entropy of the first generated position, in nats, one for each row."""
+    """Onlooker that keeps the entropy of the first generated position, in nats, for each row."""
 
     def __init__(self) -> None:
         self.found: list[float] = []
@@ -59,7 +59,7 @@ class Entropy(LogitsProcessor):
 
 
 class MethodLogits(LogitsProcessor):
-    """Lets a method make the next token's logits of its streams', and gives each the outcome.
+    """Processor in which a method joins the logits of its streams; each stream gets the outcome.
 
     Streams stand below each other in the batch; since all get the same logits, all choose the same
     token, whether by argmax, by the same noise, or by beams.
@@ -82,10 +82,10 @@ class MethodLogits(LogitsProcessor):
 
 
 class Forbid(LogitsProcessor):
-    """Rules out what the method forbids.
+    """Processor that rules out the tokens a method forbids.
 
     Args:
-        made: By which processor.
+        made: The processor in which the method runs.
         normalise: Make the outcome log-probabilities again, which beams add up.
     """
 
@@ -100,7 +100,7 @@ class Forbid(LogitsProcessor):
 
 
 class GumbelNoise(LogitsProcessor):
-    """Adds each sample's own Gumbel noise, so that the argmax is a draw from the softmax.
+    """Each sample's own Gumbel noise, with which the argmax is a draw from the softmax.
 
     Args:
         seeds: One for each row.
@@ -122,7 +122,7 @@ class GumbelNoise(LogitsProcessor):
 
 
 def sampling(decoding: DecodingConfig, seeds: Sequence[int]) -> list[LogitsProcessor]:
-    """Processors that turn greedy choice into sampling; none if the decoding is greedy."""
+    """Return processors that turn greedy choice into sampling; none if the decoding is greedy."""
     if not decoding.do_sample:
         return []
     chain: list[LogitsProcessor] = []

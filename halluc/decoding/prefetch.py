@@ -24,9 +24,12 @@ _CPU = torch.device("cpu")
 
 
 def workers_for(model: VisionLanguageModel, wanted: int | None) -> int:
-    """Decide how many workers to start: those asked for, or what pays.
+    """Decide how many workers to start: those asked for, or as many as save time.
 
     A model on the CPU needs all cores itself; on a GPU a question takes less time than its image.
+
+    Args:
+        wanted: What the user asked for; None for the default.
 
     Raises:
         UserError: If the system cannot fork, and workers were asked for.
@@ -61,9 +64,12 @@ def prefetched(
         yield from (None for _ in batches)
         return
     loader: DataLoader[Any] = DataLoader(
-        _Batches(model, method, batches, seed), batch_size=None, num_workers=workers,
-        collate_fn=_as_it_is, multiprocessing_context="fork",
-    )  # fmt: skip
+        _Batches(model, method, batches, seed),
+        batch_size=None,
+        num_workers=workers,
+        collate_fn=_as_it_is,
+        multiprocessing_context="fork",
+    )
     with _forking():
         started = iter(loader)
     for ready in started:
@@ -96,7 +102,7 @@ def _as_it_is(ready: Any) -> Any:
 
 @contextmanager
 def _forking() -> Iterator[None]:
-    """Tokenizers warn in each forked process unless their parallelism is set."""
+    """Set the parallelism of tokenizers, which otherwise warn in each forked process."""
     key = "TOKENIZERS_PARALLELISM"
     before = os.environ.get(key)
     os.environ[key] = before or "false"

@@ -1,4 +1,4 @@
-"""Prompts about one image begin alike: the common prefix is read once for all of them."""
+"""Prefixes that prompts about one image share, to be read once for all of them."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SharedPrompts:
-    """Prompts taken apart behind their last image token.
+    """Prompts split behind their last image token.
 
     Attributes:
         prefixes: Model inputs of the U different prefixes, left-padded.
         rest: What each prompt goes on with, left-padded [B, S], by name of the input.
-        owner: Which prefix that goes on from, int [B].
-        places: What else tells a token's position: sizes of each prompt's image.
+        owner: The prefix that each prompt goes on from, int [B].
+        image_sizes: Inputs that tell tokens' positions next to their order: sizes of each image.
     """
 
     prefixes: dict[str, Any]
     rest: dict[str, Tensor]
     owner: Tensor
-    places: dict[str, Tensor]
+    image_sizes: dict[str, Tensor]
 
     def joined(self, model: VisionLanguageModel, prefixes: dict[str, Any]) -> dict[str, Any]:
-        """The whole prompts [B, P + S], padded in front and in between, without their images.
+        """Join whole prompts [B, P + S], padded in front and in between, without their images.
 
         Args:
             prefixes: As in `self`, perhaps with fewer image tokens.
@@ -42,14 +42,15 @@ class SharedPrompts:
             key: torch.cat([prefixes[key][self.owner], ending], 1)
             for key, ending in self.rest.items()
         }
-        return whole | {"position_ids": positions(model, whole | self.places)}
+        return whole | {"position_ids": positions(model, whole | self.image_sizes)}
 
 
 def positions(model: VisionLanguageModel, inputs: dict[str, Any]) -> Tensor:
-    """Position ids as the model's own `generate` makes them, padding anywhere."""
-    own = model.model._prepare_position_ids_for_generation
-    found: Tensor = own(inputs["input_ids"], dict(inputs))
-    return found
+    """Make position ids [B, L] as the model's own `generate` does; padding may be anywhere."""
+    ids: Tensor = model.model._prepare_position_ids_for_generation(
+        inputs["input_ids"], dict(inputs)
+    )
+    return ids
 
 
 def share_prefixes(
@@ -61,7 +62,8 @@ def share_prefixes(
     whichever stream of a method they belong to.
 
     Args:
-        kept: Prefixes are kept for others who ask the same; that all differ is then no reason.
+        kept: Prefixes are kept for other runs of the same prompts, so they are shared even if all
+            of them differ.
     """
     if method.prefix_depends_on == "question" or why_not_shared(model):
         return None
@@ -81,7 +83,7 @@ def share_prefixes(
         | _images(model, inputs, image, first),
         rest=_slices(model, inputs, rows, cut, ends, torch.arange(len(owner))),
         owner=torch.tensor(owner, device=cut.device),
-        places={
+        image_sizes={
             key: value
             for key, value in inputs.items()
             if key not in rows and not value.is_floating_point()
@@ -90,7 +92,7 @@ def share_prefixes(
 
 
 def why_not_shared(model: VisionLanguageModel) -> str | None:
-    """Why prompts of this model cannot share what they begin with; None if they can."""
+    """Return the reason why prompts of this model cannot share prefixes; None if they can."""
     text = model.model.config.get_text_config()
     kinds = set(getattr(text, "layer_types", None) or ["full_attention"])
     if kinds != {"full_attention"}:
@@ -107,26 +109,26 @@ def _owners(
     start: list[int],
     cut: list[int],
 ) -> tuple[list[int], list[int]]:
-    """Which prefix each row has, and the first row of each prefix."""
+    """Return the prefix of each row, and the first row of each prefix."""
     images = iter(model.image_inputs(inputs))
     has_image = image.any(1).tolist()
     known: dict[tuple[int, ...], list[tuple[int, dict[str, Tensor]]]] = {}
     owner: list[int] = []
     first: list[int] = []
     for row, tokens in enumerate(inputs["input_ids"].tolist()):
-        seen = next(images) if has_image[row] else {}
+        pixels = next(images) if has_image[row] else {}
         rivals = known.setdefault(tuple(tokens[start[row] : cut[row]]), [])
-        found = next((u for u, other in rivals if _equal(seen, other)), None)
-        if found is None:
-            found = len(first)
-            rivals.append((found, seen))
+        prefix = next((u for u, other in rivals if _equal(pixels, other)), None)
+        if prefix is None:
+            prefix = len(first)
+            rivals.append((prefix, pixels))
             first.append(row)
-        owner.append(found)
+        owner.append(prefix)
     return owner, first
 
 
-def _equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
-    return all(torch.equal(value, other[key]) for key, value in one.items())
+def _equal(left: dict[str, Tensor], right: dict[str, Tensor]) -> bool:
+    return all(torch.equal(value, right[key]) for key, value in left.items())
 
 
 def _slices(
@@ -137,7 +139,7 @@ def _slices(
     end: Tensor,
     rows: Tensor,
 ) -> dict[str, Tensor]:
-    """Tokens from `start` to `end` of some rows, left-padded anew."""
+    """Cut tokens from `start` to `end` out of some rows, and left-pad them again."""
     rows = rows.to(start.device)
     start, end = start[rows], end[rows]
     width = int((end - start).max())
@@ -154,9 +156,10 @@ def _slices(
 def _images(
     model: VisionLanguageModel, inputs: dict[str, Any], image: Tensor, rows: list[int]
 ) -> dict[str, Tensor]:
-    """The images of some rows, one at most in each."""
+    """Return the inputs of some rows' images, of which each row has one at most."""
     has_image = image.any(1)
     number = (has_image.cumsum(0) - 1).tolist()
     images = model.image_inputs(inputs)
     chosen = [images[number[row]] for row in rows if bool(has_image[row])]
-    return {key: torch.cat([one[key] for one in chosen]) for key in (chosen[0] if chosen else {})}
+    keys = chosen[0] if chosen else {}
+    return {key: torch.cat([pixels[key] for pixels in chosen]) for key in keys}

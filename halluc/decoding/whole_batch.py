@@ -47,7 +47,7 @@ def answer_together(
     Args:
         batch: Its prompts and images; what is encoded already is encoded again if the method
             rewrites prompts.
-        watch: Makes onlookers for `generate`, anew for each batch that is answered.
+        watch: Makes onlookers for `generate`, new ones for each batch that is answered.
     """
     if "prompt" in method.declared() or not batch.rendered:
         rewritten = method.prompt(batch) if "prompt" in method.declared() else batch
@@ -61,18 +61,23 @@ def answer_together(
         )
         for part in parts
     ]
-    width = max(one.tokens.shape[1] for one in made)
+    width = max(part.tokens.shape[1] for part in made)
     rows = [
-        pad(one.tokens, (0, width - one.tokens.shape[1]), value=model.pad_token) for one in made
+        pad(part.tokens, (0, width - part.tokens.shape[1]), value=model.pad_token) for part in made
     ]
-    return Answered(torch.cat(rows), [count for one in made for count in one.passes])
+    return Answered(torch.cat(rows), [count for part in made for count in part.passes])
 
 
 def row_of(batch: Batch, row: int) -> Batch:
     """Take one prompt of a batch, to be encoded alone."""
-    one = slice(row, row + 1)
+    only = slice(row, row + 1)
     return replace(
-        batch, ids=batch.ids[one], prompts=batch.prompts[one], images=batch.images[one],
-        image_hashes=batch.image_hashes[one], histories=batch.histories[one], rendered=(),
+        batch,
+        ids=batch.ids[only],
+        prompts=batch.prompts[only],
+        images=batch.images[only],
+        image_hashes=batch.image_hashes[only],
+        histories=batch.histories[only],
+        rendered=(),
         inputs={},
-    )  # fmt: skip
+    )
