@@ -151,8 +151,8 @@ class VHR(Method):
             "the paper does not say",
             "the standard deviation over heads divides by H - 1; the paper does not say",
             "layers are published for LLaVA-1.5-7B and LLaVA-NeXT-7B (1 and 18 to 31) and for "
-            "InstructBLIP-7B (14 to 31); for any other model they are measured on drawn scenes: the "
-            "15/32 of its layers whose head outputs move most without the image",
+            "InstructBLIP-7B (14 to 31); for any other model they are measured on drawn scenes: "
+            "the 15/32 of its layers whose head outputs move most without the image",
             "the prompt is read twice, once to choose heads and once to answer; the paper's single "
             "pass chooses while it answers",
         ),
