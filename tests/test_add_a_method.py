@@ -56,3 +56,8 @@ def test_the_example_of_a_seam_keeps_every_promise(seam: str) -> None:
 def test_no_example_imports_from_inside_the_package(seam: str) -> None:
     imported = re.findall(r"^(?:from|import) (halluc[\w.]*)", SECTIONS[seam], flags=re.M)
     assert set(imported) == {"halluc"}
+
+
+def test_every_seam_is_used_by_a_shipped_method() -> None:
+    declared = {seam for name in REGISTRY.names() for seam in REGISTRY.get(name).declared()}
+    assert declared == set(SEAMS)
