@@ -1,4 +1,4 @@
-"""How a method touches a model: what it declares (`Method`), and the engine that serves it."""
+"""Methods and the engine: what a method declares (`Method`), and how it is served."""
 
 from halluc.interventions.base import (
     REGISTRY,

@@ -1,7 +1,7 @@
 """The attention function that serves a method's attention seams.
 
-It calls the kernel it replaces and computes weights explicitly only for the rows and layers the
-method edits, or where rows go on from a shared prefix, whose keys no kernel knows.
+It calls the kernel it replaces. It computes weights explicitly only for the rows and layers the
+method edits, and where rows go on from a shared prefix, whose keys no kernel knows.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class EditedAttention:
     """Attention of the language model with a method's seams in it.
 
     Args:
-        engine: Whose method is served; it is asked anew in every call.
+        engine: Serves the method; what is to be edited is read from it in every call.
     """
 
     def __init__(self, engine: EngineView) -> None:
@@ -120,10 +120,11 @@ class EditedAttention:
         """
         if layer not in self.engine.model.cross_attention:
             return output
-        seen = self.engine.memory.tokens.image_mask.any(1)
-        if bool(seen.all()):
+        has_image = self.engine.memory.tokens.image_mask.any(1)
+        if bool(has_image.all()):
             return output
-        return output * seen.repeat_interleave(len(output) // len(seen))[:, None, None, None]
+        repeats = len(output) // len(has_image)
+        return output * has_image.repeat_interleave(repeats)[:, None, None, None]
 
     def _explicit(
         self,
@@ -135,30 +136,37 @@ class EditedAttention:
     ) -> Tensor:
         """Compute the attention of some rows as the method wants it, [B, R, H, d].
 
-        `found` is q.k, then logits, then weights [B, H, R, K]: one name, so that each is freed
-        before the next but one is made.
+        `attention` is q.k, then logits, then weights [B, H, R, K]. The three share a name so that
+        no more than two of them are in memory at once.
         """
         query, mask = rows.query, rows.mask
         if {"attention_logits", "attention_weights"} & set(seams):
-            seen = self.engine.all_true(1, 1, at.n_keys) if mask is None else may_attend(mask)[:, 0]
-            at = replace(at, visible=seen[:, -at.rows.shape[1] :])
-        found = products(query, rows.key)
+            if mask is None:
+                visible_keys = self.engine.all_true(1, 1, at.n_keys)
+            else:
+                visible_keys = may_attend(mask)[:, 0]
+            at = replace(at, visible=visible_keys[:, -at.rows.shape[1] :])
+        attention = products(query, rows.key)
         if prefix:
-            found = torch.cat([prefix.products(at.layer, query), found], dim=-1)
-        found = masked(found, mask, rows.scaling, rows.softcap)
+            attention = torch.cat([prefix.products(at.layer, query), attention], dim=-1)
+        attention = masked(attention, mask, rows.scaling, rows.softcap)
         if bias is not None:
-            found = found + (bias if bias.shape[2] == 1 else bias[:, :, -found.shape[2] :])
+            whole = bias.shape[2] == 1
+            attention = attention + (bias if whole else bias[:, :, -attention.shape[2] :])
         if "attention_logits" in seams:
-            found = self._edited("attention_logits", at, found)
+            attention = self._edited("attention_logits", at, attention)
         changed = bias is not None or "attention_logits" in seams
-        found = attention_weights(found, mask) if changed else found.softmax(-1)
+        # Edited logits are masked again; others went through `masked` just now.
+        attention = attention_weights(attention, mask) if changed else attention.softmax(-1)
         if "attention_weights" in seams:
-            found = self._edited("attention_weights", at, found)
-        found = found.to(query.dtype)
+            attention = self._edited("attention_weights", at, attention)
+        attention = attention.to(query.dtype)
         if prefix is None:
-            return times_values(found, rows.value).transpose(1, 2)
-        read = prefix.times_values(at.layer, found[..., : prefix.length])
-        return (read + times_values(found[..., prefix.length :], rows.value)).transpose(1, 2)
+            return times_values(attention, rows.value).transpose(1, 2)
+        # The sum over keys falls into the prefix's keys and those behind it.
+        of_prefix = prefix.times_values(at.layer, attention[..., : prefix.length])
+        of_rest = times_values(attention[..., prefix.length :], rows.value)
+        return (of_prefix + of_rest).transpose(1, 2)
 
     def _edited(self, seam: str, at: At, values: Tensor) -> Tensor:
         """Hand the last rows of [B, H, R', K] to a seam; others come back as they are."""

@@ -9,14 +9,14 @@ _LOWEST = torch.finfo(torch.float32).min
 
 
 def visible(mask: Tensor | None, n_rows: int, n_keys: int, device: torch.device) -> Tensor | None:
-    """The mask as transformers hands it over, made explicit.
+    """Make the mask that transformers hands over explicit.
 
     Args:
         mask: None (causal, nothing padded), bool (True = may attend) or additive float,
             [B, 1, Q, K].
         n_rows: Q of this forward pass.
         n_keys: K.
-        device: Where a mask is made if there is none.
+        device: The device for a mask that has to be made.
 
     Returns:
         The same mask, bool or additive, [B or 1, 1, Q, K]; None for one row that sees every key.
@@ -30,7 +30,11 @@ def visible(mask: Tensor | None, n_rows: int, n_keys: int, device: torch.device)
 
 
 def products(query: Tensor, key: Tensor) -> Tensor:
-    """q.k of queries [B, H, R, d] and keys [B, Hk, K, d], grouped heads expanded: [B, H, R, K]."""
+    """Multiply queries [B, H, R, d] and keys [B, Hk, K, d], grouped heads expanded: [B, H, R, K].
+
+    The plain form repeats each of the Hk key heads H / Hk times, then multiplies. Here the queries
+    of a group stand below each other, so that no key is copied.
+    """
     batch, heads, rows, _ = query.shape
     grouped = query.reshape(batch, key.shape[1], -1, query.shape[-1])
     if grouped.shape[2] == 1:  # a matrix and a vector, which CPUs multiply faster this way round
@@ -39,7 +43,7 @@ def products(query: Tensor, key: Tensor) -> Tensor:
 
 
 def times_values(weights: Tensor, value: Tensor) -> Tensor:
-    """[B, H, R, K] times [B, Hk, K, d], grouped heads expanded: [B, H, R, d]."""
+    """Multiply weights [B, H, R, K] and values [B, Hk, K, d]: [B, H, R, d]; as `products`."""
     batch, heads, rows, keys = weights.shape
     grouped = weights.reshape(batch, value.shape[1], -1, keys)
     return (grouped @ value).reshape(batch, heads, rows, -1)
@@ -48,7 +52,7 @@ def times_values(weights: Tensor, value: Tensor) -> Tensor:
 def masked(
     products: Tensor, mask: Tensor | None, scaling: float, softcap: float | None = None
 ) -> Tensor:
-    """Attention logits q.k * scaling in fp32, with the mask applied.
+    """Make attention logits in fp32: q.k * scaling, with the mask applied.
 
     Args:
         products: q.k [B, H, R, K]; may be written over.
@@ -58,29 +62,29 @@ def masked(
     Returns:
         [B, H, R, K]; masked entries hold fp32's minimum, so a fully masked row stays finite.
     """
-    scores = products.float().mul_(scaling)
+    logits = products.float().mul_(scaling)
     if softcap is not None:
-        scores = (scores / softcap).tanh() * softcap
+        logits = (logits / softcap).tanh() * softcap
     if mask is None or mask.dtype == torch.bool:
-        return hidden_from(scores, mask)
-    return (scores + mask.float()).clamp_(min=_LOWEST)
+        return hidden_from(logits, mask)
+    return (logits + mask.float()).clamp_(min=_LOWEST)
 
 
 def may_attend(mask: Tensor) -> Tensor:
-    """The mask from `visible` as bool: True where a row may attend to a key."""
+    """Turn the mask from `visible` into bool: True where a row may attend to a key."""
     return mask if mask.dtype == torch.bool else mask > torch.finfo(mask.dtype).min / 2
 
 
-def hidden_from(scores: Tensor, mask: Tensor | None) -> Tensor:
-    """Logits with fp32's minimum wherever a bool mask is False."""
-    return scores if mask is None else torch.where(mask, scores, _LOWEST)
+def hidden_from(logits: Tensor, mask: Tensor | None) -> Tensor:
+    """Put fp32's minimum into logits [B, H, R, K] wherever a bool mask is False."""
+    return logits if mask is None else torch.where(mask, logits, _LOWEST)
 
 
-def attention_weights(scores: Tensor, mask: Tensor | None) -> Tensor:
-    """Softmax over keys, [B, H, R, K]; masked keys get exactly 0 even if their logit was edited."""
+def attention_weights(logits: Tensor, mask: Tensor | None) -> Tensor:
+    """Take the softmax over keys, [B, H, R, K]; masked keys get 0 even if a logit was edited."""
     if mask is not None and mask.dtype == torch.bool:
-        scores = hidden_from(scores, mask)
-    return scores.softmax(-1)
+        logits = hidden_from(logits, mask)
+    return logits.softmax(-1)
 
 
 def with_bias(mask: Tensor | None, bias: Tensor, n_rows: int, key: Tensor) -> Tensor:
@@ -93,11 +97,11 @@ def with_bias(mask: Tensor | None, bias: Tensor, n_rows: int, key: Tensor) -> Te
     Returns:
         [B, H or 1, Q, K] in the key's dtype.
     """
-    seen = visible(mask, n_rows, key.shape[2], key.device)
+    explicit = visible(mask, n_rows, key.shape[2], key.device)
     bias = bias.to(key.dtype)
-    if seen is None:
+    if explicit is None:
         return bias
-    if seen.dtype == torch.bool:
-        lowest = torch.finfo(key.dtype).min
-        return torch.where(seen, bias, torch.tensor(lowest, dtype=key.dtype, device=key.device))
-    return seen + bias
+    if explicit.dtype == torch.bool:
+        lowest = torch.tensor(torch.finfo(key.dtype).min, dtype=key.dtype, device=key.device)
+        return torch.where(explicit, bias, lowest)
+    return explicit + bias

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 class SeamError(RuntimeError):
-    """A seam the method declares was never called: the method would silently do nothing."""
+    """Error of a seam that a method declares and the engine never called."""
 
 
 def kernel_of(implementation: str, module: Any) -> Any:
-    """The attention function of that name; "eager" is each modelling file's own."""
+    """Return the attention function of that name; "eager" is each modelling file's own."""
     if implementation == "eager":
         return sys.modules[type(module).__module__].eager_attention_forward
     return ALL_ATTENTION_FUNCTIONS[implementation]
@@ -27,7 +27,11 @@ def kernel_of(implementation: str, module: Any) -> Any:
 
 @contextmanager
 def switched(model: VisionLanguageModel, part: str, function: Any) -> Iterator[None]:
-    """Let the model's "text" or "vision" part attend through `function`, masks as before."""
+    """Let the model's "text" or "vision" part attend through `function`, masks as before.
+
+    Raises:
+        SeamError: If transformers does not switch that part's attention.
+    """
     key, before = model.attention_key(part), model.attention_of(part)
     name = f"halluc_{part}_{id(function):x}"
     ALL_ATTENTION_FUNCTIONS[name] = function

@@ -1,4 +1,4 @@
-"""What seams are given: the batch that is answered, and where in a model and a pass they stand."""
+"""Arguments of seams: the batch that is answered, and the place in a model and a pass."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ class Batch:
     """Prompts that are answered together.
 
     Attributes:
-        ids: Of the samples [B].
+        ids: The samples' [B].
         prompts: The users' turns as text, without chat template [B].
         images: One for each prompt.
         image_hashes: Of the images' pixels as the benchmark gave them [B].
         histories: Earlier turns of each conversation, (prompt, answer) each [B].
         seed: The run's.
         rendered: The prompts in the model's chat template; empty before they are encoded.
-        inputs: The main stream's model inputs; empty before.
+        inputs: The main stream's model inputs; empty before they are encoded.
     """
 
     ids: Sequence[str]
@@ -48,17 +48,17 @@ class Batch:
 
     @property
     def size(self) -> int:
-        """B."""
+        """B, the number of prompts."""
         return len(self.ids)
 
     @property
     def seeds(self) -> list[int]:
-        """One number a sample, from its id and the run's seed: its noise depends on no batch."""
+        """One seed a sample, from its id and the run's: its noise does not depend on the batch."""
         return [seed_of(self.seed, name) for name in self.ids]
 
     @property
     def image_seeds(self) -> list[int]:
-        """One number an image, from its pixels and the run's seed: equal for all its prompts."""
+        """One seed an image, from its pixels and the run's: the same for all its prompts."""
         return [seed_of(self.seed, name) for name in self.image_hashes]
 
 
@@ -105,10 +105,10 @@ class TowerLayer:
 
 @dataclass
 class BatchState:
-    """What is known of a batch while it is answered; gone with it.
+    """Memory of one batch, gone once it is answered.
 
     Attributes:
-        batch: What was asked.
+        batch: The prompts that are answered.
         tokens: Its rows as the language model reads them: streams below each other, the main one
             first, of B rows each. In phase "prefix" the different prefixes instead.
         streams: Their names.
@@ -141,7 +141,7 @@ class BatchState:
         """Start on model inputs of all streams below each other.
 
         Args:
-            batch: What they were made of; None where seams need no more than the tokens.
+            batch: The batch they were made of; None where seams need no more than the tokens.
         """
         tokens = model.prompt_tokens(inputs)
         size = tokens.size // len(streams)
@@ -150,15 +150,15 @@ class BatchState:
         return cls(batch, tokens, streams)
 
     def of_part(self, part: int, layer: int) -> BatchState:
-        """The batch as one part of a composite remembers it."""
+        """Return the memory of one part of a composite, in one layer."""
         facts = self.remembered.get(layer)
-        own = {} if facts is None else {layer: facts[part]}
-        return replace(self, method=self.method[part], remembered=own)
+        remembered = {} if facts is None else {layer: facts[part]}
+        return replace(self, method=self.method[part], remembered=remembered)
 
 
 @dataclass(frozen=True)
 class At:
-    """Where a seam is called: which batch, which pass, which layer.
+    """Place at which a seam is called: batch, pass, layer, rows.
 
     R below is the number of query rows handed to an attention seam: those from the first one any
     sample edits to the last. B counts beams and streams, which stand in the order: streams below
@@ -167,11 +167,11 @@ class At:
     Attributes:
         model: The model.
         memory: The batch and what is remembered of it; `batch`, `state` and others read it.
-        phase: "prefix" while what several prompts share is read, "prefill" while (the rest of) a
-            prompt is, "decode" for every generated token.
+        phase: "prefix" while the prefix of several prompts is read, "prefill" while a prompt or
+            the rest of it is, "decode" for every generated token.
         layer: 0-based index among the language model's layers, or the vision tower's where `part`
             is "vision". `hidden` is also called with `n_layers`: what leaves the last layer.
-        n_layers: How many there are.
+        n_layers: Number of layers.
         n_heads: H, query heads of each.
         rows: Query rows the method edits, bool [B, R]; rows that are False come back unchanged.
         n_keys: K, keys of this layer in this pass.
@@ -181,8 +181,8 @@ class At:
         part: "vision" in the vision tower, where rows are images or tiles and not prompts.
         visible: Keys each row may attend to, bool [B or 1, R, K]; only `attention_logits` and
             `attention_weights` have it.
-        tower_layer: The tower's layer; only `image_tokens` has it, as `tower`.
-        logits_at: Gives `early` its logits; only `next_token_logits` has it.
+        tower_layer: Data of the tower's layer for `tower`; only `image_tokens` has it.
+        logits_at: Serves `early`; only `next_token_logits` has it.
         forbidden: Masks that `forbid` collects.
         known: Masks made in this pass, which its layers share.
     """
@@ -207,7 +207,7 @@ class At:
 
     @property
     def batch(self) -> Batch:
-        """What is answered."""
+        """The batch that is answered."""
         return self.memory.batch
 
     @property
@@ -225,15 +225,15 @@ class At:
         """The vision tower's layer, in `image_tokens`.
 
         Raises:
-            ValueError: Elsewhere.
+            ValueError: In any other seam.
         """
         if self.tower_layer is None:
-            raise ValueError("at.tower is there in image_tokens only")
+            raise ValueError("at.tower exists in image_tokens only")
         return self.tower_layer
 
     @property
     def prefill(self) -> bool:
-        """Whether the prompt is being read, as a whole or its prefix."""
+        """True while the prompt is read, or its prefix."""
         return self.phase != "decode"
 
     @property
@@ -246,12 +246,12 @@ class At:
 
     @property
     def step(self) -> int:
-        """How many tokens have been generated: 0 while the prompt is read."""
+        """Number of tokens generated so far; 0 while the prompt is read."""
         return 0 if self.memory.generated is None else int(self.memory.generated.shape[1])
 
     @property
     def streams(self) -> tuple[str, ...]:
-        """Names of the streams that are decoded side by side, "main" first."""
+        """Names of the streams that are decoded together, "main" first."""
         return self.memory.streams
 
     @property
@@ -268,13 +268,13 @@ class At:
     def image_columns(self) -> Tensor:
         """Keys of THIS layer that are image tokens, bool [B, K]."""
 
-        def own() -> Tensor:
+        def make() -> Tensor:
             image = self.tokens.image_mask
             return self._for_beams(
                 self.model.image_columns(self.layer, self.n_keys, image, self.n_tokens)
             )
 
-        return self._once("image", own)
+        return self._once("image", make)
 
     @property
     def real(self) -> Tensor:
@@ -285,7 +285,7 @@ class At:
     def first_token(self) -> Tensor:
         """The prompt's first token among the keys of this layer, bool [B, K].
 
-        All False where it left the window.
+        A row is all False where that token left the sliding window.
         """
         real = self.tokens.attention_mask.bool
         return self._once("first", lambda: self.on_keys(first_token(real())))
@@ -297,11 +297,11 @@ class At:
 
     @property
     def remembered(self) -> Any:
-        """What `remember` was given of the prompt's tokens in this layer, [B, L, ...]."""
+        """Facts about the prompt's tokens that `remember` kept in this layer, [B, L, ...]."""
         return self.memory.remembered[self.layer]
 
     def remember(self, facts: Any) -> None:
-        """Keep facts about the tokens of this pass, to be found again as `remembered`.
+        """Keep facts about the tokens of this pass; `remembered` returns them.
 
         They survive prefix sharing: those of a shared prefix are joined with those of the rest.
 
@@ -334,13 +334,14 @@ class At:
             ValueError: Outside `next_token_logits`, or of a layer that was not declared.
         """
         if self.logits_at is None:
-            raise ValueError("early() is there in next_token_logits only")
+            raise ValueError("early() exists in next_token_logits only")
         return self.logits_at(layer, normed)
 
     def forbid(self, tokens: Tensor) -> None:
         """Rule tokens out, bool [B, V], once the probabilities of yes and no are read.
 
-        Where parts of a composite would leave no token of a row, the last one to ask has its way.
+        Where parts of a composite together would forbid all tokens of a row, the last call of a
+        part counts alone.
         """
         for earlier in self.forbidden:
             both = earlier | tokens
@@ -367,7 +368,7 @@ class At:
         return whole[..., : self.tokens.input_ids.shape[1]]
 
     def _once(self, name: str, make: Callable[[], Tensor]) -> Tensor:
-        """Make what layers with as many keys of the same kind share in a pass once."""
+        """Make a mask once a pass, for all layers with as many keys of the same kind."""
         key = name, self.crosses, self.n_keys
         if key not in self.known:
             self.known[key] = make()

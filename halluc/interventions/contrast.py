@@ -1,4 +1,4 @@
-"""What methods share that contrast two next-token distributions."""
+"""Maths of methods that contrast two next-token distributions."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def implausible(logits: Tensor, beta: float) -> Tensor:
     log-probabilities.
 
     Args:
-        logits: Of the stream that judges [B, V].
-        beta: The share, 0 to 1; 0 marks none.
+        logits: Next-token logits of the stream that judges [B, V].
+        beta: The share, 0 to 1; 0 marks no token.
 
     Returns:
         bool [B, V]; never the best token.

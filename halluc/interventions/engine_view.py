@@ -1,4 +1,4 @@
-"""What the engine's parts know of it: enough to serve seams, and no circle of imports."""
+"""View of the engine for its parts: enough to serve seams, without a circle of imports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a method's own decoding loop can do: step, fork, roll back, score."""
+"""Interface of a method's own decoding loop: step, fork, roll back, score."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class SearchLoop(Protocol):
         batch: The one prompt that is answered.
         part: Which part of a composite searches; None of any other method.
         beams: Beams the run's decoding asks for.
-        max_new_tokens: Where the answer is cut.
-        end_tokens: Ids that end it.
+        max_new_tokens: Length at which the answer is cut.
+        end_tokens: Ids of tokens that end it.
         tokens: What each row has generated, int [N, T].
         logits: Next-token logits behind each row's last token, fp32 [N, V].
     """

@@ -1,11 +1,11 @@
-"""Prefixes that several prompts share: read once, attended to without being copied."""
+"""Prefixes that several prompts share: they are read once, and attended to without a copy."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,39 +16,51 @@ Attention = dict[int, list[Tensor]]
 
 @dataclass
 class Memo:
-    """The prefixes read last, for another run that reads the same.
+    """Memo of the prefixes read last, for another run that reads the same.
 
     Points of a sweep ask the same of the same images in turn; all but the first find their
-    prefixes here, unless their parameters change how these are read (`Method.prefix_key`).
+    prefixes here, unless their parameters change how prefixes are read (`Method.prefix_key`).
     """
 
     _kept: tuple[Any, dict[str, Any], Prefix, Attention] | None = None
     _made: tuple[Any, Any] | None = None
 
     def once(self, what: Any, make: Callable[[], Any]) -> Any:
-        """What was made last, unless it was of something else."""
+        """Return what was made last if it was made of `what`; else make it."""
         if self._made is None or self._made[0] != what:
             self._made = what, make()
         return self._made[1]
 
-    def find(self, key: Any, inputs: dict[str, Any]) -> tuple[Prefix, Attention] | None:
-        """What was read if it was read alike: the prefixes and the vision tower's attention."""
+    def find(self, key: Any, inputs: dict[str, Any]) -> KeptPrefix | None:
+        """Return the prefixes kept for this key and these inputs, if they are."""
         if self._kept is None:
             return None
-        how, earlier, prefix, seen = self._kept
-        alike = how == key and earlier.keys() == inputs.keys()
+        earlier_key, earlier, prefix, attention = self._kept
+        alike = earlier_key == key and earlier.keys() == inputs.keys()
         if alike and all(_equal(value, earlier[name]) for name, value in inputs.items()):
-            return prefix, dict(seen)
+            return KeptPrefix(prefix, dict(attention))
         return None
 
-    def keep(self, key: Any, inputs: dict[str, Any], prefix: Prefix, seen: Attention) -> None:
-        """Keep what was read, in place of what was kept before."""
-        self._kept = key, inputs, prefix, dict(seen)
+    def keep(self, key: Any, inputs: dict[str, Any], prefix: Prefix, attention: Attention) -> None:
+        """Keep prefixes and the vision tower's attention, in place of those kept before."""
+        self._kept = key, inputs, prefix, dict(attention)
 
 
-def _equal(one: Any, other: Any) -> bool:
-    return one is other or (
-        isinstance(one, Tensor) and isinstance(other, Tensor) and torch.equal(one, other)
+class KeptPrefix(NamedTuple):
+    """Prefixes that a memo kept.
+
+    Attributes:
+        prefix: Their keys and values.
+        attention: The vision tower's attention from its CLS token to their images.
+    """
+
+    prefix: Prefix
+    attention: Attention
+
+
+def _equal(value: Any, other: Any) -> bool:
+    return value is other or (
+        isinstance(value, Tensor) and isinstance(other, Tensor) and torch.equal(value, other)
     )
 
 
@@ -61,7 +73,7 @@ class Prefix:
 
     Attributes:
         keys, values: By layer, [U, Hk, P, d] each.
-        owner: Which prefix each prompt goes on from, int [B].
+        owner: The prefix each prompt goes on from, int [B].
         remembered: By layer, what the method remembers of the prefixes' tokens, [U, P, ...].
     """
 
@@ -72,44 +84,48 @@ class Prefix:
 
     @property
     def length(self) -> int:
-        """P, padding in front of the shorter ones included."""
+        """P, the prefixes' length; shorter ones are padded in front."""
         return int(self.keys[0].shape[2])
 
     @property
     def count(self) -> int:
-        """U."""
+        """U, the number of prefixes."""
         return int(self.keys[0].shape[0])
 
     def repeated(self, repeats: int) -> Prefix:
-        """For a batch in which each prompt stands `repeats` times in a row, as beams do."""
+        """Repeat prompts: each stands `repeats` times in a row, as beams do."""
         if repeats == 1:
             return self
         owner = self.owner.repeat_interleave(repeats)
         return Prefix(self.keys, self.values, owner, self.remembered)
 
     def joined(self, layer: int, rest: Any) -> Any:
-        """Facts about all tokens of each prompt, from those about the rest of it [B, S, ...]."""
+        """Join facts about the prefix's tokens and the rest [B, S, ...] to [B, P + S, ...]."""
         return self._joined(self.remembered.get(layer), rest)
 
     def _joined(self, earlier: Any, rest: Any) -> Any:
         if isinstance(rest, tuple):
             pairs = zip(earlier, rest, strict=True)
-            return tuple(self._joined(one, other) for one, other in pairs)
+            return tuple(self._joined(*of_part) for of_part in pairs)
         return None if rest is None else torch.cat([earlier[self.owner], rest], dim=1)
 
     def products(self, layer: int, query: Tensor) -> Tensor:
-        """q.k of a layer's queries [B, H, R, d] with their prefix's keys, [B, H, R, P]."""
+        """Multiply a layer's queries [B, H, R, d] and their prefix's keys, [B, H, R, P]."""
         return self._product(query, self.keys[layer].transpose(2, 3))
 
     def times_values(self, layer: int, weights: Tensor) -> Tensor:
-        """Weights [B, H, R, P] times the prefix's values, [B, H, R, d]."""
+        """Multiply weights [B, H, R, P] and the prefix's values, [B, H, R, d]."""
         return self._product(weights, self.values[layer])
 
     def _product(self, rows: Tensor, right: Tensor) -> Tensor:
-        """[B, H, R, x] times [U, Hk, x, y], each row with its prefix: [B, H, R, y]."""
-        members, place = self._groups
+        """Multiply [B, H, R, x] and [U, Hk, x, y], each row with its prefix's: [B, H, R, y].
+
+        In plain words: out[b] = rows[b] @ right[owner[b]]. That would copy `right` for each row;
+        instead the rows of one prefix stand below each other and share one product.
+        """
+        members, position = self._groups
         heads, count = rows.shape[1], rows.shape[2]
-        if place is not None:
+        if position is not None:
             rows = rows[members.flatten()]
         grouped = rows.unflatten(0, members.shape).unflatten(2, (right.shape[1], -1))
         left = grouped.transpose(1, 2)  # [U, Hk, G, H / Hk, R, x]
@@ -117,22 +133,21 @@ class Prefix:
         apart: Tensor = product.transpose(1, 2).reshape(
             members.numel(), heads, count, right.shape[-1]
         )
-        return apart if place is None else apart[place]
+        return apart if position is None else apart[position]
 
     @cached_property
     def _groups(self) -> tuple[Tensor, Tensor | None]:
-        """Rows of each prefix [U, G], short groups repeating one; where each row is in them.
+        """Rows of each prefix [U, G], short groups repeating one; each row's position in them [B].
 
-        The second is None where the first is all rows in their order.
+        The positions are None where the groups are all rows in their order.
         """
         groups = [(self.owner == u).nonzero()[:, 0] for u in range(self.count)]
         longest = max(len(group) for group in groups)
-        members = torch.stack(
-            [torch.cat([g, g[:1].expand(longest - len(g))]) for g in groups]
-        )  # fmt: skip
+        members = torch.stack([torch.cat([g, g[:1].expand(longest - len(g))]) for g in groups])
         flat = members.flatten()
         if torch.equal(flat, torch.arange(len(self.owner), device=flat.device)):
             return members, None
-        place = torch.empty_like(self.owner)
-        place[flat.flip(0)] = torch.arange(len(flat), device=flat.device).flip(0)
-        return members, place
+        position = torch.empty_like(self.owner)
+        # Of repeated rows the first one counts: it is written last.
+        position[flat.flip(0)] = torch.arange(len(flat), device=flat.device).flip(0)
+        return members, position

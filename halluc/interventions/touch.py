@@ -1,4 +1,4 @@
-"""Find out whether a method edits anything at all: a run in which it does not should say so."""
+"""Record of whether a method edits anything at all; a run in which it does not says so."""
 
 from __future__ import annotations
 
@@ -9,20 +9,19 @@ import torch
 from torch import Tensor
 
 _BATCHES = 4
-_INPUT = {  # seams that hand back what they were given, edited: which argument that is
-    "attention_logits": 1, "attention_weights": 1, "hidden": 1, "feed_forward": 2,
-}  # fmt: skip
+_EDITED = {"attention_logits": 1, "attention_weights": 1, "hidden": 1, "feed_forward": 2}
+"""Seams that return one of their arguments, edited, and the position of that argument."""
 
 
 @dataclass
 class Touch:
-    """Whether a method changed a number in the first batches of a run.
+    """Record of whether a method changed a number in the first batches of a run.
 
     Comparing costs time, so it ends with the first difference, or after a few batches.
 
     Attributes:
-        seen: Whether something was changed.
-        batches: Batches looked at so far.
+        seen: True once something was changed.
+        batches: Batches compared so far.
     """
 
     seen: bool = False
@@ -30,13 +29,13 @@ class Touch:
 
     @property
     def watching(self) -> bool:
-        """Whether to go on comparing."""
+        """True while batches are still compared."""
         return not self.seen and self.batches < _BATCHES
 
     def note(self, seam: str, args: tuple[Any, ...], result: Any) -> None:
-        """Compare what a seam was given with what it gave back."""
-        if seam in _INPUT:
-            before = args[_INPUT[seam]]
+        """Compare a seam's argument with its result."""
+        if seam in _EDITED:
+            before = args[_EDITED[seam]]
             self.seen |= result is not None and not _equal(before, result)
         elif seam == "attention_bias":
             self.seen |= bool((result != 0).any())
@@ -51,7 +50,7 @@ class Touch:
 
     @property
     def nothing(self) -> bool:
-        """Whether the batches looked at were left as they are."""
+        """True if batches were compared and nothing in them was changed."""
         return self.batches > 0 and not self.seen
 
 

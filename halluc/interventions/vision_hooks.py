@@ -1,4 +1,4 @@
-"""What methods read from the vision tower, and how they thin out its tokens."""
+"""Hooks in the vision tower: they read its CLS token's attention, and thin out its tokens."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 def reading_cls(
     model: VisionLanguageModel,
     layers: tuple[int, ...],
-    found: Attention,
+    recorded: Attention,
     images: Callable[[], Mapping[str, Tensor]],
 ) -> Iterator[None]:
     """Record the CLS token's attention to the patches in some layers of the vision tower.
 
     Args:
         layers: Indices, negative ones from the end.
-        found: Filled with a layer's index to the attention each image's tokens get.
-        images: Gives the inputs that belong to the images now being encoded.
+        recorded: Filled: by layer, the attention [n, H] that each image's n tokens get.
+        images: Returns the inputs that belong to the images now being encoded.
     """
     modules = model.tower.attention_modules
     wanted = {id(modules[layer]): layer for layer in layers}
@@ -40,8 +40,8 @@ def reading_cls(
         module: torch.nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Any, **kwargs: Any
     ) -> Any:
         if (layer := wanted.get(id(module))) is not None:
-            seen = _cls_attention(query, key, kwargs)[:, :, 1:].transpose(1, 2)
-            found[layer] = model.tower.lay_out(seen, None, images())
+            attention = _cls_attention(query, key, kwargs)[:, :, 1:].transpose(1, 2)
+            recorded[layer] = model.tower.lay_out(attention, None, images())
         return kernel_of(kernel, module)(module, query, key, value, mask, **kwargs)
 
     with switched(model, "vision", attend):
@@ -53,14 +53,14 @@ def thinning(
     model: VisionLanguageModel,
     method: Method,
     memory: BatchState,
-    found: Attention,
+    recorded: Attention,
     images: Mapping[str, Tensor],
 ) -> Iterator[None]:
     """Let the method's `image_tokens` drop or merge patches behind each layer of the vision tower.
 
     Args:
         memory: The batch, without tokens of a prompt yet.
-        found: Filled, for the layers whose attention the method reads, as by `reading_cls`; of
+        recorded: Filled as by `reading_cls` for the layers whose attention the method reads, of
             the tokens that are left.
         images: The inputs that belong to the images.
     """
@@ -89,11 +89,18 @@ def thinning(
         hidden = output[0] if isinstance(output, tuple) else output
         rows = torch.ones(hidden.shape[:2], dtype=torch.bool, device=hidden.device)
         at = At(
-            model=model, memory=memory, phase="prefill", layer=layer, n_layers=len(modules),
-            n_heads=attention.shape[1], rows=rows, n_keys=hidden.shape[1],
-            n_tokens=hidden.shape[1], part="vision",
+            model=model,
+            memory=memory,
+            phase="prefill",
+            layer=layer,
+            n_layers=len(modules),
+            n_heads=attention.shape[1],
+            rows=rows,
+            n_keys=hidden.shape[1],
+            n_tokens=hidden.shape[1],
+            part="vision",
             tower_layer=TowerLayer(model.tower.features, attention, values, state),
-        )  # fmt: skip
+        )
         thinned = method.image_tokens(at, hidden)
         return (thinned, *output[1:]) if isinstance(output, tuple) else thinned
 
@@ -113,11 +120,11 @@ def thinning(
     kept = state.get("kept")
     for name, (attention, before) in read.items():
         left = _among(attention, before, kept).transpose(1, 2)
-        found[name] = model.tower.lay_out(left, kept, images)
+        recorded[name] = model.tower.lay_out(left, kept, images)
 
 
 def _among(attention: Tensor, before: Tensor | None, kept: Tensor | None) -> Tensor:
-    """CLS attention [N, H, P] over the patches numbered `before`, for those in `kept` [N, P']."""
+    """Pick CLS attention [N, H, P] over patches numbered `before` for those in `kept` [N, P']."""
     if kept is None:
         return attention
     heads = attention.shape[1]
@@ -128,8 +135,8 @@ def _among(attention: Tensor, before: Tensor | None, kept: Tensor | None) -> Ten
 
 
 def _cls_attention(query: Tensor, key: Tensor, kwargs: dict[str, Any]) -> Tensor:
-    """The first token's attention weights, fp32 [N, H, 1 + P]."""
+    """Compute the first token's attention weights, fp32 [N, H, 1 + P]."""
     scaling = kwargs.get("scaling") or query.shape[-1] ** -0.5
-    scores = query[:, :, :1].float() @ key.float().transpose(2, 3) * scaling
-    weights: Tensor = scores.softmax(-1)[:, :, 0]
+    logits = query[:, :, :1].float() @ key.float().transpose(2, 3) * scaling
+    weights: Tensor = logits.softmax(-1)[:, :, 0]
     return weights

@@ -1,4 +1,4 @@
-"""Give parameters other values for the length of a `with`; their own are put back bit for bit."""
+"""Scope of other parameter values: for the length of a `with`, then the model's own again."""
 
 from __future__ import annotations
 
@@ -14,21 +14,24 @@ if TYPE_CHECKING:
 
 @contextmanager
 def scoped_weights(model: VisionLanguageModel, values: Mapping[str, Tensor]) -> Iterator[None]:
-    """Swap parameters for others of the same shape; nothing is copied, so nothing is rounded back.
+    """Swap parameters for others of the same shape; the model's own are put back bit for bit.
 
     Args:
         values: By the parameter's name in `model.model`.
 
     Raises:
-        ValueError: If there is no such parameter, or its shape or dtype differs.
+        ValueError: If a parameter does not exist, or its shape or dtype differs.
     """
     parameters = dict(model.model.named_parameters(remove_duplicate=False))
     for name, value in values.items():
-        own = parameters.get(name)
-        if own is None:
+        parameter = parameters.get(name)
+        if parameter is None:
             raise ValueError(f"{model.name} has no parameter {name!r}")
-        if own.shape != value.shape or own.dtype != value.dtype:
-            raise ValueError(f"{name}: {tuple(value.shape)} {value.dtype} is not the parameter's")
+        if parameter.shape != value.shape or parameter.dtype != value.dtype:
+            raise ValueError(
+                f"{model.name}: parameter {name!r} is {tuple(parameter.shape)} {parameter.dtype}, "
+                f"not {tuple(value.shape)} {value.dtype}"
+            )
     before = {name: parameters[name].data for name in values}
     try:
         for name, value in values.items():
