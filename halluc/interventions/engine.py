@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache
+from transformers import DynamicCache, GenerationMixin
 
 from halluc.interventions.attention import EditedAttention
 from halluc.interventions.attention_switch import SeamError, switched
@@ -393,5 +393,7 @@ def _hook_passes(stack: ExitStack, model: VisionLanguageModel, engine: Engine) -
         cache = kwargs.get("past_key_values")
         engine.start_pass(new.shape[1], 0 if cache is None else int(cache.get_seq_length()))
 
-    for module, hook in ((model.model, feed), (model.decoder, start)):
+    inner = getattr(model.model, "language_model", None)  # BLIP's `generate` calls that alone
+    reader: Any = inner if isinstance(inner, GenerationMixin) else model.model
+    for module, hook in ((reader, feed), (model.decoder, start)):
         stack.callback(module.register_forward_pre_hook(hook, with_kwargs=True).remove)
