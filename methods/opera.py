@@ -1,0 +1,190 @@
+"""OPERA: beam search that penalises trust in summary tokens, and rolls back from them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import multimode
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from halluc.interventions import Method, MethodCard, MethodParams, method
+from halluc.interventions.beam_search import Options, Retries, Step, search_beams
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from halluc.interventions import At, Batch
+    from halluc.interventions.search_loop import SearchLoop
+
+REWARDED, FIRST = 10, 10
+"""In the code: tokens whose image attention is rewarded, and the first location gone back to."""
+
+
+def over_trust(omega: Tensor, scale: float, window: int) -> tuple[Tensor, Tensor]:
+    """Find the column of attention that most rows trust in (OPERA, section 3.2).
+
+    Args:
+        omega: Attention of the answer's tokens to each other, [N, T, T]: of the heads the largest,
+            each row divided by its sum over all keys, the prompt's included.
+        scale: sigma, the factor on each entry.
+        window: k, how many of the last rows and columns count.
+
+    Returns:
+        phi = max_j prod_{i >= j} sigma omega_ij, float64 [N], and the first such j, int [N].
+    """
+    columns = (scale * omega.double()).log().tril().sum(1)
+    columns[:, : max(0, columns.shape[1] - window)] = -float("inf")
+    best = columns.max(1)
+    return best.values.clamp(max=700).exp(), best.indices
+
+
+def summary_in_paper(histories: Sequence[Sequence[int]], r: int, earlier: int) -> int | None:
+    """Return the location s to go back to (OPERA, section 3.3): here, if every beam says so.
+
+    Args:
+        histories: Columns of the last l tokens of each beam's own ancestry, [B][l].
+        r: How often s must be among them.
+        earlier: s of the last roll-back; it never decreases.
+    """
+    modes = {min(multimode(columns)) for columns in histories if columns}
+    s = modes.pop() if len(modes) == 1 else -1
+    return s if s >= earlier and all(columns.count(s) >= r for columns in histories) else None
+
+
+def summary_in_code(steps: Sequence[Sequence[int]], r: int) -> int | None:
+    """Return the location to go back to, as utils.py:3437-3461 does.
+
+    Args:
+        steps: The column of what stood at each beam's number, [t + 1][B]; of one beam at first.
+        r: How often it must be more than.
+    """
+    s = min(multimode(steps[-1]))
+    by_beam = ([step[min(beam, len(step) - 1)] for step in steps] for beam in range(len(steps[-1])))
+    return s if s >= FIRST and all(columns.count(s) > r for columns in by_beam) else None
+
+
+@dataclass
+class Recorded:
+    """What each of the loop's rows attends to: `over_trust`'s omega, and the image [N]."""
+
+    omega: Tensor | None = None
+    image: Tensor | None = None
+
+
+@method("opera")
+class OPERA(Method):
+    """Penalises candidates that trust in a summary token, and rolls back to where that began."""
+
+    card = MethodCard(
+        title="OPERA: Alleviating Hallucination in Multi-Modal Large Language Models via "
+        "Over-Trust Penalty and Retrospection-Allocation",
+        authors="Huang et al.",
+        year=2024,
+        venue="CVPR",
+        paper="arXiv:2311.17911",
+        code="https://github.com/shikiw/OPERA@61426ef",
+        licence="MIT",
+        deviations=(
+            "the paper gives no window: it is 512 tokens",
+            "the paper does not say how beams vote on a roll-back: all must agree, each on its own "
+            "ancestry; in the code (variant official_code) on what stood at its number",
+            "the code scales phi by 1e-7, and in the first ten tokens rewards attention on the "
+            "image instead; the paper does neither",
+            "beams end as in transformers 5; the code counts the prompt in a running one's length",
+            "what is no candidate is ruled out; the code's -999 lets it in where candidates end",
+            "penalties are float64; the code's float16 makes them at most 0.0066, or infinite",
+        ),
+    )
+    rows = "last"
+    noop = {"num_beams": 1, "n_can": 1, "alpha": 0.0, "threshold": None}
+
+    class Params(MethodParams):
+        """OPERA's parameters."""
+
+        variant: Literal["paper", "official_code"] = "paper"
+        num_beams: int = Field(5, ge=1, description="unless the run's decoding has beams")
+        n_can: int = Field(5, ge=1, description="candidates of each beam")
+        alpha: float = Field(1.0, ge=0, description="weight of the penalty")
+        scale: float = Field(50.0, gt=0, description="factor on attention (sigma)")
+        window: int = Field(512, ge=1, description="paper: last tokens that count (k, l)")
+        threshold: int | None = Field(15, ge=2, description="r; None never rolls back")
+        most: int | None = Field(None, ge=1, description="roll-backs to a place; 5, code: n_can")
+
+    params: Params
+
+    def layers(self, n_layers: int) -> tuple[int, ...]:
+        """The last layer."""
+        return (n_layers - 1,)
+
+    def begin(self, batch: Batch) -> Recorded:
+        """Start with nothing recorded."""
+        return Recorded()
+
+    def reorder(self, state: Recorded, rows: Tensor) -> Recorded:
+        """Let the record follow forks."""
+        if state.omega is None or state.image is None:
+            return state
+        return Recorded(state.omega[rows], state.image[rows])
+
+    def attention_weights(self, at: At, weights: Tensor) -> Tensor:
+        """Record the answer's newest row, behind those that were not taken back."""
+        state: Recorded = at.state
+        if at.step == 0:
+            return weights
+        row = weights[:, :, -1].amax(1)
+        row = row / row.sum(-1, keepdim=True)
+        omega = row.new_zeros(len(row), at.step, at.step)
+        if state.omega is not None:
+            omega[:, :-1, :-1] = state.omega[:, : at.step - 1, : at.step - 1]
+        answer = row[:, -at.step :]
+        omega[:, -1, -answer.shape[1] :] = answer
+        state.omega, state.image = omega, (row * at.image_columns).sum(-1)
+        return weights
+
+    def penalty(self, omega: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what is taken off each candidate's logit, and its column, [N] each.
+
+        Args:
+            omega: With the candidate as the last token, [N, T, T].
+            image: Its attention on the image, [N].
+        """
+        p, size = self.params, omega.shape[1]
+        phi, column = over_trust(omega, p.scale, p.window if p.variant == "paper" else size)
+        if p.variant == "paper":
+            return phi, column
+        return -image.double() if size <= REWARDED else 1e-7 * phi, column  # utils.py:3427-3440
+
+    def look(self, loop: SearchLoop) -> Options:
+        """Feed each row's candidates to copies of it; return them, penalised."""
+        logits, tokens = loop.logits.topk(min(self.params.n_can, loop.logits.shape[1]))
+        parents = loop.tokens.new_tensor(range(len(tokens))).repeat_interleave(tokens.shape[1])
+        loop.fork(parents)
+        loop.step(tokens.flatten())
+        size = len(parents)  # further streams stand below
+        found, column = self.penalty(loop.state.omega[:size], loop.state.image[:size])
+        penalised = logits.double() - self.params.alpha * found.view_as(logits)
+        return Options(tokens, penalised, column.view_as(tokens))
+
+    def search(self, loop: SearchLoop) -> list[int]:
+        """Search with beams, and go back where a summary token took over."""
+        p, paper, earlier = self.params, self.params.variant == "paper", 0
+        retries = Retries(p.most or (5 if paper else p.n_can), not paper, paper)
+
+        def go_back(steps: list[Step]) -> Options | None:
+            nonlocal earlier
+            if p.threshold is None:
+                return None
+            if paper:
+                histories = [beam.marks[-p.window :] for beam in steps[-1].beams.running]
+                s = summary_in_paper(histories, p.threshold, earlier)
+            else:
+                columns = [[min(multimode(row)) for row in s.options.marks.tolist()] for s in steps]
+                s = summary_in_code(columns, p.threshold)
+            again = None if s is None else retries.go_back(loop, steps, s)
+            earlier = earlier if again is None or s is None else s
+            return again
+
+        width = loop.beams if loop.beams > 1 else p.num_beams
+        return search_beams(loop, width, lambda beams: self.look(loop), go_back)
