@@ -11,15 +11,14 @@ from halluc.interventions import REGISTRY
 from halluc.interventions.compose import find
 from halluc.models import VisionLanguageModel
 from halluc.validation import key_values
+from tests.kit.asking import answer, prepared, questions
 from tests.kit.families import llava
-from tests.methods.test_promises import answer, asked, build
+from tests.kit.twins import Blind, Twin
 
 
 def together(model: VisionLanguageModel, name: str, text: str = "") -> Tensor:
-    cls = find(name)
-    params = find(name).parameters(key_values(text, "--method-args"))
-    scores, _ = answer(model, cls(cls.resolve(params, model)), asked(model, 0, 1))
-    return scores
+    method = find(name).for_model(model, key_values(text, "--method-args"))
+    return answer(model, method, questions(model, 0, 1)).logits
 
 
 def test_a_part_that_does_nothing_leaves_the_other_as_it_is() -> None:
@@ -34,13 +33,13 @@ def test_a_part_that_does_nothing_leaves_the_other_as_it_is() -> None:
         ("flowcut+vhr", "vhr.gain=1", "flowcut"),
         ("zerotuning+paint", "zerotuning.gamma=1", "paint"),
     ):
-        alone, _ = answer(model, build(other, model), asked(model, 0, 1))
+        alone = answer(model, prepared(other, model), questions(model, 0, 1)).logits
         assert torch.allclose(together(model, name, noop), alone, atol=1e-4)
 
 
-def test_guidance_is_the_same_beside_a_part_that_does_nothing() -> None:
+def test_guidance_is_the_same_next_to_a_part_that_does_nothing() -> None:
     model = llava()
-    alone, _ = answer(model, build("paint", model, gamma=1.3), asked(model, 0, 1))
+    alone = answer(model, prepared("paint", model, gamma=1.3), questions(model, 0, 1)).logits
     both = together(model, "act+paint", "act.beta=1,paint.gamma=1.3")
     assert torch.allclose(both, alone, atol=1e-4)
 
@@ -49,25 +48,22 @@ def test_parts_add_up() -> None:
     model = llava()
     both = together(model, "vhr+paint")
     for name in ("baseline", "vhr", "paint"):
-        alone, _ = answer(model, build(name, model), asked(model, 0, 1))
+        alone = answer(model, prepared(name, model), questions(model, 0, 1)).logits
         assert (both - alone).abs().max() > 1e-3
 
 
 def test_batch_changes_nothing_for_composites() -> None:
     model = llava()
-    cls = find("vhr+var+paint")
-    method = cls(cls.resolve(cls.Params(), model))
-    both, _ = answer(model, method, asked(model, 0, 1), beams=3)
+    method = prepared("vhr+var+paint", model)
+    both = answer(model, method, questions(model, 0, 1), beams=3).logits
     for row in range(2):
-        alone, _ = answer(model, method, asked(model, row), beams=3)
+        alone = answer(model, method, questions(model, row), beams=3).logits
         assert torch.allclose(both[row], alone[0], atol=1e-3)
 
 
 def test_two_methods_that_decide_the_next_token_are_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from tests.decoding.test_streams import Blind, Twin
-
     REGISTRY.names()
     monkeypatch.setitem(REGISTRY._entries, "twin", Twin)
     monkeypatch.setitem(REGISTRY._entries, "blind", Blind)
@@ -75,7 +71,9 @@ def test_two_methods_that_decide_the_next_token_are_refused(
     rivals = find("twin+blind")
     with pytest.raises(UserError, match="twin and blind cannot be combined"):
         rivals.requires(rivals.Params(), config, "tiny")
-    assert find("twin+vhr").declared() == ("heads", "streams", "combine")
+    assert find("twin+vhr").declared() == (
+        "streams", "head_gain", "next_token_logits", "prepare",
+    )  # fmt: skip
 
 
 def test_paint_decides_the_next_token_only_under_guidance() -> None:

@@ -55,7 +55,7 @@ def test_heads_and_layers_the_model_lacks(name: str) -> None:
         resolve(name, model, heads={4: [0]})
     with pytest.raises(UserError, match="head 4 of layer 1; 'tiny-llava' has heads 0 to 3"):
         resolve(name, model, heads={1: [0, 4]})
-    with pytest.raises(UserError, match="first_layer 3 to last_layer 2 is no range"):
+    with pytest.raises(UserError, match="first_layer 3 to last_layer 2 is not a range"):
         resolve(name, model, first_layer=3, last_layer=2)
 
 

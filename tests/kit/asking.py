@@ -10,6 +10,7 @@ from torch import Tensor
 
 from halluc.config import DecodingConfig
 from halluc.decoding.batch_encoding import encoded
+from halluc.decoding.generation import generate
 from halluc.decoding.streams import encoded_images
 from halluc.interventions import Batch, BatchState, Method
 from halluc.interventions.compose import find
@@ -45,6 +46,15 @@ def answer(
 ) -> Reply:
     """Answer a batch greedily or with beams."""
     return reply(model, method, batch, DecodingConfig(num_beams=beams), tokens)
+
+
+def written(
+    model: VisionLanguageModel, method: Method, batch: Batch, beams: int = 1, length: int = 4
+) -> list[list[int]]:
+    """Answer a batch; its tokens up to the end token."""
+    decoding = DecodingConfig(num_beams=beams)
+    rows = generate(model, method, batch, decoding, max_new_tokens=length).tokens.tolist()
+    return [row[: row.index(2) + 1] if 2 in row else row for row in rows]
 
 
 def logits_after(model: VisionLanguageModel, method: Method, inputs: Mapping[str, Any]) -> Tensor:
