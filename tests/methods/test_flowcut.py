@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from halluc.decoding.streams import encoded_images
 from halluc.errors import UserError
-from halluc.interventions import VisionSite
+from halluc.interventions import At
 from halluc.methods.flowcut import FlowCut, information_flow, to_drop
+from tests.kit.asking import answer, prepared, questions, thinned
 from tests.kit.families import llava, prompts
-from tests.methods.test_promises import answer, asked, build
+from tests.kit.places import in_tower
 
 
 def test_hand_computed_scores() -> None:
@@ -91,10 +91,10 @@ def test_follows_the_published_loop(seed: int) -> None:
         alive = hidden[0, :, 0].long()
         attention = attentions[layer][:, alive]
         attention = attention / attention.sum(-1, keepdim=True)
-        at = VisionSite(
+        at = in_tower(
             layer, layers, layers - 1, attention[None], values[layer][:, alive][None], state
         )
-        hidden = method.tokens(at, hidden)
+        hidden = method.image_tokens(at, hidden)
         if layer < layers - 1:
             assert (hidden[0, 1:, 0].long() - 1).tolist() == expected[layer]
     assert state["kept"][0].tolist() == expected[-1]
@@ -109,10 +109,8 @@ def test_towers_of_any_depth_end_with_the_target(
 ) -> None:
     model = llava(tower_layers=tower_layers)
     inputs = prompts(model, "is there a dog ?", "describe this image please")
-    method = FlowCut(FlowCut.resolve(FlowCut.Params(target=target), model))
-    with torch.inference_mode():
-        thinned, _ = encoded_images(model, method, inputs)
-    assert model.prompted(thinned).image_mask.sum(1).tolist() == [left, left]
+    found = thinned(model, prepared("flowcut", model, target=target), inputs)
+    assert model.prompt_tokens(found).image_mask.sum(1).tolist() == [left, left]
 
 
 def test_an_image_is_pruned_alike_in_any_company() -> None:
@@ -121,16 +119,16 @@ def test_an_image_is_pruned_alike_in_any_company() -> None:
 
     class Watched(FlowCut):
         def image_tokens(self, at: At, hidden: Tensor) -> Tensor:
-            out = super().tokens(at, hidden)
+            out = super().image_tokens(at, hidden)
             counts.append(out.shape[1] - 1)
             return out
 
     method = Watched(Watched.Params(target=3))
-    batch, _ = answer(model, method, asked(model, 0, 1))
+    batch = answer(model, method, questions(model, 0, 1)).logits
     steps = counts[:9], counts[9:]
     assert [s[-1] for s in steps] == [3, 3]
     for row in range(2):
-        alone, _ = answer(model, build("flowcut", model, target=3), asked(model, row))
+        alone = answer(model, prepared("flowcut", model, target=3), questions(model, row)).logits
         assert torch.allclose(batch[row], alone[0], atol=1e-4)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from halluc.interventions import BatchState
 from halluc.interventions.engine import intervene
 from halluc.methods.paint import PAINT, emphasise, local_tokens, summary_tokens
 from tests.kit.families import llava, prompts
@@ -42,15 +43,15 @@ def test_reads_the_cls_attention_of_the_vision_tower() -> None:
     attentions = tower(inputs["pixel_values"], output_attentions=True).attentions
     model.model.set_attn_implementation({"vision_config": "sdpa"})
 
-    method, prompted = PAINT(PAINT.Params()), model.prompted(inputs)
-    with torch.inference_mode(), intervene(model, method, prompted):
+    method, state = PAINT(PAINT.Params()), BatchState.of_inputs(model, inputs)
+    with torch.inference_mode(), intervene(model, method, state):
         model.model(**inputs)
     for layer in (0, -2):
         expected = attentions[layer][:, :, 0, 1:].transpose(1, 2)
-        found = torch.stack(prompted.vision_attention[layer])
+        found = torch.stack(state.vision_attention[layer])
         assert torch.allclose(found, expected, atol=1e-5)
     assert model.attention_of("vision") == "sdpa"
-    local, summary = prompted.state["local"], prompted.state["summary"]
+    local, summary = state.method["local"], state.method["summary"]
     assert local.sum(1).max() <= 4
     assert not (local & summary).any()
-    assert not (local & ~prompted.image_mask).any()
+    assert not (local & ~state.tokens.image_mask).any()

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from halluc.interventions import At
+from halluc.interventions import At, BatchState
 from halluc.interventions.engine import intervene
 from halluc.methods.vhr import VHR, divergence, drop_outliers, sensitive_heads
 from tests.kit.families import llava, prompts
@@ -58,10 +58,10 @@ def test_lockstep_chooses_as_two_separate_passes_at_gain_one() -> None:
     layers = (1, 2, 3)
     inputs = prompts(model, *QUESTIONS)
     method = VHR(VHR.Params(gain=1.0, layers=layers))
-    prompted = model.prompted(inputs)
-    with torch.inference_mode(), intervene(model, method, prompted) as engine:
-        method.prepare(engine, inputs)
-        chosen = prompted.state.chosen
+    state = BatchState.of_inputs(model, inputs)
+    with torch.inference_mode(), intervene(model, method, state) as engine:
+        engine.prepare(inputs)
+        chosen = state.method.chosen
         model.model(**inputs)  # the reinforced pass itself, so that the seam is bound
 
     seen, unseen = (head_outputs(model, x) for x in (inputs, model.without_image(inputs)))
@@ -80,9 +80,9 @@ def test_later_layers_are_chosen_with_earlier_ones_reinforced() -> None:
         kept: list[Tensor] = []
         original = method.choose
         method.choose = lambda seen, unseen: kept.append(seen) or original(seen, unseen)  # type: ignore[method-assign, func-returns-value]
-        prompted = model.prompted(inputs)
-        with torch.inference_mode(), intervene(model, method, prompted) as engine:
-            method.prepare(engine, inputs)
+        state = BatchState.of_inputs(model, inputs)
+        with torch.inference_mode(), intervene(model, method, state) as engine:
+            engine.prepare(inputs)
         return kept[-1]
 
     assert not torch.allclose(last_layer((1, 3), 4.0), last_layer((3,), 4.0), atol=1e-3)
@@ -96,14 +96,15 @@ def test_gain_reaches_o_proj() -> None:
 
     class Fixed(VHR):
         def head_gain(self, at: At, outputs: Tensor) -> Tensor:
-            gain = super().heads(at, outputs)
+            gain = super().head_gain(at, outputs)
             chosen[at.layer] = gain
             return gain
 
     method = Fixed(VHR.Params(gain=3.0, layers=(3,)))
     stock = head_outputs(model, inputs)
-    with torch.inference_mode(), intervene(model, method, model.prompted(inputs)) as engine:
-        method.prepare(engine, inputs)
+    state = BatchState.of_inputs(model, inputs)
+    with torch.inference_mode(), intervene(model, method, state) as engine:
+        engine.prepare(inputs)
         edited = head_outputs(model, inputs)
     assert torch.allclose(edited[2], stock[2], atol=1e-5)
     assert torch.allclose(edited[3], stock[3] * chosen[3][:, :, None], atol=1e-4)

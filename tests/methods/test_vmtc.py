@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from halluc.decoding.streams import encoded_images
 from halluc.interventions.vision_hooks import reading_cls
 from halluc.methods.vmtc import VMTC, cluster, compress
+from tests.kit.asking import thinned
 from tests.kit.families import llava, prompts
 
 
@@ -52,14 +52,14 @@ def test_the_language_model_gets_what_is_left() -> None:
     model = llava()
     inputs = prompts(model, "is there a dog ?", "describe this image please")
     method = VMTC(VMTC.Params(primary=5, clusters=3))
+    left = thinned(model, method, inputs)
     with torch.inference_mode():
-        thinned, _ = encoded_images(model, method, inputs)
         whole = model.encode_images(inputs).pooler_output
         seen: dict[int, list[torch.Tensor]] = {}
         with reading_cls(model, (-2,), seen, lambda: inputs):
             model.encode_images(inputs)
-    assert model.prompted(thinned).image_mask.sum(1).tolist() == [8, 8]
-    for row, features in enumerate(thinned["mm_encoder_outputs"]["image"].pooler_output):
+    assert model.prompt_tokens(left).image_mask.sum(1).tolist() == [8, 8]
+    for row, features in enumerate(left["mm_encoder_outputs"]["image"].pooler_output):
         assert features.shape == (8, 32)
         top = seen[-2][row].mean(1).topk(5).indices.sort().values
         same = [any(torch.allclose(f, w, atol=1e-5) for f in features) for w in whole[row][top]]

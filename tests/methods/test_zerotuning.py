@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from halluc.interventions import Method, At
+from halluc.interventions import At, Method
 from halluc.interventions.context import first_token
-from halluc.interventions.engine import intervene
 from halluc.methods.zerotuning import ZeroTuning, first_token_bias, scale_first_token
+from tests.kit.asking import logits_after
 from tests.kit.families import llava, prompts
 
 REAL = torch.tensor([[True, True, True, True], [False, False, True, True]])
@@ -44,7 +44,7 @@ class AfterSoftmax(Method):
     rows = "all"
 
     def attention_weights(self, at: At, weights: Tensor) -> Tensor:
-        return scale_first_token(attention, at.first_token, 0.3)
+        return scale_first_token(weights, at.first_token, 0.3)
 
 
 def test_both_forms_agree_in_the_engine() -> None:
@@ -56,8 +56,7 @@ def test_both_forms_agree_in_the_engine() -> None:
         AfterSoftmax(AfterSoftmax.Params()),
         Method(Method.Params()),
     ):
-        with torch.inference_mode(), intervene(model, method, model.prompted(inputs)):
-            found.append(model.model(**inputs).logits[:, -1])
+        found.append(logits_after(model, method, inputs))
     bias, weights, stock = found
     assert torch.allclose(bias, weights, atol=1e-5)
     assert (bias - stock).abs().max() > 1e-2
@@ -66,18 +65,14 @@ def test_both_forms_agree_in_the_engine() -> None:
 def test_only_chosen_heads_are_biased() -> None:
     model = llava()
     inputs = prompts(model, "is there a dog ?", "describe this image please")
-    params = ZeroTuning.Params(gamma=2.0, heads={1: (0, 3)})
-    method = ZeroTuning(ZeroTuning.resolve(params, model))
     seen: list[Tensor] = []
 
     class Watched(ZeroTuning):
         def attention_bias(self, at: At) -> Tensor:
-            seen.append(super().bias(at))
+            seen.append(super().attention_bias(at))
             return seen[-1]
 
-    method = Watched(method.params)
-    with torch.inference_mode(), intervene(model, method, model.prompted(inputs)):
-        model.model(**inputs)
+    logits_after(model, Watched.for_model(model, {"gamma": 2.0, "heads": {1: (0, 3)}}), inputs)
     (bias,) = seen
     assert bias.shape == (2, 4, 1, inputs["input_ids"].shape[1])
     assert bias.sum(-1)[..., 0].tolist() == [pytest.approx([0.6931472, 0, 0, 0.6931472])] * 2
@@ -85,4 +80,4 @@ def test_only_chosen_heads_are_biased() -> None:
 
 def test_shallow_and_middle_layers_by_default() -> None:
     model = llava(num_hidden_layers=32)
-    assert ZeroTuning(ZeroTuning.resolve(ZeroTuning.Params(), model)).layers(32) == range(22)
+    assert ZeroTuning.for_model(model).layers(32) == range(22)
