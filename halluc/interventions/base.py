@@ -87,7 +87,8 @@ class Method:
         cross_attention: Whether attention seams are also called in layers whose keys are the image
             alone (Mllama).
         vision_layers: Layers of the vision tower whose CLS attention the method reads.
-        in_vision_tower: Whether `hidden` is also called in the vision tower.
+        in_vision_tower: Whether `hidden` and `feed_forward` are also called in the vision tower.
+        resting: Declared seams that are not called with these parameters.
         hidden_phases: In which phases `hidden` is called; fewer cost less.
         filters: Whether `next_token_logits` only filters or overrides the row that another part of
             a composite made, so that both can act.
@@ -104,6 +105,7 @@ class Method:
     cross_attention: ClassVar[bool] = False
     vision_layers: ClassVar[tuple[int, ...]] = ()
     in_vision_tower: bool = False
+    resting: Collection[str] = ()
     hidden_phases: Collection[str] = ("prefix", "prefill", "decode")
     filters: ClassVar[bool] = False
     prefix_depends_on: Dependence = "question"
@@ -304,7 +306,8 @@ class Method:
         Args:
             at: `at.rows` is bool [B, Q]; Q is less than the prompt where its prefix was read
                 before, by a call of its own. `at.remember` keeps facts about the prompt's tokens.
-            hidden: [B, Q, D]; in the vision tower [N, T, D].
+            hidden: [B, Q, D]; in the vision tower [N, T, D], or [T, D] where the tower sees patches
+                of all images below each other.
 
         Returns:
             The edited stream, or None to leave it as it is.
@@ -315,8 +318,9 @@ class Method:
         """Edit what a layer's feed-forward network adds to the residual stream.
 
         Args:
-            inputs: What the network read [B, Q, D].
-            outputs: What it gives [B, Q, D].
+            inputs: What the network read [B, Q, D]; in the vision tower [N, T, D], or [T, D] where
+                the tower sees patches of all images below each other.
+            outputs: What it gives, of the same shape.
         """
         raise NotImplementedError
 

@@ -84,7 +84,9 @@ class Composite(Method):
         depends = (method.prefix_depends_on for method in self.methods)
         self.prefix_depends_on = max(depends, key=get_args(Dependence).index)
         self.in_vision_tower = any(method.in_vision_tower for method in self.methods)
-        hidden = [method for method in self.methods if "hidden" in method.declared()]
+        active = {seam for method in self.methods for seam in _active(method)}
+        self.resting = {seam for seam in self.declared() if seam not in active}
+        hidden = [method for method in self.methods if "hidden" in _active(method)]
         self.hidden_phases = {phase for method in hidden for phase in method.hidden_phases}
 
     @classmethod
@@ -159,10 +161,18 @@ class Composite(Method):
         for part, method in enumerate(self.methods):
             if at.crosses and not method.cross_attention:
                 continue
-            acts = at.part == "vision" or at.layer in method.layers(at.n_layers)
-            if seam in method.declared() and acts:
+            if at.part == "vision":
+                acts = method.in_vision_tower
+            else:
+                acts = at.layer in method.layers(at.n_layers)
+            if seam in _active(method) and acts:
                 memory = at.memory.of_part(part, at.layer)
                 yield part, method, replace(at, rows=_rows(method, at), memory=memory)
+
+
+def _active(method: Method) -> list[str]:
+    """Return the seams a part declares and has called."""
+    return [seam for seam in method.declared() if seam not in method.resting]
 
 
 def _rows(method: Method, at: At) -> Tensor:
@@ -226,8 +236,7 @@ class _Seams(Composite):
         facts: list[Any] = [None] * len(self.methods)
         edited = None
         for part, method, own in self.acting("hidden", at):
-            outside = at.part == "vision" and not method.in_vision_tower
-            if outside or at.phase not in method.hidden_phases:
+            if at.part == "text" and at.phase not in method.hidden_phases:
                 continue
             memory = replace(own.memory, remembered={}, prefix=None)  # joined below, for all parts
             changed = method.hidden(replace(own, memory=memory), hidden)

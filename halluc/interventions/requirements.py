@@ -127,6 +127,19 @@ def needs_early_logits(name: str, model: VisionLanguageModel) -> None:
         )
 
 
+def needs_feed_forwards(name: str, model: VisionLanguageModel) -> None:
+    """Refuse a model with no feed-forward networks to hook, in its layers or its vision tower's.
+
+    Raises:
+        UserError: If it has none.
+    """
+    if not (model.feed_forwards and model.tower.feed_forwards):
+        raise UserError(
+            f"method {name!r} edits what feed-forward networks give, and layers of {model.name!r} "
+            "have none in a module of its own"
+        )
+
+
 def needs_text_first(name: str, model: VisionLanguageModel) -> None:
     """Refuse a model whose prompt starts with the image: its first token is no attention sink.
 

@@ -31,9 +31,23 @@ def hook_residual(stack: ExitStack, engine: EngineView) -> None:
                 hook = _feed_forward(engine, layer)
                 handle = module.register_forward_hook(hook, with_kwargs=True)
                 stack.callback(handle.remove)
-    if "hidden" in seams and method.in_vision_tower:
-        for layer, module in enumerate(model.tower.layers):
-            _before(stack, module, _entering_tower(engine, layer))
+    if method.in_vision_tower:
+        _hook_tower(stack, engine)
+
+
+def _hook_tower(stack: ExitStack, engine: EngineView) -> None:
+    """Serve `hidden` and `feed_forward` in the vision tower."""
+    tower = engine.model.tower
+    if "hidden" in engine.seams:
+        _before(stack, tower.layers[0], _entering_tower(engine))
+        for layer, module in enumerate(tower.layers, 1):
+            # In front: transformers' own hooks, which stay once set, record the hidden states.
+            hook = _leaving_tower(engine, layer)
+            stack.callback(module.register_forward_hook(hook, prepend=True).remove)
+    if "feed_forward" in engine.seams:
+        for layer, module in tower.feed_forwards.items():
+            hook = _tower_feed_forward(engine, layer)
+            stack.callback(module.register_forward_hook(hook, with_kwargs=True).remove)
 
 
 def _before(stack: ExitStack, module: torch.nn.Module, hook: Any) -> None:
@@ -49,31 +63,77 @@ class _Entering:
     def __call__(self, _: Any, args: Any, kwargs: Any) -> Any:
         hidden: Tensor = args[0] if args else kwargs["hidden_states"]
         changed = None
-        if self.edited and self.engine.phase in self.engine.method.hidden_phases:
+        if self.edited and self._is_asked():
             where = _where(self.engine, self.layer, hidden)
             changed = self.engine.call("hidden", where, hidden)
         if self.early:
             self.engine.keep_early(self.layer, hidden if changed is None else changed)
         return None if changed is None else _with_first(args, kwargs, changed)
 
+    def _is_asked(self) -> bool:
+        """Whether the method served now, maybe one part of a composite, acts here."""
+        engine = self.engine
+        acts = "hidden" in engine.seams and self.layer in engine.named
+        return acts and engine.phase in engine.method.hidden_phases
 
-def _entering_tower(engine: EngineView, layer: int) -> Any:
+
+def _entering_tower(engine: EngineView) -> Any:
     def hook(_: Any, args: Any, kwargs: Any) -> Any:
+        if not _asked_in_tower(engine, "hidden"):
+            return None
         hidden: Tensor = args[0] if args else kwargs["hidden_states"]
-        rows = torch.ones(hidden.shape[:-1], dtype=torch.bool, device=hidden.device)
-        where = At(
-            model=engine.model, memory=engine.memory, phase="prefill", layer=layer,
-            n_layers=len(engine.model.tower.layers), n_heads=engine.model.n_heads, rows=rows,
-            n_keys=hidden.shape[-2], n_tokens=hidden.shape[-2], part="vision",
-        )  # fmt: skip
-        changed = engine.call("hidden", where, hidden)
+        changed = engine.call("hidden", _in_tower(engine, 0, hidden), hidden)
         return None if changed is None else _with_first(args, kwargs, changed)
 
     return hook
 
 
+def _leaving_tower(engine: EngineView, layer: int) -> Any:
+    """What leaves a layer enters the next one, `layer`, or the rest of the model."""
+
+    def hook(_: Any, args: Any, output: Any) -> Any:
+        if not _asked_in_tower(engine, "hidden"):
+            return None
+        hidden: Tensor = output[0] if isinstance(output, tuple) else output
+        changed = engine.call("hidden", _in_tower(engine, layer, hidden), hidden)
+        if changed is None:
+            return None
+        return (changed, *output[1:]) if isinstance(output, tuple) else changed
+
+    return hook
+
+
+def _tower_feed_forward(engine: EngineView, layer: int) -> Any:
+    def hook(_: Any, args: Any, kwargs: Any, outputs: Tensor) -> Tensor:
+        if not _asked_in_tower(engine, "feed_forward"):
+            return outputs
+        inputs: Tensor = args[0] if args else next(iter(kwargs.values()))
+        where = _in_tower(engine, layer, outputs)
+        changed: Tensor = engine.call("feed_forward", where, inputs, outputs)
+        return changed
+
+    return hook
+
+
+def _asked_in_tower(engine: EngineView, seam: str) -> bool:
+    """Whether the method served now, maybe one part of a composite, acts in the vision tower."""
+    return engine.method.in_vision_tower and seam in engine.seams
+
+
+def _in_tower(engine: EngineView, layer: int, hidden: Tensor) -> At:
+    """Say where the tower's stream [N, T, D] or [T, D] is seen."""
+    rows = torch.ones(hidden.shape[:-1], dtype=torch.bool, device=hidden.device)
+    return At(
+        model=engine.model, memory=engine.memory, phase="prefill", layer=layer,
+        n_layers=len(engine.model.tower.layers), n_heads=engine.model.n_heads, rows=rows,
+        n_keys=hidden.shape[-2], n_tokens=hidden.shape[-2], part="vision",
+    )  # fmt: skip
+
+
 def _feed_forward(engine: EngineView, layer: int) -> Any:
     def hook(_: Any, args: Any, kwargs: Any, output: Any) -> Any:
+        if "feed_forward" not in engine.seams or layer not in engine.named:
+            return output
         inputs: Tensor = args[0] if args else next(iter(kwargs.values()))
         outputs, rest = (output[0], output[1:]) if isinstance(output, tuple) else (output, None)
         flat = outputs.dim() == 2  # some networks see tokens of all rows below each other

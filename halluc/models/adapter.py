@@ -14,6 +14,7 @@ from halluc.models.tokens import on_keys
 from halluc.models.vision_tower import Tower
 from halluc.provenance import fingerprint
 
+_DOWN_PROJECTIONS = ("down_proj", "fc2", "w2")
 _FINAL_NORMS = ("norm", "final_layernorm", "final_layer_norm", "embedding_norm")
 
 
@@ -64,6 +65,22 @@ class VisionLanguageModel(PromptEncoder):
     def feed_forwards(self) -> dict[int, nn.Module]:
         """The feed-forward network of each layer that has one in a module of its own."""
         return self._named("mlp") | self._named("feed_forward")
+
+    @cached_property
+    def down_projections(self) -> dict[int, str]:
+        """The name in `model` of the weight [D, F] each feed-forward network ends with, by layer.
+
+        Layers whose network has several such weights, or one by another name, are left out.
+        """
+        names = {id(weight): name for name, weight in self.model.named_parameters()}
+        found: dict[int, str] = {}
+        for i, layer in enumerate(self.layers):
+            network = self.feed_forwards.get(i, layer)  # OPT's is no module of its own
+            ends = (getattr(network, name, None) for name in _DOWN_PROJECTIONS)
+            weights = [end.weight for end in ends if isinstance(end, nn.Linear)]
+            if weights and id(weights[0]) in names:
+                found[i] = names[id(weights[0])]
+        return found
 
     @cached_property
     def final_norm(self) -> nn.Module:

@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 _ATTENTION = ("self_attn", "attn", "attention")
+_FEED_FORWARD = ("mlp", "feed_forward", "ffn")
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +35,13 @@ class Tower:
     def attention_modules(self) -> list[nn.Module]:
         """Each layer's self-attention, in order."""
         return [attention for layer in self.layers if (attention := _attention_in(layer))]
+
+    @cached_property
+    def feed_forwards(self) -> dict[int, nn.Module]:
+        """The feed-forward network of each layer that has one in a module of its own."""
+        named = ((i, name) for i in range(len(self.layers)) for name in _FEED_FORWARD)
+        found = ((i, getattr(self.layers[i], name, None)) for i, name in named)
+        return {i: module for i, module in found if isinstance(module, nn.Module)}
 
     @property
     def features(self) -> int:
