@@ -12,12 +12,14 @@ from halluc.calibration import Calibration, Calibrator, find_calibration, read, 
 from halluc.calibration.calibration_samples import drawn, from_folder
 from halluc.calibration.head_search import chosen
 from halluc.calibration.measuring import run_calibration
-from halluc.calibration.model_constants import largest, shifts, sink_dimensions
+from halluc.calibration.probing import Probed
 from halluc.config import MethodConfig, ModelConfig, RunConfig
 from halluc.errors import UserError
 from halluc.evaluation import evaluate
 from halluc.interventions.compose import find
 from halluc.methods.baseline import Baseline
+from halluc.methods.var import sink_dimensions
+from halluc.methods.vhr import measured_layers
 from halluc.models import load_model
 from halluc.scoring.base import REGISTRY
 from tests.kit.families import llava
@@ -31,15 +33,20 @@ def test_sink_dimensions_are_the_most_massive_of_the_first_token() -> None:
     assert peak == pytest.approx(40 / ((1600 + 400 + 6) / 8) ** 0.5, rel=1e-4)
 
 
-def test_layers_that_move_most() -> None:
+def test_layers_that_move_most(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = [torch.tensor([[3.0, 4.0]]), torch.tensor([[3.0, 4.0]]), torch.tensor([[0.0, 1.0]])]
     unseen = [torch.tensor([[3.0, 4.0]]), torch.tensor([[0.0, 0.0]]), torch.tensor([[0.0, 0.5]])]
     reached = (0, 1, 3)  # layer 2 has no attention
-    moved = shifts(
-        dict(zip(reached, seen, strict=True)), dict(zip(reached, unseen, strict=True)), 4
+    found = Probed(
+        torch.empty(0),
+        dict(zip(reached, seen, strict=True)),
+        dict(zip(reached, unseen, strict=True)),
     )
+    monkeypatch.setattr("halluc.calibration.probing.probed", lambda model, samples: found)
+    monkeypatch.setattr("halluc.methods.vhr._SHARE", 2 / 3)
+    layers, moved = measured_layers(llava())
     assert moved == pytest.approx((0.0, 1.0, 0.0, 0.5), abs=1e-4)
-    assert largest(moved, 2) == (1, 3)
+    assert layers == (1, 3)
 
 
 def test_drawn_samples_are_half_yes_and_of_no_benchmark() -> None:
@@ -49,7 +56,7 @@ def test_drawn_samples_are_half_yes_and_of_no_benchmark() -> None:
     assert not tested & {s.image_id for s in samples}
 
 
-def test_entropy_and_accuracy_of_a_handful() -> None:
+def test_entropy_and_accuracy_of_a_few_samples() -> None:
     model = llava()
     calibrator = Calibrator(model, drawn(6), batch_size=4)
     greedy = Baseline(Baseline.Params())
@@ -65,7 +72,10 @@ def test_entropy_and_accuracy_of_a_handful() -> None:
         right += bool(said_yes) == (sample.target == "yes")
     assert found.entropy == pytest.approx(sum(entropies) / 6, abs=1e-4)
     assert found.accuracy == pytest.approx(right / 6)
-    assert Calibrator(model, calibrator.samples, batch_size=1).measure(greedy).accuracy == found.accuracy
+    assert (
+        Calibrator(model, calibrator.samples, batch_size=1).measure(greedy).accuracy
+        == found.accuracy
+    )
 
 
 def test_a_run_picks_up_what_was_measured(tiny: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 from halluc.doctor import PROMISES, check, probe, promises
 from halluc.doctor.method_fit import fit
 from halluc.doctor.probes import Identity, LooksAway, NoSeam
-from halluc.interventions import Asked, Method, MethodParams, At
+from halluc.interventions import At, Batch, Method, MethodParams
 from halluc.methods.baseline import Baseline
 from halluc.methods.flowcut import FlowCut
 from halluc.methods.var import VAR
@@ -27,7 +27,7 @@ def model() -> VisionLanguageModel:
     return llava()
 
 
-def asked(model: VisionLanguageModel) -> Asked:
+def asked(model: VisionLanguageModel) -> Batch:
     return probe(model, QUESTIONS, [picture(0), picture(1)])
 
 
@@ -87,12 +87,12 @@ def test_a_method_that_leaves_something_behind(
     class Scribbles(LooksAway):
         def attention_logits(self, at: At, logits: Tensor) -> Tensor:
             model.model.lm_head.weight.data[0, 0] += 1
-            return super().scores(at, scores)
+            return super().attention_logits(at, logits)
 
     class Hooks(LooksAway):
         def attention_logits(self, at: At, logits: Tensor) -> Tensor:
             model.model.lm_head.register_forward_hook(lambda m, i, out: None)
-            return super().scores(at, scores)
+            return super().attention_logits(at, logits)
 
     for cls in (Scribbles, Hooks):
         monkeypatch.setattr(promises, "LooksAway", cls)
@@ -113,8 +113,8 @@ def test_an_edit_that_depends_on_its_company(
 ) -> None:
     class FirstRow(LooksAway):
         def attention_logits(self, at: At, logits: Tensor) -> Tensor:
-            edited = scores.clone()
-            edited[:1] = super().scores(at, scores)[:1]
+            edited = logits.clone()
+            edited[:1] = super().attention_logits(at, logits)[:1]
             return edited
 
     monkeypatch.setattr(promises, "LooksAway", FirstRow)
@@ -122,8 +122,9 @@ def test_an_edit_that_depends_on_its_company(
 
 
 def test_other_tokens_than_the_image_s(model: VisionLanguageModel) -> None:
+    batch = asked(model)
     model.model.config.image_token_id = model.processor.tokenizer.convert_tokens_to_ids("dog")
-    finding = check(PROMISES["image tokens match features"], model, asked(model))
+    finding = check(PROMISES["image tokens match features"], model, batch)
     assert finding.status == "broken"
     assert "0 tokens, 16 features" in finding.measured
 
