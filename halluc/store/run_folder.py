@@ -115,6 +115,7 @@ class RunFolder:
             if content["yes_no"] is not None:
                 content["yes_no"] = tuple(content["yes_no"])
             content["history"] = tuple(map(tuple, content.get("history", ())))
+            content["drafts"] = tuple(content.get("drafts", ()))
             yield Answer(**{key: value for key, value in content.items() if key in names})
 
     def keep(self, benchmark: str, answers: Iterable[Answer]) -> Iterator[Answer]:
