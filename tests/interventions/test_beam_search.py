@@ -61,7 +61,7 @@ def options(*rows: dict[int, float]) -> Options:
     return Options(tokens, logits, tokens * 10)
 
 
-def said(beams: Sequence[Beam]) -> list[tuple[tuple[int, ...], float]]:
+def said(beams: Sequence[Beam]) -> list[tuple[tuple[int, ...], Any]]:
     return [(beam.tokens, pytest.approx(beam.score, abs=1e-6)) for beam in beams]
 
 

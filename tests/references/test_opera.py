@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from halluc.decoding.batch_encoding import encoded
-from halluc.interventions.beam_search import Options
+from halluc.interventions.beam_search import Options, Retries
 from halluc.interventions.search_loop import SearchLoop
 from halluc.methods import opera
 from halluc.methods.opera import OPERA
@@ -60,7 +60,7 @@ def both(
 ) -> tuple[list[int], reference.Search, float]:
     """Our tokens, the reference's search, and how far candidates' scores are apart."""
     batch = encoded(model, batch_of_questions(["What is this?"], [picture(0)]))
-    method = Noting(Noting.parameters(params))
+    method = Noting(Noting.Params(**params))
     ours = reply(model, method, batch, tokens=tokens).tokens[0].tolist()
     own = dict(params)
     settings = reference.Settings(
@@ -108,7 +108,7 @@ def test_the_published_function_itself(name: str, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(opera, "FIRST", 1)
     rollbacks, tokens = GOLDEN[name]
     went: list[int] = []
-    forward = opera.Retries.go_back
+    forward = Retries.go_back
 
     def noted(self: Any, loop: Any, steps: Any, token: int) -> Any:
         before = len(steps) - 1
@@ -116,7 +116,7 @@ def test_the_published_function_itself(name: str, monkeypatch: pytest.MonkeyPatc
         went.extend([before, len(steps) - 1] if again is not None else [])
         return again
 
-    monkeypatch.setattr(opera.Retries, "go_back", noted)
+    monkeypatch.setattr(Retries, "go_back", noted)
     ours, found, _ = both(small(name, endless=True), 20, variant="official_code", **SMALL)
     assert ours == list(found.best.tokens) == tokens
     assert list(zip(went[::2], went[1::2], strict=True)) == found.rollbacks == rollbacks
@@ -128,8 +128,8 @@ def test_images_are_looked_at_by_the_same_measure() -> None:
     attention = attention / attention.sum(-1, keepdim=True)
     image, start = torch.tensor([1, 2]), 5
     for variant in ("paper", "official_code"):
-        settings = reference.Settings(variant=variant)  # type: ignore[arg-type]
-        params = OPERA.Params(variant=variant)  # type: ignore[arg-type]
+        settings = reference.Settings(variant=variant)
+        params = OPERA.Params(variant=variant)
         mass = attention[:, -1, image].sum(-1)
         phi, column = OPERA(params).penalty(attention[:, start:, start:], mass)
         wanted = [reference.penalty(one, image, start, settings) for one in attention]
