@@ -176,6 +176,25 @@ def test_the_engine_edits_once_in_each_pass(monkeypatch: pytest.MonkeyPatch) -> 
     assert all(samples == [True, True] for _, samples, _ in edits)
 
 
+def test_all_rows_of_the_prompt_are_edited_and_no_padding(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = llava()
+    batch = questions(model, 0, 1)
+    edited: list[Tensor] = []
+    act = MemVR.feed_forward
+
+    def feed_forward(self: MemVR, at: Any, inputs: Tensor, outputs: Tensor) -> Tensor:
+        found = act(self, at, inputs, outputs)
+        if at.layer == 2:
+            edited.append((found != outputs).any(-1))
+        return found
+
+    monkeypatch.setattr(MemVR, "feed_forward", feed_forward)
+    answer(model, prepared("memvr", model, threshold=0.0), batch, tokens=1)
+    real = batch.inputs["attention_mask"].bool()
+    assert not real.all()
+    assert torch.equal(edited[0], real)
+
+
 def test_nothing_exceeds_one(monkeypatch: pytest.MonkeyPatch) -> None:
     assert watched(llava(), monkeypatch, threshold=1.001) == []
 

@@ -132,6 +132,16 @@ def test_equal_streams_give_the_baseline(monkeypatch: pytest.MonkeyPatch) -> Non
     assert torch.equal(found.tokens, stock.tokens)
 
 
+@pytest.mark.parametrize("family", ["qwen2_vl", "glm4v"])
+def test_copies_of_a_still_image_stay_copies(family: str) -> None:
+    model = build(family)
+    batch = two_about_one(model)
+    frames = noised(model, batch).unflatten(1, (3, 2, -1))
+    assert torch.equal(frames[:, :, 0], frames[:, :, 1])
+    given = batch.inputs["pixel_values"].unflatten(1, (3, 2, -1))
+    assert torch.equal(given[:, :, 0], given[:, :, 1])  # as the processor has it
+
+
 @pytest.mark.parametrize("family", ["llava_next", "idefics2", "mistral3", "qwen2_vl", "internvl"])
 def test_noise_depends_on_no_batch(family: str) -> None:
     model = build(family)

@@ -115,7 +115,8 @@ def image_features(model: Any, inputs: Inputs) -> Tensor:
     with torch.no_grad():
         found = model.get_image_features(**{n: inputs[n] for n in names if n in inputs})
     parts: Any = found.pooler_output
-    return torch.cat(list(parts)) if not isinstance(parts, Tensor) else parts.flatten(0, 1)
+    tokens: Tensor = parts.flatten(0, 1) if isinstance(parts, Tensor) else torch.cat(list(parts))
+    return tokens
 
 
 @contextmanager

@@ -144,7 +144,6 @@ def close(found: Tensor, expected: Tensor, name: str) -> None:
     if name == "dola":  # up to a constant of each row, which no decoding sees
         found, expected = found.log_softmax(-1), expected.log_softmax(-1)
     difference = float((found - expected)[finite].abs().max())
-    print(f"max |dlogit| {difference:.2g}")
     assert difference < 1e-4
 
 
