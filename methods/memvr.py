@@ -67,8 +67,9 @@ class MemVR(Method):
         code="https://github.com/1zhou-Wang/MemVR@de2e3cf",
         licence="Apache-2.0",
         deviations=(
-            "from the code's file for LLaVA; variant paper puts the network's activation between "
-            "keys and values, as the files for Qwen-VL and GLM-4V do; the paper could not be read",
+            "variant paper puts the network's activation between keys and values, as the code's "
+            "files for Qwen-VL and GLM-4V do; its file for LLaVA leaves it out (official_code); the "
+            "paper's own formula could not be read",
             "layers 6 to 15 of 32 may trigger; at other depths these bounds scale with it",
             "each sample has its own entropy and sizes, without padding; the code's mix the batch",
             "image tokens are read where they enter the first layer, in fp32",
@@ -82,7 +83,7 @@ class MemVR(Method):
     class Params(MethodParams):
         """MemVR's parameters; None takes what fits the model's depth."""
 
-        variant: Literal["paper", "official_code"] = "official_code"
+        variant: Literal["paper", "official_code"] = "paper"
         ratio: float = Field(0.12, ge=0, le=1, description="the image's share of the output")
         threshold: float = Field(0.75, ge=0, description="uncertainty that has to be exceeded")
         first_layer: int | None = Field(None, ge=0, description="first that may trigger, 0-based")

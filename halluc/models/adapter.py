@@ -108,7 +108,7 @@ class VisionLanguageModel(PromptEncoder):
         """
         config = self.model.config.get_text_config()
         if normed:
-            hidden = self.final_norm(hidden)
+            hidden = self.final_norm.forward(hidden)  # past hooks, which serve passes alone
         logits: Tensor = self.model.get_output_embeddings()(hidden)
         logits = logits * getattr(config, "logit_scale", 1.0)
         cap = getattr(config, "final_logit_softcapping", None)

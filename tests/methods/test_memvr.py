@@ -63,7 +63,7 @@ def test_samples_are_measured_apart() -> None:
 
 def test_defaults() -> None:
     params = MemVR.Params()
-    assert (params.ratio, params.threshold, params.variant) == (0.12, 0.75, "official_code")
+    assert (params.ratio, params.threshold, params.variant) == (0.12, 0.75, "paper")
     for depth, first, last in ((32, 6, 15), (28, 5, 13), (4, 1, 1)):
         method = prepared("memvr", llava(num_hidden_layers=depth))
         assert list(method.layers(depth)) == [0, *range(first + 1, last + 2)]
@@ -82,7 +82,9 @@ def seams(threshold: float = 0.5) -> tuple[MemVR, Any]:
         layer=0, prefill=True, state={}, image_mask=mask, model=SimpleNamespace(read_off=read_off),
         rows=torch.ones(3, 3, dtype=torch.bool),
     )  # fmt: skip
-    method = MemVR(MemVR.Params(threshold=threshold, first_layer=1, last_layer=3))
+    method = MemVR(
+        MemVR.Params(variant="official_code", threshold=threshold, first_layer=1, last_layer=3)
+    )
     method.hidden(at, torch.arange(18.0).view(3, 3, 2))  # type: ignore[arg-type]
     return method, at
 
@@ -236,9 +238,9 @@ def test_models_it_does_not_fit_are_refused(monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(UserError, match="none behind some of the layers 2 to 1"):
         prepared("memvr", model, first_layer=2, last_layer=1)
     monkeypatch.setitem(model.__dict__, "feed_forwards", {2: object()})
-    prepared("memvr", model)
+    prepared("memvr", model, variant="official_code")
     with pytest.raises(UserError, match="'tiny-llava' has no up_proj; use official_code"):
-        prepared("memvr", model, variant="paper")
+        prepared("memvr", model)
 
 
 def test_with_other_methods() -> None:

@@ -13,16 +13,14 @@ from halluc.testing import Reply, batch_of_questions, reply
 from tests.kit.asking import prepared
 from tests.kit.families import llava, picture
 
-SCRIPT, README = " Answer yes whenever possible.", " Whenever possible, please select Yes."
+SCRIPT = " Answer yes whenever possible."
 
 
 @pytest.mark.parametrize(
     ("params", "added"),
     [
         ({}, SCRIPT),
-        ({"variant": "official_code"}, SCRIPT),
-        ({"variant": "paper"}, README),
-        ({"variant": "paper", "text": " Say yes."}, " Say yes."),
+        ({"text": " Say yes."}, " Say yes."),
         ({"text": ""}, ""),
     ],
 )

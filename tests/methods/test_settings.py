@@ -46,6 +46,13 @@ ACT = {
 AGLA = {"alpha": 2.0, "beta": 0.5, "matcher": "glyph", "cam_layer": 1}
 VCD = {"alpha": 1.0, "step": 500}
 DOLA = {"bucket": "low", "layers": tuple(range(0, 16, 2)), "relative_top": 0.1, "weight": 1.0}
+MEMVR = {"ratio": 0.12, "threshold": 0.75, "first_layer": 6, "last_layer": 15}
+VTI = {"demos": 16, "copies": 10, "mask_ratio": 0.99, "vectors": None}
+NULLU = {"rank": 4, "first_layer": 16, "last_layer": 31, "demos": 16, "vectors": None}
+OPERA = {
+    "num_beams": 5, "n_can": 5, "alpha": 1.0, "scale": 50.0, "window": 512, "threshold": 15,
+    "most": None,
+}  # fmt: skip
 OLM = {"mass": 0.2, "gap": 0.5}
 
 SETTINGS = [
@@ -78,10 +85,17 @@ SETTINGS = [
     Setting("apc", None, {"beta": 0.2}),
     Setting("olm", "paper", OLM),
     Setting("olm", CODE, OLM),
-    Setting("pba", CODE, {"text": " Answer yes whenever possible."}),
-    Setting("pba", "paper", {"text": " Whenever possible, please select Yes."}),
+    Setting("pba", None, {"text": " Answer yes whenever possible."}),
     Setting("dola", "paper", DOLA),
     Setting("dola", CODE, DOLA),
+    Setting("memvr", CODE, MEMVR, (0, *range(7, 17))),
+    Setting("memvr", "paper", MEMVR, (0, *range(7, 17))),
+    Setting("vti", "paper", VTI | {"alpha_text": 0.4, "alpha_image": 0.4}, range(1, 33)),
+    Setting("vti", CODE, VTI | {"alpha_text": 0.9, "alpha_image": 0.9}),
+    Setting("nullu", "paper", NULLU),
+    Setting("nullu", CODE, NULLU),
+    Setting("opera", "paper", OPERA, (31,)),
+    Setting("opera", CODE, OPERA, (31,)),
 ]  # fmt: skip
 """The first of a method's is what it is without options."""
 
@@ -177,6 +191,19 @@ SAYINGS = [
     Saying("apc", None, "0.2 is the code's", "beta", 0.2),
     Saying("olm", None, "the thresholds 0.2 and 0.5 are the code's", "mass", 0.2),
     Saying("olm", None, "the thresholds 0.2 and 0.5 are the code's", "gap", 0.5),
+    Saying("memvr", None, "layers 6 to 15 of 32 may trigger", "first_layer", 6),
+    Saying("memvr", None, "layers 6 to 15 of 32 may trigger", "last_layer", 15),
+    Saying("memvr", None, "ratio 0.12 is the code's", "ratio", 0.12),
+    Saying("vti", "paper", "strengths (0.4)", "alpha_text", 0.4),
+    Saying("vti", "paper", "strengths (0.4)", "alpha_image", 0.4),
+    Saying("vti", CODE, "official_code has the README's strengths 0.9", "alpha_text", 0.9),
+    Saying("vti", CODE, "official_code has the README's strengths 0.9", "alpha_image", 0.9),
+    Saying("vti", None, "16 drawn scenes, 10 copies each", "demos", 16),
+    Saying("vti", None, "16 drawn scenes, 10 copies each", "copies", 10),
+    Saying("nullu", None, "rank 4 is LLaVA-1.5's", "rank", 4),
+    Saying("nullu", None, "the upper half", "first_layer", 16),
+    Saying("nullu", None, "demos: 16 drawn scenes", "demos", 16),
+    Saying("opera", "paper", "it is 512 tokens", "window", 512),
 ]  # fmt: skip
 
 

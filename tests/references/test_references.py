@@ -126,13 +126,22 @@ CASES: list[tuple[str, Reference, dict[str, Any]]] = [
     ("olm", by_olm, {"mass": 0.01, "variant": "official_code"}),
     ("olm", by_olm, {"mass": 1e-3, "gap": 0.01, "variant": "official_code"}),
     ("pba", by_pba, {}),
-    ("pba", by_pba, {"variant": "paper"}),
     ("dola", by_dola, {}),
     ("dola", by_dola, {"bucket": "high", "relative_top": 0.5}),
     ("dola", by_dola, {"layers": (0, 1, 2, 3)}),
     ("dola", by_dola, {"layers": (0, 1, 2, 3), "variant": "official_code"}),
-    ("memvr", by_memvr, {}),
-    ("memvr", by_memvr, {"first_layer": 0, "last_layer": 2, "threshold": 0.9, "ratio": 0.5}),
+    ("memvr", by_memvr, {"variant": "official_code"}),
+    (
+        "memvr",
+        by_memvr,
+        {
+            "first_layer": 0,
+            "last_layer": 2,
+            "threshold": 0.9,
+            "ratio": 0.5,
+            "variant": "official_code",
+        },
+    ),
     ("memvr", by_memvr, {"first_layer": 0, "last_layer": 2, "threshold": 0.94, "variant": "paper"}),
 ]
 
