@@ -20,11 +20,10 @@ import transformers
 from halluc.doctor.probes import Identity
 from halluc.errors import UserError
 from halluc.interventions import REGISTRY, Method
-from halluc.interventions.requirements import needs_reached_layers
 from halluc.models.families import refuse_unserved
 from tests.kit import families
+from tests.kit.asking import logits_after, questions_about_shapes, written
 from tests.kit.families import FAMILIES, REFUSED, picture
-from tests.models.test_families import asked, logits, tokens
 
 START, END = "<!-- families:start -->", "<!-- families:end -->"
 WORKS = "✓"
@@ -41,14 +40,14 @@ def verdict(name: str, family: str) -> str:
     """
     model, cls = build(family), REGISTRY.get(name)
     try:
-        cls.requires(cls.Params(), model.model.config, model.name)
-        method = cls(cls.resolve(cls.Params(), model))
-        needs_reached_layers(method, model)
+        method = cls.for_model(model)
     except UserError as refusal:
         reason = str(refusal).partition(";")[0].removeprefix(f"method {name!r} ")
         return re.sub(r" \(\w*\)", "", reason.replace(repr(model.name), "the model"))
-    batch = tokens(model, method, asked(model, 0, 1), beams=1, length=3)
-    alone = [tokens(model, method, asked(model, row), beams=1, length=3)[0] for row in range(2)]
+    batch = written(model, method, questions_about_shapes(model, 0, 1), length=3)
+    alone = [
+        written(model, method, questions_about_shapes(model, row), length=3)[0] for row in range(2)
+    ]
     assert batch == alone, f"{name} on {family}: {batch} in a batch, {alone} alone"
     return WORKS
 
@@ -56,10 +55,10 @@ def verdict(name: str, family: str) -> str:
 def parity(family: str) -> float:
     """Largest difference between stock logits and those of a method that changes nothing."""
     model = build(family)
-    inputs = asked(model, 0, 1).inputs
+    inputs = questions_about_shapes(model, 0, 1).inputs
     with torch.inference_mode():
         stock = model.model(**inputs).logits[:, -1]
-    return float((logits(model, Identity(Method.Params()), inputs) - stock).abs().max())
+    return float((logits_after(model, Identity(Method.Params()), inputs) - stock).abs().max())
 
 
 def matrix() -> Iterator[str]:

@@ -4,43 +4,43 @@ from __future__ import annotations
 
 import inspect
 from functools import cache
-from typing import Any
 
 import pytest
 import torch
-from PIL import Image
 from torch import Tensor
 
 from halluc.config import DecodingConfig
-from halluc.decoding.batch_encoding import encode_once
+from halluc.decoding.batch_encoding import encoded
 from halluc.decoding.generation import generate
-from halluc.decoding.prefix_sharing import shared, why_not_shared
+from halluc.decoding.prefix_sharing import share_prefixes, why_not_shared
 from halluc.doctor.probes import Identity
 from halluc.errors import UserError
-from halluc.interventions import Asked, Method, At
+from halluc.interventions import At, BatchState, Method
 from halluc.interventions.engine import intervene
 from halluc.models import VisionLanguageModel
 from halluc.models.embed_prompt import ENCODED, refuse_mixed_tiles
 from halluc.models.families import FAMILIES as KNOWN
 from halluc.models.inputs import PER_TOKEN
-from tests.interventions.test_engine import Loud, LoudScores
+from halluc.testing import batch_of_questions
 from tests.kit import families
-from tests.kit.families import FAMILIES, picture
+from tests.kit.asking import QUESTIONS, logits_after, questions_about_shapes, written
+from tests.kit.families import FAMILIES, image_layers, picture
+from tests.kit.loud import LoudBias, LoudLogits
+from tests.kit.twins import Blind
 
-QUESTIONS = ("is there a dog ?", "please describe this image is there a car in the image ?")
 EVERY = pytest.mark.parametrize("family", FAMILIES)
 
 build = cache(families.build)  # no test may change a model
 
 
-class Boost(LoudScores):
+class Boost(LoudLogits):
     """Boosts the image in rows after it, wherever its keys are."""
 
     name = "boost"
     cross_attention = True
 
 
-class Bias(Loud):
+class Bias(LoudBias):
     """The same in all rows, by a mask."""
 
     name = "bias"
@@ -53,7 +53,7 @@ class Blurred(Method):
     name = "blurred"
 
     def attention_weights(self, at: At, weights: Tensor) -> Tensor:
-        flat = attention.sqrt()
+        flat = weights.sqrt()
         return flat / flat.sum(-1, keepdim=True)
 
 
@@ -68,43 +68,13 @@ class OneHead(Method):
         return gain
 
 
-class Blind(Method):
-    """Contrasts with the prompt without its image."""
+class Blinder(Blind):
+    """Contrasts by half as much."""
 
-    name = "blind"
-
-    def streams(self, model: VisionLanguageModel, asked: Asked) -> list[dict[str, Any]]:
-        return [model.without_image(asked.inputs)]
-
-    def combine(self, logits: Tensor, step: int) -> Tensor:
-        return 1.5 * logits[0] - 0.5 * logits[1]
+    weight = 0.5
 
 
-SEAMS = (Identity, Bias, Boost, Blurred, OneHead, Blind)
-
-
-def asked(model: VisionLanguageModel, *rows: int) -> Asked:
-    """Questions about pictures of different shapes."""
-    questions = [QUESTIONS[row] for row in rows]
-    images: list[Image.Image] = [picture(row, 32 + 16 * row, 32) for row in rows]
-    rendered = [model.render(question) for question in questions]
-    return Asked(questions, rendered, images, model.encode(rendered, images))
-
-
-def logits(model: VisionLanguageModel, method: Method, inputs: dict[str, Tensor]) -> Tensor:
-    with torch.inference_mode(), intervene(model, method, model.prompted(inputs)):
-        scores: Tensor = model.model(**inputs).logits[:, -1]
-        return scores
-
-
-def tokens(
-    model: VisionLanguageModel, method: Method, what: Asked, beams: int, length: int = 4
-) -> list[list[int]]:
-    ids = [str(i) for i in range(len(what.questions))]
-    made = generate(
-        model, method, what, DecodingConfig(num_beams=beams), max_new_tokens=length, sample_ids=ids
-    )
-    return [row[: row.index(2) + 1] if 2 in row else row for row in made.tokens.tolist()]
+SEAMS = (Identity, Bias, Boost, Blurred, OneHead, Blinder)
 
 
 def beams(model: VisionLanguageModel, cls: type[Method] = Method) -> list[int]:
@@ -114,11 +84,11 @@ def beams(model: VisionLanguageModel, cls: type[Method] = Method) -> list[int]:
     image in every row then.
     """
     try:
-        refuse_mixed_tiles(model, asked(model, 1).inputs)
+        refuse_mixed_tiles(model, questions_about_shapes(model, 1).inputs)
     except UserError:
         return [1]
     old = ENCODED not in inspect.signature(model.model.forward).parameters
-    return [1] if old and cls is Blind and model.model.config.model_type == "glm4v" else [1, 3]
+    return [1] if old and cls is Blinder and model.model.config.model_type == "glm4v" else [1, 3]
 
 
 def test_every_known_family_is_in_the_zoo() -> None:
@@ -128,13 +98,13 @@ def test_every_known_family_is_in_the_zoo() -> None:
 @EVERY
 def test_identity_leaves_logits_alone_and_restores_exactly(family: str) -> None:
     model = build(family)
-    inputs = asked(model, 0, 1).inputs
+    inputs = questions_about_shapes(model, 0, 1).inputs
     state = {name: p.clone() for name, p in model.model.named_parameters()}
     with torch.inference_mode():
         stock = model.model(**inputs).logits
-        same = logits(model, Identity(Method.Params()), inputs)
+        same = logits_after(model, Identity(Method.Params()), inputs)
         assert torch.allclose(same, stock[:, -1], atol=1e-5)
-        assert (logits(model, OneHead(Method.Params()), inputs) - same).abs().max() > 1e-3
+        assert (logits_after(model, OneHead(Method.Params()), inputs) - same).abs().max() > 1e-3
         assert torch.equal(model.model(**inputs).logits, stock)
     assert all(torch.equal(p, state[name]) for name, p in model.model.named_parameters())
     assert model.text_attention in ("sdpa", "eager")
@@ -146,22 +116,24 @@ def test_identity_leaves_logits_alone_and_restores_exactly(family: str) -> None:
 def test_batch_padding_and_beams_change_nothing(family: str, cls: type[Method]) -> None:
     model, method = build(family), cls(Method.Params())
     for n in beams(model, cls):
-        batch = tokens(model, method, asked(model, 0, 1), n)
-        alone = [tokens(model, method, asked(model, row), n)[0] for row in range(2)]
+        batch = written(model, method, questions_about_shapes(model, 0, 1), n)
+        alone = [
+            written(model, method, questions_about_shapes(model, row), n)[0] for row in range(2)
+        ]
         assert batch == alone
 
 
 @EVERY
 def test_a_prompt_without_its_image_is_text_alone(family: str) -> None:
     model = build(family)
-    inputs = asked(model, 0, 1).inputs
+    inputs = questions_about_shapes(model, 0, 1).inputs
     text = model.without_image(inputs)
     words = {key: text[key] for key in PER_TOKEN if key in text and key != "cross_attention_mask"}
     bare = getattr(model.model, "language_model", model.model)  # Q-Formers' forward wants images
     with torch.inference_mode():
         seen = model.model(**inputs).logits[:, -1]
         unseen = bare(**words).logits[:, -1]
-    both = logits(model, Identity(Method.Params()), model.stacked(inputs, text))
+    both = logits_after(model, Identity(Method.Params()), model.stacked(inputs, text))
     assert torch.allclose(both, torch.cat([seen, unseen]), atol=1e-4)
     assert (seen - unseen).abs().max() > 1e-2
 
@@ -169,22 +141,22 @@ def test_a_prompt_without_its_image_is_text_alone(family: str) -> None:
 @EVERY
 def test_image_columns_are_as_many_as_features(family: str) -> None:
     model = build(family)
-    what = asked(model, 0, 1)
+    batch = questions_about_shapes(model, 0, 1)
     seen: list[At] = []
 
     class Spy(Boost):
         def attention_logits(self, at: At, logits: Tensor) -> Tensor:
             seen.append(at)
-            return scores
+            return logits
 
-    tokens(model, Spy(Method.Params()), what, beams=1, length=3)
+    written(model, Spy(Method.Params()), batch, length=3)
     with torch.inference_mode():
-        features = model.encode_images(what.inputs).pooler_output
-    held = [at for at in seen if at.layer in model.image_layers]
+        features = model.encode_images(batch.inputs).pooler_output
+    held = [at for at in seen if at.layer in image_layers(model)]
     widest = max(int(at.image_columns.sum()) for at in held)
     assert widest == sum(image.numel() for image in features) // 32
-    assert widest == int(model.n_image_tokens(what.inputs).sum())
-    for image in what.images:
+    assert widest == int(model.n_image_tokens(batch.inputs).sum())
+    for image in batch.images:
         grid = model.grid(image)
         alone = model.encode([model.render("?")], [image])
         assert grid is None or grid[0] * grid[1] == int(model.n_image_tokens(alone))
@@ -193,20 +165,24 @@ def test_image_columns_are_as_many_as_features(family: str) -> None:
 @pytest.mark.parametrize("family", ["aya_vision", "gemma3", "mistral3", "paligemma2"])
 def test_columns_move_with_the_window(family: str) -> None:
     """A bias on image columns means the same with a cache, which forgets what left the window."""
-    model, method, what = build(family), Bias(Method.Params()), asked(build(family), 0)
+    model, method = build(family), Bias(Method.Params())
+    batch = questions_about_shapes(model, 0)
     windowed: list[bool] = []
 
     class Watched(Bias):
         def attention_bias(self, at: At) -> Tensor:
             windowed.append(at.real.shape[1] < at.n_tokens)
-            return super().bias(at)
+            return super().attention_bias(at)
 
-    written = tokens(model, Watched(Method.Params()), what, beams=1, length=8)[0]
+    answer = written(model, Watched(Method.Params()), batch, length=8)[0]
     assert any(windowed) and not all(windowed)
-    grown = dict(what.inputs)
+    grown = dict(batch.inputs)
     after = {"token_type_ids": family.startswith("paligemma"), "attention_mask": 1}
-    for token in written:
-        with torch.inference_mode(), intervene(model, method, model.prompted(what.inputs)):
+    for token in answer:
+        with (
+            torch.inference_mode(),
+            intervene(model, method, BatchState.of_inputs(model, batch.inputs)),
+        ):
             scores = model.model(**grown, use_cache=False).logits[0, -1]
         assert int(scores.argmax()) == token
         for key in set(grown) & {"input_ids", *after}:
@@ -220,20 +196,18 @@ def test_questions_about_one_image_share_its_reading(family: str) -> None:
     method.prefix_depends_on = "method"
     numbers = (0, 1, 0, 1)
     images = {number: picture(number, 32 + 16 * number, 32) for number in (0, 1)}
-    questions = [QUESTIONS[0], QUESTIONS[1], "is there a cat ?", "is there a car ?"]
-    rendered = [model.render(question) for question in questions]
+    questions = [*QUESTIONS, "is there a cat ?", "is there a car ?"]
     seen = [images[number] for number in numbers]
-    once, plain = encode_once(model, rendered, seen), model.encode(rendered, seen)
+    batch = encoded(model, batch_of_questions(questions, seen))
+    once, plain = batch.inputs, model.encode(batch.rendered, seen)
     assert once.keys() == plain.keys()
     assert all(torch.equal(value, plain[key]) for key, value in once.items())
-    what = Asked(questions, rendered, seen, once)
-    common = shared(model, method, once)
+    common = share_prefixes(model, method, dict(once))
     assert (common is None) == bool(why_not_shared(model))
     for n in beams(model):
         made = [
             generate(
-                model, method, what, DecodingConfig(num_beams=n), max_new_tokens=4,
-                sample_ids=["a"] * 4, share=share,
+                model, method, batch, DecodingConfig(num_beams=n), max_new_tokens=4, share=share
             ).tokens.tolist()
             for share in (True, False)
         ]  # fmt: skip
