@@ -18,7 +18,7 @@ import typer
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
-from halluc.methods.agla import kept
+from halluc.methods._masked_views import kept
 from halluc.models.image_text_matcher import EMBEDDED, Matcher, attention_map, find_matcher
 from halluc.world import language, render, scene
 from halluc.world.claim_sentences import Claim, claims

@@ -22,12 +22,14 @@ import typer
 from sklearn.metrics import roc_auc_score
 
 from halluc.benchmarks import _glyph
+from halluc.calibration.probing import SAMPLES
 from halluc.config import ModelConfig, RunConfig
 from halluc.data import coco_objects as coco
 from halluc.evaluation import evaluate
-from halluc.interventions import Method, At
+from halluc.interventions import At, BatchState, Method
 from halluc.interventions.engine import intervene
-from halluc.methods.var import sink_tokens
+from halluc.methods._sinks import published_sinks, sink_tokens
+from halluc.methods.var import VAR
 from halluc.models import VisionLanguageModel, load_model
 from halluc.scoring.base import REGISTRY
 from halluc.store import RunFolder
@@ -58,14 +60,14 @@ class Gaze(Method):
         self.peak: dict[int, torch.Tensor] = {}
         self.sinks: dict[int, torch.Tensor] = {}
 
-    def weights(self, at: At, attention: torch.Tensor) -> torch.Tensor:
-        last = attention[:, :, -1]
+    def attention_weights(self, at: At, weights: torch.Tensor) -> torch.Tensor:
+        last = weights[:, :, -1]
         self.image[at.layer] = (last * at.image_columns[:, None]).sum(-1)
         start = at.real.int().argmax(1)
         self.first[at.layer] = last[torch.arange(len(last)), :, start]
-        return attention
+        return weights
 
-    def observe(self, at: At, hidden: torch.Tensor) -> None:
+    def hidden(self, at: At, hidden: torch.Tensor) -> None:
         rms = (hidden.float().pow(2).mean(-1) + 1e-6).sqrt()
         size = hidden.float().abs().amax(-1) / rms
         first = torch.zeros_like(at.real)
@@ -131,10 +133,12 @@ def look(model: VisionLanguageModel) -> Gaze:
     from halluc.world import render, scene
     from halluc.world.language import CAPTION_PROMPTS
 
-    gaze = Gaze(model.constants.sink_dims, model.constants.tau)
+    var = VAR.for_model(model).params
+    assert var.sink_dims is not None and var.tau is not None
+    gaze = Gaze(var.sink_dims, var.tau)
     images = [render(scene("test", index)) for index in range(LOOKS)]
     inputs = model.encode([model.render(CAPTION_PROMPTS[0])] * LOOKS, images)
-    with torch.inference_mode(), intervene(model, gaze, model.prompted(inputs)):
+    with torch.inference_mode(), intervene(model, gaze, BatchState.of_inputs(model, inputs)):
         model.model(**inputs, use_cache=False, logits_to_keep=1)
     return gaze
 
@@ -178,7 +182,9 @@ def report(limit: int, runs: Path, name: str) -> Iterator[str]:
     config = RunConfig(model=ModelConfig(name=name), benchmarks=BENCHMARKS, limit=limit)
     run = evaluate(config, runs, model=model).folder
     given, _ = cooccurrence()
-    gaze, constants = look(model), model.constants
+    gaze = look(model)
+    known = published_sinks(model.model.config) is not None
+    source = "published" if known else f"measured on {SAMPLES} samples"
     yield "# Why the embedded model hallucinates"
     yield f"\nMade by `make bench` (bench/why.py) on {limit} held-out scenes, greedy decoding.\n"
     yield "## How hard the scenes are\n"
@@ -197,8 +203,8 @@ def report(limit: int, runs: Path, name: str) -> Iterator[str]:
     yield from attention_table(gaze)
     yield "\n## Sinks\n"
     yield (
-        f"|x_d| / rms(x) can reach sqrt(D); a sink exceeds tau = {constants.tau:.2f} in dimension "
-        f"{' or '.join(map(str, constants.sink_dims))} ({constants.source}). Largest values over "
+        f"|x_d| / rms(x) can reach sqrt(D); a sink exceeds tau = {gaze.tau:.2f} in dimension "
+        f"{' or '.join(map(str, gaze.dims))} ({source}). Largest values over "
         f"{LOOKS} scenes and any dimension; sinks among the image's tokens a scene.\n"
     )
     yield from sink_table(gaze)

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from halluc.interventions import Calibrated, Method, MethodCard, MethodParams, method
 from halluc.interventions.requirements import Heads, head_mask, needs_heads, needs_layers
+from halluc.methods._column_sinks import column_means, later_sinks, rescale_sinks
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,57 +21,6 @@ if TYPE_CHECKING:
     from halluc.calibration import Calibrator
     from halluc.interventions import At, Batch
     from halluc.models import VisionLanguageModel
-
-
-def column_means(attention: Tensor, real: Tensor, visible: Tensor) -> Tensor:
-    """Mean attention a token receives from the tokens that see it.
-
-    Args:
-        attention: Weights of a whole prompt after the softmax [B, H, L, L].
-        real: Tokens that are not padding, bool [B, L]; others neither give nor receive.
-        visible: Tokens each token may attend to, bool [B or 1, L, L].
-
-    Returns:
-        [B, H, L]; sum_i A_ij / (n - j) under a causal mask, with n real tokens and j counted among
-        them. Models whose image tokens see each other count those, too.
-    """
-    seen_by = (visible & real[:, :, None]).sum(1).clamp(min=1)
-    given = (real[:, None, None].to(attention) @ attention)[:, :, 0]
-    means: Tensor = given * real[:, None] / seen_by[:, None]
-    return means
-
-
-def later_sinks(means: Tensor, threshold: Tensor | float) -> Tensor:
-    """Tokens whose column mean exceeds the threshold, less the first of each head.
-
-    Args:
-        means: From `column_means` [B, H, L].
-        threshold: Broadcastable to it.
-
-    Returns:
-        bool [B, H, L].
-    """
-    above = means > threshold
-    found: Tensor = above & (above.cumsum(-1) > 1)
-    return found
-
-
-def rescale_sinks(attention: Tensor, sinks: Tensor, beta: float) -> Tensor:
-    """Scale sinks by beta and spread the difference over the row's other tokens.
-
-    Args:
-        attention: Weights after the softmax [B, H, R, K].
-        sinks: bool [B, H, K].
-        beta: Share of its attention a sink keeps.
-
-    Returns:
-        [B, H, R, K]; each row keeps its sum. Rows that see nothing but sinks come back unchanged.
-    """
-    kinds = sinks.to(attention)[..., None]  # [B, H, K, 1]: matrix products spare whole copies
-    held, free = attention @ kinds, attention @ (1 - kinds)
-    gain = (1 + (1 - beta) * held / free.clamp(min=1e-12)).where(free > 0, 1)
-    kept = kinds.new_tensor(beta).where(free > 0, 1)
-    return kept.where(sinks[:, :, None], gain).mul_(attention)
 
 
 @method("act")

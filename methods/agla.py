@@ -14,9 +14,9 @@ from pydantic import Field
 from halluc.errors import UserError
 from halluc.interventions import Method, MethodCard, MethodParams, method
 from halluc.interventions.contrast import implausible
+from halluc.methods._masked_views import mask_image, question_in
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
     from torch import Tensor
 
     from halluc.interventions import At, Batch
@@ -25,35 +25,6 @@ if TYPE_CHECKING:
     from halluc.models.image_text_matcher import Matcher, MatcherSource
 
 HUB_MATCHER = "Salesforce/blip-itm-large-coco"  # the retrieval checkpoint of the published code
-
-
-def kept(relevance: Tensor, similarity: float) -> Tensor:
-    """Pixels that stay: a share of 1 - similarity / 2, by relevance.
-
-    Args:
-        relevance: [H, W].
-        similarity: Of image and text, -1 to 1; the better they fit, the more is masked.
-
-    Returns:
-        bool [H, W]; pixels as relevant as the last one that stays do so too.
-    """
-    ranked = relevance.flatten().sort(descending=True).values
-    share = min(1 - similarity / 2, 1 - 1e-5)
-    return relevance >= ranked[int(ranked.numel() * share)]
-
-
-def mask_image(image: Image, relevance: Tensor, similarity: float) -> Image:
-    """Blacken the pixels of an RGB image that are not `kept`; relevance is of its size [H, W]."""
-    from PIL import Image as images
-
-    stencil = images.fromarray(kept(relevance, similarity).byte().mul(255).numpy())
-    return images.composite(image, images.new("RGB", image.size), stencil)
-
-
-def question_in(turn: str) -> str:
-    """The question itself, without what follows it on how to answer; else the whole turn."""
-    before, mark, _ = turn.rpartition("?")
-    return (before + mark or turn).strip()
 
 
 @method("agla")

@@ -67,9 +67,8 @@ class MemVR(Method):
         code="https://github.com/1zhou-Wang/MemVR@de2e3cf",
         licence="Apache-2.0",
         deviations=(
-            "variant paper puts the network's activation between keys and values, as the code's "
-            "files for Qwen-VL and GLM-4V do; its file for LLaVA leaves it out (official_code); the "
-            "paper's own formula could not be read",
+            "variant paper has the network's activation between keys and values, as the code for "
+            "Qwen-VL does; that for LLaVA leaves it out (official_code); the paper was not read",
             "layers 6 to 15 of 32 may trigger; at other depths these bounds scale with it",
             "each sample has its own entropy and sizes, without padding; the code's mix the batch",
             "image tokens are read where they enter the first layer, in fp32",

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from halluc.interventions import Method, MethodCard, MethodParams, method
-from halluc.interventions.contrast import implausible
+from halluc.interventions.contrast import guided, implausible
 from halluc.interventions.requirements import needs_cls, needs_patch_tokens
+from halluc.methods._image_emphasis import emphasise, local_tokens, summary_tokens
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,66 +25,6 @@ if TYPE_CHECKING:
 
 _FIRST, _FEATURES = 0, -2  # layers of the vision tower; the published code fixes both
 _PLAUSIBLE = 0.1
-
-
-def summary_tokens(attention: Tensor) -> Tensor:
-    """Patches whose CLS attention lies above Q3 + 1.5 IQR.
-
-    Args:
-        attention: Summed over heads [B, N].
-
-    Returns:
-        bool [B, N].
-    """
-    ordered = attention.float()
-    low, high = ordered.quantile(0.25, dim=-1), ordered.quantile(0.75, dim=-1)
-    return ordered > (high + 1.5 * (high - low))[:, None]
-
-
-def local_tokens(attention: Tensor, summary: Tensor, ratio: float) -> Tensor:
-    """The top share of patches by CLS attention, less the summary tokens.
-
-    Args:
-        attention: Summed over heads [B, N].
-        summary: bool [B, N].
-        ratio: Share of N, rounded down.
-
-    Returns:
-        bool [B, N].
-    """
-    count = int(ratio * attention.shape[-1])
-    top = attention.topk(count, dim=-1).indices
-    return summary.new_zeros(summary.shape).scatter(-1, top, True) & ~summary
-
-
-def emphasise(
-    scores: Tensor, local: Tensor, summary: Tensor, rows: Tensor, *, alpha: float, beta: float
-) -> Tensor:
-    """S + alpha |S| on local columns, S + beta |S| on summary columns.
-
-    Args:
-        scores: Attention logits [B, H, R, K].
-        local, summary: bool [B, K], disjoint.
-        rows: bool [B, R].
-        alpha, beta: Margins, at least 0.
-    """
-    factor = alpha * local.to(scores) + beta * summary.to(scores)
-    factor = factor[:, None, None, :] * rows[:, None, :, None].to(scores)
-    return scores + factor * scores.abs()
-
-
-def guided(seen: Tensor, unseen: Tensor, gamma: float) -> Tensor:
-    """Guide as PAI does without a classifier: gamma (log p - log p') + log p'.
-
-    Args:
-        seen, unseen: Next-token logits with and without the image [B, V].
-        gamma: 1 gives log p.
-
-    Returns:
-        [B, V].
-    """
-    seen, unseen = seen.log_softmax(-1), unseen.log_softmax(-1)
-    return gamma * (seen - unseen) + unseen
 
 
 @method("paint")

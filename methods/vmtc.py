@@ -13,53 +13,12 @@ from pydantic import Field
 
 from halluc.interventions import Method, MethodCard, MethodParams, method
 from halluc.interventions.requirements import needs_cls, needs_one_feature_layer, needs_patch_tokens
+from halluc.methods._token_clusters import cluster
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from halluc.interventions import At
-
-
-def cluster(points: Tensor, count: int, iterations: int) -> Tensor:
-    """k-means on cosine similarity, the same on every call: no seed is drawn.
-
-    It starts from the first point and, one after the other, the point least similar to those
-    chosen. A cluster that loses all its points takes the one least similar to its own centre.
-
-    Args:
-        points: [P, D].
-        count: Clusters, at most P.
-        iterations: Rounds of assigning and averaging.
-
-    Returns:
-        The cluster of each point, int [P]; none is empty.
-    """
-    unit = points / points.norm(dim=-1, keepdim=True).clamp(min=1e-12)
-    seeds = [0]
-    nearest = unit @ unit[0]
-    for _ in range(count - 1):
-        nearest[seeds[-1]] = float("inf")  # never chosen twice
-        seeds.append(int(nearest.argmin()))
-        nearest = nearest.maximum(unit @ unit[seeds[-1]])
-    centres = unit[seeds]
-    labels = _assigned(unit @ centres.T)
-    for _ in range(iterations):
-        sums = unit.new_zeros(count, unit.shape[1]).index_add(0, labels, unit)
-        centres = sums / sums.norm(dim=-1, keepdim=True).clamp(min=1e-12)
-        labels = _assigned(unit @ centres.T)
-    return labels
-
-
-def _assigned(similarity: Tensor) -> Tensor:
-    """Each point's most similar centre [P], from similarities [P, C]; no centre is left alone."""
-    own, labels = similarity.max(1)
-    for empty in range(similarity.shape[1]):
-        if bool((labels == empty).any()):
-            continue
-        sizes = labels.bincount(minlength=similarity.shape[1])
-        point = int(own.masked_fill(sizes[labels] == 1, float("inf")).argmin())
-        labels[point], own[point] = empty, float("inf")
-    return labels
 
 
 def compress(

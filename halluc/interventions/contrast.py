@@ -38,3 +38,17 @@ def contrasted(main: Tensor, other: Tensor, alpha: float | Tensor) -> Tensor:
         [B, V].
     """
     return main + alpha * (main - other)
+
+
+def guided(seen: Tensor, unseen: Tensor, gamma: float) -> Tensor:
+    """Guide as PAI does without a classifier: gamma (log p - log p') + log p'.
+
+    Args:
+        seen, unseen: Next-token logits with and without the image [B, V].
+        gamma: 1 gives log p.
+
+    Returns:
+        [B, V].
+    """
+    seen, unseen = seen.log_softmax(-1), unseen.log_softmax(-1)
+    return gamma * (seen - unseen) + unseen

@@ -17,9 +17,9 @@ from halluc.config import MethodConfig, ModelConfig, RunConfig
 from halluc.errors import UserError
 from halluc.evaluation import evaluate
 from halluc.interventions.compose import find
+from halluc.methods._image_heads import measured_layers
+from halluc.methods._sinks import sink_dimensions
 from halluc.methods.baseline import Baseline
-from halluc.methods.var import sink_dimensions
-from halluc.methods.vhr import measured_layers
 from halluc.models import load_model
 from halluc.scoring.base import REGISTRY
 from tests.kit.families import llava
@@ -113,7 +113,7 @@ def test_evaluation_samples_are_refused(tiny: Path, tmp_path: Path) -> None:
 
 
 def test_images_without_labels(tiny: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"no \.jpg or \.png in it"):
+    with pytest.raises(UserError, match=r"holds no \.jpg or \.png"):
         from_folder(tmp_path, 4)
     for i in range(3):
         Image.new("RGB", (40, 30), (i * 80, 10, 10)).save(tmp_path / f"{i}.png")
@@ -138,7 +138,7 @@ def test_what_has_nothing_to_calibrate_says_so(tiny: Path, tmp_path: Path) -> No
             False,
             tmp_path,
         )
-    with pytest.raises(UserError, match="is no calibration"):
+    with pytest.raises(UserError, match="is not a calibration"):
         read(tmp_path / "nothing.json")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -31,10 +30,10 @@ LEAKS: dict[str, Any] = {
 
 
 @pytest.fixture
-def model() -> Iterator[VisionLanguageModel]:
+def model() -> VisionLanguageModel:
     made = llava()
     made.model.generation_config.eos_token_id = 2
-    yield made
+    return made
 
 
 @pytest.mark.parametrize("beams", [1, 3])

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from halluc.interventions import At, BatchState
 from halluc.interventions.engine import intervene
-from halluc.methods.act import ACT, column_means, later_sinks, rescale_sinks
+from halluc.methods._column_sinks import column_means, later_sinks, rescale_sinks
+from halluc.methods.act import ACT
 from tests.kit.families import llava, prompts
 
 PROMPT = torch.tensor([[1.0, 0.0, 0.0], [0.5, 0.5, 0.0], [0.2, 0.6, 0.2]])

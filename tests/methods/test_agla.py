@@ -18,7 +18,8 @@ from halluc.config import DecodingConfig
 from halluc.decoding.generation import generate
 from halluc.errors import UserError
 from halluc.interventions import At, Batch
-from halluc.methods.agla import AGLA, kept, mask_image, question_in
+from halluc.methods._masked_views import kept, mask_image, question_in
+from halluc.methods.agla import AGLA
 from halluc.models import VisionLanguageModel
 from halluc.models.image_text_matcher import Matcher, attention_map, find_matcher, relevance
 from halluc.world import MATCHER, render, scene

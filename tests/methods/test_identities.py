@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from halluc.interventions.context import first_token
-from halluc.methods.act import column_means, later_sinks, rescale_sinks
-from halluc.methods.paint import emphasise
-from halluc.methods.var import redistribute
+from halluc.methods._column_sinks import column_means, later_sinks, rescale_sinks
+from halluc.methods._image_emphasis import emphasise
+from halluc.methods._sinks import redistribute
 from halluc.methods.zerotuning import first_token_bias, scale_first_token
 
 SEEDS = pytest.mark.parametrize("seed", range(3))

@@ -6,7 +6,8 @@ import torch
 
 from halluc.interventions import BatchState
 from halluc.interventions.engine import intervene
-from halluc.methods.paint import PAINT, emphasise, local_tokens, summary_tokens
+from halluc.methods._image_emphasis import emphasise, local_tokens, summary_tokens
+from halluc.methods.paint import PAINT
 from tests.kit.families import llava, prompts
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from halluc.errors import UserError
-from halluc.methods.var import published_sinks
-from halluc.methods.vhr import published_layers
+from halluc.methods._image_heads import published_layers
+from halluc.methods._sinks import published_sinks
 from tests.kit.asking import prepared
 from tests.kit.families import llava
 from tests.kit.families.parts import config

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from halluc.interventions import At
-from halluc.methods.var import VAR, redistribute, sink_tokens
+from halluc.methods._sinks import redistribute, sink_tokens
+from halluc.methods.var import VAR
 from tests.kit.asking import logits_after
 from tests.kit.families import llava, prompts
 

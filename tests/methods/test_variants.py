@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from halluc.interventions import REGISTRY, At, BatchState, Method
+from halluc.interventions.contrast import guided
 from halluc.methods.flowcut import FlowCut
-from halluc.methods.paint import PAINT, guided
+from halluc.methods.paint import PAINT
 from halluc.methods.vmtc import VMTC
 from halluc.models import VisionLanguageModel
 from tests.kit.asking import answer, prepared, questions

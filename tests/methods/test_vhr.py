@@ -10,7 +10,8 @@ from torch import Tensor
 
 from halluc.interventions import At, BatchState
 from halluc.interventions.engine import intervene
-from halluc.methods.vhr import VHR, divergence, drop_outliers, sensitive_heads
+from halluc.methods._image_heads import divergence, drop_outliers, sensitive_heads
+from halluc.methods.vhr import VHR
 from tests.kit.families import llava, prompts
 
 QUESTIONS = ("is there a dog ?", "please describe this image is there a car in the image ?")

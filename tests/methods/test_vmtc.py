@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from halluc.interventions.vision_hooks import reading_cls
-from halluc.methods.vmtc import VMTC, cluster, compress
+from halluc.methods._token_clusters import cluster
+from halluc.methods.vmtc import VMTC, compress
 from tests.kit.asking import thinned
 from tests.kit.families import llava, prompts
 

@@ -15,8 +15,9 @@ from torch import Tensor
 from halluc.errors import UserError
 from halluc.interventions import REGISTRY, At, Method
 from halluc.interventions.attention import EditedAttention
-from halluc.methods.paint import PAINT, emphasise
-from halluc.methods.var import redistribute, sink_tokens
+from halluc.methods._image_emphasis import emphasise
+from halluc.methods._sinks import redistribute, sink_tokens
+from halluc.methods.paint import PAINT
 from halluc.methods.zerotuning import ZeroTuning
 from halluc.models import VisionLanguageModel
 from tests.kit import families
