@@ -31,15 +31,15 @@ from halluc.decoding import answer_samples
 from halluc.interventions.compose import find
 from halluc.scoring.base import REGISTRY
 from halluc.scoring.scores import score
+from tests.kit.asking import answer, prepared, questions
 from tests.kit.families import llava
-from tests.methods.test_promises import answer, asked, build
 
 model, dogs = llava(), REGISTRY.get("dogs")()
-plain, _ = answer(model, build("baseline", model), asked(model, 0, 1))
-pulled, _ = answer(model, build("pull", model), asked(model, 0, 1))
-still, _ = answer(model, build("pull", model, alpha=0.0), asked(model, 0, 1))
+plain = answer(model, prepared("baseline", model), questions(model, 0, 1)).logits
+pulled = answer(model, prepared("pull", model), questions(model, 0, 1)).logits
+still = answer(model, prepared("pull", model, alpha=0.0), questions(model, 0, 1)).logits
 assert (pulled - plain).abs().max() > 1e-3 and (still - plain).abs().max() < 1e-4
-answers = list(answer_samples(model, build("pull", model), dogs.samples(4), DecodingConfig(), 4))
+answers = list(answer_samples(model, prepared("pull", model), dogs.samples(4), DecodingConfig(), 4))
 print(score(dogs, answers, draws=100).values["accuracy"])
 """
 
