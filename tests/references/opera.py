@@ -112,7 +112,7 @@ class _Forward:
     def attention(self, tokens: Sequence[int]) -> Tensor:
         """omega [T, T] of the last layer: the largest head, then rows that sum to 1."""
         output = plain_loop.forward(self.model, self.inputs, tokens, output_attentions=True)
-        largest = output.attentions[-1][0].float().amax(0)
+        largest: Tensor = output.attentions[-1][0].float().amax(0)
         return largest / largest.sum(-1, keepdim=True)
 
 
