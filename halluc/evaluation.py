@@ -1,4 +1,4 @@
-"""The spine: answers = run(model, method, benchmark); scores = score(benchmark, answers)."""
+"""Evaluation of runs: a model with a method answers benchmarks, and the answers are scored."""
 
 from __future__ import annotations
 
@@ -42,9 +42,11 @@ Model = VisionLanguageModel | EndpointModel
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A finished run: its folder, and what it scored.
+    """A finished run: its folder, its scores and its cost.
 
     Attributes:
+        scores: By benchmark.
+        costs: By benchmark.
         untouched: Benchmarks on which the method edited nothing in the first batches: no sink, no
             head, no token.
     """
@@ -70,17 +72,17 @@ def evaluate(
     is read back.
 
     Args:
-        config: What to run.
-        output_dir: Where run folders live.
+        config: The run's configuration.
+        output_dir: The folder in which run folders lie.
         model: The model of `config.model`, if it is loaded already.
         calibration: Parameters measured beforehand; those in the config win.
-        console: Where progress is shown; standard error by default.
-        workers: Processes that prepare images ahead of the model; None: as many as pay.
+        console: Shows progress; standard error by default.
+        workers: Processes that prepare images ahead of the model; None for as many as save time.
 
     Raises:
         UserError: If something named in the config does not exist or does not fit the model, or a
-            calibration has seen an image the run asks about.
-        NeedsJudge: If a benchmark's answers can only be scored by a judge and there is none; all
+            calibration has used an image the run asks about.
+        NeedsJudge: If a benchmark's answers can only be scored by a judge and none is given; all
             benchmarks are answered by then, and the answers kept.
     """
     (done,) = evaluate_together(
@@ -103,24 +105,29 @@ def evaluate_together(
     console: Console | None = None,
     workers: int | None = None,
 ) -> list[Evaluation]:
-    """Evaluate runs side by side, batch by batch, so that what they read alike is read once.
+    """Evaluate several runs in turns, batch by batch, so that shared prefixes are read once.
 
     Each is the run `evaluate` makes of its configuration, in a folder of its own.
 
     Args:
-        configs: Runs that differ in method, parameters or seed only.
-        calibration: Of the method; runs without one leave it aside.
+        configs: Configurations that differ in method, parameters or seed only.
+        output_dir, model, console, workers: As for `evaluate`.
+        calibration: Of the method; the baseline ignores it.
 
     Returns:
         The runs in the order of their configurations.
+
+    Raises:
+        UserError: As for `evaluate`.
+        NeedsJudge: As for `evaluate`.
     """
-    console, asked = console or Console(stderr=True), configs[0]
-    benchmarks = [build(name, asked.benchmark_args.get(name)) for name in asked.benchmarks]
-    model = model or open_model(asked)
+    console, common = console or Console(stderr=True), configs[0]
+    benchmarks = [build(name, common.benchmark_args.get(name)) for name in common.benchmarks]
+    model = model or open_model(common)
     resolved = [_resolve(config, model, calibration) for config in configs]
     if any(config.method.calibration for _, config in resolved) and calibration:
         for benchmark in benchmarks:
-            refuse_overlap(calibration, benchmark.name, benchmark.asked(asked.limit))
+            refuse_overlap(calibration, benchmark.name, benchmark.asked(common.limit))
     methods = {config.hash: method for method, config in resolved}
     runs = {
         config.hash: Evaluation(RunFolder.open(Path(output_dir), config, where()))
@@ -130,7 +137,7 @@ def evaluate_together(
     unjudged: list[str] = []
     fresh = {key for key, run in runs.items() if run.folder.results() is None}
     for benchmark in benchmarks:
-        samples = list(benchmark.asked(asked.limit))
+        samples = list(benchmark.asked(common.limit))
         answered = _answer(runs, methods, model, benchmark, samples, console, workers)
         for key, run in runs.items():
             answers = _checked(run.folder, benchmark, samples, fresh=key in answered)
@@ -139,13 +146,13 @@ def evaluate_together(
                 run.scores[benchmark.name] = score(benchmark, answers)
             except NeedsJudge:
                 unjudged.append(benchmark.name)
-            if found := logit_scores(benchmark, answers):
-                logits[key][benchmark.name] = found
+            if of_yes := logit_scores(benchmark, answers):
+                logits[key][benchmark.name] = of_yes
         fresh |= answered
     if unjudged:
         where_to = " ".join(str(run.folder.path) for run in runs.values())
         raise NeedsJudge(
-            f"{', '.join(dict.fromkeys(unjudged))}: answered but not scored, for want of a judge; "
+            f"{', '.join(dict.fromkeys(unjudged))}: answered but not scored, as no judge is given; "
             f"'halluc score {where_to} --judge endpoint:MODEL' (or local:MODEL) scores them"
         )
     for key in fresh:  # others are read back; someone may be reading them too
@@ -157,10 +164,10 @@ def evaluate_together(
 
 
 def open_model(config: RunConfig) -> Model:
-    """Load the model, unless its configuration tells already that it cannot serve the method.
+    """Load the model of a run; its configuration is checked first against the method's needs.
 
     Raises:
-        UserError: If it cannot, or cannot be loaded.
+        UserError: If the model cannot be loaded, or lacks what the method needs.
     """
     wanted = config.model
     if endpoint_name(wanted.name) is not None:
@@ -182,12 +189,12 @@ def _resolve(
     """Build the method for this model; record everything it and the model really run with."""
     cls = find(config.method.name)
     known = calibration if cls.name != MethodConfig().name else None
-    given = cls.parameters((known.params if known else {}) | config.method.params)
+    params = cls.parameters((known.params if known else {}) | config.method.params)
     if isinstance(model, EndpointModel):
         model.check(config)
-        method = cls(given)
+        method = cls(params)
     else:
-        method = cls.for_model(model, given)
+        method = cls.for_model(model, params)
     resolved = MethodConfig(
         name=cls.name,
         params=config.method.params,
@@ -195,8 +202,8 @@ def _resolve(
         resolved=method.params.model_dump(mode="json"),
     )
     loaded = config.model.model_copy(update=model.loaded_as)
-    seen = versions(model.fingerprint, model.image_processing)
-    update = {"method": resolved, "model": loaded, "versions": seen}
+    recorded = versions(model.fingerprint, model.image_processing)
+    update = {"method": resolved, "model": loaded, "versions": recorded}
     return method, config.model_copy(update=update)
 
 
@@ -209,12 +216,12 @@ def _answer(
     console: Console,
     workers: int | None,
 ) -> set[str]:
-    """Answer and keep what the runs miss of a benchmark; return which runs missed any."""
+    """Answer and keep what the runs lack of a benchmark; return which runs lacked any."""
     memo, streams, left = Memo() if len(runs) > 1 else None, {}, {}
     touches = {key: Touch() for key in runs}
     for key, run in runs.items():
-        found = run.folder.answers(benchmark.name)
-        done = {answer.id: answer for answer in found if answer.status == "ok"}
+        earlier = run.folder.answers(benchmark.name)
+        done = {answer.id: answer for answer in earlier if answer.status == "ok"}
         missing = [sample for sample in samples if sample.id not in done]
         config, left[key] = run.folder.config, len(missing)
         ask = partial(
@@ -229,7 +236,7 @@ def _answer(
             touch=touches[key],
         )
         streams[key] = in_turns(missing, done, ask)
-    given = (
+    kept = (
         answer
         for key, batch in in_lockstep(streams, left)
         for answer in runs[key].folder.keep(benchmark.name, batch)
@@ -239,7 +246,7 @@ def _answer(
         reset_peak_memory()
         names = " and ".join(dict.fromkeys(methods[key].name for key in waiting))
         title = f"{names} {benchmark.name}" + f", {len(waiting)} runs" * (len(waiting) > 1)
-        for _ in track(given, sum(left.values()), title, console):
+        for _ in track(kept, sum(left.values()), title, console):
             pass
     for key in waiting:
         if touches[key].nothing and methods[key].declared():
@@ -254,17 +261,17 @@ def _answer(
 def _checked(
     folder: RunFolder, benchmark: Benchmark, samples: Sequence[Sample], fresh: bool
 ) -> list[Answer]:
-    """A run's answers in the order of the samples, with what the benchmark's parser makes of them.
+    """Return a run's answers in the order of the samples, parsed by the benchmark.
 
     Raises:
         UserError: If too many samples failed.
     """
     kept = {answer.id: answer for answer in folder.answers(benchmark.name)}
     try:
-        read = {answer.id: answer for answer in parsed(benchmark, kept.values())}
+        with_verdict = {answer.id: answer for answer in parsed(benchmark, kept.values())}
     except NeedsJudge:
-        read = {}
-    answers = [read.get(sample.id, kept[sample.id]) for sample in samples]
+        with_verdict = {}
+    answers = [with_verdict.get(sample.id, kept[sample.id]) for sample in samples]
     if fresh:
         folder.replace(benchmark.name, answers)
     failed = [answer for answer in answers if answer.status == "failed"]
@@ -277,12 +284,12 @@ def _checked(
 
 
 def _cost(folder: RunFolder, benchmark: Benchmark, answers: list[Answer], fresh: bool) -> Cost:
-    """What the answers cost; of an earlier run, the memory it then needed."""
+    """Sum up the cost of answers; peak memory of an earlier run is the one it recorded."""
     earlier = (folder.results() or {}).get("halluc", {}).get("cost", {}).get(benchmark.name)
     peak = peak_memory() if fresh or not earlier else earlier["peak_memory_bytes"]
     return Cost.of(answers, peak)
 
 
 def baseline_of(config: RunConfig) -> RunConfig:
-    """The same run without intervention: what a method is compared with."""
+    """Return the configuration of the baseline that a run's method is compared with."""
     return config.model_copy(update={"method": MethodConfig()})

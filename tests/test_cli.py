@@ -211,7 +211,7 @@ def test_a_judged_run_is_scored_later(
     done = halluc(*command, cwd=tmp_path)
     assert done.returncode == 2
     refusal = done.stderr.splitlines()[-1]
-    assert refusal.startswith("halluc: haloquest: answered but not scored, for want of a judge")
+    assert refusal.startswith("halluc: haloquest: answered but not scored, as no judge is given")
     runs = sorted((tmp_path / "runs").iterdir())
     assert len(runs) == 2  # the method was answered too
     assert all(f"halluc score runs/{run.name} --judge" in refusal for run in runs)

@@ -1,4 +1,4 @@
-"""What was measured, on disk, and the rule that keeps it apart from evaluation."""
+"""Calibrations on disk, and the rule that keeps them apart from evaluation."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ FOLDER = "calibrations"
 
 
 class Calibration(BaseModel):
-    """What was measured, of which model, on what.
+    """Measured parameters of a method, with the model and the samples they were measured on.
 
     Attributes:
         model, fingerprint: The model, and the hash of its weights.
         method: The method whose parameters these are.
         params: Parameters to set where the user sets none.
-        labelled: Whether right answers were used, or none were known.
-        source: Where the samples came from.
-        images: Ids of the images seen.
-        report: Numbers for the curious.
+        labelled: True if the samples' right answers were known and used.
+        source: The samples' origin.
+        images: Ids of the images used.
+        report: Measurements that led to the parameters; no run reads them.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -41,19 +41,19 @@ class Calibration(BaseModel):
 
     @property
     def name(self) -> str:
-        """How a run's configuration refers to it: method, source and content hash."""
+        """Its name in a run's configuration: method, source and content hash."""
         digest = content_hash(self.model_dump(mode="json", exclude={"report"}))
         return f"{self.method} on {self.source} ({digest})"
 
 
 def find_calibration(output_dir: Path, fingerprint: str, method: str) -> Path | None:
-    """The calibration of a method on the model of this fingerprint, if there is one."""
-    file = place(output_dir, fingerprint, method)
+    """Find the calibration of a method on the model of this fingerprint; None without one."""
+    file = calibration_path(output_dir, fingerprint, method)
     return file if file.is_file() else None
 
 
-def place(output_dir: Path, fingerprint: str, method: str) -> Path:
-    """Where a calibration of this method lies."""
+def calibration_path(output_dir: Path, fingerprint: str, method: str) -> Path:
+    """Return the path of a method's calibration, whether it exists or not."""
     return output_dir / FOLDER / f"{method}-{fingerprint}.json"
 
 
@@ -61,12 +61,12 @@ def read(file: Path) -> Calibration:
     """Read a calibration.
 
     Raises:
-        UserError: If the file is none.
+        UserError: If the file cannot be read, or is not a calibration.
     """
     try:
         return Calibration.model_validate_json(file.read_text())
     except (OSError, ValidationError) as error:
-        raise UserError(f"{file} is no calibration; 'halluc calibrate' writes one") from error
+        raise UserError(f"{file} is not a calibration; 'halluc calibrate' writes one") from error
 
 
 def refuse_overlap(calibration: Calibration, benchmark: str, samples: Iterable[Sample]) -> None:
@@ -75,8 +75,8 @@ def refuse_overlap(calibration: Calibration, benchmark: str, samples: Iterable[S
     Raises:
         UserError: Naming the first such image.
     """
-    seen = set(calibration.images)
-    shared = next((s.image_id for s in samples if s.image_id in seen), None)
+    used = set(calibration.images)
+    shared = next((s.image_id for s in samples if s.image_id in used), None)
     if shared is not None:
         raise UserError(
             f"{benchmark}: image {shared!r} was used to calibrate {calibration.method} on "

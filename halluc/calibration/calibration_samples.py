@@ -1,4 +1,4 @@
-"""Where calibration samples come from."""
+"""Sources of calibration samples: drawn scenes, a folder of images, a benchmark."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from halluc.types import Sample
 
 
 def drawn(n: int) -> tuple[Sample, ...]:
-    """Existence questions about drawn scenes kept for calibration, half of them "yes"."""
+    """Ask for existence in drawn scenes kept for calibration; half the answers are "yes"."""
     from halluc.world import NAMES, render, scene
     from halluc.world.language import exists
     from halluc.world.scenes import generator
 
     samples = []
     for index in range((n + 1) // 2):
-        one = scene("calibration", index)
+        picture = scene("calibration", index)
         rng = generator("calibration", index)
-        absent = [name for name in NAMES if name not in one.categories]
-        for target, names in (("yes", one.categories), ("no", absent)):
+        absent = [name for name in NAMES if name not in picture.categories]
+        for target, names in (("yes", picture.categories), ("no", absent)):
             samples.append(
                 Sample(
                     id=f"calibration/{index}/{target}",
-                    image_id=one.file_name,
+                    image_id=picture.file_name,
                     prompt=exists(rng.choice(names)),
-                    load_image=partial(render, one),
+                    load_image=partial(render, picture),
                     target=target,
                 )
             )
@@ -35,16 +35,16 @@ def drawn(n: int) -> tuple[Sample, ...]:
 
 
 def from_folder(folder: Path, n: int) -> tuple[Sample, ...]:
-    """Requests to describe the first images of a folder; nothing is known of them.
+    """Ask for descriptions of the first images of a folder; their right answers are not known.
 
     Raises:
-        UserError: If it holds no images.
+        UserError: If the folder holds no images.
     """
     from halluc.images import open_image
 
     files = sorted(f for f in folder.glob("*") if f.suffix.lower() in (".jpg", ".jpeg", ".png"))[:n]
     if not files:
-        raise UserError(f"--images {str(folder)!r}: no .jpg or .png in it")
+        raise UserError(f"--images {str(folder)!r} holds no .jpg or .png; give a folder of images")
 
     return tuple(
         Sample(f.name, f.name, "Describe this image.", partial(open_image, f)) for f in files
@@ -52,7 +52,7 @@ def from_folder(folder: Path, n: int) -> tuple[Sample, ...]:
 
 
 def from_benchmark(name: str, n: int) -> tuple[Sample, ...]:
-    """The first samples of a benchmark; runs that ask about their images are then refused."""
+    """Take the first samples of a benchmark; runs that ask about their images are then refused."""
     from halluc.scoring.base import REGISTRY
 
     return tuple(islice(REGISTRY.get(name)().samples(), n))

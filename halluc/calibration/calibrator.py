@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Measure:
-    """How a model with a method does on the samples.
+    """Quality of a model with a method on the samples.
 
     Attributes:
         accuracy: Share of yes/no questions whose likelier answer is right; None without labels.
@@ -31,7 +31,7 @@ class Measure:
 
     @property
     def merit(self) -> float:
-        """What a search maximises: accuracy where labels are known, else low entropy."""
+        """The number a search maximises: accuracy where labels are known, else low entropy."""
         return -self.entropy if self.accuracy is None else self.accuracy - 1e-3 * self.entropy
 
 
@@ -51,7 +51,7 @@ class Calibrator:
 
     @property
     def labelled(self) -> bool:
-        """Whether every sample has a right answer."""
+        """True if every sample has a right answer."""
         return all(sample.target in ("yes", "no") for sample in self.samples)
 
     def measure(self, method: Method) -> Measure:
@@ -60,9 +60,13 @@ class Calibrator:
         for samples in _batches(self.samples, self.batch_size):
             entropy, yes_no = Entropy(), YesNo(self.model.yes_no_tokens or ([], []))
             generate(
-                self.model, method, batch_of(self.model, method, samples), DecodingConfig(),
-                max_new_tokens=1, watch=[entropy, yes_no] if self.labelled else [entropy],
-            )  # fmt: skip
+                self.model,
+                method,
+                batch_of(self.model, method, samples),
+                DecodingConfig(),
+                max_new_tokens=1,
+                watch=[entropy, yes_no] if self.labelled else [entropy],
+            )
             entropies += entropy.found[: len(samples)]
             if self.labelled:
                 pairs = zip(yes_no.found, samples, strict=False)

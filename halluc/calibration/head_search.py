@@ -1,4 +1,4 @@
-"""Which heads a method helps, tried one head at a time."""
+"""Search for the heads in which a method helps, one head at a time."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ Gains = dict[tuple[int, int], float]
 def gains(
     calibrator: Calibrator, build: Callable[[Heads], Method], layers: Collection[int]
 ) -> Gains:
-    """How much better than no head at all the method does on each single head.
+    """Measure how much each single head gains by the method.
 
     Args:
         build: Makes the method for some heads.
         layers: Layers to try.
 
     Returns:
-        (layer, head) to its gain in `Measure.merit`.
+        By (layer, head), the gain in `Measure.merit` over no method at all.
     """
     base = calibrator.measure(Method(MethodParams())).merit
     return {
@@ -35,13 +35,18 @@ def gains(
     }
 
 
-def chosen(found: Gains, n: int | None = None) -> Heads:
-    """Heads with a gain above 0 by layer, the n best of them.
+def chosen(measured: Gains, n: int | None = None) -> Heads:
+    """Choose heads with a gain above 0, by layer.
+
+    Args:
+        measured: From `gains`.
+        n: The most heads to choose, the best ones; None for no limit.
 
     Raises:
-        UserError: If there is none.
+        UserError: If no head gains anything.
     """
-    best = sorted((key for key, gain in found.items() if gain > 0), key=lambda key: -found[key])
+    helpful = (key for key, gain in measured.items() if gain > 0)
+    best = sorted(helpful, key=lambda key: -measured[key])
     if not best:
         raise UserError("no head helps on these samples; calibrate on others, or on more")
     heads: dict[int, list[int]] = {}

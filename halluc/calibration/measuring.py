@@ -1,13 +1,13 @@
-"""What `halluc calibrate` does."""
+"""Run of a calibration: measure a method's parameters and write them to disk."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from safetensors.torch import save_file
 
-from halluc.calibration.calibration_file import Calibration, place
+from halluc.calibration.calibration_file import Calibration, calibration_path
 from halluc.calibration.calibration_samples import drawn, from_benchmark, from_folder
 from halluc.calibration.calibrator import Calibrator
 from halluc.config import ModelConfig
@@ -15,6 +15,13 @@ from halluc.errors import UserError
 from halluc.images import BadImage
 from halluc.interventions import Method
 from halluc.models.load import load_model
+
+
+class WrittenCalibration(NamedTuple):
+    """A calibration, and the file it was written to."""
+
+    calibration: Calibration
+    file: Path
 
 
 def run_calibration(
@@ -26,18 +33,18 @@ def run_calibration(
     n: int,
     recalibrate: bool,
     output_dir: Path,
-) -> tuple[Calibration, Path]:
+) -> WrittenCalibration:
     """Measure a method's parameters and write them where runs look for them.
 
     Args:
-        wanted: The model, and how it is loaded.
         params: The method's parameters; those that are not measured stay fixed.
-        images, benchmark: Where samples come from; drawn scenes if both are None.
-        n: How many samples.
+        wanted: The model, and how it is loaded.
+        images, benchmark: Source of the samples; drawn scenes if both are None.
+        n: Number of samples.
         recalibrate: Measure even where constants are published for the checkpoint.
 
     Raises:
-        UserError: If there is nothing to measure.
+        UserError: If the method has nothing to measure, or an image cannot be opened.
     """
     if benchmark is not None:
         samples, source = from_benchmark(benchmark, n), benchmark
@@ -51,22 +58,22 @@ def run_calibration(
         measured = cls.calibrate(params, calibrator)
     except BadImage as error:
         raise UserError(f"calibration: {error}; take it out, or choose other images") from error
-    file = place(output_dir, model.fingerprint, cls.name)
+    file = calibration_path(output_dir, model.fingerprint, cls.name)
     file.parent.mkdir(parents=True, exist_ok=True)
-    found = dict(measured.params)
+    params_to_set = dict(measured.params)
     if measured.tensors:
         vectors = file.with_suffix(".safetensors")
         save_file({key: value.contiguous() for key, value in measured.tensors.items()}, vectors)
-        found["vectors"] = str(vectors)
+        params_to_set["vectors"] = str(vectors)
     calibration = Calibration(
         model=wanted.name,
         fingerprint=model.fingerprint,
         method=cls.name,
-        params=found,
+        params=params_to_set,
         labelled=calibrator.labelled,
         source=source,
         images=tuple(dict.fromkeys(sample.image_id for sample in samples)),
         report=measured.report,
     )
     file.write_text(calibration.model_dump_json(indent=2) + "\n")
-    return calibration, file
+    return WrittenCalibration(calibration, file)

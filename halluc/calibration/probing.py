@@ -1,4 +1,4 @@
-"""Look into a model on a few samples: its residual stream, and its heads with and without image."""
+"""Probe of a model on a few samples: its residual stream, its heads with and without image."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def drawn_descriptions(count: int = SAMPLES) -> tuple[Sample, ...]:
 
 @dataclass(frozen=True)
 class Probed:
-    """What was seen of a model on N samples.
+    """States of a model on N samples.
 
     Attributes:
         first: The first real token's residual stream as it enters the middle layer [N, D].
-        seen, unseen: By layer, the head outputs before o_proj at the predicting position, with and
-            without the image [N, H * d].
+        seen, unseen: By layer, the head outputs before o_proj at the position that predicts the
+            first token, with and without the image [N, H * d].
     """
 
     first: Tensor
@@ -51,7 +51,7 @@ def probed(model: VisionLanguageModel, samples: Sequence[Sample] = ()) -> Probed
     """Read prompts with and without their images in one pass.
 
     Args:
-        samples: What to look at; descriptions of drawn scenes if there are none.
+        samples: Prompts and images to read; descriptions of drawn scenes by default.
     """
     samples = samples or drawn_descriptions()
     images = [sample.load_image() for sample in samples]
@@ -69,7 +69,7 @@ def probed(model: VisionLanguageModel, samples: Sequence[Sample] = ()) -> Probed
 
 
 class _Probe(Method):
-    """Keeps the residual stream entering the middle layer, and each layer's last head outputs."""
+    """Method that keeps the stream entering the middle layer, and each layer's head outputs."""
 
     name = "probe"
     cross_attention = True

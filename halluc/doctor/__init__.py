@@ -1,4 +1,4 @@
-"""Does this model keep what the harness promises, and what is there to run it on?"""
+"""Examination of a model and the machine: what is promised of every model, and what is there."""
 
 from halluc.doctor.examination import Report, examine
 from halluc.doctor.promises import PROMISES, Finding, check, probe

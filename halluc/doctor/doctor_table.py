@@ -1,4 +1,4 @@
-"""The report for people."""
+"""Tables of the doctor's report, for people."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MARKS = {
 
 
 def tables(report: Report) -> Iterator[Table | Text]:
-    """What `halluc doctor` prints, from top to bottom."""
+    """Yield what `halluc doctor` prints, from top to bottom."""
     yield _pairs("model", {key: _shown(key, value) for key, value in report.model.items()})
     promises = _table("promises")
     for name, finding in report.promises.items():
@@ -36,14 +36,17 @@ def tables(report: Report) -> Iterator[Table | Text]:
     yield _pairs("packages", installed)
     yield _pairs(
         "devices",
-        {one["name"]: f"{one['what']}, {size(one['memory'])}" for one in report.devices},
+        {
+            device["name"]: f"{device['what']}, {size(device['memory'])}"
+            for device in report.devices
+        },
     )
     yield _pairs("data", _data(report.data))
     yield _verdict(report)
 
 
 def size(count: int) -> str:
-    """Bytes for people."""
+    """Write a number of bytes for people: 1536 as "1.5 KiB"."""
     value, unit = float(count), "B"
     for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
         if value < 1024 or unit == "TiB":

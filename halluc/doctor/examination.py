@@ -1,4 +1,4 @@
-"""One report on a model and the machine it runs on."""
+"""Report on a model and the machine it runs on."""
 
 from __future__ import annotations
 
@@ -29,12 +29,15 @@ QUESTIONS = ("Is there a dog in the image?", "Please describe this image in one 
 
 @dataclass(frozen=True)
 class Report:
-    """What `halluc doctor` found out.
+    """Report of `halluc doctor`.
 
     Attributes:
-        model: What it is and how it runs; sizes in bytes.
-        promises: Whether each is kept.
-        methods: Whether each applies.
+        model: Facts about the model and how it runs; sizes in bytes.
+        promises: The finding on each promise, by its name.
+        methods: Each method, and whether it applies to the model.
+        packages: Versions by package; None where it is not installed.
+        devices: Devices a model can run on; memory in bytes.
+        data: Caches, and the state of each benchmark's data.
     """
 
     model: dict[str, Any]
@@ -46,12 +49,12 @@ class Report:
 
     @property
     def healthy(self) -> bool:
-        """Whether no promise is broken, and no method breaks that did not refuse the model."""
+        """True if no promise is broken, and no method breaks without refusing the model."""
         broken = any(finding.status == "broken" for finding in self.promises.values())
         return not broken and all(fit.status != "fails" for fit in self.methods)
 
     def as_json(self) -> dict[str, Any]:
-        """The report for programs."""
+        """Return the report for programs."""
         return asdict(self) | {"healthy": self.healthy}
 
 
@@ -92,7 +95,7 @@ def _facts(config: ModelConfig, model: VisionLanguageModel, batch: Batch) -> dic
 
 
 def _remote(config: ModelConfig) -> Report:
-    """Ask a model behind an endpoint one question; nothing can be promised of its inside."""
+    """Ask a model behind an endpoint one question; its inside is out of reach."""
     model = EndpointModel.named(config.name)
     run = RunConfig(model=config)
     model.check(run)

@@ -1,4 +1,4 @@
-"""The machine, the packages, and which data sets are at hand."""
+"""Facts about the machine: its devices, packages, and the data sets at hand."""
 
 from __future__ import annotations
 
@@ -14,38 +14,50 @@ from halluc.data.pinned_files import cache_folder, offline
 from halluc.scoring.base import REGISTRY
 
 _PACKAGES = (
-    "halluc", "torch", "torchvision", "transformers", "tokenizers", "huggingface_hub", "numpy",
-    "pillow", "accelerate", "bitsandbytes", "flash-attn", "datasets", "pycocotools", "nltk",
-)  # fmt: skip
+    "halluc",
+    "torch",
+    "torchvision",
+    "transformers",
+    "tokenizers",
+    "huggingface_hub",
+    "numpy",
+    "pillow",
+    "accelerate",
+    "bitsandbytes",
+    "flash-attn",
+    "datasets",
+    "pycocotools",
+    "nltk",
+)
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 def packages() -> dict[str, str | None]:
-    """Versions of what halluc uses; None for what is not installed."""
-    found: dict[str, str | None] = {"python": platform.python_version()}
+    """List versions of the packages halluc uses; None for one that is not installed."""
+    versions: dict[str, str | None] = {"python": platform.python_version()}
     for name in _PACKAGES:
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
-            found[name] = None
-    return found
+            versions[name] = None
+    return versions
 
 
 def devices() -> list[dict[str, Any]]:
-    """What models can run on; memory in bytes."""
-    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    found: list[dict[str, Any]] = [
-        {"name": "cpu", "what": f"{os.cpu_count()} cores, {platform.machine()}", "memory": pages}
+    """List the devices that models can run on; memory in bytes."""
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    listed: list[dict[str, Any]] = [
+        {"name": "cpu", "what": f"{os.cpu_count()} cores, {platform.machine()}", "memory": memory}
     ]
     for index in range(torch.cuda.device_count()):
         free, total = torch.cuda.mem_get_info(index)
         what = torch.cuda.get_device_name(index)
-        found.append({"name": f"cuda:{index}", "what": what, "memory": total, "free": free})
-    return found
+        listed.append({"name": f"cuda:{index}", "what": what, "memory": total, "free": free})
+    return listed
 
 
 def data() -> dict[str, Any]:
-    """Caches, whether the network may be used, and where each benchmark's data comes from."""
+    """Return caches, whether the network may be used, and the state of each benchmark's data."""
     from huggingface_hub import constants
 
     cached = _cached()
@@ -69,7 +81,7 @@ def _source(dataset: str, cached: dict[str, int]) -> dict[str, Any]:
 
 
 def _cached() -> dict[str, int]:
-    """Data sets in the hub's cache, and their size in bytes."""
+    """List data sets in the hub's cache, with their size in bytes."""
     from huggingface_hub import scan_cache_dir
     from huggingface_hub.errors import CacheNotFound
 

@@ -1,4 +1,4 @@
-"""Which methods a model can be given, and why not the others."""
+"""Methods tried on a model: which apply, and why the others do not."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class Fit:
     """A method on a model.
 
     Attributes:
-        status: "refused" where the method says that the model, or what it needs beside, will not
-            do; "fails" where it did not say so and breaks.
-        reason: Why it does not apply.
+        status: "refused" where the method says that the model, or something else it needs, does
+            not serve it; "fails" where it did not say so and breaks.
+        reason: Why the method does not apply; empty if it does.
     """
 
     name: str

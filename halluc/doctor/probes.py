@@ -1,4 +1,4 @@
-"""Methods that are there to be looked for: one that changes nothing, one that nobody can miss."""
+"""Methods for tests of a model: two that change nothing, and one whose effect cannot be missed."""
 
 from __future__ import annotations
 
@@ -15,39 +15,39 @@ if TYPE_CHECKING:
 
 
 class NoSeam(Method):
-    """Declares nothing: the engine must leave the model alone."""
+    """Method that declares no seam: the engine must leave the model alone."""
 
     name = "no-seam"
 
 
 class Identity(Method):
-    """Declares every seam of the language model and changes nothing."""
+    """Method that declares many seams of the language model and changes nothing."""
 
     name = "identity"
     cross_attention = True
 
     def attention_bias(self, at: At) -> Tensor:
-        """No bias."""
+        """Return a bias of 0."""
         return torch.zeros(1, 1, 1, 1, device=at.rows.device)
 
     def attention_logits(self, at: At, logits: Tensor) -> Tensor:
-        """The logits as they are."""
+        """Return the logits as they are."""
         return logits
 
     def attention_weights(self, at: At, weights: Tensor) -> Tensor:
-        """The weights as they are."""
+        """Return the weights as they are."""
         return weights
 
     def head_gain(self, at: At, outputs: Tensor) -> Tensor:
-        """A gain of 1."""
+        """Return a gain of 1."""
         return outputs.new_ones(1, 1)
 
     def hidden(self, at: At, hidden: Tensor) -> None:
-        """Look, and edit nothing."""
+        """Read the stream, and edit nothing."""
 
 
 class LooksAway(Method):
-    """Takes the image out of sight for the rows after it."""
+    """Method that hides the image from the rows after it."""
 
     name = "looks-away"
     cross_attention = True

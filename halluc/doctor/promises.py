@@ -1,7 +1,7 @@
-"""What the engine promises of every model, each a check of a loaded one.
+"""Promises of the engine for every model, as checks of a loaded one.
 
-A promise is a function of the model and of two questions about two images; it says whether it is
-kept, and what was measured.
+A check is a function of the model and of two questions about two images. It says whether the
+promise is kept, and what was measured.
 """
 
 from __future__ import annotations
@@ -31,14 +31,17 @@ if TYPE_CHECKING:
 
 # Largest difference of logits that is taken for rounding, as a share of the largest logit.
 _ROUNDING = {
-    torch.float64: 1e-9, torch.float32: 1e-4, torch.float16: 1e-2, torch.bfloat16: 5e-2,
-}  # fmt: skip
+    torch.float64: 1e-9,
+    torch.float32: 1e-4,
+    torch.float16: 1e-2,
+    torch.bfloat16: 5e-2,
+}
 _NEW_TOKENS = 6
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What came of one check.
+    """Outcome of one check.
 
     Attributes:
         status: "skipped" where the check means nothing for this model.
@@ -50,7 +53,7 @@ class Finding:
 
     @classmethod
     def of(cls, kept: bool, measured: str) -> Finding:
-        """A promise kept or broken."""
+        """Make the finding of a promise kept or broken."""
         return cls("kept" if kept else "broken", measured)
 
 
@@ -73,19 +76,19 @@ def check(promise: Promise, model: VisionLanguageModel, batch: Batch) -> Finding
 
 
 def untouched(model: VisionLanguageModel, batch: Batch) -> Finding:
-    """A method without seams changes no bit."""
+    """Check that a method without seams changes no bit."""
     stock, found = _logits(model, batch.inputs), _logits(model, batch.inputs, NoSeam)
     return _same(found, stock, bound=0.0)
 
 
 def identity(model: VisionLanguageModel, batch: Batch) -> Finding:
-    """All seams, changing nothing, give the stock logits."""
+    """Check that seams that change nothing give the stock logits."""
     stock, found = _logits(model, batch.inputs), _logits(model, batch.inputs, Identity)
     return _same(found, stock, _bound(model, stock))
 
 
 def reach(model: VisionLanguageModel, batch: Batch) -> Finding:
-    """Taking the image out of sight changes every row's logits: seams bind where the image is."""
+    """Check that hiding the image changes every row's logits: seams bind where the image is."""
     stock, found = _logits(model, batch.inputs), _logits(model, batch.inputs, LooksAway)
     moved = float((found - stock).abs().amax(1).min())
     bound = _bound(model, stock)
@@ -93,7 +96,7 @@ def reach(model: VisionLanguageModel, batch: Batch) -> Finding:
 
 
 def restore(model: VisionLanguageModel, batch: Batch) -> Finding:
-    """Leaving restores the model exactly, also after an exception."""
+    """Check that leaving restores the model exactly, also after an exception."""
     before, attention = _logits(model, batch.inputs), _attention(model)
     hooks = _hooks(model)
     _logits(model, batch.inputs, LooksAway)
@@ -110,22 +113,22 @@ def restore(model: VisionLanguageModel, batch: Batch) -> Finding:
 
 
 def padding(model: VisionLanguageModel, batch: Batch) -> Finding:
-    """A left-padded batch gives the logits of its prompts alone."""
+    """Check that a left-padded batch gives the logits of its prompts alone."""
     return _batch_equals_single(model, batch, NoSeam)
 
 
 def batches(model: VisionLanguageModel, batch: Batch) -> Finding:
-    """An edit does the same in a batch as alone."""
+    """Check that an edit does in a batch what it does to a prompt alone."""
     return _batch_equals_single(model, batch, LooksAway)
 
 
 def columns(model: VisionLanguageModel, batch: Batch) -> Finding:
-    """Each prompt has as many image tokens as the vision tower gives features."""
+    """Check that each prompt has as many image tokens as the vision tower gives features."""
     counts, width = [], model.model.config.get_text_config().hidden_size
-    for one in _singles(model, batch):
-        tokens = int(model.n_image_tokens(one).sum())
+    for single in _singles(model, batch):
+        tokens = int(model.n_image_tokens(single).sum())
         with torch.no_grad():
-            numbers = sum(image.numel() for image in model.encode_images(one).pooler_output)
+            numbers = sum(image.numel() for image in model.encode_images(single).pooler_output)
         counts.append((tokens, numbers // width))
     kept = all(tokens == features > 0 for tokens, features in counts)
     words = (f"{tokens} tokens, {features} features" for tokens, features in counts)
@@ -133,12 +136,12 @@ def columns(model: VisionLanguageModel, batch: Batch) -> Finding:
 
 
 def greedy(model: VisionLanguageModel, batch: Batch) -> Finding:
-    """Greedy decoding under the identity gives the stock tokens."""
+    """Check that greedy decoding under the identity gives the stock tokens."""
     return _same_tokens(model, batch, beams=1)
 
 
 def beams(model: VisionLanguageModel, batch: Batch) -> Finding:
-    """So do three beams."""
+    """Check that three beams under the identity give the stock tokens."""
     return _same_tokens(model, batch, beams=3)
 
 
@@ -166,7 +169,7 @@ def _made(cls: type[Method]) -> Method:
 def _logits(
     model: VisionLanguageModel, inputs: Mapping[str, Any], cls: type[Method] | None = None
 ) -> Tensor:
-    """Logits behind the last token, fp32 [B, V]; of the model alone if there is no method."""
+    """Return logits behind the last token, fp32 [B, V]; without a method those of the model."""
     with torch.no_grad():
         if cls is None:
             return _forward(model, inputs)
@@ -184,8 +187,8 @@ def _tokens(
 ) -> list[list[int]]:
     decoding = DecodingConfig(num_beams=beams)
     made = generate(model, _made(cls), batch, decoding, max_new_tokens=_NEW_TOKENS)
-    found: list[list[int]] = made.tokens.tolist()
-    return found
+    tokens: list[list[int]] = made.tokens.tolist()
+    return tokens
 
 
 def _singles(model: VisionLanguageModel, batch: Batch) -> list[dict[str, Any]]:
@@ -194,7 +197,7 @@ def _singles(model: VisionLanguageModel, batch: Batch) -> list[dict[str, Any]]:
 
 
 def _bound(model: VisionLanguageModel, logits: Tensor) -> float:
-    """Differences up to this are rounding; quantised models round in eight bits or fewer."""
+    """Bound the rounding of logits; quantised models round in eight bits or fewer."""
     quantised = getattr(model.model, "is_quantized", False)
     share = _ROUNDING[torch.bfloat16 if quantised else model.model.dtype]
     return share * max(1.0, float(logits.abs().max()))
@@ -202,13 +205,13 @@ def _bound(model: VisionLanguageModel, logits: Tensor) -> float:
 
 def _same(found: Tensor, wanted: Tensor, bound: float) -> Finding:
     difference = float((found - wanted).abs().max())
-    kept = difference <= bound  # nan is none
+    kept = difference <= bound  # False for not-a-number
     return Finding.of(kept, f"largest difference {difference:.1g}, allowed {bound:.1g}")
 
 
 def _batch_equals_single(model: VisionLanguageModel, batch: Batch, cls: type[Method]) -> Finding:
     together = _logits(model, batch.inputs, cls)
-    alone = torch.cat([_logits(model, one, cls) for one in _singles(model, batch)])
+    alone = torch.cat([_logits(model, single, cls) for single in _singles(model, batch)])
     return _same(together, alone, _bound(model, alone))
 
 
