@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import multimode
 from typing import TYPE_CHECKING, Literal
@@ -11,6 +10,7 @@ from pydantic import Field
 
 from halluc.interventions import Method, MethodCard, MethodParams, method
 from halluc.interventions.beam_search import Options, Retries, Step, search_beams
+from halluc.methods._over_trust import over_trust, summary_in_code, summary_in_paper
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,51 +18,8 @@ if TYPE_CHECKING:
     from halluc.interventions import At, Batch
     from halluc.interventions.search_loop import SearchLoop
 
-REWARDED, FIRST = 10, 10
-"""In the code: tokens whose image attention is rewarded, and the first location gone back to."""
-
-
-def over_trust(omega: Tensor, scale: float, window: int) -> tuple[Tensor, Tensor]:
-    """Find the column of attention that most rows trust in (OPERA, section 3.2).
-
-    Args:
-        omega: Attention of the answer's tokens to each other, [N, T, T]: of the heads the largest,
-            each row divided by its sum over all keys, the prompt's included.
-        scale: sigma, the factor on each entry.
-        window: k, how many of the last rows and columns count.
-
-    Returns:
-        phi = max_j prod_{i >= j} sigma omega_ij, float64 [N], and the first such j, int [N].
-    """
-    columns = (scale * omega.double()).log().tril().sum(1)
-    columns[:, : max(0, columns.shape[1] - window)] = -float("inf")
-    best = columns.max(1)
-    return best.values.clamp(max=700).exp(), best.indices
-
-
-def summary_in_paper(histories: Sequence[Sequence[int]], r: int, earlier: int) -> int | None:
-    """Return the location s to go back to (OPERA, section 3.3): here, if every beam says so.
-
-    Args:
-        histories: Columns of the last l tokens of each beam's own ancestry, [B][l].
-        r: How often s must be among them.
-        earlier: s of the last roll-back; it never decreases.
-    """
-    modes = {min(multimode(columns)) for columns in histories if columns}
-    s = modes.pop() if len(modes) == 1 else -1
-    return s if s >= earlier and all(columns.count(s) >= r for columns in histories) else None
-
-
-def summary_in_code(steps: Sequence[Sequence[int]], r: int) -> int | None:
-    """Return the location to go back to, as utils.py:3437-3461 does.
-
-    Args:
-        steps: The column of what stood at each beam's number, [t + 1][B]; of one beam at first.
-        r: How often it must be more than.
-    """
-    s = min(multimode(steps[-1]))
-    by_beam = ([step[min(beam, len(step) - 1)] for step in steps] for beam in range(len(steps[-1])))
-    return s if s >= FIRST and all(columns.count(s) > r for columns in by_beam) else None
+REWARDED = 10
+"""In the code: the first tokens, whose attention on the image is rewarded."""
 
 
 @dataclass

@@ -6,7 +6,7 @@ The model they are resolved for has the configuration of LLaVA-1.5-7B on 32 tiny
 from __future__ import annotations
 
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import pytest
 
@@ -136,6 +136,15 @@ def test_defaults_and_layers_are_those_of_the_table(setting: Setting) -> None:
 def test_a_method_without_options_is_the_first_of_its_settings(name: str) -> None:
     first = next(setting for setting in SETTINGS if setting.name == name)
     assert held(resolved(name, None)) == held(resolved(name, first.variant))
+
+
+def test_no_method_or_variant_is_missing_from_the_table() -> None:
+    named: dict[str, set[str | None]] = {name: set() for name in REGISTRY.names()}
+    for setting in SETTINGS:
+        named[setting.name].add(setting.variant)
+    for name, variants in named.items():
+        field = REGISTRY.get(name).Params.model_fields.get("variant")
+        assert variants == (set(get_args(field.annotation)) if field else {None}), name
 
 
 class Saying(NamedTuple):
