@@ -16,7 +16,7 @@ from halluc.errors import UserError
 from halluc.interventions import At, Batch, Method
 from halluc.interventions.beam_search import Beams, Options, Step
 from halluc.interventions.compose import _composite
-from halluc.methods import opera
+from halluc.methods import _over_trust, opera
 from halluc.methods._over_trust import over_trust, summary_in_code, summary_in_paper
 from halluc.methods.opera import OPERA, Recorded
 from halluc.models import VisionLanguageModel
@@ -189,7 +189,7 @@ def test_defaults_are_the_papers() -> None:
         "variant": "paper", "num_beams": 5, "n_can": 5, "alpha": 1.0, "scale": 50.0, "window": 512,
         "threshold": 15, "most": None,
     }  # fmt: skip
-    assert (opera.REWARDED, opera.FIRST) == (10, 10)
+    assert (opera.REWARDED, _over_trust.FIRST) == (10, 10)
     assert list(method().layers(7)) == [6] and OPERA.rows == "last"
     with pytest.raises(UserError, match="threshold"):
         OPERA.parameters({"threshold": 1})  # the code restores a wrong state there
