@@ -1,4 +1,4 @@
-"""What a method is: a card, parameters, and the seams it overrides.
+"""Base class of methods: a card, parameters, and the seams a method overrides.
 
 A method file imports no torch at module level (types aside), so that listing methods is instant;
 tensors bring their own operations.
@@ -32,17 +32,30 @@ REGISTRY: Registry[Method] = Registry("method", "halluc.methods")
 Dependence = Literal["nothing", "method", "question"]
 
 SEAMS = (
-    "prompt", "streams", "image_tokens", "attention_bias", "attention_logits", "attention_weights",
-    "head_gain", "hidden", "feed_forward", "next_token_logits", "search", "revise", "weights",
+    "prompt",
+    "streams",
+    "image_tokens",
+    "attention_bias",
+    "attention_logits",
+    "attention_weights",
+    "head_gain",
+    "hidden",
+    "feed_forward",
+    "next_token_logits",
+    "search",
+    "revise",
+    "weights",
     "prepare",
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True)
 class MethodCard:
-    """Where a method comes from, and how ours differs.
+    """Card of a method: where it comes from, and how ours differs.
 
     Attributes:
+        title, authors, year, venue: The paper's.
+        paper: Its arXiv number or address.
         code: The reference repository and the commit it was checked against.
         licence: Of that code.
         deviations: Known differences from the paper or its code, one sentence each.
@@ -65,12 +78,12 @@ class MethodParams(BaseModel):
 
 
 class Calibrated(NamedTuple):
-    """What a method's `calibrate` measured.
+    """Measurements of a method's `calibrate`.
 
     Attributes:
         params: Parameters to set where a user sets none.
         report: Numbers to show next to them.
-        tensors: Vectors too large for JSON, found again by `Method.load`.
+        tensors: Vectors too large for JSON; `Method.load` reads them.
     """
 
     params: dict[str, Any]
@@ -82,21 +95,21 @@ class Method:
     """An inference-time intervention; overriding a seam declares it.
 
     Attributes:
-        rows: Which query rows attention seams receive: those after the image, only the last row of
-            each forward pass, or all that are not padding.
-        cross_attention: Whether attention seams are also called in layers whose keys are the image
-            alone (Mllama).
+        rows: The query rows that attention seams receive: those after the image, only the last row
+            of each forward pass, or all that are not padding.
+        cross_attention: Attention seams are also called in layers whose keys are the image alone
+            (Mllama).
         vision_layers: Layers of the vision tower whose CLS attention the method reads.
-        in_vision_tower: Whether `hidden` and `feed_forward` are also called in the vision tower.
+        in_vision_tower: `hidden` and `feed_forward` are also called in the vision tower.
         resting: Declared seams that are not called with these parameters.
-        hidden_phases: In which phases `hidden` is called; fewer cost less.
-        filters: Whether `next_token_logits` only filters or overrides the row that another part of
-            a composite made, so that both can act.
+        hidden_phases: The phases in which `hidden` is called; fewer cost less.
+        filters: `next_token_logits` only filters or overrides the row that another part of a
+            composite made, so that both can act.
         prefix_depends_on: What the rows up to the end of the image depend on, next to the model: on
             "nothing", on the "method" and its parameters, or on the "question" behind them.
             Questions about one image share these rows unless they depend on the question.
-        methods: The parts of a composite; none of any other method.
-        noop: Parameters under which the method changes nothing; a test holds it to that.
+        methods: The parts of a composite; empty for any other method.
+        noop: Parameters under which the method changes nothing; a test checks it.
     """
 
     name: ClassVar[str]
@@ -125,7 +138,7 @@ class Method:
         """Check parameters; "vhr.gain" sets the gain of the part vhr.
 
         Raises:
-            UserError: If there is no such parameter, or a value is of the wrong type.
+            UserError: If a parameter does not exist, or a value is of the wrong type.
         """
         return checked(cls.Params, nested(dict(values or {})), f"method {cls.name!r}")
 
@@ -217,14 +230,17 @@ class Method:
     # -- A batch's own memory ----------------------------------------------------------------------
 
     def begin(self, batch: Batch) -> Any:
-        """Make the memory of one batch, found again as `at.state`."""
+        """Make the memory of one batch, which seams find as `at.state`."""
         return None
 
     def reorder(self, state: Any, rows: Tensor) -> Any:
         """Let the memory follow beams that change places.
 
         Args:
-            rows: Where each row's new content comes from, int [B]; B counts beams and streams.
+            rows: The row each row goes on from, int [B]; B counts beams and streams.
+
+        Returns:
+            The memory with its rows in their new order.
         """
         return state
 
@@ -249,15 +265,15 @@ class Method:
 
         Args:
             inputs: The model's inputs for the batch.
-            forward: Runs such a pass on inputs of any number of rows N, seams live, and returns
-                next-token logits [N, V]; each pass is counted.
+            forward: Runs such a pass on inputs of any number of rows N, with seams called, and
+                returns next-token logits [N, V]; each pass is counted.
         """
         raise NotImplementedError
 
     def image_tokens(self, at: At, hidden: Tensor) -> Tensor:
         """Drop or merge patches behind a layer of the vision tower; placeholders shrink with them.
 
-        Images are encoded one at a time here, so that none can see how many patches another lost.
+        Images are encoded one at a time, so that none depends on how many patches another lost.
 
         Args:
             at: `at.tower` has the layer's CLS attention and values.
@@ -270,7 +286,7 @@ class Method:
         raise NotImplementedError
 
     def attention_bias(self, at: At) -> Tensor:
-        """Give an additive bias on the attention logits, the same whatever they are.
+        """Give an additive bias on the attention logits; it cannot depend on them.
 
         Returns:
             [B or 1, H or 1, Q or 1, K]; Q counts all rows of the pass, not only R.
@@ -282,11 +298,21 @@ class Method:
 
         Args:
             logits: q.k / sqrt(d), fp32, [B, H, R, K]; masked entries hold the dtype's minimum.
+
+        Returns:
+            [B, H, R, K].
         """
         raise NotImplementedError
 
     def attention_weights(self, at: At, weights: Tensor) -> Tensor:
-        """Edit attention weights after the softmax, fp32 [B, H, R, K]."""
+        """Edit attention weights after the softmax.
+
+        Args:
+            weights: fp32 [B, H, R, K].
+
+        Returns:
+            [B, H, R, K].
+        """
         raise NotImplementedError
 
     def head_gain(self, at: At, outputs: Tensor) -> Tensor:
@@ -318,14 +344,17 @@ class Method:
         """Edit what a layer's feed-forward network adds to the residual stream.
 
         Args:
-            inputs: What the network read [B, Q, D]; in the vision tower [N, T, D], or [T, D] where
+            inputs: The network's input [B, Q, D]; in the vision tower [N, T, D], or [T, D] where
                 the tower sees patches of all images below each other.
-            outputs: What it gives, of the same shape.
+            outputs: Its output, of the same shape.
+
+        Returns:
+            The edited output, of the same shape.
         """
         raise NotImplementedError
 
     def next_token_logits(self, at: At, logits: Mapping[str, Tensor]) -> Tensor:
-        """Make one row of next-token logits of the streams'.
+        """Join the streams' next-token logits into one row for each prompt.
 
         Args:
             at: `at.early(layer)` reads earlier layers, `at.generated` the tokens so far,
@@ -356,6 +385,9 @@ class Method:
             texts: One for each prompt of the batch.
             ask: Asks the model, without this method, about images of the batch: takes (row,
                 prompt) pairs, returns texts; passes are counted.
+
+        Returns:
+            The final texts, one for each prompt.
         """
         raise NotImplementedError
 
@@ -363,7 +395,7 @@ class Method:
         """Give parameters other values for the length of a batch.
 
         Returns:
-            By the parameter's name in `model.model`, its value; the model's own are put back bit
+            The values by the parameter's name in `model.model`; the model's own are put back bit
             for bit.
         """
         raise NotImplementedError

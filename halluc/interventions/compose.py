@@ -1,4 +1,4 @@
-"""Methods together: "vhr+var" applies both, each with its own rows, layers and memory.
+"""Composites of methods: "vhr+var" applies both, each with its own rows, layers and memory.
 
 Parts act from left to right: biases add, gains multiply, edited logits, weights, hidden states and
 image tokens pass from one part to the next. Passes that a part makes of its own (VHR choosing
@@ -39,7 +39,7 @@ def find(name: str) -> type[Method]:
     """Find the method class of a name, or of names joined by "+".
 
     Raises:
-        UserError: If one is unknown or named twice.
+        UserError: If a name is unknown, or a part is named twice.
     """
     names = [part.strip() for part in name.split("+")]
     if len(names) == 1:
@@ -68,7 +68,7 @@ def _composite(name: str, parts: tuple[type[Method], ...]) -> type[Method]:
 
 
 class Composite(Method):
-    """Several methods at once; subclasses are made by `find`.
+    """Several methods at once; `find` makes the subclasses.
 
     Attributes:
         parts: The methods' classes, in the order they act.
@@ -91,7 +91,11 @@ class Composite(Method):
 
     @classmethod
     def requires(cls, params: Any, config: Any, model: str) -> None:
-        """Require what each part does, and that only one makes the next token."""
+        """Require what each part requires, and that parts do not exclude each other.
+
+        Raises:
+            UserError: If the model lacks something, or two parts cannot be combined.
+        """
         rivals = cls._deciding(params)
         if len(rivals) > 1:
             raise UserError(
@@ -151,7 +155,7 @@ class Composite(Method):
     def reorder(self, state: Any, rows: Tensor) -> Any:
         """Let each part's memory follow its beams."""
         pairs = zip(self.methods, state, strict=True)
-        return [method.reorder(own, rows) for method, own in pairs]
+        return [method.reorder(memory, rows) for method, memory in pairs]
 
     def _with(self, seam: str) -> list[Method]:
         return [method for method in self.methods if seam in method.declared()]
@@ -189,7 +193,7 @@ def _rows(method: Method, at: At) -> Tensor:
 
 
 class _Seams(Composite):
-    """The seams of a composite; one is copied into it if a part declares it."""
+    """Seams of a composite; those that a part declares are copied into it."""
 
     def prompt(self, batch: Batch) -> Batch:
         for method in self._with("prompt"):
@@ -203,7 +207,7 @@ class _Seams(Composite):
         return made
 
     def prepare(self, at: At, inputs: Inputs, forward: Forward) -> None:
-        raise NotImplementedError("the engine prepares parts one by one")
+        raise NotImplementedError("the engine calls `prepare` of each part")
 
     def image_tokens(self, at: At, hidden: Tensor) -> Tensor:
         for method in self._with("image_tokens"):

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -23,11 +23,12 @@ from transformers import DynamicCache, GenerationMixin
 from halluc.interventions.attention import EditedAttention
 from halluc.interventions.attention_switch import SeamError, switched
 from halluc.interventions.context import MAIN, At, BatchState, Phase
+from halluc.interventions.engine_view import Place
 from halluc.interventions.residual import hook_residual
-from halluc.interventions.weight_scope import scoped_weights
 from halluc.interventions.shared_prefix import Memo, Prefix
 from halluc.interventions.touch import Touch
 from halluc.interventions.vision_hooks import reading_cls
+from halluc.interventions.weight_scope import scoped_weights
 from halluc.models.embed_prompt import forwarded
 
 if TYPE_CHECKING:
@@ -35,16 +36,28 @@ if TYPE_CHECKING:
     from halluc.models import VisionLanguageModel
 
 _ATTENTION = {"attention_bias", "attention_logits", "attention_weights", "head_gain"}
-_SERVED = _ATTENTION | {"hidden", "feed_forward"}  # here; others by the decoding
+_SERVED = _ATTENTION | {"hidden", "feed_forward"}  # by the engine; others by the decoding
+
+
+class JoinedLogits(NamedTuple):
+    """Next-token logits that a method made of its streams'.
+
+    Attributes:
+        logits: [B, V].
+        forbidden: Tokens ruled out, bool [B, V]; None if there are none.
+    """
+
+    logits: Tensor
+    forbidden: Tensor | None
 
 
 class Engine:
-    """Serves one method's seams for one batch.
+    """Server of one method's seams for one batch.
 
     Attributes:
         memory: The batch and what is remembered of it.
-        phase: Of the pass now running.
-        n_tokens: Tokens read once the pass now running is through.
+        phase: Phase of the pass now running.
+        n_tokens: Tokens read by the end of the pass now running.
         called: Seams that were called.
     """
 
@@ -92,7 +105,7 @@ class Engine:
         counts: list[float] = self._passes.tolist()
         return counts
 
-    # -- What happens in a pass --------------------------------------------------------------------
+    # -- A pass ------------------------------------------------------------------------------------
 
     def start_pass(self, n_new: int, n_before: int) -> None:
         """Note a pass of the language model's layers over `n_new` tokens behind `n_before`."""
@@ -102,7 +115,7 @@ class Engine:
         self.phase = "prefix" if self._in_prefix else "decode" if n_new == 1 else "prefill"
 
     def feed(self, input_ids: Tensor) -> None:
-        """Note what the whole model is about to read, int [rows, Q]; count the pass."""
+        """Note the tokens that the whole model is about to read, int [rows, Q]; count the pass."""
         rows, size = input_ids.shape[0], self.memory.batch.size
         if self._in_prefix:
             return
@@ -155,7 +168,7 @@ class Engine:
         return self.seams
 
     def prefix(self, rows: int) -> Prefix | None:
-        """Return what the rows of this pass begin with, beams counted."""
+        """Return the prefix that the rows of this pass go on from, with beams repeated."""
         if self.memory.prefix is None:
             return None
         repeats = rows // self.memory.tokens.size
@@ -163,10 +176,8 @@ class Engine:
             self._prefixes[repeats] = self.memory.prefix.repeated(repeats)
         return self._prefixes[repeats]
 
-    def at(
-        self, layer: int, n_rows: int, n_keys: int, batch: int, crosses: bool = False
-    ) -> tuple[At, int]:
-        """Say where a seam is called, and the first query row that is handed to the method."""
+    def at(self, layer: int, n_rows: int, n_keys: int, batch: int, crosses: bool = False) -> Place:
+        """Describe the place at which a seam is called."""
         tokens, model = self.memory.tokens, self.model
         repeats = batch // tokens.size  # beams stand next to each other
         if n_rows == 1 or self.method.rows == "last":
@@ -179,14 +190,23 @@ class Engine:
             rows = edited[:, before + start :]
             rows = rows if repeats == 1 else rows.repeat_interleave(repeats, 0)
         where = At(
-            model=model, memory=self.memory, phase=self.phase, layer=layer,
-            n_layers=model.n_layers, n_heads=model.n_heads, rows=rows, n_keys=n_keys,
-            n_tokens=self.n_tokens, crosses=crosses, repeats=repeats, known=self.known,
-        )  # fmt: skip
-        return where, start
+            model=model,
+            memory=self.memory,
+            phase=self.phase,
+            layer=layer,
+            n_layers=model.n_layers,
+            n_heads=model.n_heads,
+            rows=rows,
+            n_keys=n_keys,
+            n_tokens=self.n_tokens,
+            crosses=crosses,
+            repeats=repeats,
+            known=self.known,
+        )
+        return Place(where, start)
 
     def all_true(self, *shape: int) -> Tensor:
-        """Return True everywhere, made once in a pass."""
+        """Return a tensor of True in this shape, made once a pass."""
         if shape not in self.known:
             device = self.memory.tokens.attention_mask.device
             self.known[shape] = torch.ones(shape, dtype=torch.bool, device=device)
@@ -199,14 +219,11 @@ class Engine:
         if not self._in_own_pass:
             self._early[layer] = hidden[:, -1]
 
-    def next_token_logits(self, logits: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Let the method make one row of logits of all streams'.
+    def next_token_logits(self, logits: Tensor) -> JoinedLogits:
+        """Let the method join the streams' logits.
 
         Args:
             logits: fp32 [S * B, V].
-
-        Returns:
-            [B, V], and the tokens ruled out, bool [B, V] or None.
         """
         rows = len(logits)
         where, _ = self.at(self.model.n_layers, 1, self.n_tokens, rows)
@@ -215,7 +232,7 @@ class Engine:
         forbidden = None
         for mask in where.forbidden:
             forbidden = mask if forbidden is None else forbidden | mask
-        return combined, forbidden
+        return JoinedLogits(combined, forbidden)
 
     def _by_stream(self, values: Tensor) -> dict[str, Tensor]:
         streams = self.memory.streams
@@ -238,9 +255,9 @@ class Engine:
         Returns:
             Next-token logits [N, V].
         """
-        own, earlier, alive = self.memory, self.phase, self._alive
+        memory, phase, alive = self.memory, self.phase, self._alive
         self.memory = replace(
-            own,
+            memory,
             tokens=self.model.prompt_tokens(inputs),
             streams=(MAIN,),
             remembered={},
@@ -248,36 +265,37 @@ class Engine:
         )
         self._in_own_pass = True
         try:
-            found = self.model.model(
+            output = self.model.model(
                 **forwarded(self.model, dict(inputs)), use_cache=False, logits_to_keep=1
             )
         finally:
-            self.memory, self.phase, self._alive = own, earlier, alive
+            self.memory, self.phase, self._alive = memory, phase, alive
             self._in_own_pass = False
-        logits: Tensor = found.logits[:, -1]
+        logits: Tensor = output.logits[:, -1]
         return logits
 
     def read_prefix(self, inputs: dict[str, Any], owner: Tensor, memo: Memo | None = None) -> None:
-        """Read what several prompts begin with; seams for the rows behind the image rest.
+        """Read the prefixes of prompts; seams for the rows behind the image are not called.
 
         Args:
             inputs: Model inputs of the U prefixes.
-            owner: Which of them each prompt of the batch goes on from, int [B].
-            memo: Where they may have been read before.
+            owner: The prefix that each prompt of the batch goes on from, int [B].
+            memo: Keeps them for other runs, and may have them already.
         """
         memory, key = self.memory, self.method.prefix_key()
         kept = memo.find(key, inputs) if memo else None
         if kept is None:
             prefix = self._read_prefix(inputs, owner)
-            seen = memory.vision_attention
+            attention = memory.vision_attention
             if memo:
-                memo.keep(key, inputs, prefix, seen)
+                memo.keep(key, inputs, prefix, attention)
         else:
-            prefix, seen = kept
+            prefix, attention = kept
             prefix = replace(prefix, owner=owner)
         image = (inputs["input_ids"] == self.model.image_token).any(1)
         rows = (image.cumsum(0) - 1)[owner][image[owner]].tolist()
-        memory.vision_attention.update({layer: [of[i] for i in rows] for layer, of in seen.items()})
+        by_prompt = {layer: [images[i] for i in rows] for layer, images in attention.items()}
+        memory.vision_attention.update(by_prompt)
         memory.prefix = prefix
 
     def _read_prefix(self, inputs: dict[str, Any], owner: Tensor) -> Prefix:
@@ -316,7 +334,7 @@ class Engine:
             self._serve(whole[0])
 
     def prepare(self, inputs: Mapping[str, Any]) -> None:
-        """Let the method, or each part of it, look at the prompts in passes of its own."""
+        """Let the method, or each part of a composite, read the prompts in passes of its own."""
         if "prepare" not in self.seams:
             return
         for part, method in enumerate(self.method.methods):
@@ -328,7 +346,11 @@ class Engine:
             self.call("prepare", where, inputs, self.forward)
 
     def check_bound(self) -> None:
-        """Raise SeamError if a declared seam was never called although the model ran."""
+        """Check that all declared seams were called, if the model ran.
+
+        Raises:
+            SeamError: Naming the first that was not.
+        """
         missing = [seam for seam in self.seams if seam in _SERVED and seam not in self.called]
         if self._ran and missing:
             raise SeamError(
@@ -350,11 +372,11 @@ def intervene(
     """Serve `method` on `model` for one batch; restore the model exactly on leaving.
 
     Args:
-        shared: Whether a prefix will be read for several prompts at once.
-        touch: Finds out whether the method edits anything.
+        shared: A prefix will be read for several prompts at once.
+        touch: Notes whether the method edits anything.
 
     Raises:
-        SeamError: On leaving, if a declared seam was bound to nothing.
+        SeamError: On leaving, if a declared seam was never called.
     """
     memory.method = method.begin(memory.batch)
     engine = Engine(model, method, memory, touch)
@@ -379,7 +401,7 @@ def intervene(
 
 
 def _hook_passes(stack: ExitStack, model: VisionLanguageModel, engine: Engine) -> None:
-    """Tell the engine of each pass: of what the whole model reads, and of the layers' own pass."""
+    """Tell the engine of each pass: what the whole model reads, and when its layers run."""
 
     def feed(_: Any, args: Any, kwargs: Any) -> None:
         ids = kwargs.get("input_ids", args[0] if args else None)
@@ -389,8 +411,8 @@ def _hook_passes(stack: ExitStack, model: VisionLanguageModel, engine: Engine) -
         engine.feed(ids)
 
     def start(_: Any, args: Any, kwargs: Any) -> None:
-        given = (kwargs.get("inputs_embeds"), kwargs.get("input_ids"), *args)
-        new = next(value for value in given if value is not None)
+        candidates = (kwargs.get("inputs_embeds"), kwargs.get("input_ids"), *args)
+        new = next(value for value in candidates if value is not None)
         cache = kwargs.get("past_key_values")
         engine.start_pass(new.shape[1], 0 if cache is None else int(cache.get_seq_length()))
 

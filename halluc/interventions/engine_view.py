@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -11,6 +11,18 @@ if TYPE_CHECKING:
     from halluc.interventions.context import At, BatchState, Phase
     from halluc.interventions.shared_prefix import Prefix
     from halluc.models import VisionLanguageModel
+
+
+class Place(NamedTuple):
+    """Place of a seam's call.
+
+    Attributes:
+        at: As the method is given it.
+        start: The first query row of the pass that is handed to the method.
+    """
+
+    at: At
+    start: int
 
 
 class EngineView(Protocol):
@@ -29,10 +41,8 @@ class EngineView(Protocol):
     def prefix(self, rows: int) -> Prefix | None:
         """Return what the rows of this pass begin with."""
 
-    def at(
-        self, layer: int, n_rows: int, n_keys: int, batch: int, crosses: bool = False
-    ) -> tuple[At, int]:
-        """Say where a seam is called, and the first query row that is handed to the method."""
+    def at(self, layer: int, n_rows: int, n_keys: int, batch: int, crosses: bool = False) -> Place:
+        """Describe the place at which a seam is called."""
 
     def all_true(self, *shape: int) -> Tensor:
         """Return True everywhere."""

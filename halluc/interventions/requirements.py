@@ -1,4 +1,4 @@
-"""What a method asks of a model, refused with the reason where its configuration lacks it."""
+"""Requirements of methods: a model that lacks what a method needs is refused with the reason."""
 
 from __future__ import annotations
 
@@ -20,19 +20,22 @@ _IN_ATTENTION = {"attention_bias", "attention_logits", "attention_weights", "hea
 _IN_LAYERS = {"hidden", "feed_forward"}
 
 _CLS_TOWERS = (
-    "clip_vision_model", "dinov2", "internvl_vision", "blip_2_vision_model",
+    "clip_vision_model",
+    "dinov2",
+    "internvl_vision",
+    "blip_2_vision_model",
     "instructblip_vision_model",
-)  # fmt: skip
+)
 
 
 def needs_masks(method: type[Any], attention: str) -> None:
-    """Refuse a method that edits attention on a kernel that takes no mask of ours.
+    """Refuse a method that edits attention on a kernel that takes no additive masks.
 
     Args:
-        attention: The implementation; "auto" where it is not known yet.
+        attention: The attention implementation; "auto" where it is not known yet.
 
     Raises:
-        UserError: Naming it.
+        UserError: If the method edits attention, and the kernel takes no such masks.
     """
     edits = method.vision_layers or set(method.declared()) & (_IN_ATTENTION | {"image_tokens"})
     if edits and attention not in ("auto", "sdpa", "eager"):
@@ -46,7 +49,7 @@ def needs_cls(name: str, config: Any, model: str) -> None:
     """Refuse a vision tower that has no CLS token in front of its patches.
 
     Raises:
-        UserError: Naming the tower.
+        UserError: If the tower has no CLS token.
     """
     tower = getattr(config, "vision_config", None)
     kind = getattr(tower, "model_type", "none")
@@ -61,7 +64,7 @@ def needs_patch_tokens(name: str, config: Any, model: str) -> None:
     """Refuse a model whose image tokens are not the vision tower's patches, one for one.
 
     Raises:
-        UserError: Saying what they are.
+        UserError: If they are something else.
     """
     made_of = {"merged": "several patches each", "query": "learned queries", "keys": "no tokens"}
     if (token := family_of(config).token) in made_of:
@@ -75,7 +78,7 @@ def needs_one_feature_layer(name: str, config: Any, model: str) -> None:
     """Refuse a model whose language model reads several layers of the vision tower.
 
     Raises:
-        UserError: If it does.
+        UserError: If it does not read exactly one layer.
     """
     if not isinstance(getattr(config, "vision_feature_layer", None), int):
         raise UserError(
@@ -93,8 +96,7 @@ def needs_shared_rows(name: str, config: Any, model: str) -> None:
     if family_of(config).token == "keys":
         raise UserError(
             f"method {name!r} weighs image tokens against text tokens in one row of attention, and "
-            f"{model!r} has layers for the image alone; a model with image tokens in its prompt "
-            "would do"
+            f"{model!r} has layers for the image alone; give a model with image tokens in prompts"
         )
 
 
@@ -141,10 +143,10 @@ def needs_feed_forwards(name: str, model: VisionLanguageModel) -> None:
 
 
 def needs_text_first(name: str, model: VisionLanguageModel) -> None:
-    """Refuse a model whose prompt starts with the image: its first token is no attention sink.
+    """Refuse a model whose prompt starts with the image: its first token is not an attention sink.
 
     Raises:
-        UserError: If it does.
+        UserError: If its prompts start with the image.
     """
     from PIL import Image
 
@@ -157,10 +159,10 @@ def needs_text_first(name: str, model: VisionLanguageModel) -> None:
 
 
 def needs_reached_layers(method: Any, model: VisionLanguageModel) -> None:
-    """Refuse a method, or a part of one, none of whose layers has an attention in reach.
+    """Refuse a method, or a part of one, none of whose layers can be reached in the model.
 
     Raises:
-        UserError: Naming its layers and the model's.
+        UserError: If its layers do not exist, or have no attention that can be reached.
     """
     for part in method.methods or [method]:
         reached = {*model.self_attention, *(model.cross_attention if part.cross_attention else ())}
@@ -186,7 +188,7 @@ def needs_heads(name: str, heads: Heads, model: VisionLanguageModel) -> None:
     """Refuse heads the model does not have.
 
     Raises:
-        UserError: Naming the first.
+        UserError: If a layer or a head does not exist.
     """
     for layer, chosen in heads.items():
         if not 0 <= layer < model.n_layers:
@@ -206,7 +208,7 @@ def needs_layers(name: str, first: int, last: int, model: VisionLanguageModel) -
     """Refuse a range of layers, both ends included, that is empty or leaves the model.
 
     Raises:
-        UserError: Saying what the model has.
+        UserError: If the range is empty, or names a layer that does not exist.
     """
     if not 0 <= first <= last < model.n_layers:
         raise UserError(
@@ -216,7 +218,11 @@ def needs_layers(name: str, first: int, last: int, model: VisionLanguageModel) -
 
 
 def head_mask(like: Tensor, heads: Heads | None, layer: int, n_heads: int) -> Tensor:
-    """The chosen heads of a layer, bool [1, H, 1, 1] on the device of `like`; None chooses all."""
+    """Mark the chosen heads of a layer, bool [1, H, 1, 1] on the device of `like`.
+
+    Args:
+        heads: By layer; None chooses all.
+    """
     chosen = range(n_heads) if heads is None else heads.get(layer, ())
     mask = like.new_zeros(n_heads).bool()
     mask[list(chosen)] = True

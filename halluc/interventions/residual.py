@@ -1,4 +1,4 @@
-"""Hooks on the residual stream: what enters each layer, and what feed-forward networks add."""
+"""Hooks on the residual stream as it enters each layer, and on feed-forward networks."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _before(stack: ExitStack, module: torch.nn.Module, hook: Any) -> None:
 
 
 class _Entering:
-    """What enters a layer of the language model: edited, then kept for `early`."""
+    """Hook on the stream that enters a layer of the language model: edits it, then keeps it."""
 
     def __init__(self, engine: EngineView, layer: int, edited: bool, early: bool) -> None:
         self.engine, self.layer, self.edited, self.early = engine, layer, edited, early
@@ -71,7 +71,7 @@ class _Entering:
         return None if changed is None else _with_first(args, kwargs, changed)
 
     def _is_asked(self) -> bool:
-        """Whether the method served now, maybe one part of a composite, acts here."""
+        """Return whether the method served now, perhaps one part of a composite, acts here."""
         engine = self.engine
         acts = "hidden" in engine.seams and self.layer in engine.named
         return acts and engine.phase in engine.method.hidden_phases
@@ -89,7 +89,7 @@ def _entering_tower(engine: EngineView) -> Any:
 
 
 def _leaving_tower(engine: EngineView, layer: int) -> Any:
-    """What leaves a layer enters the next one, `layer`, or the rest of the model."""
+    """Make the hook on the stream that leaves a layer, to enter the next one, `layer`."""
 
     def hook(_: Any, args: Any, output: Any) -> Any:
         if not _asked_in_tower(engine, "hidden"):
@@ -116,18 +116,25 @@ def _tower_feed_forward(engine: EngineView, layer: int) -> Any:
 
 
 def _asked_in_tower(engine: EngineView, seam: str) -> bool:
-    """Whether the method served now, maybe one part of a composite, acts in the vision tower."""
+    """Return whether the method served now, perhaps a part of a composite, acts in the tower."""
     return engine.method.in_vision_tower and seam in engine.seams
 
 
 def _in_tower(engine: EngineView, layer: int, hidden: Tensor) -> At:
-    """Say where the tower's stream [N, T, D] or [T, D] is seen."""
+    """Make the `at` for the tower's stream [N, T, D] or [T, D]."""
     rows = torch.ones(hidden.shape[:-1], dtype=torch.bool, device=hidden.device)
     return At(
-        model=engine.model, memory=engine.memory, phase="prefill", layer=layer,
-        n_layers=len(engine.model.tower.layers), n_heads=engine.model.n_heads, rows=rows,
-        n_keys=hidden.shape[-2], n_tokens=hidden.shape[-2], part="vision",
-    )  # fmt: skip
+        model=engine.model,
+        memory=engine.memory,
+        phase="prefill",
+        layer=layer,
+        n_layers=len(engine.model.tower.layers),
+        n_heads=engine.model.n_heads,
+        rows=rows,
+        n_keys=hidden.shape[-2],
+        n_tokens=hidden.shape[-2],
+        part="vision",
+    )
 
 
 def _feed_forward(engine: EngineView, layer: int) -> Any:
@@ -147,7 +154,7 @@ def _feed_forward(engine: EngineView, layer: int) -> Any:
 
 
 def _where(engine: EngineView, layer: int, hidden: Tensor) -> At:
-    """Say where the stream [B, Q, D] is seen; `rows` counts all Q."""
+    """Make the `at` for the stream [B, Q, D]; its `rows` counts all Q."""
     batch, length = hidden.shape[:2]
     prefix = engine.prefix(batch)
     where, start = engine.at(layer, length, length + (prefix.length if prefix else 0), batch)

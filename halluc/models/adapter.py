@@ -1,4 +1,4 @@
-"""One face for every vision-language model: where its layers, heads and image columns are."""
+"""Adapter of every vision-language model: its layers, heads and image columns."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class VisionLanguageModel(PromptEncoder):
         decoder, before = self.model.get_decoder(), None
         while not hasattr(decoder, "layers") and decoder is not before:  # it may be its own
             decoder, before = decoder.get_decoder(), decoder
-        found: nn.Module = decoder
-        return found
+        stack: nn.Module = decoder
+        return stack
 
     @cached_property
     def tower(self) -> Tower:
@@ -42,23 +42,23 @@ class VisionLanguageModel(PromptEncoder):
 
     @cached_property
     def n_layers(self) -> int:
-        """How many layers the language model has."""
+        """Number of the language model's layers."""
         return len(self.layers)
 
     @cached_property
     def n_heads(self) -> int:
-        """How many query heads each of them has."""
+        """Number of query heads of each of them."""
         count: int = self.model.config.get_text_config().num_attention_heads
         return count
 
     @cached_property
     def self_attention(self) -> dict[int, nn.Module]:
-        """The self-attention of each layer that has one; convolutions and the like have none."""
+        """The self-attention of each layer that has one; convolution layers, for one, do not."""
         return self._named("self_attn")
 
     @cached_property
     def cross_attention(self) -> dict[int, nn.Module]:
-        """The attention of layers whose keys are the image alone."""
+        """The attention of each layer whose keys are the image alone."""
         return self._named("cross_attn")
 
     @cached_property
@@ -73,20 +73,20 @@ class VisionLanguageModel(PromptEncoder):
         Layers whose network has several such weights, or one by another name, are left out.
         """
         names = {id(weight): name for name, weight in self.model.named_parameters()}
-        found: dict[int, str] = {}
+        by_layer: dict[int, str] = {}
         for i, layer in enumerate(self.layers):
-            network = self.feed_forwards.get(i, layer)  # OPT's is no module of its own
+            network = self.feed_forwards.get(i, layer)  # OPT's is not a module of its own
             ends = (getattr(network, name, None) for name in _DOWN_PROJECTIONS)
             weights = [end.weight for end in ends if isinstance(end, nn.Linear)]
             if weights and id(weights[0]) in names:
-                found[i] = names[id(weights[0])]
-        return found
+                by_layer[i] = names[id(weights[0])]
+        return by_layer
 
     @cached_property
     def final_norm(self) -> nn.Module:
-        """What stands between the last layer and the vocabulary head."""
-        found = (getattr(self.decoder, name, None) for name in _FINAL_NORMS)
-        norm = next((module for module in found if isinstance(module, nn.Module)), None)
+        """The norm between the last layer and the vocabulary head; the identity without one."""
+        named = (getattr(self.decoder, name, None) for name in _FINAL_NORMS)
+        norm = next((module for module in named if isinstance(module, nn.Module)), None)
         return norm if norm is not None else nn.Identity()
 
     @property
@@ -141,11 +141,11 @@ class VisionLanguageModel(PromptEncoder):
         return {"dtype": dtype, "device": self.device.type, "attn_implementation": attention}
 
     def attention_key(self, part: str) -> str:
-        """The sub-config whose attention implementation serves the "text" or "vision" part."""
+        """Return the name of the sub-config that governs attention in "text" or "vision"."""
         return f"{part}_config"
 
     def attention_of(self, part: str) -> str:
-        """The name of the attention implementation now serving that part."""
+        """Return the name of the attention implementation now serving "text" or "vision"."""
         name: str = getattr(self.model.config, self.attention_key(part))._attn_implementation
         return name
 
@@ -157,17 +157,17 @@ class VisionLanguageModel(PromptEncoder):
     def image_columns(
         self, layer: int, n_keys: int, image_mask: Tensor, n_tokens: int | None = None
     ) -> Tensor:
-        """Which keys of a layer are image tokens.
+        """Mark the keys of a layer that are image tokens.
 
         Args:
             layer: 0-based layer index; families differ from layer to layer.
             n_keys: K, keys the layer sees in this pass.
             image_mask: Image tokens of the prompt, bool [B, L].
-            n_tokens: Tokens read so far, more than K in a sliding window; None: as many.
+            n_tokens: Tokens read so far, more than K in a sliding window; K if None.
 
         Returns:
             bool [B, K]; generated tokens are never image tokens. Where the image has layers of
-            its own, all keys of those and none of the others are.
+            its own, all keys of those layers are, and no keys of the others.
         """
         if layer in self.cross_attention:
             return image_mask.new_ones(len(image_mask), n_keys)

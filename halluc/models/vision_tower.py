@@ -28,7 +28,7 @@ class Tower:
         """Each layer, in order: the longest list of modules that have an attention."""
         encoder: nn.Module = self.model.get_encoder(modality="image")
         lists = (module for module in encoder.modules() if isinstance(module, nn.ModuleList))
-        stacks = [list(found) for found in lists if _attention_in(next(iter(found), None))]
+        stacks = [list(modules) for modules in lists if _attention_in(next(iter(modules), None))]
         return max(stacks, key=len)
 
     @cached_property
@@ -39,9 +39,9 @@ class Tower:
     @cached_property
     def feed_forwards(self) -> dict[int, nn.Module]:
         """The feed-forward network of each layer that has one in a module of its own."""
-        named = ((i, name) for i in range(len(self.layers)) for name in _FEED_FORWARD)
-        found = ((i, getattr(self.layers[i], name, None)) for i, name in named)
-        return {i: module for i, module in found if isinstance(module, nn.Module)}
+        names = ((i, name) for i in range(len(self.layers)) for name in _FEED_FORWARD)
+        named = ((i, getattr(self.layers[i], name, None)) for i, name in names)
+        return {i: module for i, module in named if isinstance(module, nn.Module)}
 
     @property
     def features(self) -> int:
@@ -54,21 +54,21 @@ class Tower:
 
     @property
     def packs(self) -> bool:
-        """Whether patches of an image's tiles are laid out on one grid, with new lines."""
+        """True if patches of an image's tiles are laid out on one grid, with new lines."""
         return hasattr(self.model.base_model, "pack_image_features")
 
     @property
     def projector(self) -> nn.Module:
-        """What turns patches into image tokens."""
-        found: nn.Module = self.model.base_model.multi_modal_projector
-        return found
+        """The module that turns patches into image tokens."""
+        projector: nn.Module = self.model.base_model.multi_modal_projector
+        return projector
 
     def spread(self, patches: Tensor, kept: Tensor | None) -> Tensor:
         """Put patches that were kept back in their places, not-a-number into the gaps.
 
         Args:
             patches: [N, P', C].
-            kept: Which of the P places they have, int [N, P']; None: all.
+            kept: The places they have among the P, int [N, P']; None if none was dropped.
 
         Returns:
             [N, P, C].
@@ -114,11 +114,11 @@ class Tower:
 
 
 def without_gaps(tokens: Tensor) -> Tensor:
-    """The tokens [n, C] that hold numbers: those whose patches were kept."""
+    """Drop the gaps among tokens [n, C]: those of dropped patches, which are not-a-number."""
     return tokens[~tokens.isnan().any(-1)]
 
 
 def _attention_in(layer: nn.Module | None) -> nn.Module | None:
-    """A layer's self-attention, by any of the names it goes by."""
-    found = (getattr(layer, name, None) for name in _ATTENTION)
-    return next((module for module in found if isinstance(module, nn.Module)), None)
+    """Find a layer's self-attention, by any of the names it has in transformers."""
+    named = (getattr(layer, name, None) for name in _ATTENTION)
+    return next((module for module in named if isinstance(module, nn.Module)), None)
