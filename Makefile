@@ -1,6 +1,7 @@
 # make eval METHOD=var   evaluate a method and the baseline
 # make test              run the tests            make check   run ruff and mypy --strict
 # make test-lowest       run the tests on the lowest versions supported
+# make mutants           try wrong changes that tests must notice
 # make sweep METHOD=vhr  try a method at many settings: a table and docs/figures/sweep-vhr-*.png
 # make leaderboard       put all runs on one board, and into docs/figures/leaderboard.png
 # make table             evaluate every method, into README
@@ -29,7 +30,7 @@ BIN    := $(VENV)/bin
 LOWEST := .venv-lowest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup eval sweep leaderboard test test-lowest test-slow check table families schema \
+.PHONY: help setup eval sweep leaderboard test test-lowest test-slow mutants check table families schema \
 	bench world matcher clean
 
 help:
@@ -66,6 +67,10 @@ test-lowest: $(LOWEST)/.installed
 
 test-slow: setup
 	$(BIN)/python -m pytest -m slow
+
+# Takes about four minutes on two cores; `ARGS=vhr` tries those whose file or test has that in its name.
+mutants: setup
+	$(BIN)/python -m tests.mutants $(ARGS)
 
 check: setup
 	$(BIN)/ruff check .

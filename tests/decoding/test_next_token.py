@@ -116,3 +116,17 @@ def test_each_of_two_masks_rules_its_tokens_out() -> None:
     written = answer(model(), NoYes(NoYes.Params()), batch, tokens=1).tokens
     likely = stock > stock.median(-1, keepdim=True).values
     assert not likely.gather(1, written[:, :1]).any()
+
+
+@pytest.mark.parametrize("beams", [1, 3])
+def test_a_row_that_has_ended_is_not_counted_while_others_go_on(beams: int) -> None:
+    made, batch = llava(), questions(model(), 0, 1)
+    baseline = prepared("baseline", made)
+    first, second = answer(made, baseline, batch, beams).tokens.tolist()
+    end = next(token for token in first[:3] if token not in second)
+    made.model.generation_config.eos_token_id = end
+    found = answer(made, baseline, batch, beams)
+    alone = [answer(made, baseline, questions(made, row), beams).passes[0] for row in (0, 1)]
+    assert found.passes == alone
+    if beams == 1:
+        assert found.passes == [first.index(end) + 1, 6]

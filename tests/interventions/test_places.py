@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from transformers import LogitsProcessor
 
 from halluc.config import DecodingConfig
 from halluc.decoding.batch_encoding import encoded
@@ -19,7 +20,7 @@ from halluc.interventions.vision_hooks import _among
 from halluc.models import VisionLanguageModel
 from halluc.models.tokens import PromptTokens
 from halluc.testing import batch_of_questions
-from tests.kit.asking import QUESTIONS, answer, logits_after, questions
+from tests.kit.asking import QUESTIONS, logits_after, questions
 from tests.kit.families import llava, picture, prompts
 
 
@@ -111,12 +112,12 @@ def test_hidden_is_called_in_the_phases_it_asks_for_alone(phase: str) -> None:
 
 
 class Recalls(Method):
-    """Remembers each prompt token's embedding and compares when it is asked for."""
+    """Remembers each prompt token's embedding, and keeps what it is told of them later."""
 
     name = "recalls"
     prefix_depends_on = "nothing"
     hidden_phases = ("prefix", "prefill")
-    checked: int
+    told: list[list[Tensor]]
 
     def layers(self, n_layers: int) -> range:
         return range(1)
@@ -128,28 +129,30 @@ class Recalls(Method):
         at.remember(hidden)
 
     def attention_weights(self, at: At, weights: Tensor) -> Tensor:
-        tokens = at.tokens
-        text = tokens.attention_mask.bool() & ~tokens.image_mask
-        expected = at.model.model.get_input_embeddings()(tokens.input_ids)
-        rows = len(weights) // tokens.size
-        assert torch.allclose(at.remembered[::rows][text], expected[text], atol=1e-5)
-        first = at.on_keys(at.remembered[..., 0])[:, : text.shape[1]]
-        every = text.repeat_interleave(rows, 0)
-        assert torch.allclose(
-            first[every], expected[..., 0].repeat_interleave(rows, 0)[every], atol=1e-5
-        )
-        self.checked += 1
+        facts = at.on_keys(at.remembered.transpose(1, 2))
+        real = at.on_keys(at.tokens.attention_mask.bool())
+        self.told.append([row[:, mask] for row, mask in zip(facts, real, strict=True)])
         return weights
+
+
+def told(beams: int, share: bool) -> list[list[Tensor]]:
+    """What is told in each pass of each row's prompt tokens, [D, L] for each row."""
+    method, decoding = Recalls(Recalls.Params()), DecodingConfig(num_beams=beams)
+    method.told = []
+    generate(model(), method, three_questions(), decoding, max_new_tokens=4, share=share)
+    return method.told
 
 
 @pytest.mark.parametrize("share", [True, False])
 @pytest.mark.parametrize("beams", [1, 3])
 def test_what_is_remembered_is_of_each_prompts_own_tokens(beams: int, share: bool) -> None:
-    method = Recalls(Recalls.Params())
-    method.checked = 0
-    decoding = DecodingConfig(num_beams=beams)
-    generate(model(), method, three_questions(), decoding, max_new_tokens=4, share=share)
-    assert method.checked >= 3
+    alone = told(1, share=False)[0]
+    found = told(beams, share)
+    assert len(found) > 2 and len(found[-1]) == 3 * beams
+    for rows in found:
+        each = len(rows) // 3
+        for number, row in enumerate(rows):
+            assert torch.allclose(row, alone[number // each], atol=1e-5)
 
 
 class Negated(Method):
@@ -188,12 +191,26 @@ class Counts(Method):
         return logits["main"]
 
 
+class Rows(LogitsProcessor):
+    """Keeps the tokens transformers holds at each step."""
+
+    def __init__(self) -> None:
+        self.seen: list[Tensor] = []
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        self.seen.append(input_ids.clone())
+        return scores
+
+
 @pytest.mark.parametrize("beams", [1, 3])
-def test_generated_tokens_are_those_of_each_row(beams: int) -> None:
-    method = Counts(Counts.Params())
+def test_generated_tokens_are_those_of_each_row_and_follow_its_beams(beams: int) -> None:
+    method, rows = Counts(Counts.Params()), Rows()
     method.seen = []
-    tokens = answer(model(), method, questions(model(), 0, 1), beams, tokens=5).tokens
-    for step, generated in enumerate(method.seen):
+    generate(
+        model(), method, questions(model(), 0, 1), DecodingConfig(num_beams=beams),
+        max_new_tokens=6, watch=[rows],
+    )  # fmt: skip
+    assert len(method.seen) > 2
+    for step, (generated, held) in enumerate(zip(method.seen, rows.seen, strict=True)):
         assert generated.shape == (2 * beams, step)
-        if beams == 1:
-            assert torch.equal(generated, tokens[:, :step])
+        assert torch.equal(generated, held[:, held.shape[1] - step :])

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, get_args
 
 import pytest
 
+from halluc.data.coco_names import COCO_NAMES
 from halluc.interventions import REGISTRY, Method
 from halluc.models import VisionLanguageModel
 from tests.kit.families import llava
@@ -86,6 +87,10 @@ SETTINGS = [
     Setting("olm", "paper", OLM),
     Setting("olm", CODE, OLM),
     Setting("pba", None, {"text": " Answer yes whenever possible."}),
+    Setting(
+        "recheck", None,
+        {"objects": COCO_NAMES, "question": "Is there {object} in the image?"},
+    ),
     Setting("dola", "paper", DOLA),
     Setting("dola", CODE, DOLA),
     Setting("memvr", "paper", MEMVR, (0, *range(7, 17))),

@@ -1,0 +1,343 @@
+"""Wrong changes that tests must notice: `python -m tests.mutants` makes each and runs its test.
+
+A change is made in a copy of the tree, so that the working tree stays as it is. It dies if the test
+named next to it fails; the exit status is 1 if one survives or no longer fits the code.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ["OMP_NUM_THREADS"] = "1"
+
+import gc
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+import pytest
+import torch  # noqa: F401  processes inherit what is imported here
+import transformers.models.llava.modeling_llava  # noqa: F401
+
+ROOT = Path(__file__).resolve().parents[1]
+JOBS, LIMIT = 2, 240  # processes, and seconds for each
+_ELSEWHERE = 99  # the status where tests did not import the copy
+_QUICKLY = (
+    "-x", "-q", "--assert=plain", "-p", "no:cacheprovider", "-p", "no:unraisableexception",
+    "-p", "no:threadexception",
+)  # fmt: skip
+
+os.environ |= {
+    "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+    "HALLUC_SHARED": os.environ.get("HALLUC_SHARED", str(ROOT.parent / "shared")),
+}
+
+
+class Mutant(NamedTuple):
+    """A wrong change.
+
+    Attributes:
+        file: Of the repository.
+        old: What stands there, once.
+        new: What is put in its place.
+        test: Below tests/, which must fail then.
+    """
+
+    file: str
+    old: str
+    new: str
+    test: str
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.old.strip()!r} -> {self.new.strip()!r}"
+
+
+class Outcome(NamedTuple):
+    """What came of a change, or without one of all tests named here.
+
+    Attributes:
+        code: pytest's exit status; negative where the time was up.
+        log: What pytest printed.
+    """
+
+    mutant: Mutant | None
+    code: int
+    seconds: float
+    log: str
+
+
+DEFAULTS = "methods/test_settings.py::test_defaults_and_layers_are_those_of_the_table"
+VHR = "methods/test_vhr_by_hand.py::test"
+PUBLISHED = "methods/test_published.py::test"
+SINKS = "methods/test_var_sinks.py::test"
+PAINT = "methods/test_paint_end_to_end.py::test"
+PLACES = "interventions/test_places.py::test"
+COMPOSITES = "interventions/test_composites_sum.py::test"
+NEXT = "decoding/test_next_token.py::test"
+GENERATION = "decoding/test_generation.py::test"
+ENCODING = "models/test_encoding.py::test"
+
+MUTANTS = [
+    Mutant(*row)
+    for row in (
+        # VHR
+        ("methods/vhr.py", "text = unseen.float().norm", "text = seen.float().norm",
+         f"{VHR}_text_activity_is_read_without_the_image"),
+        ("methods/vhr.py", "text.pow(2) if self.params.squared_text_activity else text", "text",
+         f"{VHR}_text_activity_is_the_squared_norm_or_the_norm"),
+        ("methods/vhr.py", "chosen = chosen.repeat(2, 1)",
+         "chosen = chosen.repeat(2, 1); chosen[len(chosen) // 2 :] = False",
+         f"{VHR}_the_copy_without_image_is_reinforced_while_layers_are_chosen"),
+        ("methods/_image_heads.py", "correction=int(unbiased)", "correction=int(not unbiased)",
+         f"{VHR}_the_deviation_over_heads_divides_by_one_less_or_by_all"),
+        ("methods/vhr.py", "if self.params.drop_outliers:", "if False:",
+         f"{VHR}_an_outlier_of_eq_6_is_left_out_unless_asked_otherwise"),
+        ("methods/vhr.py", "1 + (self.params.gain - 1) * chosen", "1 + self.params.gain * chosen",
+         f"{VHR}_heads_are_chosen_under_the_gain_that_is_used"),
+        ("methods/_image_heads.py", "return vhd > median[", "return vhd >= median[",
+         "methods/test_vhr.py::test_the_middle_head_of_an_odd_number_does_not_pass"),
+        ("methods/vhr.py", "gain: float = Field(2.0", "gain: float = Field(3.0", DEFAULTS),
+        ("methods/_image_heads.py", '"llava": (1, *range(18, 32))', '"llava": (1, *range(19, 32))',
+         f"{PUBLISHED}_reinforced_layers_are_published_for_the_checkpoints_of_the_paper_alone"),
+        ("methods/_image_heads.py", "tuple(range(14, 32))", "(1, *range(18, 32))",
+         f"{PUBLISHED}_reinforced_layers_are_published_for_the_checkpoints_of_the_paper_alone"),
+        ("methods/_image_heads.py", "if vicuna else None", "if is_7b else None",
+         f"{PUBLISHED}_reinforced_layers_are_published_for_the_checkpoints_of_the_paper_alone"),
+        ("methods/vhr.py", "if not 0 <= layer < model.n_layers:", "if False:",
+         f"{PUBLISHED}_dimensions_and_layers_the_model_lacks_are_refused_by_name"),
+        # VAR
+        ("methods/_sinks.py", "older = config.model_type in _LLAMA_1", "older = False",
+         f"{PUBLISHED}_sink_dimensions_are_published_for_the_language_models_of_the_paper_alone"),
+        ("methods/_sinks.py", "return None if older or other_words", "return None if older",
+         f"{PUBLISHED}_sink_dimensions_are_published_for_the_language_models_of_the_paper_alone"),
+        ("methods/_sinks.py", 'getattr(text, "num_key_value_heads", None) or ', "",
+         f"{PUBLISHED}_sink_dimensions_are_published_for_the_language_models_of_the_paper_alone"),
+        ("methods/var.py", "if not 0 <= dim < width:", "if dim >= 2 * width:",
+         f"{PUBLISHED}_dimensions_and_layers_the_model_lacks_are_refused_by_name"),
+        ("methods/var.py", "at.on_keys(at.remembered) & at.real",
+         "~at.on_keys(~at.remembered) & at.real",
+         f"{SINKS}_a_generated_token_never_becomes_a_sink"),
+        ("methods/var.py", "at.on_keys(at.remembered) & at.real", "at.on_keys(at.remembered)",
+         f"{SINKS}_padding_never_becomes_a_sink"),
+        ("methods/var.py", '"nothing" if params.rows == "after_image" else "method"', '"nothing"',
+         f"{SINKS}_image_rows_depend_on_how_much_is_moved_where_they_are_edited"),
+        ("methods/var.py", "self.params.sink_dims, self.params.tau, self.params.variant",
+         "self.params.sink_dims, self.params.variant",
+         f"{SINKS}_which_tokens_are_sinks_is_part_of_the_key"),
+        ("methods/var.py", "min_image_mass: float = Field(0.2", "min_image_mass: float = Field(0.0",
+         DEFAULTS),
+        ("methods/var.py", "0.4 if params.variant", "0.6 if params.variant", DEFAULTS),
+        ("methods/var.py", "range(2, n_layers - ", "range(1, n_layers - ", DEFAULTS),
+        ("methods/var.py", 'n_layers - (self.params.variant == "paper")', "n_layers", DEFAULTS),
+        # PAINT
+        ("methods/paint.py", "_FIRST, _FEATURES = 0, -2", "_FIRST, _FEATURES = -2, 0",
+         f"{PAINT}_the_first_vision_layer_chooses_local_and_the_last_but_one_summary_tokens"),
+        ("methods/paint.py", "_FIRST, _FEATURES = 0, -2", "_FIRST, _FEATURES = 0, -1",
+         f"{PAINT}_the_first_vision_layer_chooses_local_and_the_last_but_one_summary_tokens"),
+        ("methods/_image_emphasis.py", "scatter(-1, top, True) & ~summary", "scatter(-1, top, True)",
+         f"{PAINT}_the_first_vision_layer_chooses_local_and_the_last_but_one_summary_tokens"),
+        ("methods/paint.py", "range(self.params.first_layer, n_layers)",
+         "range(self.params.first_layer, n_layers - 1)",
+         f"{PAINT}_layers_from_the_third_to_the_last_are_boosted_by_seven_and_three_tenths"),
+        ("methods/_image_emphasis.py", "alpha * local.to(scores) + beta * summary",
+         "beta * local.to(scores) + alpha * summary",
+         f"{PAINT}_layers_from_the_third_to_the_last_are_boosted_by_seven_and_three_tenths"),
+        ("methods/paint.py", "first_layer: int = Field(2", "first_layer: int = Field(0", DEFAULTS),
+        ("methods/paint.py", "alpha: float = Field(0.7", "alpha: float = Field(0.3", DEFAULTS),
+        ("methods/paint.py", "1.0 if paper else 1.1", "1.0 if paper else 2.0", DEFAULTS),
+        # ACT, ZeroTuning, AGLA, CMAI, FlowCut, VMTC
+        ("methods/act.py", "model.n_layers - 2 if", "model.n_layers - 1 if", DEFAULTS),
+        ("methods/act.py", "first_layer: int = Field(2", "first_layer: int = Field(0", DEFAULTS),
+        ("methods/act.py", "alpha: float = Field(5.0", "alpha: float = Field(3.0", DEFAULTS),
+        ("methods/zerotuning.py", "gamma: float = Field(0.6", "gamma: float = Field(0.8", DEFAULTS),
+        ("methods/zerotuning.py", "_HELPFUL = 22 / 32", "_HELPFUL = 16 / 32", DEFAULTS),
+        ("methods/agla.py", "alpha: float = Field(2.0", "alpha: float = Field(1.0", DEFAULTS),
+        ("methods/agla.py", "beta: float = Field(0.5", "beta: float = Field(0.1", DEFAULTS),
+        ("methods/cmai.py", "share: float = Field(0.25", "share: float = Field(0.5", DEFAULTS),
+        ("methods/cmai.py", "to_text.diagonal(dim1=1, dim2=2).zero_()",
+         "to_text.diagonal(dim1=1, dim2=2)",
+         "methods/test_cmai_by_hand.py::test_a_tokens_attention_to_itself_is_not_counted"),
+        ("methods/flowcut.py", "target: float = Field(1 / 3", "target: float = Field(1 / 2",
+         DEFAULTS),
+        ("methods/vmtc.py", "primary: float = Field(0.25", "primary: float = Field(0.5", DEFAULTS),
+        # VCD, the controls, DoLa, MemVR, VTI, Nullu, OPERA
+        ("methods/vcd.py", '0.1 if params.variant == "paper" else 0.2',
+         '0.2 if params.variant == "paper" else 0.1', DEFAULTS),
+        ("methods/vcd.py", "cumprod(0)[step])", "cumprod(0)[step - 1])",
+         "methods/test_vcd.py::test_step_500_has_501_factors"),
+        ("methods/vcd.py", "batch.image_seeds if paper else batch.seeds", "batch.seeds",
+         "methods/test_vcd.py::test_questions_about_one_image_share_its_noise"),
+        ("halluc/interventions/contrast.py", "main + alpha * (main - other)",
+         "main + alpha * (other - main)",
+         "interventions/test_contrast.py::test_contrast_by_hand"),
+        ("halluc/interventions/contrast.py", "return logits < logits.amax",
+         "return logits <= logits.amax",
+         "interventions/test_contrast.py::test_the_cut_is_strict"),
+        ("methods/apc.py", "beta: float = Field(0.2", "beta: float = Field(0.1", DEFAULTS),
+        ("methods/olm.py", "((yes - no).abs() < gap)", "((yes - no).abs() <= gap)",
+         "methods/test_olm.py::test_both_comparisons_are_strict"),
+        ("methods/olm.py", 'if self.params.variant == "paper" and at.step > 0:', "if False:",
+         "methods/test_olm.py::test_only_the_first_token_unless_it_is_the_code"),
+        ("methods/pba.py", "Answer yes whenever", "Say yes whenever", DEFAULTS),
+        ("methods/dola.py", "better = apart > most", "better = apart < most",
+         "methods/test_dola.py::test_each_row_has_a_layer_of_its_own"),
+        ("methods/dola.py", "relative_top: float = Field(0.1", "relative_top: float = Field(0.2",
+         DEFAULTS),
+        ("methods/memvr.py", "> self.params.threshold", ">= self.params.threshold",
+         "methods/test_memvr.py::test_uncertainty_has_to_be_exceeded"),
+        ("methods/memvr.py", 'unsure & state["calm"], ', "unsure, ",
+         "methods/test_memvr.py::test_the_first_unsure_layer_of_each_pass"),
+        ("methods/memvr.py", "ratio: float = Field(0.12", "ratio: float = Field(0.3", DEFAULTS),
+        ("methods/vti.py", '0.4 if params.variant == "paper" else 0.9', "0.9", DEFAULTS),
+        ("methods/nullu.py", "rank: int = Field(4", "rank: int = Field(8", DEFAULTS),
+        ("methods/nullu.py", "first = model.n_layers // 2 if", "first = 0 if", DEFAULTS),
+        ("methods/opera.py", "scale: float = Field(50.0", "scale: float = Field(5.0", DEFAULTS),
+        ("methods/opera.py", "row = weights[:, :, -1].amax(1)", "row = weights[:, :, -1].mean(1)",
+         "methods/test_opera.py"
+         "::test_the_record_takes_the_largest_head_then_divides_by_all_keys"),
+        ("methods/opera.py", "1e-7 * phi, column", "phi, column",
+         "methods/test_opera.py"
+         "::test_the_code_rewards_the_image_in_ten_tokens_then_scales_phi"),
+        # Where seams stand
+        ("halluc/interventions/context.py", "whole[..., self.n_tokens - self.n_keys :] = values",
+         "whole[..., : self.n_keys] = values",
+         "methods/test_cmai_by_hand.py"
+         "::test_focus_in_a_sliding_window_lands_on_the_prompts_own_tokens"),
+        ("halluc/interventions/context.py", "whole[..., self.n_tokens - self.n_keys :] = values",
+         "whole[..., : self.n_keys] = values",
+         f"{PLACES}_keys_of_a_window_are_taken_back_to_the_tokens_they_stand_for"),
+        ("halluc/models/tokens.py", "return grown[..., n_tokens - n_keys :]",
+         "return grown[..., :n_keys]", f"{PLACES}_tokens_are_laid_over_the_keys_of_a_window"),
+        ("halluc/interventions/context.py", "prefix.repeated(self.repeats).joined(",
+         "prefix.joined(", f"{PLACES}_what_is_remembered_is_of_each_prompts_own_tokens"),
+        ("halluc/interventions/shared_prefix.py", "torch.cat([earlier[self.owner], rest]",
+         "torch.cat([earlier[self.owner.sort().values.flip(0)], rest]",
+         f"{PLACES}_what_is_remembered_is_of_each_prompts_own_tokens"),
+        ("halluc/interventions/shared_prefix.py", "self.owner.repeat_interleave(repeats)",
+         "self.owner.repeat(repeats)",
+         f"{PLACES}_what_is_remembered_is_of_each_prompts_own_tokens"),
+        ("halluc/interventions/shared_prefix.py",
+         "_equal(value, earlier[name]) for name, value in inputs.items()",
+         '_equal(inputs[name], earlier[name]) for name in ["input_ids"]',
+         "interventions/test_memo.py"
+         "::test_a_sweeps_second_point_is_not_given_another_images_keys"),
+        ("halluc/interventions/shared_prefix.py", "alike = earlier_key == key and", "alike =",
+         "interventions/test_memo.py::test_points_that_edit_image_rows_otherwise_are_read_anew"),
+        ("halluc/interventions/vision_hooks.py", "attention.gather(2, kept[",
+         "attention.gather(2, kept.flip(1)[",
+         f"{PLACES}_patches_that_stay_keep_their_order_and_their_attention"),
+        ("halluc/interventions/engine.py", '"decode" if n_new == 1 else "prefill"', '"prefill"',
+         f"{PLACES}_a_prompt_is_read_once_and_then_a_token_a_pass"),
+        ("halluc/interventions/engine.py", '"prefix" if self._in_prefix else ', "",
+         f"{PLACES}_a_shared_prefix_is_a_phase_of_its_own"),
+        ("halluc/interventions/residual.py",
+         "acts and engine.phase in engine.method.hidden_phases", "acts",
+         f"{PLACES}_hidden_is_called_in_the_phases_it_asks_for_alone"),
+        ("halluc/interventions/engine.py", "memory.generated = memory.generated[rows]", "pass",
+         f"{PLACES}_generated_tokens_are_those_of_each_row_and_follow_its_beams"),
+        ("halluc/interventions/weight_scope.py", "parameters[name].data = data", "pass",
+         f"{PLACES}_weights_are_others_within_a_batch_and_the_models_own_after_it"),
+        # Composites
+        ("halluc/interventions/compose.py", "gain = gain * method.head_gain(",
+         "gain = method.head_gain(", f"{COMPOSITES}_two_gains_multiply"),
+        ("halluc/interventions/compose.py", "total = total + method.attention_bias(",
+         "total = method.attention_bias(", f"{COMPOSITES}_two_biases_add_up"),
+        ("halluc/interventions/compose.py", "key=lambda method: method.filters",
+         "key=lambda method: not method.filters",
+         f"{COMPOSITES}_a_filter_sees_what_the_other_part_makes_in_either_order"),
+        # Decoding
+        ("halluc/decoding/logits_processors.py",
+         "scores.float().log_softmax(-1).to(scores) if self._normalise else scores", "scores",
+         f"{NEXT}_beams_are_handed_log_probabilities_of_what_is_left"),
+        ("halluc/decoding/generation.py", "normalise=decoding.num_beams > 1", "normalise=False",
+         f"{NEXT}_a_number_added_to_a_whole_row_moves_no_beam"),
+        ("halluc/decoding/generation.py", "[*first, *watch, *then,", "[*first, *then, *watch,",
+         f"{NEXT}_yes_and_no_are_read_before_they_are_ruled_out"),
+        ("halluc/interventions/engine.py", "alive &= ~torch.isin(input_ids[:, 0], self._ends)",
+         "pass", f"{NEXT}_a_row_that_has_ended_is_not_counted_while_others_go_on"),
+        ("halluc/interventions/engine.py", "self._passes += rows / size", "pass",
+         f"{GENERATION}_passes_are_counted_where_they_happen"),
+        ("halluc/interventions/engine.py", "self._passes += by_sample.sum((0, 2))",
+         "self._passes += by_sample.any(2).sum(0)",
+         f"{GENERATION}_passes_of_beams_count_every_beam"),
+        ("halluc/decoding/batching.py",
+         "mixed = batch and batch[0].max_new_tokens != group[0].max_new_tokens", "mixed = False",
+         f"{GENERATION}_each_answer_is_cut_at_its_own_limit"),
+        ("halluc/decoding/generation.py",
+         "bad_words_ids=model.model.generation_config.bad_words_ids", "bad_words_ids=None",
+         f"{GENERATION}_words_a_checkpoint_must_not_write_stay_forbidden"),
+        ("halluc/decoding/generation.py", "model.model.generation_config = GenerationConfig()",
+         "pass", f"{GENERATION}_a_checkpoints_generation_defaults_do_not_leak[suppress_tokens-1]"),
+        ("halluc/models/encoding.py", '{"add_special_tokens": False} if written else {}', "{}",
+         f"{ENCODING}_tokens_are_those_of_apply_chat_template[llava-True]"),
+    )
+]  # fmt: skip
+
+
+def tested(mutant: Mutant | None, tests: Sequence[str], log: Path) -> int:
+    """Run tests in a copy of the tree with a change in it; return pytest's exit status."""
+    with TemporaryDirectory() as folder:
+        copy = Path(folder)
+        for name in ("halluc", "methods", "benchmarks", "tests"):
+            shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+        for name in ("methods", "benchmarks"):
+            (copy / "halluc" / name).symlink_to(copy / name)
+        shutil.copy(ROOT / "pyproject.toml", copy)
+        if mutant is not None:
+            file = copy / mutant.file
+            file.write_text(file.read_text().replace(mutant.old, mutant.new))
+        os.chdir(copy)
+        sys.path.insert(0, folder)
+        sys.modules.pop("tests")
+        with log.open("w") as output:
+            os.dup2(output.fileno(), 1)
+            os.dup2(output.fileno(), 2)
+            status = int(pytest.main([*_QUICKLY, *tests]))
+        return status if sys.modules["halluc"].__path__ == [f"{folder}/halluc"] else _ELSEWHERE
+
+
+def outcomes(mutants: Sequence[Mutant | None], logs: Path) -> Iterator[Outcome]:
+    """Try changes side by side, each in a process that has torch imported already."""
+    gc.freeze()  # what is imported here is not looked through again in each process
+    waiting, running = list(mutants), dict[int, tuple[Mutant | None, Path, float]]()
+    every = sorted({f"tests/{mutant.test}" for mutant in mutants if mutant})
+    while waiting or running:
+        if waiting and len(running) < JOBS:
+            mutant, log = waiting.pop(0), logs / f"{len(waiting)}.log"
+            if not (pid := os.fork()):
+                signal.alarm(LIMIT)
+                os._exit(tested(mutant, [f"tests/{mutant.test}"] if mutant else every, log))
+            running[pid] = mutant, log, time.monotonic()
+        else:
+            pid, status = os.wait()
+            mutant, log, began = running.pop(pid)
+            code = os.waitstatus_to_exitcode(status)
+            yield Outcome(mutant, code, time.monotonic() - began, log.read_text())
+
+
+def main(word: str = "") -> int:
+    """Report every change whose file or test has a word in it; return the exit status."""
+    wanted = [mutant for mutant in MUTANTS if word in mutant.file + mutant.test]
+    misfits = [one for one in wanted if (ROOT / one.file).read_text().count(one.old) != 1]
+    wrong = [f"no longer fits the code  {mutant}" for mutant in misfits]
+    with TemporaryDirectory() as logs:
+        tried = [None, *(mutant for mutant in wanted if mutant not in misfits)]
+        for mutant, code, seconds, log in outcomes(tried, Path(logs)):
+            if mutant is None and code:
+                wrong.append(f"tests fail without any change:\n{log[-3000:]}")
+            elif mutant is not None and code != pytest.ExitCode.TESTS_FAILED:
+                how = "survives" if code == 0 else f"breaks the run ({code}): {log[-1000:]}"
+                wrong.append(f"{how}  {mutant}  ({mutant.test})")
+            print(f"{code:4} {seconds:5.1f} s  {mutant or 'no change'}", flush=True)
+    print(*wrong, f"{len(wanted)} changes, {len(wrong)} that no test notices or that do not fit",
+          sep="\n")  # fmt: skip
+    return int(bool(wrong))
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
