@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import cache
 from statistics import quantiles
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -25,7 +25,8 @@ def model() -> VisionLanguageModel:
     """LLaVA whose vision tower looks sharply enough to have outliers."""
     made = llava(6, tower_layers=4)
     with torch.no_grad():
-        for attention in made.tower.attention_modules:
+        modules: list[Any] = made.tower.attention_modules
+        for attention in modules:
             attention.q_proj.weight *= 4
             attention.q_proj.bias *= 4
     return made

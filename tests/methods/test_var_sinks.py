@@ -11,7 +11,7 @@ from torch import Tensor
 
 from halluc.interventions import At, BatchState
 from halluc.interventions.engine import intervene
-from halluc.methods import var
+from halluc.methods import _sinks, var
 from halluc.methods.var import VAR
 from halluc.models import VisionLanguageModel
 from tests.kit.asking import QUESTIONS
@@ -36,11 +36,10 @@ def passes(monkeypatch: pytest.MonkeyPatch, **params: Any) -> list[tuple[At, Ten
     """Each call's place, what was taken for a sink [B, K], and the factor on each weight."""
     found: list[tuple[At, Tensor, Tensor]] = []
     taken: list[Tensor] = []
-    original = var.redistribute
 
     def redistribute(attention: Tensor, sinks: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         taken.append(sinks)
-        return original(attention, sinks, *args, **kwargs)
+        return _sinks.redistribute(attention, sinks, *args, **kwargs)
 
     class Watched(VAR):
         def attention_weights(self, at: At, weights: Tensor) -> Tensor:

@@ -75,8 +75,11 @@ def head_outputs(layer: int, inputs: Mapping[str, Any], chosen: Chosen, rules: R
 
         return hook
 
-    modules = model().self_attention.items()
-    handles = [m.o_proj.register_forward_pre_hook(reinforce(number)) for number, m in modules]
+    modules: dict[int, Any] = model().self_attention
+    handles = [
+        module.o_proj.register_forward_pre_hook(reinforce(number))
+        for number, module in modules.items()
+    ]
     with torch.inference_mode():
         model().model(**inputs)
     for handle in handles:
