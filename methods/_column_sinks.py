@@ -1,4 +1,4 @@
-"""Attention sinks as ACT finds them: tokens that others attend to, but for the first."""
+"""Attention sinks as ACT finds them: tokens that get much attention, other than the first."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def column_means(attention: Tensor, real: Tensor, visible: Tensor) -> Tensor:
-    """Mean attention a token receives from the tokens that see it.
+    """Average the attention a token receives over the tokens that see it.
 
     Args:
         attention: Weights of a whole prompt after the softmax [B, H, L, L].
@@ -21,13 +21,13 @@ def column_means(attention: Tensor, real: Tensor, visible: Tensor) -> Tensor:
         them. Models whose image tokens see each other count those, too.
     """
     seen_by = (visible & real[:, :, None]).sum(1).clamp(min=1)
-    given = (real[:, None, None].to(attention) @ attention)[:, :, 0]
-    means: Tensor = given * real[:, None] / seen_by[:, None]
+    received = (real[:, None, None].to(attention) @ attention)[:, :, 0]
+    means: Tensor = received * real[:, None] / seen_by[:, None]
     return means
 
 
 def later_sinks(means: Tensor, threshold: Tensor | float) -> Tensor:
-    """Tokens whose column mean exceeds the threshold, less the first of each head.
+    """Mark tokens whose column mean exceeds the threshold, except the first of each head.
 
     Args:
         means: From `column_means` [B, H, L].
@@ -37,8 +37,8 @@ def later_sinks(means: Tensor, threshold: Tensor | float) -> Tensor:
         bool [B, H, L].
     """
     above = means > threshold
-    found: Tensor = above & (above.cumsum(-1) > 1)
-    return found
+    later: Tensor = above & (above.cumsum(-1) > 1)
+    return later
 
 
 def rescale_sinks(attention: Tensor, sinks: Tensor, beta: float) -> Tensor:
@@ -52,8 +52,13 @@ def rescale_sinks(attention: Tensor, sinks: Tensor, beta: float) -> Tensor:
     Returns:
         [B, H, R, K]; each row keeps its sum. Rows that see nothing but sinks come back unchanged.
     """
-    kinds = sinks.to(attention)[..., None]  # [B, H, K, 1]: matrix products spare whole copies
-    held, free = attention @ kinds, attention @ (1 - kinds)
+    # The paper's lines, for one row a of a head with sinks S:
+    #   a'_s = beta a_s                                                  for s in S
+    #   a'_t = a_t + (1 - beta) sum_S a_s * a_t / sum_{not in S} a_u     for other tokens t
+    # So a' = factor * a, where the factor needs two sums a row: over S and over the others. Matrix
+    # products with indicator columns [B, H, K, 1] give them without a masked copy of `attention`.
+    indicator = sinks.to(attention)[..., None]
+    held, free = attention @ indicator, attention @ (1 - indicator)
     gain = (1 + (1 - beta) * held / free.clamp(min=1e-12)).where(free > 0, 1)
-    kept = kinds.new_tensor(beta).where(free > 0, 1)
+    kept = indicator.new_tensor(beta).where(free > 0, 1)
     return kept.where(sinks[:, :, None], gain).mul_(attention)

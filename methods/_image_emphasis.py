@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def summary_tokens(attention: Tensor) -> Tensor:
-    """Patches whose CLS attention lies above Q3 + 1.5 IQR.
+    """Mark patches whose CLS attention lies above Q3 + 1.5 IQR.
 
     Args:
         attention: Summed over heads [B, N].
@@ -23,7 +23,7 @@ def summary_tokens(attention: Tensor) -> Tensor:
 
 
 def local_tokens(attention: Tensor, summary: Tensor, ratio: float) -> Tensor:
-    """The top share of patches by CLS attention, less the summary tokens.
+    """Mark the top share of patches by CLS attention, except the summary tokens.
 
     Args:
         attention: Summed over heads [B, N].
@@ -41,13 +41,16 @@ def local_tokens(attention: Tensor, summary: Tensor, ratio: float) -> Tensor:
 def emphasise(
     scores: Tensor, local: Tensor, summary: Tensor, rows: Tensor, *, alpha: float, beta: float
 ) -> Tensor:
-    """S + alpha |S| on local columns, S + beta |S| on summary columns.
+    """Raise logits S: S + alpha |S| on local columns, S + beta |S| on summary columns.
 
     Args:
         scores: Attention logits [B, H, R, K].
         local, summary: bool [B, K], disjoint.
         rows: bool [B, R].
         alpha, beta: Margins, at least 0.
+
+    Returns:
+        [B, H, R, K].
     """
     factor = alpha * local.to(scores) + beta * summary.to(scores)
     factor = factor[:, None, None, :] * rows[:, None, :, None].to(scores)

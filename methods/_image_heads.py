@@ -33,7 +33,7 @@ class MeasuredLayers(NamedTuple):
 
     Attributes:
         layers: Those to reinforce, ascending.
-        shifts: How far each layer's head outputs move without the image, for their size; 0 where
+        shifts: Relative distance that each layer's head outputs move without the image; 0 where
             heads cannot be reached.
     """
 
@@ -45,27 +45,27 @@ def measured_layers(model: VisionLanguageModel, samples: Sequence[Sample] = ()) 
     """Measure which layers' head outputs move most when the image is taken away.
 
     Args:
-        samples: On what; descriptions of drawn scenes if there are none.
+        samples: Prompts and images to measure on; descriptions of drawn scenes by default.
     """
     from halluc.calibration.probing import probed
 
-    found = probed(model, samples)
+    states = probed(model, samples)
 
     def shift(layer: int) -> float:
-        if layer not in found.seen:
+        if layer not in states.seen:
             return 0.0
-        seen, unseen = found.seen[layer], found.unseen[layer]
+        seen, unseen = states.seen[layer], states.unseen[layer]
         moved = (seen - unseen).norm(dim=-1) / (seen.norm(dim=-1) + 1e-6)
         return float(moved.mean())
 
     shifts = tuple(shift(layer) for layer in range(model.n_layers))
-    count = round(len(found.seen) * _SHARE)
+    count = round(len(states.seen) * _SHARE)
     most = sorted(range(len(shifts)), key=lambda layer: -shifts[layer])[:count]
     return MeasuredLayers(tuple(sorted(most)), shifts)
 
 
 def divergence(with_image: Tensor, without_image: Tensor) -> Tensor:
-    """VHD: how far each head's output moves when the image is removed (VHR, eq. 4).
+    """Measure VHD, the distance a head's output moves when the image is removed (VHR, eq. 4).
 
     Args:
         with_image, without_image: Head outputs before o_proj at the predicting position [B, H, d].
@@ -97,9 +97,15 @@ def drop_outliers(vhd: Tensor, text: Tensor, *, unbiased: bool = True) -> Tensor
 
 
 def sensitive_heads(vhd: Tensor) -> Tensor:
-    """Heads above their layer's median VHD, bool [B, H] (VHR, eq. 7).
+    """Mark heads above their layer's median VHD (VHR, eq. 7).
 
     The median of an even number of heads is the mean of the middle two, so half of them pass.
+
+    Args:
+        vhd: [B, H].
+
+    Returns:
+        bool [B, H].
     """
     ordered = vhd.sort(-1).values
     heads = vhd.shape[-1]

@@ -10,11 +10,11 @@ if TYPE_CHECKING:
 
 
 def kept(relevance: Tensor, similarity: float) -> Tensor:
-    """Pixels that stay: a share of 1 - similarity / 2, by relevance.
+    """Mark pixels that stay: a share of 1 - similarity / 2, the most relevant ones.
 
     Args:
         relevance: [H, W].
-        similarity: Of image and text, -1 to 1; the better they fit, the more is masked.
+        similarity: Of image and text, -1 to 1; the higher it is, the more is masked.
 
     Returns:
         bool [H, W]; pixels as relevant as the last one that stays do so too.
@@ -33,6 +33,6 @@ def mask_image(image: Image, relevance: Tensor, similarity: float) -> Image:
 
 
 def question_in(turn: str) -> str:
-    """The question itself, without what follows it on how to answer; else the whole turn."""
+    """Cut a turn behind its question, without the hint on how to answer; else keep it whole."""
     before, mark, _ = turn.rpartition("?")
     return (before + mark or turn).strip()

@@ -1,4 +1,4 @@
-"""Attention sinks as VAR finds them, by massive dimensions, and redistributes what they get."""
+"""Attention sinks as VAR finds them, by massive dimensions, and redistributes their attention."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _LLAMA_1 = ("instructblip",)  # families whose language model is older than thei
 
 
 def sink_tokens(hidden: Tensor, dims: tuple[int, ...], tau: float) -> Tensor:
-    """Tokens whose residual stream is massive in one of the sink dimensions.
+    """Mark tokens whose residual stream is massive in one of the sink dimensions.
 
     Args:
         hidden: The residual stream entering a layer [B, T, D].
@@ -85,7 +85,7 @@ def sink_dimensions(first: Tensor, n_dims: int = 2) -> Sinks:
 
     Args:
         first: The first real token's residual stream, one row a prompt [N, D].
-        n_dims: How many; VAR names two for LLaMA-2.
+        n_dims: Number of dimensions; VAR names two for LLaMA-2.
 
     Returns:
         The dimensions whose median |x_d| / rms(x) over prompts is largest, and the largest such
@@ -109,7 +109,7 @@ def redistribute(
     min_image_mass: float,
     without_visual_sinks: bool = False,
 ) -> Tensor:
-    """Move attention from the sinks to the image tokens that are none (VAR, eq. 3 and 4).
+    """Move attention from sinks to the image tokens that are not sinks (VAR, eq. 3 and 4).
 
     Args:
         attention: Weights after the softmax [B, H, Q, K].
@@ -126,6 +126,14 @@ def redistribute(
     Returns:
         Edited weights [B, H, Q, K]; each row keeps its sum.
     """
+    # The paper's lines, for one row a of a chosen head with sinks S, free image tokens I and share
+    # p that sinks keep:
+    #   budget = (1 - p) sum_S a_s
+    #   a'_s = p a_s                                   for s in S
+    #   a'_i = a_i + budget * a_i / sum_I a_j          for i in I
+    # So a' = a + change * a with change = -(1 - p) in S and budget / sum_I a_j in I. One product
+    # with three indicator columns gives all sums of a row, one with two lays the change over the
+    # keys, and no copy of `attention` is made but the result.
     kinds = (image_columns & ~sinks, sinks, image_columns & sinks)
     columns = kinds[0].new_empty(*sinks.shape, 3).to(attention)
     for number, kind in enumerate(kinds):

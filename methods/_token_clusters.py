@@ -9,10 +9,10 @@ if TYPE_CHECKING:
 
 
 def cluster(points: Tensor, count: int, iterations: int) -> Tensor:
-    """k-means on cosine similarity, the same on every call: no seed is drawn.
+    """Cluster points by k-means on cosine similarity; no seed is drawn, so calls agree.
 
-    It starts from the first point and, one after the other, the point least similar to those
-    chosen. A cluster that loses all its points takes the one least similar to its own centre.
+    The first point is the first centre; each further centre is the point least similar to those
+    chosen before. A cluster that loses all its points takes the one least similar to its centre.
 
     Args:
         points: [P, D].
@@ -39,12 +39,12 @@ def cluster(points: Tensor, count: int, iterations: int) -> Tensor:
 
 
 def _assigned(similarity: Tensor) -> Tensor:
-    """Each point's most similar centre [P], from similarities [P, C]; no centre is left alone."""
-    own, labels = similarity.max(1)
+    """Assign each point its most similar centre [P], from similarities [P, C]; none stays empty."""
+    to_centre, labels = similarity.max(1)
     for empty in range(similarity.shape[1]):
         if bool((labels == empty).any()):
             continue
         sizes = labels.bincount(minlength=similarity.shape[1])
-        point = int(own.masked_fill(sizes[labels] == 1, float("inf")).argmin())
-        labels[point], own[point] = empty, float("inf")
+        point = int(to_centre.masked_fill(sizes[labels] == 1, float("inf")).argmin())
+        labels[point], to_centre[point] = empty, float("inf")
     return labels

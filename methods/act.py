@@ -1,7 +1,7 @@
 """ACT: Attention Calibration Technique.
 
-Attention sinks beside the first token hold attention that says nothing. In calibrated heads ACT
-scales them down and spreads what they lose over all other tokens, in proportion to what they have.
+Attention sinks other than the first token hold attention that says nothing. In calibrated heads ACT
+scales them down and spreads what they lose over all other tokens, in proportion to their weights.
 """
 
 from __future__ import annotations
@@ -94,14 +94,14 @@ class ACT(Method):
         return Calibrated({"heads": heads}, report)
 
     def layers(self, n_layers: int) -> Collection[int]:
-        """Layers that `heads` names, else the range."""
+        """Return the layers that `heads` names, else the range."""
         if self.params.heads is not None:
             return sorted(self.params.heads)
         assert self.params.last_layer is not None
         return range(self.params.first_layer, self.params.last_layer + 1)
 
     def begin(self, batch: Batch) -> dict[int, Tensor]:
-        """Sinks of the prompt by layer, bool [B, H, L]."""
+        """Start without sinks; by layer, those of the prompt will be bool [B, H, L]."""
         return {}
 
     def attention_weights(self, at: At, weights: Tensor) -> Tensor:

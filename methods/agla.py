@@ -38,7 +38,7 @@ class AGLA(Method):
         year=2025,
         venue="CVPR",
         paper="arXiv:2406.12718",
-        code="https://github.com/Lackel/AGLA@a3acef5",
+        code="https://github.com/Lackel/AGLA@efa1263",
         deviations=(
             "the masked image is a stream with a cache of its own; the code reads the whole "
             "image's cache from the second token on, so that the masked one acts on the first "
@@ -75,7 +75,11 @@ class AGLA(Method):
 
     @classmethod
     def requires(cls, params: Params, config: Any, model: str) -> None:
-        """A matcher that exists, where one is named."""
+        """Refuse a matcher that does not exist, where one is named.
+
+        Raises:
+            UserError: If the matcher named cannot be found, or lacks the layer to read.
+        """
         if params.matcher is not None:
             cls._found(params, params.matcher)
 
@@ -84,7 +88,7 @@ class AGLA(Method):
         """Name the matcher, the state it is in, and the layer read (index 6 of 12 layers).
 
         Raises:
-            UserError: If there is no such matcher, or no such layer in it.
+            UserError: If the matcher cannot be found, or lacks the layer to read.
         """
         from halluc.models.names import EMBEDDED
 
@@ -96,7 +100,7 @@ class AGLA(Method):
 
     @staticmethod
     def _found(params: Params, name: str) -> tuple[MatcherSource, int]:
-        """Where the matcher is, and which of its layers is read."""
+        """Find the matcher, and the layer of it that is read."""
         from halluc.models.image_text_matcher import find_matcher
 
         source = find_matcher(name, params.matcher_revision)
@@ -123,7 +127,7 @@ class AGLA(Method):
         return {"masked": model.encode(batch.rendered, masked)}
 
     def _load(self, model: VisionLanguageModel) -> Matcher:
-        """The matcher, loaded when first needed and kept: it is the same for all samples."""
+        """Load the matcher when it is first needed; it is kept, as it serves all samples."""
         from halluc.models.image_text_matcher import Matcher
 
         if self._matcher is None:
@@ -133,7 +137,7 @@ class AGLA(Method):
         return self._matcher
 
     def next_token_logits(self, at: At, logits: Mapping[str, Tensor]) -> Tensor:
-        """Add alpha times the masked stream's logits; the published mistake adds the main ones."""
+        """Add alpha times the masked stream's logits; the published code adds the main ones."""
         full, masked = logits["main"], logits["masked"]
         if self.params.variant == "official_code" and at.step > 0:
             masked = full

@@ -7,7 +7,7 @@ from halluc.interventions import Method, MethodCard, method
 
 @method("baseline")
 class Baseline(Method):
-    """No intervention; every other method is shown beside it, under the same decoding."""
+    """No intervention; every other method is compared with it, under the same decoding."""
 
     card = MethodCard(
         title="No intervention",

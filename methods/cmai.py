@@ -1,8 +1,7 @@
 """CMAI: Cross-Modality Attention Inhibition, a reading of the paper where it is silent.
 
-How much a text token should look at an image token is asked of the other text tokens too: its focus
-is its own attention to the image plus that of the text tokens it attends to. Pairs of low focus are
-masked in the layers that follow.
+The focus of a text token on an image token is its own attention to it plus that of the text tokens
+it attends to. Pairs of low focus are masked in the layers that follow.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ _MASKED = -1e9  # far below any logit, and finite, so that no row can become und
 
 
 def focus(to_image: Tensor, to_text: Tensor, text_to_image: Tensor) -> Tensor:
-    """F = A_tv + A_tt A_tv: a row's attention to the image, and that of the text it attends to.
+    """Compute F = A_tv + A_tt A_tv: attention to the image, and that of the text attended to.
 
     Args:
         to_image: The rows' attention to image tokens, mean over heads [B, R, K].
@@ -38,19 +37,19 @@ def focus(to_image: Tensor, to_text: Tensor, text_to_image: Tensor) -> Tensor:
     return to_image + to_text @ text_to_image
 
 
-def unfocused(found: Tensor, image_columns: Tensor, share: float) -> Tensor:
-    """The image columns of least focus in each row.
+def unfocused(focused: Tensor, image_columns: Tensor, share: float) -> Tensor:
+    """Mark the image columns of least focus in each row.
 
     Args:
-        found: From `focus` [B, R, K].
+        focused: From `focus` [B, R, K].
         image_columns: bool [B, K].
-        share: How many of them, rounded down.
+        share: Share of them to mark, rounded down.
 
     Returns:
         bool [B, R, K].
     """
     outside = ~image_columns[:, None]
-    order = found.masked_fill(outside, float("inf")).argsort(dim=-1, stable=True)
+    order = focused.masked_fill(outside, float("inf")).argsort(dim=-1, stable=True)
     rank = order.argsort(-1)
     count = (share * image_columns.sum(-1).double() + 1e-9).floor()
     return (rank < count[:, None, None]) & ~outside
@@ -90,7 +89,7 @@ class CMAI(Method):
 
     @classmethod
     def requires(cls, params: Params, config: Any, model: str) -> None:
-        """Image tokens among the text's."""
+        """Refuse a model without image tokens in its prompt."""
         needs_shared_rows("cmai", config, model)
 
     @classmethod
@@ -98,7 +97,7 @@ class CMAI(Method):
         """Fill in the layer: the first from L/4 on that has attention.
 
         Raises:
-            UserError: If it has none, or none that follows it has.
+            UserError: If that layer has no attention, or no later layer has.
         """
         reached = list(model.self_attention)
         quarter = model.n_layers // 4
@@ -111,12 +110,12 @@ class CMAI(Method):
         return params.model_copy(update={"layer": layer})
 
     def layers(self, n_layers: int) -> range:
-        """The layer focus is read in, and all that follow."""
+        """Return the layer in which focus is read, and all that follow."""
         assert self.params.layer is not None
         return range(self.params.layer, n_layers)
 
     def begin(self, batch: Batch) -> dict[str, Tensor]:
-        """Attention to the image of the text behind it, "text" [B, T, L]; "masked" [B, R, L]."""
+        """Start without the text's attention to the image [B, T, L], and masked pairs [B, R, L]."""
         return {}
 
     def attention_logits(self, at: At, logits: Tensor) -> Tensor:
@@ -128,7 +127,7 @@ class CMAI(Method):
         return logits + _MASKED * masked[:, None].to(logits)
 
     def _unfocused(self, at: At, attention: Tensor) -> Tensor:
-        """Pairs to mask, from attention averaged over heads [B, R, K], as bool [B, R, L]."""
+        """Mark pairs bool [B, R, L] by attention averaged over heads [B, R, K]."""
         prompt = at.of_prompt(attention)
         to_image = prompt * at.image_mask[:, None]
         if at.prefill:

@@ -8,7 +8,7 @@ the CLS token spreads its attention, the fewer patches a layer drops.
 from __future__ import annotations
 
 from math import log, sqrt
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import Field
 
@@ -22,16 +22,24 @@ if TYPE_CHECKING:
     from halluc.interventions import At
 
 
-def information_flow(attention: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+class Flow(NamedTuple):
+    """Information flow of patches in one layer.
+
+    Attributes:
+        score: (rel + sem) * |mean_h v|_1 [N, P].
+        relation: rel, the CLS token's attention among patches, which sums to 1 [N, P].
+    """
+
+    score: Tensor
+    relation: Tensor
+
+
+def information_flow(attention: Tensor, values: Tensor) -> Flow:
     """Score patches in one layer.
 
     Args:
         attention: The CLS token's attention to all tokens [N, H, 1 + P].
         values: Value vectors [N, H, 1 + P, d].
-
-    Returns:
-        Scores (rel + sem) * |mean_h v|_1 [N, P], and rel, the CLS token's attention among patches
-        [N, P], which sums to 1.
     """
     relation = attention.float().mean(1)[:, 1:]
     relation = relation / relation.sum(-1, keepdim=True)
@@ -39,11 +47,11 @@ def information_flow(attention: Tensor, values: Tensor) -> tuple[Tensor, Tensor]
     similarity = (values[:, :, :1] * values).sum(-1).softmax(-1).mean(1)[:, 1:]
     similarity = similarity / similarity.sum(-1, keepdim=True)
     size = values.mean(1)[:, 1:].abs().sum(-1)
-    return (relation + similarity) * size, relation
+    return Flow((relation + similarity) * size, relation)
 
 
 def to_drop(relation: Tensor, target: int, layers_left: int) -> int:
-    """How many patches go behind a layer: (N - target) / sqrt(rpl) * (1 - H^2), rounded.
+    """Count the patches to drop behind a layer: (N - target) / sqrt(rpl) * (1 - H^2), rounded.
 
     Args:
         relation: One image's CLS attention among its N patches, summing to 1 [N].
@@ -75,7 +83,9 @@ class FlowCut(Method):
             "says; the code takes a batch's largest count, the same at the batch size 1 it runs at",
             "the default is a share, 192 of LLaVA-1.5's 576, so that it means the same elsewhere",
             "tiles (LLaVA-NeXT) are pruned one by one and keep their places in the grid, new lines "
-            "stay; the second cut, in the language model of LLaVA-NeXT and Qwen2-VL, is not made",
+            "stay; each tile keeps the full share, the code half of it (int(target / 2) + 1 "
+            "patches); the second cut, in the language model of LLaVA-NeXT and Qwen2-VL, is not "
+            "made",
             "towers without a CLS token, for which the paper averages the patches, are refused",
         ),
     )
@@ -91,7 +101,11 @@ class FlowCut(Method):
 
     @classmethod
     def requires(cls, params: Params, config: Any, model: str) -> None:
-        """A CLS token, a token a patch, and as many of them as are to be left."""
+        """Refuse a model without a CLS token, a token a patch, or enough patches.
+
+        Raises:
+            UserError: If it lacks one of them.
+        """
         needs_cls("flowcut", config, model)
         needs_patch_tokens("flowcut", config, model)
         needs_one_feature_layer("flowcut", config, model)
@@ -121,6 +135,6 @@ class FlowCut(Method):
         return at.tower.keep(hidden, stay)
 
     def count(self, total: int) -> int:
-        """Patches left of `total`."""
+        """Count the patches left of `total`."""
         target = self.params.target
         return max(1, round(target * total)) if target <= 1 else min(round(target), total)

@@ -73,13 +73,13 @@ class PAINT(Method):
 
     @classmethod
     def requires(cls, params: Params, config: Any, model: str) -> None:
-        """A CLS token, and image tokens it attends to."""
+        """Refuse a model without a CLS token, or with image tokens other than patches."""
         needs_cls("paint", config, model)
         needs_patch_tokens("paint", config, model)
 
     @classmethod
     def decides(cls, params: Params) -> bool:
-        """Only with guidance."""
+        """Return whether there is guidance, which makes the next token's logits."""
         return cls._filled(params).gamma != 1.0
 
     @classmethod
@@ -98,11 +98,11 @@ class PAINT(Method):
         return params.model_copy(update=filled)
 
     def layers(self, n_layers: int) -> range:
-        """From `first_layer` to the last."""
+        """Return layers from `first_layer` to the last."""
         return range(self.params.first_layer, n_layers)
 
     def begin(self, batch: Batch) -> dict[str, Tensor]:
-        """Local and summary columns of the prompt, bool [B, L], once the image is encoded."""
+        """Start without local and summary columns of the prompt, bool [B, L]."""
         return {}
 
     def attention_logits(self, at: At, logits: Tensor) -> Tensor:
@@ -121,7 +121,7 @@ class PAINT(Method):
         )
 
     def streams(self, batch: Batch, model: VisionLanguageModel) -> dict[str, Inputs]:
-        """Decode the prompts without their image, too, where there is guidance."""
+        """Decode the prompts without their image too, where there is guidance."""
         return {"no image": model.without_image(batch.inputs)} if self._gamma > 1 else {}
 
     def next_token_logits(self, at: At, logits: Mapping[str, Tensor]) -> Tensor:

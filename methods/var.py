@@ -1,8 +1,8 @@
 """VAR: Visual Attention Redistribution.
 
-Attention sinks (tokens with a few massive hidden dimensions) soak up attention that says nothing.
-In heads that look at the image, VAR takes part of what all sinks receive and gives it to the image
-tokens that are not sinks, in proportion to what they have.
+Attention sinks (tokens with a few massive hidden dimensions) draw attention that says nothing. In
+heads that look at the image, VAR takes part of the sinks' attention and gives it to the image
+tokens that are not sinks, in proportion to their weights.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class VAR(Method):
 
     @classmethod
     def requires(cls, params: Params, config: Any, model: str) -> None:
-        """Ask for image tokens among the text's."""
+        """Refuse a model without image tokens in its prompt."""
         needs_shared_rows("var", config, model)
 
     @classmethod
@@ -120,22 +120,22 @@ class VAR(Method):
         return Calibrated({"sink_dims": found.dims, "tau": tau}, {"first_token_peak": found.peak})
 
     def layers(self, n_layers: int) -> range:
-        """Name all but the first two, and in the paper but the last."""
+        """Return all layers but the first two; variant paper leaves out the last one too."""
         return range(2, n_layers - (self.params.variant == "paper"))
 
     def prefix_key(self) -> Any:
-        """Depend on which tokens are sinks, and where."""
+        """Return what decides which tokens are sinks, and in which layers they are found."""
         if self.prefix_depends_on == "method":
             return super().prefix_key()
         return self.name, self.params.sink_dims, self.params.tau, self.params.variant
 
     def hidden(self, at: At, hidden: Tensor) -> None:
-        """Find the prompt's sinks, bool [B, Q]; generated tokens never become any."""
+        """Find the prompt's sinks, bool [B, Q]; generated tokens never count as sinks."""
         assert self.params.sink_dims is not None and self.params.tau is not None
         at.remember(sink_tokens(hidden, self.params.sink_dims, self.params.tau))
 
     def attention_weights(self, at: At, weights: Tensor) -> Tensor:
-        """Redistribute in the rows asked for."""
+        """Redistribute attention in the rows that `rows` names."""
         assert self.params.keep is not None
         return redistribute(
             weights,

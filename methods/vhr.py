@@ -1,8 +1,8 @@
 """VHR: Vision-aware Head Reinforcement.
 
 Some heads change their output when the image is taken away, most do not. VHR amplifies the more
-image-sensitive half of the heads in a few layers, chosen anew for every sample from the position
-that predicts its first token.
+image-sensitive half of the heads in a few layers. They are chosen for every sample again, at the
+position that predicts its first token.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ if TYPE_CHECKING:
 
 @dataclass
 class Selection:
-    """Heads chosen for a batch, and whether they are being chosen right now.
+    """Choice of heads for a batch.
 
     Attributes:
         chosen: Layer to bool [B, H].
-        choosing: True during the lockstep pass, whose batch is the prompts and below them the
-            same prompts without their image.
+        choosing: True during the pass that chooses; its batch holds the prompts and, below them,
+            the same prompts without their image.
     """
 
     chosen: dict[int, Tensor] = field(default_factory=dict)
@@ -112,7 +112,7 @@ class VHR(Method):
         return Calibrated({"layers": found.layers}, {"shift_by_layer": found.shifts})
 
     def layers(self, n_layers: int) -> tuple[int, ...]:
-        """The reinforced layers."""
+        """Return the reinforced layers."""
         return self.params.layers or ()
 
     def begin(self, batch: Batch) -> Selection:
@@ -127,7 +127,7 @@ class VHR(Method):
         state.choosing = False
 
     def head_gain(self, at: At, outputs: Tensor) -> Tensor:
-        """Return the gain of each head, [B, H]; chosen in the lockstep pass (VHR, alg. 1)."""
+        """Return the gain of each head, [B, H]; `prepare`'s pass chooses them (VHR, alg. 1)."""
         state: Selection = at.state
         if state.choosing:
             seen, unseen = outputs[:, -1].chunk(2)
@@ -140,7 +140,7 @@ class VHR(Method):
         return 1 + (self.params.gain - 1) * chosen.to(outputs.dtype)
 
     def choose(self, seen: Tensor, unseen: Tensor) -> Tensor:
-        """Heads to reinforce, from a layer's head outputs with and without the image [B, H, d]."""
+        """Choose heads by a layer's head outputs with and without the image [B, H, d]."""
         vhd = divergence(seen, unseen)
         if self.params.drop_outliers:
             text = unseen.float().norm(dim=-1)

@@ -88,7 +88,7 @@ class VMTC(Method):
 
     @classmethod
     def requires(cls, params: Params, config: Any, model: str) -> None:
-        """A CLS token, and a token a patch of one layer."""
+        """Refuse a model without a CLS token, or without a token a patch of one layer."""
         needs_cls("vmtc", config, model)
         needs_patch_tokens("vmtc", config, model)
         needs_one_feature_layer("vmtc", config, model)
@@ -109,7 +109,7 @@ class VMTC(Method):
         return at.tower.keep(merged, kept)
 
     def counts(self, total: int) -> tuple[int, int]:
-        """Patches that stay and tokens merged, of `total`; together at most all, at least one."""
+        """Count patches that stay and merged tokens, of `total`; together at least one."""
         primary, clusters = self.params.primary, self.params.clusters
         stay = round(primary * total if primary <= 1 else primary)
         merged = round(clusters * total if clusters < 1 else clusters)

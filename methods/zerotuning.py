@@ -35,29 +35,16 @@ _HELPFUL = 22 / 32  # depth of the paper's shallow and middle layers
 
 
 def first_token_bias(first: Tensor, gamma: float) -> Tensor:
-    """log(gamma) at the first token, 0 elsewhere.
+    """Make a bias of log(gamma) at the first token, 0 elsewhere.
 
     Args:
-        first: Where it is among the keys, bool [B, K].
+        first: The first token among the keys, bool [B, K].
         gamma: Factor on the first token's weight before renormalising.
 
     Returns:
         Additive bias on attention logits [B, 1, 1, K].
     """
     return log(gamma) * first[:, None, None].float()
-
-
-def scale_first_token(attention: Tensor, first: Tensor, gamma: float) -> Tensor:
-    """The same after the softmax: gamma a_0 / D and a_i / D with D = (gamma - 1) a_0 + 1.
-
-    Args:
-        attention: Weights after the softmax [B, H, R, K].
-        first: Where the first token is among the keys, bool [B, K].
-        gamma: Factor on the first token's weight before renormalising.
-    """
-    first = first[:, None, None].to(attention)
-    held = (attention * first).sum(-1, keepdim=True)
-    return attention * (1 + (gamma - 1) * first) / ((gamma - 1) * held + 1)
 
 
 @method("zerotuning")
@@ -71,13 +58,18 @@ class ZeroTuning(Method):
         year=2026,
         venue="ICLR",
         paper="arXiv:2505.11739",
-        code="https://anonymous.4open.science/r/ZeroTuning (not readable when this was written)",
+        code="https://github.com/FeijiangHan/ZeroTuning@51df35b",
         deviations=(
             "the paper knows text models only and tunes gamma for each model and task; 0.6 is our "
             "choice, below 1 as for its question answering, and no published value",
             "the paper scales the 40 to 70% of heads that a profile finds of one kind; without "
             "`heads` all heads of the first 22/32 of the layers are, those the paper finds most "
             "helpful",
+            "the code (core algorithms/modelling_llama.py:270-306) has the same formula: it "
+            "multiplies column 0 by its rate and renormalises the selected heads; without a "
+            "selection these are all heads of all layers, and its rate is 1.0 by default",
+            "the code cannot run as published: it defines ZeroTuning_Attention and calls "
+            "ZeroTunning; it was read, not executed",
         ),
     )
     prefix_depends_on = "method"
@@ -133,14 +125,14 @@ class ZeroTuning(Method):
         return Calibrated({"gamma": gamma, "heads": heads}, report)
 
     def layers(self, n_layers: int) -> Collection[int]:
-        """Layers that `heads` names, else the range."""
+        """Return the layers that `heads` names, else the range."""
         if self.params.heads is not None:
             return sorted(self.params.heads)
         assert self.params.last_layer is not None
         return range(self.params.first_layer, self.params.last_layer + 1)
 
     def attention_bias(self, at: At) -> Tensor:
-        """log(gamma) at the first token for the chosen heads, [B, 1 or H, 1, K]."""
+        """Return log(gamma) at the first token for the chosen heads, [B, 1 or H, 1, K]."""
         bias = first_token_bias(at.first_token, self.params.gamma)
         if self.params.heads is None:
             return bias

@@ -11,11 +11,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from halluc.interventions.context import first_token
 from halluc.methods._column_sinks import column_means, later_sinks, rescale_sinks
 from halluc.methods._image_emphasis import emphasise
 from halluc.methods._sinks import redistribute
-from halluc.methods.zerotuning import first_token_bias, scale_first_token
+from halluc.methods.zerotuning import first_token_bias
+from halluc.models.tokens import first_token
+from tests.references.zerotuning import scale_first_token
 
 SEEDS = pytest.mark.parametrize("seed", range(3))
 CLOSE = {"atol": 1e-5, "rtol": 0.0}
@@ -130,3 +131,39 @@ def test_var_in_both_forms(seed: int) -> None:
     bias[..., [0, 3]] = log(keep)
     bias[..., [2, 4]] = (1 + (1 - keep) * held / free).log()
     assert torch.allclose(out, (scores + bias * chosen).softmax(-1), **CLOSE)
+
+
+@SEEDS
+def test_act_is_the_papers_lines(seed: int) -> None:
+    attention, beta = logits(seed, rows=4).softmax(-1), 0.4
+    sinks = torch.zeros(2, 3, 9, dtype=torch.bool)
+    sinks[:, :2, [2, 5]] = True  # the last head has none
+    expected = attention.clone()
+    for b, h, row in torch.cartesian_prod(*map(torch.arange, attention.shape[:3])).tolist():
+        before, sink = attention[b, h, row], sinks[b, h]
+        lost = (1 - beta) * before[sink].sum()
+        expected[b, h, row][sink] = beta * before[sink]
+        expected[b, h, row][~sink] = before[~sink] + lost * before[~sink] / before[~sink].sum()
+    assert torch.allclose(rescale_sinks(attention, sinks, beta), expected, **CLOSE)
+
+
+@SEEDS
+def test_var_is_the_papers_lines(seed: int) -> None:
+    attention, keep, rho, least = logits(seed, rows=4).softmax(-1), 0.4, 0.6, 0.1
+    sinks, image = torch.zeros(2, 9, dtype=torch.bool), torch.zeros(2, 9, dtype=torch.bool)
+    sinks[:, [0, 3]], image[:, 2:5] = True, True
+    rows = torch.tensor([[True, True, True, True], [False, True, True, True]])
+    expected, n_chosen = attention.clone(), 0
+    for b, h, row in torch.cartesian_prod(*map(torch.arange, attention.shape[:3])).tolist():
+        before, sink, free = attention[b, h, row], sinks[b], image[b] & ~sinks[b]
+        looks = before[image[b]].sum()
+        visual = before[image[b] & sink].sum() / (looks + 3e-6)
+        if not rows[b, row] or looks < least or visual > rho:
+            continue
+        n_chosen += 1
+        budget = (1 - keep) * before[sink].sum()
+        expected[b, h, row][sink] = keep * before[sink]
+        expected[b, h, row][free] = before[free] + budget * before[free] / before[free].sum()
+    out = redistribute(attention, sinks, image, rows, keep=keep, rho=rho, min_image_mass=least)
+    assert 0 < n_chosen < 24
+    assert torch.allclose(out, expected, **CLOSE)

@@ -7,10 +7,11 @@ import torch
 from torch import Tensor
 
 from halluc.interventions import At, Method
-from halluc.interventions.context import first_token
-from halluc.methods.zerotuning import ZeroTuning, first_token_bias, scale_first_token
+from halluc.methods.zerotuning import ZeroTuning, first_token_bias
+from halluc.models.tokens import first_token
 from tests.kit.asking import logits_after
 from tests.kit.families import llava, prompts
+from tests.references.zerotuning import scale_first_token
 
 REAL = torch.tensor([[True, True, True, True], [False, False, True, True]])
 
