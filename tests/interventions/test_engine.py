@@ -10,7 +10,8 @@ from torch import Tensor
 
 from halluc.doctor.probes import Identity, LooksAway
 from halluc.interventions import At, BatchState, Method
-from halluc.interventions.engine import SeamError, intervene
+from halluc.interventions.attention_switch import SeamError
+from halluc.interventions.engine import intervene
 from tests.kit.asking import logits_after
 from tests.kit.families import llava, prompts
 from tests.kit.loud import LoudBias, LoudEverywhere, LoudLogits
@@ -24,7 +25,7 @@ def build(cls: type[Method]) -> Method:
 
 def generate(model: Any, method: Method, inputs: dict[str, Tensor], **how: Any) -> Tensor:
     with torch.inference_mode(), intervene(model, method, BatchState.of_inputs(model, inputs)):
-        tokens = model.model.generate(**inputs, do_sample=False, max_new_tokens=6, **how)
+        tokens: Tensor = model.model.generate(**inputs, do_sample=False, max_new_tokens=6, **how)
     return tokens[:, inputs["input_ids"].shape[1] :]
 
 
@@ -99,7 +100,7 @@ def test_bias_and_logits_are_two_ways_to_the_same_edit() -> None:
             bias = super().attention_bias(at)
             if not at.prefill:
                 return bias
-            after = image.flip(1).cumsum(1).flip(1) == 0
+            after: Tensor = image.flip(1).cumsum(1).flip(1) == 0
             return bias * after[:, None, :, None]
 
     assert torch.allclose(

@@ -79,8 +79,9 @@ def watch(
     capped = model.text_attention != "sdpa"  # which has no softcap
 
     class Watching(EditedAttention):
-        def __call__(self, attention: Any, *tensors: Any, **settings: Any) -> Any:
-            output, nothing = super().__call__(attention, *tensors, **settings)
+        def __call__(self, *given: Any, **settings: Any) -> Any:
+            output, nothing = super().__call__(*given, **settings)
+            attention, *tensors = given
             if attention is module:
                 scaling = settings["scaling"]
                 softcap = settings.get("softcap") if capped else None

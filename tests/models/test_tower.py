@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 import torch
 from torch import Tensor
@@ -17,7 +19,7 @@ from tests.kit.families import FAMILIES, build
 PATCHES = pytest.mark.parametrize("family", ["llava", "llava_next"])
 
 
-def patches(model: VisionLanguageModel, inputs: dict[str, Tensor]) -> Tensor:
+def patches(model: VisionLanguageModel, inputs: Mapping[str, Tensor]) -> Tensor:
     """What the projector makes of each patch of each tile [N, P, D]."""
     tiles = inputs["pixel_values"]
     if tiles.dim() == 5:
