@@ -1,4 +1,4 @@
-"""What a generated token costs: with each method, and with each kind of cache."""
+"""Cost of a generated token: with each method, and with each kind of cache."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import torch
 from bench.geometry import Pull, questions
 from bench.timing import GREEDY, now, prepared, spread
 from halluc.decoding import answer_samples
-from halluc.decoding.batch_encoding import prompts
+from halluc.decoding.batch_encoding import batch_of
 from halluc.decoding.kv_cache import growing_cache
 from halluc.interventions import REGISTRY, Method
 from halluc.memory import peak_memory, reset_peak_memory
@@ -23,8 +23,8 @@ from halluc.types import Sample
 
 
 def methods(model: VisionLanguageModel, rounds: int) -> Iterator[str]:
-    """Each method against greedy: all before the second token, a step of decoding, memory."""
-    yield "\n## Methods against greedy, batch 4, 32 tokens\n"
+    """Time each method against the baseline: up to the second token, a step, memory."""
+    yield "\n## Methods against the baseline, batch 4, 32 tokens\n"
     yield "| method | up to the first token | a generated token | peak memory |\n|---|---|---|---|"
     samples = questions(4, 1, most=33)
     names = [name for name in REGISTRY.names() if name != "baseline"]
@@ -42,7 +42,7 @@ def methods(model: VisionLanguageModel, rounds: int) -> Iterator[str]:
 def timed(
     model: VisionLanguageModel, method: Method, samples: Sequence[Sample]
 ) -> tuple[float, float, int]:
-    """Seconds up to the second token, of a later step (the median one), and peak memory."""
+    """Measure seconds up to the second token, of a later step (the median), and peak memory."""
     gc.collect()
     reset_peak_memory()
     started = now()
@@ -53,10 +53,10 @@ def timed(
 
 
 def caches(model: VisionLanguageModel, rounds: int) -> Iterator[str]:
-    """Kinds of cache, and compiling: a step of decoding by transformers' own `generate`."""
+    """Time kinds of cache, and compiling: a step of decoding by transformers' own `generate`."""
     yield "\n## Caches and compiling, batch 4, 32 tokens, plain `generate`\n"
     yield "| cache | a generated token, ms | against dynamic | first answer, s |\n|---|---|---|---|"
-    inputs = prompts(model, questions(4, 1)).asked.inputs
+    inputs = dict(batch_of(model, prepared("baseline", model), questions(4, 1)).inputs)
     kinds: dict[str, Callable[[], dict[str, Any]]] = {
         "dynamic (transformers' default)": dict,
         "static": lambda: {"cache_implementation": "static"},
@@ -86,7 +86,7 @@ def caches(model: VisionLanguageModel, rounds: int) -> Iterator[str]:
 def _step(
     model: VisionLanguageModel, inputs: dict[str, Any], how: dict[str, Any]
 ) -> tuple[float, float]:
-    """Seconds of a whole answer, and of a step."""
+    """Measure seconds of a whole answer, and of a step."""
     started = now()
     with steps(model) as found, torch.inference_mode():
         model.model.generate(**inputs, do_sample=False, max_new_tokens=33, **how)
@@ -95,7 +95,7 @@ def _step(
 
 @contextmanager
 def steps(model: VisionLanguageModel) -> Iterator[list[float]]:
-    """When each pass over a single token began."""
+    """Record when each pass over a single token begins."""
     found: list[float] = []
 
     def look(_: object, args: object, kwargs: dict[str, Any]) -> None:

@@ -23,7 +23,7 @@ from transformers import (
     LlavaProcessor,
 )
 
-from halluc.interventions import Method, MethodParams, At
+from halluc.interventions import At, Method, MethodParams
 from halluc.models import VisionLanguageModel
 from halluc.types import Sample
 from halluc.world.catalog import NAMES
@@ -66,18 +66,19 @@ _TEMPLATE = (
 
 
 def build(shape: str, device: str, dtype: torch.dtype, side: int = 336) -> VisionLanguageModel:
-    """A random LLaVA of a named shape whose image has (side / 14)^2 tokens."""
+    """Build a random LLaVA of a named shape whose image has (side / 14)^2 tokens."""
     vision, text = SHAPES[shape]
     words = build_tokenizer()
     config = LlavaConfig(
         vision_config=CLIPVisionConfig(image_size=side, patch_size=14, **vision),
         text_config=LlamaConfig(
-            **{"vocab_size": len(words)} | text, max_position_embeddings=8192,
+            **{"vocab_size": len(words)} | text,
+            max_position_embeddings=8192,
             initializer_range=0.05,
         ),
         image_token_id=words.convert_tokens_to_ids("<image>"),
         vision_feature_layer=-2,
-    )  # fmt: skip
+    )
     torch.manual_seed(0)
     torch.set_default_dtype(dtype)
     with torch.device(device):
@@ -104,7 +105,7 @@ def build(shape: str, device: str, dtype: torch.dtype, side: int = 336) -> Visio
 
 
 def photo(number: int, size: tuple[int, int] = (640, 480)) -> Callable[[], Image.Image]:
-    """A JPEG of coloured patches, decoded whenever it is asked for."""
+    """Make a JPEG of coloured patches, decoded at every call."""
     draw = np.random.default_rng(number)
     small = Image.fromarray(draw.integers(0, 255, (12, 16, 3), dtype=np.uint8))
     buffer = io.BytesIO()
@@ -113,10 +114,10 @@ def photo(number: int, size: tuple[int, int] = (640, 480)) -> Callable[[], Image
 
 
 def questions(images: int, each: int, distinct: Sequence[int] = (), most: int = 4) -> list[Sample]:
-    """POPE's questions: `each` about every image.
+    """Make POPE's questions, `each` about every image.
 
     Args:
-        distinct: How many of an image's questions differ, for the images in turns; all if empty.
+        distinct: Different questions about an image, for the images in turns; all if empty.
         most: Tokens of an answer.
     """
     found = []
@@ -130,7 +131,7 @@ def questions(images: int, each: int, distinct: Sequence[int] = (), most: int = 
 
 
 def plain_loop(model: VisionLanguageModel, samples: Sequence[Sample]) -> list[str]:
-    """What everybody writes first: processor and `generate`, one question at a time."""
+    """Answer by the simplest loop: processor and `generate`, one question at a time."""
     texts = []
     for sample in samples:
         inputs: Any = model.processor(
@@ -146,15 +147,15 @@ def plain_loop(model: VisionLanguageModel, samples: Sequence[Sample]) -> list[st
 
 
 class Pull(Method):
-    """Raises the last row's logits at the image by their size, as PAI does to its first stream."""
+    """Bias of the last row's attention logits at the image by their size, as in PAI."""
 
     name = "image bias"
     rows = "last"
     Params = MethodParams
 
     def attention_logits(self, at: At, logits: Tensor) -> Tensor:
-        """Half of each logit's size on top, in image columns."""
-        return torch.where(at.image_columns[:, None, None], scores + 0.5 * scores.abs(), scores)
+        """Add half of each logit's size, in image columns."""
+        return torch.where(at.image_columns[:, None, None], logits + 0.5 * logits.abs(), logits)
 
 
 def _ask(number: int) -> str:

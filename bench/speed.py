@@ -1,4 +1,4 @@
-"""How fast: ratios within one run, on this machine.
+"""Speed of the harness: ratios within one run, on this machine.
 
     python -m bench.speed [pope methods caches ...] [--geometry lab] [--device cpu]
 
@@ -47,7 +47,7 @@ The last row is what the 9,000 rows of POPE's three COCO files hold: 5,127 disti
 
 
 def pope(model: VisionLanguageModel, rounds: int) -> Iterator[str]:
-    """Questions a second against a plain loop over `generate`."""
+    """Compare questions a second with a plain loop over `generate`."""
     yield "## POPE: questions a second, against a plain loop at batch 1\n"
     yield "| questions an image | distinct | faster | plain, ms | ours, ms | equal answers |"
     yield "|---|---|---|---|---|---|"
@@ -73,7 +73,7 @@ def pope(model: VisionLanguageModel, rounds: int) -> Iterator[str]:
 
 
 def memory(model: VisionLanguageModel, rounds: int) -> Iterator[str]:
-    """What keeping freed memory saves: eight long prompts in one batch, in two processes."""
+    """Measure what keeping freed memory saves: eight long prompts in a batch, in two processes."""
     yield "\n## Freed memory kept (`halluc.memory`), against glibc's default\n"
     spawn = get_context("spawn")
     with (
@@ -102,7 +102,7 @@ def _eight() -> float:
 
 
 def captions(model: VisionLanguageModel, rounds: int) -> Iterator[str]:
-    """Descriptions of 128 tokens: batch 16 against batch 1."""
+    """Time descriptions of 128 tokens: batch 16 against batch 1."""
     yield "\n## Captions of 128 tokens\n"
     samples = questions(16, 1, most=128)
     ratios = [
@@ -114,12 +114,12 @@ def captions(model: VisionLanguageModel, rounds: int) -> Iterator[str]:
 
 
 def sweep(model: VisionLanguageModel, rounds: int) -> Iterator[str]:
-    """Twelve points of PAINT side by side against twelve runs one after the other."""
+    """Time twelve points of PAINT in one sweep against twelve runs one after the other."""
     yield "\n## A sweep of 12 points against 12 runs\n"
     yield "| questions an image | tokens | faster | 12 runs, s | sweep, s | equal answers |"
     yield "|---|---|---|---|---|---|"
     paint = REGISTRY.get("paint")
-    points = [paint(paint.resolve(paint.Params(alpha=i / 10), model)) for i in range(12)]
+    points = [paint.for_model(model, {"alpha": i / 10}) for i in range(12)]
     for each, images, most in ((6, 2, 4), (1, 4, 4), (1, 4, 64)):
         samples = questions(images, each, most=most)
         apart, together = (how(model, points, samples) for how in (one_by_one, side_by_side))
@@ -145,7 +145,7 @@ def sweep(model: VisionLanguageModel, rounds: int) -> Iterator[str]:
 def one_by_one(
     model: VisionLanguageModel, points: Sequence[Method], samples: Sequence[Sample]
 ) -> list[list[Answer]]:
-    """Each point's answers, one run after the other."""
+    """Return each point's answers, one run after the other."""
     return [
         sorted(answer_samples(model, point, samples, GREEDY), key=lambda answer: answer.id)
         for point in points
@@ -155,7 +155,7 @@ def one_by_one(
 def side_by_side(
     model: VisionLanguageModel, points: Sequence[Method], samples: Sequence[Sample]
 ) -> list[list[Answer]]:
-    """The same as a sweep gives them."""
+    """Return each point's answers, as a sweep gives them."""
     memo = Memo()
     answers: list[list[Answer]] = [[] for _ in points]
     streams = {
@@ -164,11 +164,11 @@ def side_by_side(
     }
     for i, batch in in_lockstep(streams, dict.fromkeys(streams, len(samples))):
         answers[i] += batch
-    return [sorted(own, key=lambda answer: answer.id) for own in answers]
+    return [sorted(of_point, key=lambda answer: answer.id) for of_point in answers]
 
 
 def growth(model: VisionLanguageModel, rounds: int) -> Iterator[str]:
-    """Memory over many samples, time over many image tokens."""
+    """Measure memory over many samples, and time over many image tokens."""
     yield "\n## Growth\n"
     yield "| answers | resident memory grew by |\n|---|---|"
     small = build("lab", "cpu", torch.float32, side=28)
@@ -183,20 +183,20 @@ def growth(model: VisionLanguageModel, rounds: int) -> Iterator[str]:
         before = before or now
     yield "\n| image tokens | ms a question, 6 an image |\n|---|---|"
     for side in (112, 224, 336, 560, 756):
-        one = build("lab", str(model.device), model.model.dtype, side=side)
+        sized = build("lab", str(model.device), model.model.dtype, side=side)
         samples = questions(2, 6)
-        ours(one, samples)
-        took = median(seconds(partial(ours, one, samples)) for _ in range(3))
+        ours(sized, samples)
+        took = median(seconds(partial(ours, sized, samples)) for _ in range(3))
         yield f"| {(side // 14) ** 2} | {1000 * took / len(samples):.0f} |"
 
 
 def heading(geometry: str, device: str, dtype: torch.dtype, rounds: int) -> Iterator[str]:
-    """What was measured, and on what."""
-    place = where()
+    """Say what was measured, and on which machine."""
+    machine = where()
     yield "# Performance\n"
     yield (
-        f"Made by `make bench` (bench/speed.py) on {place['cpus']} {place['machine']} cores, "
-        f"{place['gpu'] or 'no GPU'}, torch {torch.__version__}, transformers "
+        f"Made by `make bench` (bench/speed.py) on {machine['cpus']} {machine['machine']} cores, "
+        f"{machine['gpu'] or 'no GPU'}, torch {torch.__version__}, transformers "
         f"{transformers.__version__}: a random model of the shape {geometry!r}, {device}, "
         f"{str(dtype).removeprefix('torch.')}, {torch.get_num_threads()} threads. What is compared "
         f"is measured in turns, {rounds} rounds; shown are the median of the paired ratios, the "
@@ -204,7 +204,7 @@ def heading(geometry: str, device: str, dtype: torch.dtype, rounds: int) -> Iter
     )
     if device == "cpu":
         yield (
-            "\nOn a GPU nothing was measured yet: `python -m bench.speed --device cuda --geometry "
+            "\nNothing was measured on a GPU yet: `python -m bench.speed --device cuda --geometry "
             "llava-1.5-7b`.\n"
         )
 

@@ -1,4 +1,4 @@
-"""How things are timed: in turns, as ratios within one run."""
+"""Tools for timing: in turns, as ratios within one run."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ def ours(
     batch_size: int | None = None,
     share: bool = True,
 ) -> list[Answer]:
-    """The harness's own greedy answers, in the order of the samples."""
-    found = answer_samples(model, prepared("baseline", model), samples, GREEDY, batch_size, share)
-    by_id = {answer.id: answer for answer in found}
+    """Return the harness's own greedy answers, in the order of the samples."""
+    baseline = prepared("baseline", model)
+    answers = answer_samples(model, baseline, samples, GREEDY, batch_size, share)
+    by_id = {answer.id: answer for answer in answers}
     return [by_id[sample.id] for sample in samples]
 
 
 def prepared(name: str, model: VisionLanguageModel) -> Method:
-    """A method with its defaults."""
-    cls = REGISTRY.get(name)
-    return cls(cls.resolve(cls.Params(), model))
+    """Prepare a method with its defaults."""
+    return REGISTRY.get(name).for_model(model)
 
 
 def seconds(what: Callable[[], object]) -> float:
-    """Wall-clock seconds, the device's work included."""
+    """Measure wall-clock seconds, the device's work included."""
     gc.collect()
     started = now()
     what()
@@ -45,12 +45,12 @@ def seconds(what: Callable[[], object]) -> float:
 
 
 def now() -> float:
-    """Seconds on a clock that waits for the device."""
+    """Read a clock in seconds, after waiting for the device."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
     return time.perf_counter()
 
 
 def spread(ratios: Sequence[float]) -> str:
-    """Median, least and largest."""
+    """Write the median with the least and the largest."""
     return f"{median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"

@@ -2,7 +2,7 @@
 
     python -m bench.why [--limit 300] [--output docs/why.md]
 
-Three questions, asked of the greedy model on held-out scenes:
+Three questions about the baseline with greedy decoding, on held-out scenes:
 1. Does co-occurrence with the objects present predict which absent objects it claims?
 2. How much of its attention does the last prompt token give the image, by layer and head?
 3. Do attention sinks exist in it, as VAR defines them?
@@ -40,11 +40,10 @@ BENCHMARKS = ("glyph_chair", "glyph_mme", "glyph_pope")  # as `make eval` runs t
 
 
 class Gaze(Method):
-    """Changes nothing; notes what the last prompt token attends to and how large tokens are.
+    """Method that edits nothing; it notes the last prompt token's attention, and tokens' size.
 
     Attributes:
-        image, first: By layer, the share of attention given to the image and to the first token
-            [N, H].
+        image, first: By layer, the share of attention on the image and on the first token [N, H].
         peak: By layer, the largest |x_d| / rms(x) of first, image and other tokens [N, 3].
         sinks: By layer, sink tokens among the image's and the share that are first [N, 2].
     """
@@ -80,7 +79,7 @@ class Gaze(Method):
 
 
 def cooccurrence() -> tuple[dict[tuple[str, str], float], Counter[str]]:
-    """P(b present | a present) over training scenes, and how many scenes hold each category."""
+    """Count P(b present | a present) over training scenes, and the scenes with each category."""
     from halluc.world import scene
 
     single: Counter[str] = Counter()
@@ -93,12 +92,12 @@ def cooccurrence() -> tuple[dict[tuple[str, str], float], Counter[str]]:
 
 
 def affinity(absent: str, present: set[str], given: dict[tuple[str, str], float]) -> float:
-    """How strongly the objects present call for an absent one: the mean of P(absent | present)."""
+    """Return how strongly the objects present suggest an absent one: mean P(absent | present)."""
     return float(np.mean([given.get((other, absent), 0.0) for other in sorted(present)]))
 
 
 def caption_claims(run: RunFolder) -> Iterator[tuple[bool, str, set[str]]]:
-    """For every scene and absent category: was it named in the description?"""
+    """Yield, for every scene and absent category, whether the description names it."""
     _, single = cooccurrence()
     benchmark = REGISTRY.get("glyph_chair")()
     for answer in run.answers("glyph_chair"):
@@ -109,7 +108,7 @@ def caption_claims(run: RunFolder) -> Iterator[tuple[bool, str, set[str]]]:
 
 
 def yes_claims(run: RunFolder) -> Iterator[tuple[bool, str, set[str]]]:
-    """For every absent object POPE asked for: was it claimed?"""
+    """Yield, for every absent object that POPE asks for, whether it was claimed."""
     objects = {
         image.image: set(image.objects)
         for image in coco.image_objects(_glyph.files(_glyph.SPLIT, 3).instances)
@@ -190,7 +189,7 @@ def report(limit: int, runs: Path, name: str) -> Iterator[str]:
     yield "## How hard the scenes are\n"
     yield "Share of annotated things by how much there is to see of them, 500 test scenes.\n"
     yield from hardness_table()
-    yield "\n## Co-occurrence predicts what it makes up\n"
+    yield "\n## Co-occurrence predicts what it hallucinates\n"
     yield (
         "Score of an absent category: the mean over the objects present of P(category | object) in "
         f"{TRAINING_SCENES} training scenes.\n"
