@@ -1,4 +1,4 @@
-"""Whether batches and shared reading change answers: they may only where two tokens tie."""
+"""Comparison of answers in batches with answers alone: they may differ only where tokens tie."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from halluc.scoring.base import REGISTRY
 from halluc.types import Answer
 
 _HOW = {"batch 1": (1, False), "batch 32": (32, False), "batch 32, shared": (32, True)}
-"""Batch size, and whether what prompts have in common is read once."""
+"""Batch size, and True if shared prefixes are read once."""
 
 
 def invariance(_: VisionLanguageModel, rounds: int) -> Iterator[str]:
-    """Answers of the embedded model in batches against those of a plain loop, by precision."""
+    """Compare answers of the embedded model in batches with those of a plain loop."""
     yield "\n## Answers in batches against a plain loop, glyph\n"
     yield (
         "| dtype | batches | POPE: equal | captions: equal | largest change of log p(yes) |"
@@ -25,23 +25,23 @@ def invariance(_: VisionLanguageModel, rounds: int) -> Iterator[str]:
     ties = []
     for dtype in ("float32", "bfloat16"):
         model = load_model("glyph", dtype=dtype, device="cpu")
-        asked = {
+        by_benchmark = {
             name: list(REGISTRY.get(name)().asked(images))
             for name, images in (("glyph_pope", 40), ("glyph_chair", 40))
         }
-        plain = {name: plain_loop(model, samples) for name, samples in asked.items()}
+        plain = {name: plain_loop(model, samples) for name, samples in by_benchmark.items()}
         alone: dict[str, Answer] = {}
         for how, options in _HOW.items():
             cells = []
-            for name, samples in asked.items():
-                found = ours(model, samples, *options)
-                pairs = list(zip(samples, found, plain[name], strict=True))
+            for name, samples in by_benchmark.items():
+                answers = ours(model, samples, *options)
+                pairs = list(zip(samples, answers, plain[name], strict=True))
                 cells.append(f"{sum(a.text == text for _, a, text in pairs)} of {len(pairs)}")
                 if dtype == "float32":
-                    ties += [(how, one, a.text, text) for one, a, text in pairs if a.text != text]
+                    ties += [(how, s, a.text, text) for s, a, text in pairs if a.text != text]
                 if name == "glyph_pope":
-                    alone = alone or {a.id: a for a in found}
-                    moved = max(change(a, alone[a.id]) for a in found)
+                    alone = alone or {a.id: a for a in answers}
+                    moved = max(change(a, alone[a.id]) for a in answers)
             yield f"| {dtype} | {how} | {cells[0]} | {cells[1]} | {moved:.1e} |"
     double = load_model("glyph", dtype="float64", device="cpu")
     for how, sample, text, plainly in ties:
@@ -52,7 +52,7 @@ def invariance(_: VisionLanguageModel, rounds: int) -> Iterator[str]:
         yield "\nIn float32 no answer differs."
 
 
-def change(one: Answer, other: Answer) -> float:
-    """How far log p(yes) of two answers lies apart."""
-    assert one.yes_no is not None and other.yes_no is not None
-    return abs(one.yes_no[0] - other.yes_no[0])
+def change(answer: Answer, other: Answer) -> float:
+    """Return the distance of log p(yes) between two answers."""
+    assert answer.yes_no is not None and other.yes_no is not None
+    return abs(answer.yes_no[0] - other.yes_no[0])

@@ -1,9 +1,9 @@
-"""How well AGLA's embedded matcher tells what is in a scene, and what its masks leave of it.
+"""Quality of AGLA's embedded matcher: does it know what is in a scene, what do its masks leave?
 
     python -m bench.matcher [--scenes 300] [--output docs/matcher.md]
 
-Questions "Is there a ... ?" about held-out scenes, half of them about things that are there, the
-other half about absent ones, every second of these drawn by how well it fits the scene.
+Questions "Is there a ... ?" about held-out scenes: half of them about things that are there, the
+other half about absent ones, of which every second is drawn by how well it fits the scene.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ from halluc.world.training.train_matcher import READ_LAYER
 
 SPLIT = "matcher-test"
 Kept = tuple[bool, float, float]
-"""Whether the thing is there, the share of the image left, the share of the thing left."""
+"""True if the thing is there, the share of the image left, the share of the thing left."""
 
 
 def asked(one: Scene) -> list[Claim]:
-    """The questions about a scene."""
+    """Return the questions about a scene."""
     found = claims(one, generator("asked", one.split, one.index))
     return [Claim(language.exists(each.category), each.category, each.there) for each in found]
 
 
 def match_probability(matcher: Matcher, image: Image.Image, texts: list[str]) -> list[float]:
-    """What the matching head makes of each text."""
+    """Return the matching head's probability of each text."""
     inputs = matcher.processor(
         images=[image] * len(texts), text=texts, padding=True, return_tensors="pt"
     )
@@ -49,7 +49,7 @@ def match_probability(matcher: Matcher, image: Image.Image, texts: list[str]) ->
 
 
 def left(matcher: Matcher, one: Scene, image: Image.Image, said: list[Claim]) -> Iterator[Kept]:
-    """What AGLA's mask leaves of the whole image, and of each thing that is asked for."""
+    """Measure what AGLA's mask leaves of the whole image, and of each thing in question."""
     relevance, similarity = matcher.match([image] * len(said), [each.text for each in said])
     for each, patches, score in zip(said, relevance, similarity.tolist(), strict=True):
         stays = kept(attention_map(patches, (image.height, image.width)), score).numpy()
@@ -59,7 +59,7 @@ def left(matcher: Matcher, one: Scene, image: Image.Image, said: list[Claim]) ->
 
 
 def report(scenes: int) -> Iterator[str]:
-    """The page, line by line."""
+    """Yield the page, line by line."""
     matcher = Matcher(find_matcher(EMBEDDED), READ_LAYER, "cpu")
     truth: list[bool] = []
     chances: list[float] = []

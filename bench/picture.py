@@ -1,8 +1,8 @@
-"""README's picture: held-out scenes, and what the embedded model says of them.
+"""README's picture: held-out scenes, and the embedded model's descriptions of them.
 
     python -m bench.picture [--output docs/scenes.png]
 
-Objects that are there are green, made-up ones red.
+Objects that are there are green, hallucinated ones red.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _PATTERN = re.compile(
 
 
 def spans(caption: str, present: set[str]) -> Iterator[tuple[str, bool | None]]:
-    """The caption's words, and for objects whether they are there."""
+    """Yield the caption's words; for objects, True if they are there."""
     last = 0
     for match in _PATTERN.finditer(caption):
         yield from ((word, None) for word in caption[last : match.start()].split())
@@ -42,7 +42,7 @@ def spans(caption: str, present: set[str]) -> Iterator[tuple[str, bool | None]]:
 
 
 def panel(answer: Answer, image: Image.Image) -> Image.Image:
-    """A scene above what was said of it."""
+    """Draw a scene above the description of it."""
     sheet = Image.new("RGB", (SIDE, SIDE + TEXT), "white")
     sheet.paste(image.resize((SIDE, SIDE), Image.Resampling.LANCZOS))
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
@@ -64,7 +64,7 @@ def main(
     columns: Annotated[int, typer.Option(min=1)] = 4,
     first: int = 0,
 ) -> None:
-    """Draw the picture from the greedy run on glyph_chair."""
+    """Draw the picture from the baseline's run on glyph_chair."""
     config = RunConfig(model=ModelConfig(name="glyph"), benchmarks=BENCHMARKS, limit=300)
     answers = list(evaluate(config, runs).folder.answers("glyph_chair"))
     images = {s.id: s.load_image for s in REGISTRY.get("glyph_chair")().samples(300)}
