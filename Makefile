@@ -30,8 +30,8 @@ BIN    := $(VENV)/bin
 LOWEST := .venv-lowest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup eval sweep leaderboard test test-lowest test-slow mutants check table families schema \
-	bench world matcher clean
+.PHONY: help setup eval sweep leaderboard test test-lowest test-slow mutants check table families \
+	schema bench world matcher clean
 
 help:
 	@sed -n 's/^# make/make/p' $(firstword $(MAKEFILE_LIST))
@@ -68,7 +68,7 @@ test-lowest: $(LOWEST)/.installed
 test-slow: setup
 	$(BIN)/python -m pytest -m slow
 
-# Takes about four minutes on two cores; `ARGS=vhr` tries those whose file or test has that in its name.
+# Takes two minutes on two idle cores; ARGS=vhr tries those with that in the name of file or test.
 mutants: setup
 	$(BIN)/python -m tests.mutants $(ARGS)
 

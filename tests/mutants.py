@@ -273,7 +273,8 @@ MUTANTS = [
          "bad_words_ids=model.model.generation_config.bad_words_ids", "bad_words_ids=None",
          f"{GENERATION}_words_a_checkpoint_must_not_write_stay_forbidden"),
         ("halluc/decoding/generation.py", "model.model.generation_config = GenerationConfig()",
-         "pass", f"{GENERATION}_a_checkpoints_generation_defaults_do_not_leak[suppress_tokens-1]"),
+         "pass",
+         f"{GENERATION}_a_checkpoints_generation_defaults_do_not_leak[repetition_penalty-1]"),
         ("halluc/models/encoding.py", '{"add_special_tokens": False} if written else {}', "{}",
          f"{ENCODING}_tokens_are_those_of_apply_chat_template[llava-True]"),
     )
