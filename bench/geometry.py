@@ -23,13 +23,13 @@ from transformers import (
     LlavaProcessor,
 )
 
-from halluc.interventions import At, Method, MethodParams
+from halluc.interventions import At, Method
 from halluc.models import VisionLanguageModel
 from halluc.types import Sample
 from halluc.world.catalog import NAMES
 from halluc.world.training.tokenizer import build_tokenizer
 
-SHAPES: dict[str, tuple[dict[str, int], dict[str, int]]] = {
+SHAPES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "tiny": (
         {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 3,
          "num_attention_heads": 4},
@@ -151,7 +151,6 @@ class Pull(Method):
 
     name = "image bias"
     rows = "last"
-    Params = MethodParams
 
     def attention_logits(self, at: At, logits: Tensor) -> Tensor:
         """Add half of each logit's size, in image columns."""

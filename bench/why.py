@@ -1,4 +1,4 @@
-"""Why the embedded model hallucinates: what it claims, where it looks, and whether it has sinks.
+"""Causes of the embedded model's hallucinations: what it claims, where it looks, its sinks.
 
     python -m bench.why [--limit 300] [--output docs/why.md]
 
