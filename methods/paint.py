@@ -7,7 +7,7 @@ the outliers of what it attends to in the layer whose features the language mode
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -54,7 +54,7 @@ class PAINT(Method):
         ),
     )
     rows = "last"
-    vision_layers = (_FIRST, _FEATURES)
+    vision_layers: ClassVar[tuple[int, ...]] = (_FIRST, _FEATURES)
     prefix_depends_on = "nothing"
     noop = {"alpha": 0.0, "beta": 0.0}
 

@@ -16,6 +16,7 @@ from halluc.errors import UserError
 
 if TYPE_CHECKING:
     from halluc.models.adapter import VisionLanguageModel
+    from halluc.models.inputs import Inputs
 
 ENCODED = "mm_encoder_outputs"
 
@@ -52,7 +53,7 @@ def embedded(
     }
 
 
-def refuse_mixed_tiles(model: VisionLanguageModel, inputs: dict[str, Any]) -> None:
+def refuse_mixed_tiles(model: VisionLanguageModel, inputs: Inputs) -> None:
     """Refuse beams over tiles where transformers mixes tiles of several images up.
 
     Before it took encoded images it repeated every tile where it stood, for each beam.

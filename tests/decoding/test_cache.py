@@ -38,7 +38,7 @@ def test_goes_on_after_beams_and_crops(change: str, room: int) -> None:
         plain.update(*new)
     for layer in (ours, plain):
         if change == "reorder":
-            layer.reorder_cache(torch.tensor([1, 0]))
+            layer.reorder_cache(torch.LongTensor([1, 0]))
         elif change == "crop":
             layer.crop(-2)
         elif change == "repeat":

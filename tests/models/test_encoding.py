@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -82,7 +83,7 @@ def test_a_template_that_leaves_the_system_prompt_out_is_refused() -> None:
 def test_a_prompt_that_holds_the_image_token_fails_alone() -> None:
     model = build("llava")
     samples = [
-        Sample(str(number), str(number), text, lambda number=number: picture(number))
+        Sample(str(number), str(number), text, partial(picture, number))
         for number, text in enumerate([QUESTION, "what is <image> ?"])
     ]
     plain = Method(MethodParams())

@@ -81,11 +81,11 @@ def watch(
     class Watching(EditedAttention):
         def __call__(self, *given: Any, **settings: Any) -> Any:
             output, nothing = super().__call__(*given, **settings)
-            attention, *tensors = given
+            attention, query, key, value, mask = given
             if attention is module:
                 scaling = settings["scaling"]
                 softcap = settings.get("softcap") if capped else None
-                calls.append(Call(*tensors[:4], scaling, softcap, output))
+                calls.append(Call(query, key, value, mask, scaling, softcap, output))
             return output, nothing
 
     monkeypatch.setattr("halluc.interventions.engine.EditedAttention", Watching)
@@ -121,7 +121,8 @@ def close(call: Call, expected: Tensor, stock: Tensor, inputs: dict[str, Tensor]
 
 
 def image_tokens(model: VisionLanguageModel, inputs: dict[str, Tensor]) -> Tensor:
-    return inputs["input_ids"] == model.model.config.image_token_id
+    is_image: Tensor = inputs["input_ids"] == model.model.config.image_token_id
+    return is_image
 
 
 EVERY = pytest.mark.parametrize("family", FAMILIES)

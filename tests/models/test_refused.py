@@ -36,7 +36,7 @@ def test_refused_before_weights_are_read(config: Any, reason: str, tmp_path: Pat
 
 
 def test_a_family_nobody_verified_is_served_all_the_same() -> None:
-    config = LlavaConfig()
+    config: Any = LlavaConfig()
     config.model_type = "llava_of_tomorrow"
     refuse_unserved(config, "some/model")
     assert family_of(config).tier == "-"

@@ -32,7 +32,9 @@ class Lfm2VlImages(Siglip2ImageProcessorPil):
     downsample_factor = 2
     encoder_patch_size = 8
 
-    def _preprocess(self, images: list[Any], **settings: Any) -> BatchFeature:
+    def _preprocess(  # type: ignore[override]  # its bases disagree
+        self, images: list[Any], **settings: Any
+    ) -> BatchFeature:
         wide = (SizeDict(height=32, width=32), SizeDict(height=32, width=48))
         sized = [self.resize(image, wide[image.shape[2] > image.shape[1]]) for image in images]
         made = super()._preprocess(sized, **settings | {"do_resize": False})
@@ -50,7 +52,9 @@ class PixtralProcessor(ProcessorMixin):
     ) -> None:
         self.patch_size = patch_size
         self.image_token = "[IMG]"
-        super().__init__(image_processor, tokenizer, chat_template=chat_template)
+        super().__init__(  # type: ignore[no-untyped-call]  # transformers annotates nothing
+            image_processor, tokenizer, chat_template=chat_template
+        )
 
     def replace_image_token(self, image_inputs: dict[str, Any], image_idx: int, **_: Any) -> str:
         height, width = (side // self.patch_size for side in image_inputs["image_sizes"][image_idx])
