@@ -104,7 +104,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shape = {"hidden_size": 16, "intermediate_size": 32, "num_attention_heads": 2}
     vision = shape | {"num_hidden_layers": 1, "image_size": 32, "patch_size": 8}
     text = shape | {"num_hidden_layers": 4, "vocab_size": len(processor.tokenizer) + 2}
-    ranges = {"initializer_range": 0.5}
+    ranges: dict[str, Any] = {"initializer_range": 0.5}
     config = BlipConfig(vision_config=vision | ranges, text_config=text | ranges, **ranges)
     folder = tmp_path_factory.mktemp("matcher")
     BlipForImageTextRetrieval(config).save_pretrained(folder)

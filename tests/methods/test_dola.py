@@ -13,6 +13,7 @@ from torch import Tensor
 
 from halluc.errors import UserError
 from halluc.methods.dola import DoLa, bucket_of, divergence, furthest
+from halluc.models import VisionLanguageModel
 from tests.kit.asking import answer, prepared, questions
 from tests.kit.families import build, llava
 
@@ -91,16 +92,22 @@ def test_defaults() -> None:
     assert high.layers == (4, 6)
 
 
+def candidates(model: VisionLanguageModel, **params: Any) -> tuple[int, ...]:
+    found: Any = prepared("dola", model, **params).params
+    layers: tuple[int, ...] = found.layers
+    return layers
+
+
 def test_no_candidate_that_gives_the_token_back() -> None:
     tied = build("qwen2_5_vl")
-    assert prepared("dola", tied).params.layers == (0,)
+    assert candidates(tied) == (0,)
     tied.model.lm_head.weight = tied.model.get_input_embeddings().weight
-    assert prepared("dola", tied).params.layers == (0,)  # there is no other
-    assert prepared("dola", tied, bucket="high").params.layers == (2,)
+    assert candidates(tied) == (0,)  # there is no other
+    assert candidates(tied, bucket="high") == (2,)
     longer = llava(num_hidden_layers=8)
     longer.model.lm_head.weight = longer.model.get_input_embeddings().weight
-    assert prepared("dola", longer).params.layers == (2,)
-    assert prepared("dola", longer, layers=(0, 2)).params.layers == (0, 2)
+    assert candidates(longer) == (2,)
+    assert candidates(longer, layers=(0, 2)) == (0, 2)
 
 
 @pytest.mark.parametrize("layers", [(0, 4), (-1,)])
@@ -117,7 +124,8 @@ def test_a_head_that_reads_something_else_is_refused(monkeypatch: pytest.MonkeyP
 
     def shifting(hidden: Tensor) -> Tensor:
         calls.append(1)
-        return forward(hidden) + len(calls) * torch.arange(68.0)
+        logits: Tensor = forward(hidden)
+        return logits + len(calls) * torch.arange(68.0)
 
     monkeypatch.setattr(model.model.lm_head, "forward", shifting)
     with pytest.raises(UserError, match="method 'dola' reads logits off earlier layers"):

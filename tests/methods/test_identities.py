@@ -6,6 +6,7 @@ c below is a factor on each attention weight, S the logits, A their softmax.
 from __future__ import annotations
 
 from math import log
+from typing import Any
 
 import pytest
 import torch
@@ -19,7 +20,7 @@ from halluc.models.tokens import first_token
 from tests.references.zerotuning import scale_first_token
 
 SEEDS = pytest.mark.parametrize("seed", range(3))
-CLOSE = {"atol": 1e-5, "rtol": 0.0}
+CLOSE: dict[str, Any] = {"atol": 1e-5, "rtol": 0.0}
 
 
 def logits(seed: int, rows: int = 9, keys: int = 9) -> Tensor:

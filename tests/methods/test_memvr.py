@@ -209,9 +209,12 @@ def test_image_tokens_are_the_projected_features(
     batch = questions(model, 0, 1)
     kept: list[dict[str, Tensor]] = []
     begin = MemVR.begin
-    monkeypatch.setattr(
-        MemVR, "begin", lambda self, batch: kept.append(begin(self, batch)) or kept[-1]
-    )
+
+    def watched_begin(self: MemVR, batch: Any) -> Any:
+        kept.append(begin(self, batch))
+        return kept[-1]
+
+    monkeypatch.setattr(MemVR, "begin", watched_begin)
     answer(model, prepared("memvr", model), batch, tokens=1)
     features = model.encode_images(batch.inputs).pooler_output
     for found, image in zip(kept[0]["visual"], features, strict=True):
@@ -222,11 +225,11 @@ def test_image_tokens_are_the_projected_features(
 def test_the_variants_differ() -> None:
     model = llava()
     batch = questions(model, 0, 1)
-    found = [
+    paper, official = (
         answer(model, prepared("memvr", model, threshold=0.0, variant=variant), batch).logits
         for variant in ("paper", "official_code")
-    ]
-    assert not torch.allclose(*found, atol=1e-3)
+    )
+    assert not torch.allclose(paper, official, atol=1e-3)
 
 
 def test_models_it_does_not_fit_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -121,7 +121,8 @@ def test_masks_that_leave_no_token_give_way_to_the_last() -> None:
         for mask in masks:
             At.forbid(at, mask)
         (found,) = at.forbidden
-        return found.tolist()
+        rows: list[list[bool]] = found.tolist()
+        return rows
 
     assert joined(first) == first.tolist()
     assert joined(first, last) == [[True, False, True], [False, True, True]]

@@ -16,7 +16,7 @@ from halluc.methods.var import VAR
 from tests.kit.asking import logits_after
 from tests.kit.families import llava, prompts
 
-SETTINGS = {"keep": 0.6, "rho": 0.5, "min_image_mass": 0.2}
+SETTINGS: dict[str, Any] = {"keep": 0.6, "rho": 0.5, "min_image_mass": 0.2}
 
 
 def test_published_code_gives_the_same(shared: Path) -> None:

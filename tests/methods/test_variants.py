@@ -68,7 +68,8 @@ def test_guidance_is_hand_computed() -> None:
     seen = torch.tensor([[0.8, 0.15, 0.05]]).log()
     unseen = torch.tensor([[0.5, 0.25, 0.25]]).log()
     paint = PAINT(PAINT.Params(gamma=2.0))
-    out = combined(paint, **{"main": seen + 3, "no image": unseen - 1}).exp()
+    streams: dict[str, Any] = {"main": seen + 3, "no image": unseen - 1}
+    out = combined(paint, **streams).exp()
     assert out.tolist() == [pytest.approx([1.28, 0.09, 0.0])]
     plain = guided(seen, unseen, 1.0)[0]
     assert plain[:2].tolist() == pytest.approx(seen[0, :2].tolist())
@@ -87,11 +88,11 @@ def test_official_paint_never_boosts_the_prompt(model: VisionLanguageModel) -> N
 
 def test_all_rows_edit_the_image_too(model: VisionLanguageModel) -> None:
     loose = {"rho": 1.0, "min_image_mass": 0.0, "tau": 1.0, "sink_dims": (3, 5)}
-    found = [
+    some, every = (
         answer(model, prepared("var", model, rows=rows, **loose), questions(model, 0)).logits
         for rows in ("after_image", "all")
-    ]
-    assert not torch.allclose(*found, atol=1e-4)
+    )
+    assert not torch.allclose(some, every, atol=1e-4)
 
 
 def pruned(name: str, pruning: Method) -> type[Method]:
@@ -141,7 +142,8 @@ def test_paint_chooses_among_the_patches_left(model: VisionLanguageModel) -> Non
     class Watched(pruned("paint", FlowCut(FlowCut.Params(target=6)))):  # type: ignore[misc]
         def attention_logits(self, at: At, logits: Tensor) -> Tensor:
             states.append(at.memory)
-            return super().attention_logits(at, logits)
+            edited: Tensor = super().attention_logits(at, logits)
+            return edited
 
     method: Any = Watched.for_model(model, {"local_ratio": 0.5})
     method.columns = set()

@@ -21,7 +21,7 @@ from halluc.testing import batch_of_questions
 from tests.kit.asking import QUESTIONS, answer, prepared, questions
 from tests.kit.families import build, llava, picture
 
-CLOSE = {"atol": 1e-4, "rtol": 0.0}
+CLOSE: dict[str, Any] = {"atol": 1e-4, "rtol": 0.0}
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,8 @@ def noised(model: VisionLanguageModel, batch: Batch, **params: Any) -> Tensor:
     assert set(inputs) == set(batch.inputs)
     others = [key for key in inputs if key != "pixel_values"]
     assert all(torch.equal(inputs[key], batch.inputs[key]) for key in others)
-    return inputs["pixel_values"]
+    pixels: Tensor = inputs["pixel_values"]
+    return pixels
 
 
 def two_about_one(model: VisionLanguageModel, **changes: Any) -> Batch:
@@ -156,7 +157,12 @@ def test_questions_about_a_padded_image_encode_it_once(monkeypatch: pytest.Monke
     method = prepared("vcd", model)
     calls: list[int] = []
     encode = type(model).encode
-    monkeypatch.setattr(type(model), "encode", lambda *given: calls.append(1) or encode(*given))
+
+    def counted(*given: Any) -> Any:
+        calls.append(1)
+        return encode(*given)
+
+    monkeypatch.setattr(type(model), "encode", counted)
     first, second = method.streams(batch, model)["noised"]["pixel_values"]
     assert torch.equal(first, second) and calls == [1]
 
