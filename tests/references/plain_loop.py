@@ -106,7 +106,8 @@ def layers(model: Any) -> Any:
 def image_positions(model: Any, inputs: Inputs) -> Tensor:
     """Where the prompt's image tokens stand, [N]."""
     ids: Tensor = inputs["input_ids"][0]
-    return (ids == model.config.image_token_id).nonzero()[:, 0]
+    is_image: Tensor = ids == model.config.image_token_id
+    return is_image.nonzero()[:, 0]
 
 
 def image_features(model: Any, inputs: Inputs) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from halluc.decoding.batch_encoding import encoded
 from halluc.interventions.beam_search import Options, Retries
 from halluc.interventions.search_loop import SearchLoop
-from halluc.methods import opera
+from halluc.methods import _over_trust
 from halluc.methods.opera import OPERA
 from halluc.models import VisionLanguageModel
 from halluc.testing import batch_of_questions, reply
@@ -64,7 +64,7 @@ def both(
     ours = reply(model, method, batch, tokens=tokens).tokens[0].tolist()
     own = dict(params)
     settings = reference.Settings(
-        n_candidates=own.pop("n_can", 5), first_location=opera.FIRST,
+        n_candidates=own.pop("n_can", 5), first_location=_over_trust.FIRST,
         variant=own.pop("variant", "paper"), **own,
     )  # fmt: skip
     found = reference.search(model.model, batch.inputs, n_tokens=tokens, settings=settings)
@@ -93,7 +93,7 @@ def test_at_defaults(name: str, variant: str) -> None:
 def test_with_roll_backs(
     name: str, variant: str, params: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(opera, "FIRST", 1)
+    monkeypatch.setattr(_over_trust, "FIRST", 1)
     if variant == "official_code" and "window" in params:
         params = {"n_can": 3}  # it has no window
     model = small(name, endless=True)
@@ -105,7 +105,7 @@ def test_with_roll_backs(
 
 @pytest.mark.parametrize("name", GOLDEN)
 def test_the_published_function_itself(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(opera, "FIRST", 1)
+    monkeypatch.setattr(_over_trust, "FIRST", 1)
     rollbacks, tokens = GOLDEN[name]
     went: list[int] = []
     forward = Retries.go_back

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -60,12 +61,12 @@ def steered(
             if variant == "paper":
                 # Eq.: h_{l,t} <- h_{l,t} + alpha d_{l,t}, on the layer's output
                 added = alpha * normalize(direction, dim=-1)
-                edit = plain_loop.output_edited(layer, lambda x, added=added: x + added)
+                edit = plain_loop.output_edited(layer, partial(torch.add, added))
             else:
                 # code: x <- |x| unit(unit(x) + 0.1 alpha unit(d)), on the MLP's output
                 edit = plain_loop.output_edited(
                     layer.mlp,  # type: ignore[arg-type]
-                    lambda x, direction=direction: turned(x, direction, alpha),
+                    partial(turned, direction=direction, alpha=alpha),
                 )
             stack.enter_context(edit)
         yield
@@ -74,7 +75,8 @@ def steered(
 def turned(x: Tensor, direction: Tensor, alpha: float) -> Tensor:
     """`x` turned towards a direction by 0.1 alpha, its length kept."""
     towards = normalize(x, dim=-1) + 0.1 * alpha * normalize(direction, dim=-1)
-    return normalize(towards, dim=-1) * x.norm(dim=-1, keepdim=True)
+    found: Tensor = normalize(towards, dim=-1) * x.norm(dim=-1, keepdim=True)
+    return found
 
 
 def text_directions(
@@ -128,7 +130,7 @@ def vision_directions(
 
 def principal(shifts: Tensor) -> Tensor:
     """The first right singular vector [..., D] of [..., N, D], pointing as the mean does."""
-    found = torch.linalg.svd(shifts, full_matrices=False).Vh[..., 0, :]
+    found: Tensor = torch.linalg.svd(shifts, full_matrices=False).Vh[..., 0, :]
     sign = (found * shifts.mean(-2)).sum(-1, keepdim=True).sign()
     return found * sign
 
@@ -140,7 +142,8 @@ def component_and_mean(shifts: Tensor) -> Tensor:
     """
     mean = shifts.mean(0)
     u, _, vh = torch.linalg.svd(shifts - mean, full_matrices=False)
-    return mean + vh[0] * u[u[:, 0].abs().argmax(), 0].sign()
+    component: Tensor = vh[0] * u[u[:, 0].abs().argmax(), 0].sign()
+    return mean + component
 
 
 def masked(model: Any, inputs: Inputs, patches: Tensor) -> dict[str, Any]:
