@@ -23,8 +23,8 @@ from halluc.methods.baseline import Baseline
 from halluc.methods.var import VAR
 from halluc.models import VisionLanguageModel, load_model
 from halluc.models.load import load_config
+from tests.kit.asking import answer, prepared, questions
 from tests.kit.families import llava
-from tests.methods.test_promises import answer, asked, build
 
 
 @pytest.fixture
@@ -39,7 +39,8 @@ def logits(model: VisionLanguageModel | Path, **options: Any) -> torch.Tensor:
     wide = Image.new("RGB", (64, 32), (200, 30, 30))
     inputs = model.encode([model.render("is there a dog ?")], [wide])
     with torch.inference_mode():
-        return model.model(**inputs).logits[0, -1].float()
+        found: torch.Tensor = model.model(**inputs).logits[0, -1].float()
+    return found
 
 
 # -- broken checkpoints --------------------------------------------------------------------------
@@ -54,7 +55,11 @@ def keep_bytes(name: str, count: int) -> Callable[[Path], object]:
 
 
 def without(*names: str) -> Callable[[Path], object]:
-    return lambda folder: [(folder / name).unlink() for name in names]
+    def remove(folder: Path) -> None:
+        for name in names:
+            (folder / name).unlink()
+
+    return remove
 
 
 def configured(**changes: Any) -> Callable[[Path], object]:
@@ -88,8 +93,8 @@ def written(name: str, text: str) -> Callable[[Path], object]:
         (sharded, "model-00002-of-000"),
         (configured(text_config={"num_hidden_layers": 5}), "its checkpoint lacks 9 weights, first"),
         (configured(text_config={"intermediate_size": 32}), r"12 weights are not of the shape"),
-        (without("processor_config.json"), "the processor of model .*; beside the weights must"),
-        (without("tokenizer.json", "tokenizer_config.json"), "the processor of model .*; beside"),
+        (without("processor_config.json"), "the processor of model .*; put all that processor"),
+        (without("tokenizer.json", "tokenizer_config.json"), "the processor of model .*; put all"),
         (written("config.json", "{"), "not a valid JSON"),
         (written("config.json", "{}"), "Unrecognized model"),
         (configured(model_type="nolava"), "(nolava|Unrecognized)"),
@@ -193,10 +198,12 @@ def test_quantisation_rounds_linear_layers() -> None:
     bnb = pytest.importorskip("bitsandbytes", reason="needs pip install bitsandbytes")
     stock = load_model("glyph")
     four, eight = (load_model("glyph", quantization=bits) for bits in ("4bit", "8bit"))
-    weight = four.self_attention[0].o_proj.weight
+    rounded: Any = four.self_attention[0].o_proj
+    weight = rounded.weight
     assert weight.quant_state.quant_type == "nf4"
     restored = bnb.functional.dequantize_4bit(weight.data, weight.quant_state)
-    exact = stock.self_attention[0].o_proj.weight.detach()
+    plain: Any = stock.self_attention[0].o_proj
+    exact = plain.weight.detach()
     # NF4's relative error on normally distributed weights is about 0.09.
     assert (restored - exact).norm() / exact.norm() == pytest.approx(0.09, abs=0.03)
     assert 0 < (logits(eight) - logits(stock)).abs().max() < 0.5
@@ -266,12 +273,14 @@ def test_options_are_recorded_and_name_the_run(tiny: Path, tmp_path: Path) -> No
 def test_methods_work_on_eager_attention_as_on_sdpa(tiny: Path) -> None:
     eager, sdpa = (load_model(str(tiny), attn_implementation=name) for name in ("eager", "sdpa"))
     for name in ("var", "vhr", "paint", "vmtc", "cmai"):
-        scores = [
-            answer(model, build(name, model), asked(model, 0, 1))[0] for model in (eager, sdpa)
-        ]
-        assert torch.allclose(*scores, atol=1e-4)
+        one, other = (
+            answer(model, prepared(name, model), questions(model, 0, 1)).logits
+            for model in (eager, sdpa)
+        )
+        assert torch.allclose(one, other, atol=1e-4)
     assert all(
-        check(promise, eager, asked(eager, 0, 1)).status == "kept" for promise in PROMISES.values()
+        check(promise, eager, questions(eager, 0, 1)).status == "kept"
+        for promise in PROMISES.values()
     )
 
 
