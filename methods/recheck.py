@@ -14,7 +14,6 @@ from pydantic import Field
 
 from halluc.data.coco_names import COCO_NAMES
 from halluc.interventions import Method, MethodCard, MethodParams, method
-from halluc.world.language import SYNONYMS, article
 
 if TYPE_CHECKING:
     from halluc.interventions import Batch
@@ -32,6 +31,8 @@ _SENTENCE = re.compile(r".+?(?:[.!?]+(?=\s|$)|$)\s*", re.DOTALL)
 
 def words_for(name: str) -> Sequence[str]:
     """Return the words, singular and plural, by which a caption may name a category."""
+    from halluc.world.language import SYNONYMS  # its package draws, and loads numpy
+
     hissing = name.endswith(("s", "x", "ch", "sh"))
     return SYNONYMS.get(name) or _OTHER_WORDS.get(name, (name, name + ("es" if hissing else "s")))
 
@@ -142,4 +143,6 @@ class Recheck(Method):
 
     def question(self, name: str) -> str:
         """Ask whether there is such a thing."""
+        from halluc.world.language import article
+
         return self.params.question.replace("{object}", f"{article(name)} {name}")

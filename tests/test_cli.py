@@ -37,7 +37,7 @@ def test_help_and_json_listing(tmp_path: Path) -> None:
     rows = json.loads(halluc("list", "methods", "--json", cwd=tmp_path).stdout)
     var = next(row for row in rows if row["name"] == "var")
     assert var["parameters"]["rho"] == 0.5
-    assert var["seams"] == ["weights", "observe"]
+    assert var["seams"] == ["attention_weights", "hidden"]
 
 
 def test_every_option_is_explained_in_a_full_phrase() -> None:

@@ -36,9 +36,7 @@ def collect(paths: Iterable[Path], skip_unfinished: bool = False) -> Board:
     rows = [row for path in paths if path.is_file() for row in read_board(path).rows]
     rows = list(merged([*(row for _, row in rows_of(wanted)), *rows]))
     if not rows:
-        raise UserError(
-            f"no finished run in {', '.join(map(str, paths))}; 'halluc eval' makes one"
-        )
+        raise UserError(f"no finished run in {', '.join(map(str, paths))}; 'halluc eval' makes one")
     rows.sort(key=_order)
     board = Board(rows=rows)
     correct(board)

@@ -23,10 +23,12 @@ from halluc.models import VisionLanguageModel
 from halluc.models.load import load_model
 from halluc.scoring.base import REGISTRY as BENCHMARKS
 from halluc.types import Sample
+from tests.kit.asking import BATCHED
 from tests.kit.families import build, picture
 
 TIE = 1e-3
 TINY = ("llava", "llava_next", "qwen2_5_vl", "internvl", "paligemma", "gemma3")
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in TINY]
 QUESTIONS = ("is there a dog ?", "please describe this image", "how many red dogs are there ?")
 
 
@@ -83,8 +85,10 @@ def said(
     return found
 
 
-@pytest.mark.parametrize("method", REGISTRY.names())
-@pytest.mark.parametrize("name", ["glyph", *TINY])
+@pytest.mark.parametrize("method", BATCHED)
+@pytest.mark.parametrize(
+    "name", ["glyph", *(pytest.param(tiny, marks=pytest.mark.slow) for tiny in TINY)]
+)
 def test_same_tokens(
     name: str, method: str, record_property: Callable[[str, object], None]
 ) -> None:

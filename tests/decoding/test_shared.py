@@ -11,12 +11,12 @@ from torch import Tensor
 from halluc.config import DecodingConfig
 from halluc.decoding.batch_encoding import encoded
 from halluc.decoding.generation import generate
-from halluc.interventions import REGISTRY, Batch, Method
+from halluc.interventions import Batch, Method
 from halluc.interventions.attention_math import products, times_values
 from halluc.interventions.shared_prefix import Memo, Prefix
 from halluc.models import VisionLanguageModel
 from halluc.testing import FirstLogits, batch_of_questions
-from tests.kit.asking import prepared
+from tests.kit.asking import BATCHED, prepared
 from tests.kit.families import llava, picture
 
 QUESTIONS = (
@@ -29,7 +29,7 @@ QUESTIONS = (
 IMAGES = (0, 1, 0, 0, 1)
 
 CASES: list[tuple[str, dict[str, Any]]] = [
-    *((name, {}) for name in REGISTRY.names()),
+    *((name, {}) for name in BATCHED),
     ("var", {"rows": "all", "tau": 1.5, "min_image_mass": 0.01}),
     ("var", {"tau": 1.5, "min_image_mass": 0.01}),
     ("paint", {"variant": "official_code"}),

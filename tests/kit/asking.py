@@ -12,12 +12,15 @@ from halluc.config import DecodingConfig
 from halluc.decoding.batch_encoding import encoded
 from halluc.decoding.generation import generate
 from halluc.decoding.streams import encoded_images
-from halluc.interventions import Batch, BatchState, Method
+from halluc.interventions import REGISTRY, Batch, BatchState, Method
 from halluc.interventions.compose import find
 from halluc.interventions.engine import intervene
 from halluc.models import VisionLanguageModel
 from halluc.testing import Reply, batch_of_questions, reply
 from tests.kit.families import picture
+
+BATCHED = [name for name in REGISTRY.names() if "search" not in REGISTRY.get(name).declared()]
+"""Methods that answer several prompts in one batch: all but those that search."""
 
 QUESTIONS = ("is there a dog ?", "please describe this image is there a car in the image ?")
 
