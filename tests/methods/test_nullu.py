@@ -122,6 +122,13 @@ def test_directions_come_from_a_file(tmp_path: Path) -> None:
         prepared("nullu", model(), vectors=str(tmp_path / "v"), rank=6)
 
 
+def test_a_prefix_is_shared_between_questions_and_not_between_settings() -> None:
+    one = prepared("nullu", model(), demos=5)
+    assert one.prefix_depends_on == "method"
+    assert one.prefix_key() == prepared("nullu", model(), demos=5).prefix_key()
+    assert one.prefix_key() != prepared("nullu", model(), demos=5, rank=2).prefix_key()
+
+
 def test_rank_needs_as_many_demonstrations() -> None:
     with pytest.raises(UserError, match="rank 4 is more than the 3 directions"):
         prepared("nullu", model(), demos=3)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from halluc.calibration import demonstrations
 from halluc.errors import UserError
-from halluc.interventions import BatchState, Method
+from halluc.interventions import At, BatchState, Method
 from halluc.interventions.compose import find
 from halluc.interventions.engine import intervene
 from halluc.methods.vti import VTI, shifted, turned
@@ -246,6 +246,14 @@ def test_files_that_do_not_fit_are_refused_by_name(tmp_path: Path) -> None:
         prepared("vti", model(), vectors=str(tmp_path / "narrow"))
 
 
+def test_a_prefix_is_shared_between_questions_and_not_between_settings(tmp_path: Path) -> None:
+    one = with_vectors(tmp_path / "v", model())
+    assert one.prefix_depends_on == "method"
+    assert one.prefix_key() == with_vectors(tmp_path / "v", model()).prefix_key()
+    assert one.prefix_key() != with_vectors(tmp_path / "v", model(), alpha_text=1).prefix_key()
+    assert one.prefix_key() != with_vectors(tmp_path / "v", model(), 5).prefix_key()
+
+
 # -- Composites ------------------------------------------------------------------------------------
 
 
@@ -266,7 +274,13 @@ def test_vcd_next_to_vti(variant: str) -> None:
     assert (both - alone)[seen].abs().max() > 1e-3
 
 
-def test_only_vti_acts_in_the_vision_tower_of_a_composite(tmp_path: Path) -> None:
+def test_only_vti_acts_in_the_vision_tower_of_a_composite(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def of_text(self: Method, at: At, hidden: Tensor) -> None:
+        assert at.part == "text"
+
+    monkeypatch.setattr(find("var"), "hidden", of_text)
     with_vectors(tmp_path / "v", model())
     params = {"vti.vectors": str(tmp_path / "v"), "vti.alpha_text": 0, "vti.alpha_image": 2}
     alone = with_vectors(tmp_path / "v", model(), alpha_text=0, alpha_image=2)
