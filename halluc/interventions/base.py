@@ -120,6 +120,7 @@ class Method:
     in_vision_tower: bool = False
     resting: Collection[str] = ()
     hidden_phases: Collection[str] = ("prefix", "prefill", "decode")
+    takes_gradients: bool = False
     filters: ClassVar[bool] = False
     prefix_depends_on: Dependence = "question"
     noop: ClassVar[dict[str, Any]] = {}

@@ -83,6 +83,7 @@ class Composite(Method):
         self.rows = next(rows for rows in ROWS if rows in wanted)
         depends = (method.prefix_depends_on for method in self.methods)
         self.prefix_depends_on = max(depends, key=get_args(Dependence).index)
+        self.takes_gradients = any(method.takes_gradients for method in self.methods)
         self.in_vision_tower = any(method.in_vision_tower for method in self.methods)
         active = {seam for method in self.methods for seam in _active(method)}
         self.resting = {seam for seam in self.declared() if seam not in active}

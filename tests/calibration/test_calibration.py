@@ -43,7 +43,7 @@ def test_layers_that_move_most(monkeypatch: pytest.MonkeyPatch) -> None:
         dict(zip(reached, unseen, strict=True)),
     )
     monkeypatch.setattr("halluc.calibration.probing.probed", lambda model, samples: found)
-    monkeypatch.setattr("halluc.methods.vhr._SHARE", 2 / 3)
+    monkeypatch.setattr("halluc.methods._image_heads._SHARE", 2 / 3)
     layers, moved = measured_layers(llava())
     assert moved == pytest.approx((0.0, 1.0, 0.0, 0.5), abs=1e-4)
     assert layers == (1, 3)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
+import torch
+from torch import Tensor
 
 from halluc.config import DecodingConfig
 from halluc.decoding.answering import answer_samples
 from halluc.errors import UserError
-from halluc.interventions import Method, MethodParams
+from halluc.interventions import At, Method, MethodParams
 from halluc.models import VisionLanguageModel
 from halluc.types import Sample
 from halluc.validation import checked
@@ -103,3 +106,25 @@ def test_passes_of_beams_count_every_beam(model: VisionLanguageModel) -> None:
     found = answer(model, PLAIN, questions(model, 0), beams=3, tokens=5)
     assert found.passes[0] % 3 == 0
     assert 3 <= found.passes[0] <= 15
+
+
+class Sharpened(Method):
+    """Follows the gradient of the distribution's peakedness."""
+
+    name = "sharpened"
+
+    def next_token_logits(self, at: At, logits: Mapping[str, Tensor]) -> Tensor:
+        with torch.enable_grad():
+            own = logits["main"].clone().requires_grad_()
+            own.softmax(-1).pow(2).sum().backward()
+        assert own.grad is not None
+        return logits["main"] + own.grad
+
+
+def test_a_method_may_ask_for_gradients_of_its_own_inputs(model: VisionLanguageModel) -> None:
+    method = Sharpened(MethodParams())
+    method.takes_gradients = True
+    assert answer(model, method, questions(model, 0)).tokens.shape == (1, 6)
+    method.takes_gradients = False
+    with pytest.raises(RuntimeError, match="nference"):
+        answer(model, method, questions(model, 0))

@@ -28,7 +28,6 @@ from tests.kit.families import build, picture
 
 TIE = 1e-3
 TINY = ("llava", "llava_next", "qwen2_5_vl", "internvl", "paligemma", "gemma3")
-SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in TINY]
 QUESTIONS = ("is there a dog ?", "please describe this image", "how many red dogs are there ?")
 
 

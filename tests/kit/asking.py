@@ -10,8 +10,8 @@ from torch import Tensor
 
 from halluc.config import DecodingConfig
 from halluc.decoding.batch_encoding import encoded
-from halluc.decoding.generation import generate
 from halluc.decoding.streams import encoded_images
+from halluc.decoding.whole_batch import answer_together
 from halluc.interventions import REGISTRY, Batch, BatchState, Method
 from halluc.interventions.compose import find
 from halluc.interventions.engine import intervene
@@ -54,9 +54,9 @@ def answer(
 def written(
     model: VisionLanguageModel, method: Method, batch: Batch, beams: int = 1, length: int = 4
 ) -> list[list[int]]:
-    """Answer a batch; its tokens up to the end token."""
+    """Answer a batch, one by one if the method searches; its tokens up to the end token."""
     decoding = DecodingConfig(num_beams=beams)
-    rows = generate(model, method, batch, decoding, max_new_tokens=length).tokens.tolist()
+    rows = answer_together(model, method, batch, decoding, length).tokens.tolist()
     return [row[: row.index(2) + 1] if 2 in row else row for row in rows]
 
 
