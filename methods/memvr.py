@@ -1,7 +1,6 @@
 """MemVR: Memory-space Visual Retracing.
 
-Where a layer in the middle would be unsure of the next token, the next layer's feed-forward network
-looks at the image's tokens again, as if these were its keys and values.
+Where a layer is unsure of the next token, the next feed-forward network looks at the image again.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """VTI: visual and textual intervention.
 
-Demonstrations show where hidden states move from hallucinated captions to true ones, and the vision
-tower's from a picture to copies that hide most of it. VTI moves every state that way.
+States move from hallucinated captions to true ones, and from a picture to copies that hide it.
 """
 
 from __future__ import annotations
@@ -125,8 +124,8 @@ class VTI(Method):
         from halluc.calibration.vector_files import read_vectors as read
 
         width, variant = model.model.config.get_text_config().hidden_size, self.params.variant
-        text, vision = f"{variant}.text", f"{variant}.vision"
-        shapes = {text: (model.n_layers, 1, width), vision: (len(model.tower.layers), None, None)}
+        text = {f"{variant}.text": (model.n_layers, 1, width)}
+        shapes = text | {f"{variant}.vision": (len(model.tower.layers), None, None)}
         found = read(self.params.vectors, shapes, "vti") or measured(model, self.params)
         self._directions = {name.split(".")[1]: found[name].to(model.device) for name in shapes}
 
