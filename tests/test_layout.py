@@ -189,3 +189,9 @@ def test_nothing_outside_imports_the_command_line() -> None:
 def test_modules_are_short() -> None:
     lengths = [len(file.read_text().splitlines()) for file in sources().values()]
     assert median(lengths) < 130
+
+
+def test_a_method_fits_on_150_lines() -> None:
+    files = [file for file in (ROOT / "methods").glob("*.py") if not file.name.startswith("_")]
+    long = {file.name: n for file in files if (n := len(file.read_text().splitlines())) >= 150}
+    assert not long, long
