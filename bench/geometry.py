@@ -76,7 +76,7 @@ def build(shape: str, device: str, dtype: torch.dtype, side: int = 336) -> Visio
             max_position_embeddings=8192,
             initializer_range=0.05,
         ),
-        image_token_index=words.convert_tokens_to_ids("<image>"),
+        image_token_index=words.get_vocab()["<image>"],
         vision_feature_layer=-2,
     )
     torch.manual_seed(0)

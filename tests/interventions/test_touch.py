@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,17 +15,17 @@ from halluc.interventions.touch import Touch
 from tests.kit.asking import prepared, questions
 from tests.kit.families import llava
 
-EDITS = {
+EDITS: dict[str, dict[str, Any]] = {
     "vhr": {}, "paint": {}, "act": {"beta": 0.1, "threshold": 0.01, "variant": "official_code"},
     "zerotuning": {}, "cmai": {}, "agla": {}, "apc": {}, "flowcut": {}, "nullu": {}, "pba": {},
 }  # fmt: skip
-NOTHING = {
+NOTHING: dict[str, dict[str, Any]] = {
     "var": {"tau": 1e6}, "vhr": {"gain": 1.0}, "zerotuning": {"gamma": 1.0}, "cmai": {"share": 0.0},
     "paint": {"alpha": 0.0, "beta": 0.0}, "agla": {"alpha": 0.0, "beta": 0.0}, "nullu": {"rank": 0},
 }  # fmt: skip
 
 
-def touched(name: str, **params: object) -> Touch:
+def touched(name: str, **params: Any) -> Touch:
     model, touch = llava(), Touch()
     method = prepared(name, model, **params)
     generate(model, method, questions(model, 0, 1), DecodingConfig(), max_new_tokens=3, touch=touch)
