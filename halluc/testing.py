@@ -9,7 +9,7 @@ broken; `check_method` runs them all.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -17,13 +17,11 @@ from torch import Tensor
 from transformers import LogitsProcessor
 
 from halluc.config import DecodingConfig
-from halluc.decoding.whole_batch import answer_together
-from halluc.images import image_hash
+from halluc.decoding.whole_batch import answer_together, row_of
+from halluc.decoding.whole_batch import batch_of_questions as batch_of_questions
 from halluc.interventions import Batch, Method, MethodParams
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
-
     from halluc.models import VisionLanguageModel
 
 QUESTIONS = ("Is there a dog?", "Please describe this image. Is there a car in the image?")
@@ -57,15 +55,6 @@ class Reply(NamedTuple):
     passes: list[float]
 
 
-def batch_of_questions(
-    questions: Sequence[str], images: Sequence[Image], ids: Sequence[str] | None = None
-) -> Batch:
-    """Put questions and their images into a batch that is not encoded yet."""
-    ids = ids or [str(row) for row in range(len(questions))]
-    hashes = [image_hash(image) for image in images]
-    return Batch(list(ids), list(questions), list(images), hashes, [()] * len(ids))
-
-
 def reply(
     model: VisionLanguageModel,
     method: Method,
@@ -87,13 +76,6 @@ def reply(
     repeats = len(logits) // batch.size  # streams stand below each other, beams next to each other
     each = 1 if repeats < decoding.num_beams else decoding.num_beams
     return Reply(logits[: batch.size * each : each], made.tokens, made.passes)
-
-
-def row(batch: Batch, number: int) -> Batch:
-    """Take one prompt of a batch."""
-    from halluc.decoding.whole_batch import row_of
-
-    return row_of(batch, number)
 
 
 def same(one: Reply, other: Reply, what: str, close: float = _CLOSE) -> None:
@@ -121,7 +103,7 @@ def needs_no_company(
     """Answer each prompt of a batch, left-padded, as it does alone."""
     together = reply(model, method, batch, decoding)
     for number in range(batch.size):
-        alone = reply(model, method, row(batch, number), decoding)
+        alone = reply(model, method, row_of(batch, number), decoding)
         part = Reply(together.logits[[number]], together.tokens[[number]], [])
         same(part, alone, f"{method.name}: prompt {number} in a batch and alone")
 
@@ -138,9 +120,9 @@ def leaks_nothing(
     model: VisionLanguageModel, method: Method, batch: Batch, fresh: Callable[[], Method]
 ) -> None:
     """Answer a prompt alike, whatever was answered before."""
-    first = reply(model, fresh(), row(batch, 1))
-    reply(model, method, row(batch, 0))
-    after = reply(model, method, row(batch, 1))
+    first = reply(model, fresh(), row_of(batch, 1))
+    reply(model, method, row_of(batch, 0))
+    after = reply(model, method, row_of(batch, 1))
     assert torch.equal(after.logits, first.logits), f"{method.name}: a sample leaks into the next"
 
 
@@ -148,12 +130,12 @@ def restores_the_model(model: VisionLanguageModel, method: Method, batch: Batch)
     """Leave weights, hooks and attention as they were, bit for bit."""
     plain = Method(MethodParams())
     before = reply(model, plain, batch)
-    kernels = model.attention_of("text"), _hooks(model)
+    kernels = model.attention_of("text"), model.n_hooks
     weights = {name: value.data_ptr() for name, value in model.model.named_parameters()}
     reply(model, method, batch)
     after = reply(model, plain, batch)
     assert torch.equal(before.logits, after.logits), f"{method.name}: logits are not restored"
-    assert (model.attention_of("text"), _hooks(model)) == kernels, f"{method.name}: hooks are left"
+    assert (model.attention_of("text"), model.n_hooks) == kernels, f"{method.name}: hooks are left"
     now = {name: value.data_ptr() for name, value in model.model.named_parameters()}
     assert now == weights, f"{method.name}: parameters are not restored"
 
@@ -198,8 +180,3 @@ def _drawn() -> Batch:
 
     images = [render(scene("calibration", index)) for index in range(len(QUESTIONS))]
     return batch_of_questions(QUESTIONS, images)
-
-
-def _hooks(model: VisionLanguageModel) -> int:
-    modules = model.model.modules()
-    return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in modules)

@@ -11,13 +11,16 @@ from torch.nn.functional import pad
 
 from halluc.decoding.batch_encoding import encoded
 from halluc.decoding.generation import generate
+from halluc.images import image_hash
+from halluc.interventions import Batch
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
     from torch import Tensor
     from transformers import LogitsProcessor
 
     from halluc.config import DecodingConfig
-    from halluc.interventions import Batch, Method
+    from halluc.interventions import Method
     from halluc.models import VisionLanguageModel
 
 
@@ -66,6 +69,15 @@ def answer_together(
         pad(part.tokens, (0, width - part.tokens.shape[1]), value=model.pad_token) for part in made
     ]
     return Answered(torch.cat(rows), [count for part in made for count in part.passes])
+
+
+def batch_of_questions(
+    questions: Sequence[str], images: Sequence[Image], ids: Sequence[str] | None = None
+) -> Batch:
+    """Put questions and their images into a batch that is not encoded yet."""
+    ids = ids or [str(row) for row in range(len(questions))]
+    hashes = [image_hash(image) for image in images]
+    return Batch(list(ids), list(questions), list(images), hashes, [()] * len(ids))
 
 
 def row_of(batch: Batch, row: int) -> Batch:

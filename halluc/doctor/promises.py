@@ -15,8 +15,8 @@ import torch
 from halluc.config import DecodingConfig
 from halluc.decoding.batch_encoding import encoded
 from halluc.decoding.generation import generate
+from halluc.decoding.whole_batch import batch_of_questions
 from halluc.doctor.probes import Identity, LooksAway, NoSeam
-from halluc.images import image_hash
 from halluc.interventions import Batch, BatchState
 from halluc.interventions.engine import intervene
 
@@ -62,9 +62,7 @@ Promise = Callable[["VisionLanguageModel", Batch], Finding]
 
 def probe(model: VisionLanguageModel, questions: Sequence[str], images: Sequence[Image]) -> Batch:
     """Encode questions as a batch; they should differ in length, so that one is padded."""
-    ids = [str(row) for row in range(len(questions))]
-    hashes = [image_hash(image) for image in images]
-    return encoded(model, Batch(ids, questions, images, hashes, [()] * len(ids)))
+    return encoded(model, batch_of_questions(questions, images))
 
 
 def check(promise: Promise, model: VisionLanguageModel, batch: Batch) -> Finding:
@@ -98,7 +96,7 @@ def reach(model: VisionLanguageModel, batch: Batch) -> Finding:
 def restore(model: VisionLanguageModel, batch: Batch) -> Finding:
     """Check that leaving restores the model exactly, also after an exception."""
     before, attention = _logits(model, batch.inputs), _attention(model)
-    hooks = _hooks(model)
+    hooks = model.n_hooks
     _logits(model, batch.inputs, LooksAway)
     try:
         with intervene(model, _made(LooksAway), BatchState.of_inputs(model, batch.inputs)):
@@ -107,8 +105,8 @@ def restore(model: VisionLanguageModel, batch: Batch) -> Finding:
         pass
     if _attention(model) != attention:
         return Finding.of(False, f"attention is {_attention(model)}, was {attention}")
-    if _hooks(model) != hooks:
-        return Finding.of(False, f"{_hooks(model)} hooks, were {hooks}")
+    if model.n_hooks != hooks:
+        return Finding.of(False, f"{model.n_hooks} hooks, were {hooks}")
     return _same(_logits(model, batch.inputs), before, bound=0.0)
 
 
@@ -225,8 +223,3 @@ def _same_tokens(model: VisionLanguageModel, batch: Batch, beams: int) -> Findin
 
 def _attention(model: VisionLanguageModel) -> tuple[str, str]:
     return model.attention_of("text"), model.attention_of("vision")
-
-
-def _hooks(model: VisionLanguageModel) -> int:
-    modules = model.model.modules()
-    return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in modules)

@@ -90,6 +90,12 @@ class VisionLanguageModel(PromptEncoder):
         return norm if norm is not None else nn.Identity()
 
     @property
+    def n_hooks(self) -> int:
+        """How many forward hooks are set on its modules."""
+        modules = self.model.modules()
+        return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in modules)
+
+    @property
     def end_tokens(self) -> list[int]:
         """Ids of the tokens that end an answer; those of the tokenizer if the model names none."""
         end = self.model.generation_config.eos_token_id
