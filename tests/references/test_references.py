@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from transformers import LogitsProcessor
 
 from halluc.decoding import generation
 from halluc.decoding.logits_processors import Forbid
@@ -23,6 +22,7 @@ from halluc.models import VisionLanguageModel
 from halluc.testing import reply
 from tests.kit.asking import prepared, questions
 from tests.kit.families import build
+from tests.kit.steps import Steps
 from tests.references.apc import apc
 from tests.references.dola import dola
 from tests.references.memvr import memvr
@@ -32,17 +32,6 @@ from tests.references.vcd import vcd
 
 TOKENS = 12
 Reference = Callable[..., tuple[list[int], Tensor]]
-
-
-class Steps(LogitsProcessor):
-    """Keeps what the next token is chosen from, [V] a step."""
-
-    def __init__(self) -> None:
-        self.rows: list[Tensor] = []
-
-    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        self.rows.append(scores[0].float().clone())
-        return scores
 
 
 @cache

@@ -15,7 +15,6 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
-from transformers import LogitsProcessor
 
 from halluc.calibration import demonstrations
 from halluc.calibration.demonstrations import masked_copies
@@ -29,6 +28,7 @@ from halluc.models import VisionLanguageModel
 from tests.kit.asking import prepared, questions
 from tests.kit.demonstrations import in_known_words
 from tests.kit.families import build
+from tests.kit.steps import Steps
 from tests.references import nullu, states, vti
 
 Variant = Literal["paper", "official_code"]
@@ -43,17 +43,6 @@ each_family = pytest.mark.parametrize("family", ["llava", "qwen2_5_vl"])
 @pytest.fixture(autouse=True)
 def known_words(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demonstrations, "drawn_demonstrations", in_known_words)
-
-
-class Steps(LogitsProcessor):
-    """Keeps the logits of each step [V]."""
-
-    def __init__(self) -> None:
-        self.rows: list[Tensor] = []
-
-    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        self.rows.append(scores[0].float().clone())
-        return scores
 
 
 @cache
