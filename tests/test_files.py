@@ -19,9 +19,14 @@ def test_a_file_is_replaced_and_nothing_is_left_behind(tmp_path: Path) -> None:
 def test_the_old_file_stays_where_writing_fails(tmp_path: Path) -> None:
     path = tmp_path / "README.md"
     path.write_text("the user's own text")
-    with pytest.raises(OSError, match="full"), replacing(path) as stream:
-        stream.write(b"half of the")
-        raise OSError(28, "disk full")
+
+    def fill_the_disk() -> None:
+        with replacing(path) as stream:
+            stream.write(b"half of the")
+            raise OSError(28, "disk full")
+
+    with pytest.raises(OSError, match="full"):
+        fill_the_disk()
     assert path.read_text() == "the user's own text"
     assert os.listdir(tmp_path) == ["README.md"]
 
