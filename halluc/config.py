@@ -39,6 +39,9 @@ class ModelConfig(_Config):
         None, description="the system's turn; vicuna: the one LLaVA's own code puts first"
     )
     trust_remote_code: bool = Field(False, description="run the checkpoint's own Python code")
+    pickled_weights: bool = Field(
+        False, description="read weights stored as pickles (.bin, .pt) where safetensors are missing"
+    )
 
 
 class MethodConfig(_Config):
