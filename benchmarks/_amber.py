@@ -15,7 +15,7 @@ from halluc.errors import UserError
 from halluc.scoring.amber import metric as amber
 from halluc.scoring.base import Benchmark
 from halluc.scoring.card import Metric
-from halluc.types import Answer, Sample
+from halluc.types import Answer, Reading, Sample
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -136,27 +136,27 @@ class AmberBenchmark(Benchmark):
         """Return the right answer of a discriminative question."""
         return None if answer.group == "generative" else str(answer.target["truth"])
 
-    def right(self, answer: Answer) -> bool:
+    def right(self, reading: Reading) -> bool:
         """Return whether the answer is right, or the description names only what is there."""
-        counts = self.tally([answer])
+        counts = self.tally([reading])
         return any(counts[name] for name in counts if name.endswith(("clean", "/correct")))
 
     def caption(self, answer: Answer) -> str | None:
         """Return a description; None for an answer to a question."""
         return answer.text if answer.group == "generative" else None
 
-    def tally(self, answers: Sequence[Answer]) -> dict[str, float]:
+    def tally(self, readings: Sequence[Reading]) -> dict[str, float]:
         """Count nouns and objects of descriptions, and right answers by dimension."""
         counts: Counter[str] = Counter()
-        for answer in answers:
-            target = answer.target
-            if answer.group == "generative":
-                likely, nouns = target["hallu"], answer.prediction
+        for reading in readings:
+            target = reading.target
+            if reading.group == "generative":
+                likely, nouns = target["hallu"], reading.prediction
                 counts.update(
                     amber.describe(nouns, target["truth"], likely, self.lexicon, self.alike)
                 )
             else:
-                counts.update(amber.discriminate(target["type"], target["truth"], answer.text))
+                counts.update(amber.discriminate(target["type"], target["truth"], reading.text))
         return {name: float(count) for name, count in counts.items()}
 
     def metrics(self, totals: Totals) -> dict[str, NDArray[np.float64]]:

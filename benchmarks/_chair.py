@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from halluc.scoring.base import Totals
-    from halluc.types import Answer
+    from halluc.types import Answer, Reading
 
 METRICS = (
     Metric("chair_s", higher_is_better=False, headline=True, scale=100),
@@ -57,17 +57,17 @@ class ChairBenchmark(Benchmark):
         """Return the part of an answer that is scored."""
         return answer.text
 
-    def tally(self, answers: Sequence[Answer]) -> dict[str, float]:
+    def tally(self, readings: Sequence[Reading]) -> dict[str, float]:
         """Count mentions, captions and objects, and those that are hallucinated."""
         counts: Counter[str] = Counter()
-        for answer in answers:
-            reading = self.finder.find(self.caption(answer))
-            counts.update(chair.tally(reading, self.truth(answer.target)))
+        for reading in readings:
+            named = self.finder.find(self.caption(reading.answer))
+            counts.update(chair.tally(named, self.truth(reading.target)))
         return {name: float(count) for name, count in counts.items()}
 
-    def right(self, answer: Answer) -> bool:
+    def right(self, reading: Reading) -> bool:
         """Return whether all objects of the caption are there."""
-        return set(answer.prediction) <= self.truth(answer.target)
+        return set(reading.prediction) <= self.truth(reading.target)
 
     def truth(self, target: Mapping[str, list[str]]) -> set[str]:
         """Return the objects of an image."""

@@ -30,7 +30,12 @@ class JudgedBenchmark(Benchmark):
         judge: Judge | None = None,
     ) -> None:
         super().__init__(protocol, prompt, folder)
-        self._judge = judge
+        self.judge = judge
+
+    @property
+    def judge_name(self) -> str | None:
+        """The name of the judge; None where the protocol needs none."""
+        return self.judge.name if self.judge is not None and self.protocol != "rules" else None
 
     def caption(self, answer: Answer) -> None:
         """Return None: descriptions that are cut short are not put to a judge again."""
@@ -41,10 +46,10 @@ class JudgedBenchmark(Benchmark):
         Raises:
             NeedsJudge: If there is no judge.
         """
-        if self._judge is None:
+        if self.judge is None:
             rules = "; or --protocol rules, which needs none" if "rules" in self.protocols else ""
             raise NeedsJudge(f"{self.name}: needs --judge endpoint:MODEL or local:MODEL{rules}")
-        note = f"judge: {self._judge.name}"
+        note = f"judge: {self.judge.name}"
         if note not in self.notes:
             self.notes.append(note)
-        return self._judge.ask(prompt)
+        return self.judge.ask(prompt)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from halluc.scoring.answer_files import AnswerFiles
     from halluc.scoring.base import Totals
-    from halluc.types import Answer
+    from halluc.types import Answer, Reading
 
     Question = tuple[str, str, str, str, Callable[[], Image]]
 
@@ -65,9 +65,9 @@ class MmeBenchmark(Benchmark):
         """Return "yes" or "no", as the protocol reads it; None, which is wrong, if neither."""
         return yes_no.MME[self.protocol].parse(answer.text)
 
-    def tally(self, answers: Sequence[Answer]) -> dict[str, float]:
+    def tally(self, readings: Sequence[Reading]) -> dict[str, float]:
         """Count right answers and pairs with both right."""
-        return mme.tally(answers)
+        return mme.tally(readings)
 
     def metrics(self, totals: Totals) -> dict[str, NDArray[np.float64]]:
         """Return the scores of every subtask, and their total."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from halluc.scoring.base import Totals
-    from halluc.types import Answer
+    from halluc.types import Answer, Reading
 
 
 def rate_metrics(groups: Sequence[str], headline: Sequence[str]) -> tuple[Metric, ...]:
@@ -52,15 +52,15 @@ class YesNoBenchmark(Benchmark):
         """Return "yes", "no" or "both", as the protocol reads it; None if neither."""
         return self.protocol_rule.parse(answer.text)
 
-    def right(self, answer: Answer) -> bool | None:
+    def right(self, reading: Reading) -> bool | None:
         """Return whether the protocol counts it as right; None if it drops the answer."""
-        label = self.label(answer)
-        counts = confusion(answer.prediction, label, self.protocol_rule) if label else {"n": 0.0}
+        label = self.label(reading.answer)
+        counts = confusion(reading.prediction, label, self.protocol_rule) if label else {"n": 0.0}
         return bool(counts["correct"]) if counts["n"] else None
 
-    def tally(self, answers: Sequence[Answer]) -> dict[str, float]:
+    def tally(self, readings: Sequence[Reading]) -> dict[str, float]:
         """Count the confusion matrix of every group."""
-        return tally(answers, self.protocol_rule)
+        return tally(readings, self.protocol_rule)
 
     def metrics(self, totals: Totals) -> dict[str, NDArray[np.float64]]:
         """Return the rates of every group, and their means."""

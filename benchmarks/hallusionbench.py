@@ -17,7 +17,7 @@ from halluc.errors import UserError
 from halluc.scoring.base import benchmark
 from halluc.scoring.card import BenchmarkCard, Metric
 from halluc.scoring.hallusionbench import metric as hallusion
-from halluc.types import Answer, Sample
+from halluc.types import Answer, Reading, Sample
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -156,46 +156,46 @@ class HallusionBench(JudgedBenchmark):
         """Return the right answer."""
         return "yes" if answer.target["gt_answer"] == "1" else "no"
 
-    def tally(self, answers: Sequence[Answer]) -> dict[str, float]:
+    def tally(self, readings: Sequence[Reading]) -> dict[str, float]:
         """Count questions, pairs and figures of a set."""
-        first = {a.target["question_id"]: a for a in answers if a.target["figure_id"] == "0"}
+        first = {a.target["question_id"]: a for a in readings if a.target["figure_id"] == "0"}
         return hallusion.tally(
             [
                 replace(
-                    self._judged(answer),
-                    same=self._same(answer, first.get(answer.target["question_id"], answer)),
+                    self._judged(reading),
+                    same=self._same(reading, first.get(reading.target["question_id"], reading)),
                 )
-                for answer in answers
+                for reading in readings
             ]
         )
 
-    def right(self, answer: Answer) -> bool:
+    def right(self, reading: Reading) -> bool:
         """Return whether the question counts as right in aAcc."""
-        return self._judged(answer).correct
+        return self._judged(reading).correct
 
-    def _judged(self, answer: Answer) -> hallusion.Judged:
-        target = answer.target
+    def _judged(self, reading: Reading) -> hallusion.Judged:
+        target = reading.target
         return hallusion.Judged(
-            set=self.cluster(answer),
+            set=self.cluster(reading.answer),
             category=target["category"],
             figure=target["figure_id"],
             question=target["question_id"],
             visual=target["visual_input"],
             truth=target["gt_answer"],
-            verdict=self._verdict(answer),
+            verdict=self._verdict(reading),
         )
 
-    def _verdict(self, answer: Answer) -> int:
+    def _verdict(self, reading: Reading) -> int:
         if self.protocol == "rules":
-            return hallusion.read(answer.text, answer.target["gt_answer"])
-        return hallusion.UNCLEAR if answer.prediction is None else int(answer.prediction)
+            return hallusion.read(reading.text, reading.target["gt_answer"])
+        return hallusion.UNCLEAR if reading.prediction is None else int(reading.prediction)
 
-    def _same(self, answer: Answer, original: Answer) -> bool:
+    def _same(self, reading: Reading, original: Reading) -> bool:
         if self.protocol == "rules":
-            return bool(answer.prediction == original.prediction)
-        if answer is original or "same" in answer.target:
-            return str(answer.target.get("same", "1")) == "1"
-        reply = self.ask(hallusion.SAME.format(first=answer.text, second=original.text))
+            return bool(reading.prediction == original.prediction)
+        if reading is original or "same" in reading.target:
+            return str(reading.target.get("same", "1")) == "1"
+        reply = self.ask(hallusion.SAME.format(first=reading.text, second=original.text))
         return "same" in reply.lower()
 
     def metrics(self, totals: Totals) -> dict[str, NDArray[np.float64]]:

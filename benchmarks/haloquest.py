@@ -16,7 +16,7 @@ from halluc.errors import UserError
 from halluc.scoring.base import benchmark
 from halluc.scoring.card import BenchmarkCard, Metric
 from halluc.scoring.confusion_rates import ratio
-from halluc.types import Answer, Sample
+from halluc.types import Answer, Reading, Sample
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -121,16 +121,16 @@ class HaloQuest(JudgedBenchmark):
         words = set(re.findall(r"\b(yes|no)\b", reply.lower()))
         return words.pop() if len(words) == 1 else None
 
-    def right(self, answer: Answer) -> bool:
+    def right(self, reading: Reading) -> bool:
         """Return whether the judge said yes."""
-        return bool(answer.prediction == "yes")
+        return bool(reading.prediction == "yes")
 
-    def tally(self, answers: Sequence[Answer]) -> dict[str, float]:
+    def tally(self, readings: Sequence[Reading]) -> dict[str, float]:
         """Count right answers by type; an unreadable reply of the judge counts as wrong."""
         counts: dict[str, float] = {}
-        for answer in answers:
-            for name, count in (("n", 1.0), ("right", float(self.right(answer)))):
-                for key in (name, f"{answer.group}/{name}"):
+        for reading in readings:
+            for name, count in (("n", 1.0), ("right", float(self.right(reading)))):
+                for key in (name, f"{reading.group}/{name}"):
                     counts[key] = counts.get(key, 0.0) + count
         return counts
 

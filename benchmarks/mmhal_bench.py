@@ -16,7 +16,7 @@ from halluc.errors import UserError
 from halluc.scoring.base import benchmark
 from halluc.scoring.card import BenchmarkCard, Metric
 from halluc.scoring.confusion_rates import ratio
-from halluc.types import Answer, Sample
+from halluc.types import Answer, Reading, Sample
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -156,17 +156,17 @@ class MmhalBench(JudgedBenchmark):
         )
         return rating(reply)
 
-    def right(self, answer: Answer) -> bool:
+    def right(self, reading: Reading) -> bool:
         """Return whether the rating means that nothing is hallucinated."""
-        return (answer.prediction or 0) >= HALLUCINATES
+        return (reading.prediction or 0) >= HALLUCINATES
 
-    def tally(self, answers: Sequence[Answer]) -> dict[str, float]:
+    def tally(self, readings: Sequence[Reading]) -> dict[str, float]:
         """Count ratings; an unreadable one is a 0, as in the authors' code."""
         counts: dict[str, float] = {}
-        for answer in answers:
-            rated = float(answer.prediction or 0)
-            for name, count in (("n", 1.0), ("rating", rated), ("bad", not self.right(answer))):
-                for key in (name, f"{answer.group}/{name}"):
+        for reading in readings:
+            rated = float(reading.prediction or 0)
+            for name, count in (("n", 1.0), ("rating", rated), ("bad", not self.right(reading))):
+                for key in (name, f"{reading.group}/{name}"):
                     counts[key] = counts.get(key, 0.0) + count
         return counts
 

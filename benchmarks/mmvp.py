@@ -16,7 +16,7 @@ from halluc.errors import UserError
 from halluc.scoring.base import benchmark
 from halluc.scoring.card import BenchmarkCard, Metric
 from halluc.scoring.confusion_rates import ratio
-from halluc.types import Answer, Sample
+from halluc.types import Answer, Reading, Sample
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -129,20 +129,20 @@ class Mmvp(JudgedBenchmark):
         words = re.findall(r"\b(yes|no)\b", reply.lower())
         return words[0] if words else None
 
-    def tally(self, answers: Sequence[Answer]) -> dict[str, float]:
+    def tally(self, readings: Sequence[Reading]) -> dict[str, float]:
         """Count right answers, and the pair if both have an answer."""
-        right = [self.right(answer) for answer in answers]
+        right = [self.right(reading) for reading in readings]
         pair = {"pairs": 1.0, "both": float(all(right))} if len(right) == 2 else {}
         return {"n": float(len(right)), "right": float(sum(right)), **pair}
 
-    def right(self, answer: Answer) -> bool:
+    def right(self, reading: Reading) -> bool:
         """Return whether the question counts as right."""
         if self.protocol == "official":
-            return bool(answer.prediction == "yes")
-        truth = str(answer.target["answer"])
-        if self.protocol == "lmms-eval" and int(answer.id) in MISLABELLED:
+            return bool(reading.prediction == "yes")
+        truth = str(reading.target["answer"])
+        if self.protocol == "lmms-eval" and int(reading.id) in MISLABELLED:
             truth = {"(a)": "(b)", "(b)": "(a)"}[truth]
-        return bool(answer.prediction == truth)
+        return bool(reading.prediction == truth)
 
     def metrics(self, totals: Totals) -> dict[str, NDArray[np.float64]]:
         """Return the accuracy of pairs, which is the benchmark's metric, and of questions."""

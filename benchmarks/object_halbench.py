@@ -21,7 +21,7 @@ from halluc.scoring.chair.metric import ObjectFinder, Tables
 from halluc.scoring.chair.word_families import load_tables, noun_words
 from halluc.scoring.confusion_rates import ratio
 from halluc.scoring.text import nltk_words as english
-from halluc.types import Answer, Sample
+from halluc.types import Answer, Reading, Sample
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -176,17 +176,17 @@ class ObjectHalBench(JudgedBenchmark):
         runs = groupby(zip(lemmas, tagged, strict=True), lambda word: word[1][1].startswith("NN"))
         return [" ".join(lemma for lemma, _ in run) for is_noun, run in runs if is_noun]
 
-    def tally(self, answers: Sequence[Answer]) -> dict[str, float]:
+    def tally(self, readings: Sequence[Reading]) -> dict[str, float]:
         """Count answers with objects, hallucinating ones, and objects, one for each word."""
         counts = dict.fromkeys(
             ("n", "words", "said", "bad", "objects", "wrong", "truth", "found"), 0
         )
-        for answer in answers:
-            truth = self.truth(answer.target)
-            named = [node for _, node in answer.prediction or ()]
+        for reading in readings:
+            truth = self.truth(reading.target)
+            named = [node for _, node in reading.prediction or ()]
             wrong = sum(node not in truth for node in named)
             counts["n"] += 1
-            counts["words"] += len(answer.text.strip().split(" "))
+            counts["words"] += len(reading.text.strip().split(" "))
             counts["said"] += bool(named)
             counts["bad"] += bool(wrong)
             counts["objects"] += len(named)
@@ -195,11 +195,11 @@ class ObjectHalBench(JudgedBenchmark):
             counts["found"] += len(set(named) & truth)
         return {name: float(count) for name, count in counts.items()}
 
-    def right(self, answer: Answer) -> bool | None:
+    def right(self, reading: Reading) -> bool | None:
         """Return whether all listed objects are there; None if the judge's reply is not a list."""
-        if answer.prediction is None:
+        if reading.prediction is None:
             return None
-        return {node for _, node in answer.prediction} <= self.truth(answer.target)
+        return {node for _, node in reading.prediction} <= self.truth(reading.target)
 
     def truth(self, target: Mapping[str, list[str]]) -> set[str]:
         """Return the objects of an image."""

@@ -14,7 +14,7 @@ from halluc.scoring.base import benchmark
 from halluc.scoring.card import BenchmarkCard, Metric
 from halluc.scoring.confusion_rates import ratio
 from halluc.scoring.text import nltk_words as english
-from halluc.types import Answer, Sample
+from halluc.types import Answer, Reading, Sample
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -130,13 +130,13 @@ class OpenChair(JudgedBenchmark):
             for noun in dict.fromkeys(self.nouns(answer.text))
         }
 
-    def tally(self, answers: Sequence[Answer]) -> dict[str, float]:
+    def tally(self, readings: Sequence[Reading]) -> dict[str, float]:
         """Count the judge's replies on all nouns."""
         replies = [
-            answer.prediction[noun] for answer in answers for noun in self.nouns(answer.text)
+            reading.prediction[noun] for reading in readings for noun in self.nouns(reading.text)
         ]
         return {
-            "captions": float(len(answers)),
+            "captions": float(len(readings)),
             "nouns": float(len(replies)),
             **{word: float(replies.count(word)) for word in ("yes", "no", "unsure", "unread")},
         }

@@ -15,7 +15,7 @@ from halluc.errors import UserError
 from halluc.scoring.base import benchmark
 from halluc.scoring.card import BenchmarkCard
 from halluc.scoring.confusion_rates import COUNTS, confusion
-from halluc.types import Answer, Sample
+from halluc.types import Answer, Reading, Sample
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -105,12 +105,12 @@ class RBench(YesNoBenchmark):
         """Return the right answer."""
         return str(answer.target["label"])
 
-    def tally(self, answers: Sequence[Answer]) -> dict[str, float]:
+    def tally(self, readings: Sequence[Reading]) -> dict[str, float]:
         """Count the confusion matrix of every subset that a question is in."""
         totals: dict[str, float] = {}
-        for answer in answers:
-            cells = confusion(answer.prediction, answer.target["label"], self.protocol_rule)
-            for subset in answer.target["subsets"]:
+        for reading in readings:
+            cells = confusion(reading.prediction, reading.target["label"], self.protocol_rule)
+            for subset in reading.target["subsets"]:
                 for name, count in cells.items():
                     totals[f"{subset}/{name}"] = totals.get(f"{subset}/{name}", 0.0) + count
         return totals

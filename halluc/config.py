@@ -40,7 +40,8 @@ class ModelConfig(_Config):
     )
     trust_remote_code: bool = Field(False, description="run the checkpoint's own Python code")
     pickled_weights: bool = Field(
-        False, description="read weights stored as pickles (.bin, .pt) where safetensors are missing"
+        False,
+        description="read weights stored as pickles (.bin, .pt) where safetensors are missing",
     )
 
 
@@ -81,7 +82,7 @@ class DecodingConfig(_Config):
 
 
 class RunConfig(_Config):
-    """One model, one method, some benchmarks: everything that can change an answer."""
+    """One model, one method, some benchmarks: what an evaluation is asked to do."""
 
     model: ModelConfig = ModelConfig()
     method: MethodConfig = MethodConfig()
@@ -91,15 +92,9 @@ class RunConfig(_Config):
     decoding: DecodingConfig = DecodingConfig()
     batch_size: int | None = Field(None, ge=1, description="None: what fits")
     share: bool = Field(True, description="compute what prompts have in common once")
-    versions: dict[str, str] = {}
-
-    @property
-    def hash(self) -> str:
-        """Ten hex digits that name this configuration."""
-        return content_hash(self.model_dump(mode="json"))
 
 
 def content_hash(value: Any) -> str:
     """Ten hex digits of the SHA-256 of canonical JSON."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:10]
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:10]

@@ -1,4 +1,4 @@
-"""Versions, sources, weights and machine: what a number depends on besides its configuration."""
+"""Versions, weights and machine: what a number depends on besides its configuration."""
 
 from __future__ import annotations
 
@@ -6,39 +6,34 @@ import hashlib
 import os
 import platform
 import subprocess
-from functools import cache
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from halluc.config import content_hash
-
 VERSION = "0.1.0"
 """This package's version, the same as in pyproject.toml."""
 
 
-def versions(weights: str, image_processing: str) -> dict[str, str]:
-    """List the versions that can change an answer.
+ENGINE = 1
+"""The engine's version: raised by hand when a change may change answers.
 
-    Args:
-        weights: The model's fingerprint.
-        image_processing: What its processor does to images.
-    """
+Stored answers of another version are not read. `tests/test_canary.py` asks the embedded model some
+questions and fails where answers change and this number does not.
+"""
+
+
+def library_versions() -> dict[str, str]:
+    """List the versions of libraries that can change an answer."""
     packages = {name: version(name) for name in ("torch", "transformers", "tokenizers", "pillow")}
     # Where torchvision is, transformers resizes images by it; bitsandbytes rounds weights.
-    packages |= {name: version(name) for name in ("torchvision", "bitsandbytes") if find_spec(name)}
-    return {
-        "halluc": VERSION,
-        "source": _source_hash(),
-        "weights": weights,
-        "image_processing": image_processing,
-        **packages,
+    return packages | {
+        name: version(name) for name in ("torchvision", "bitsandbytes") if find_spec(name)
     }
 
 
 def where() -> dict[str, Any]:
-    """Describe the machine and the source revision, which are not part of a run's identity."""
+    """Describe the machine and the source revision, which no answer depends on."""
     return {
         "python": platform.python_version(),
         "platform": platform.platform(terse=True),
@@ -57,22 +52,6 @@ def fingerprint(folder: Path) -> str:
         digest.update(file.name.encode())
         digest.update(file.read_bytes())
     return digest.hexdigest()[:10]
-
-
-@cache
-def _source_hash() -> str:
-    """Hash the package's own code: a changed method is never mistaken for a stored one.
-
-    Packages are looked up, not imported: methods and benchmarks lie above this module.
-    """
-    specs = [find_spec(name) for name in ("halluc", "halluc.methods", "halluc.benchmarks")]
-    roots = [Path(spec.origin).parent for spec in specs if spec is not None and spec.origin]
-    sources = {
-        f"{root.name}/{file.relative_to(root)}": file.read_text()
-        for root in roots
-        for file in sorted(root.rglob("*.py"))
-    }
-    return content_hash(sources)
 
 
 def _gpu() -> str | None:

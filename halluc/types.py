@@ -1,10 +1,15 @@
-"""A sample is one question about one image, or a request to caption it; an answer is a reply."""
+"""A sample is one question about one image, or a request to caption it; an answer is a reply.
+
+What a scorer reads in an answer is a reading.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
+
+from halluc.config import content_hash
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -41,13 +46,12 @@ class Sample:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the model said about a sample: one line of a run's samples file.
+    """What the model said about a sample: one line of a run's answers file.
 
     Attributes:
-        id, image_id, group, prompt, target, history: As in the sample.
+        id, image_id, group, prompt, target, history, max_new_tokens: As in the sample.
         text: The raw answer, special tokens removed.
         status: "failed" if no answer could be had; then `error` says why and `text` is empty.
-        prediction: What the benchmark's parser made of `text`.
         yes_no: Log-probabilities of "yes" and of "no" (all spellings summed) at the first
             generated position, where the tokenizer has one-token spellings of both.
         image_hash: Hash of the image's pixels.
@@ -57,6 +61,8 @@ class Answer:
         drafts: What the text was before a method revised it, in order; none where it did not.
         same_as: The sample that asked the same and was answered in its place.
         seconds: Its share of its batch's wall-clock time.
+        peak_memory: Highest memory in bytes while its batch was answered, above the level before;
+            0 where it was not measured.
     """
 
     id: str
@@ -68,8 +74,7 @@ class Answer:
     history: tuple[tuple[str, str], ...] = ()
     status: Literal["ok", "failed"] = "ok"
     error: str | None = None
-    prediction: Any = None
-    yes_no: tuple[float, float] | None = None
+    yes_no: tuple[float | None, float | None] | None = None
     image_hash: str = ""
     prompt_tokens: int = 0
     tokens: int = 0
@@ -78,6 +83,15 @@ class Answer:
     drafts: tuple[str, ...] = ()
     same_as: str | None = None
     seconds: float = 0.0
+    max_new_tokens: int = 0
+    peak_memory: int = 0
+
+    @property
+    def key(self) -> str:
+        """Ten hex digits of what the answer is to: sample, prompt as sent, image, token limit."""
+        return content_hash(
+            [self.id, self.prompt, self.history, self.image_hash, self.max_new_tokens]
+        )
 
     @classmethod
     def of(cls, sample: Sample, **found: Any) -> Answer:
@@ -89,6 +103,7 @@ class Answer:
             prompt=sample.prompt,
             target=sample.target,
             history=sample.history,
+            max_new_tokens=sample.max_new_tokens,
             **found,
         )
 
@@ -99,3 +114,42 @@ class Answer:
             return cls.of(sample, status="failed", error=error)
         first = (str(error).strip().splitlines() or [""])[0]
         return cls.of(sample, status="failed", error=f"{type(error).__name__}: {first}")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a scorer read in an answer.
+
+    Attributes:
+        answer: The answer; its `target` and `group` are the benchmark's at the time of scoring.
+        prediction: What the parser made of its text, as JSON can hold it; None where it could not
+            be parsed.
+    """
+
+    answer: Answer
+    prediction: Any = None
+
+    @property
+    def id(self) -> str:
+        """The sample's id."""
+        return self.answer.id
+
+    @property
+    def image_id(self) -> str:
+        """The image asked about."""
+        return self.answer.image_id
+
+    @property
+    def group(self) -> str:
+        """The split or subtask of the sample."""
+        return self.answer.group
+
+    @property
+    def target(self) -> Any:
+        """What the scorer compares with."""
+        return self.answer.target
+
+    @property
+    def text(self) -> str:
+        """The raw answer."""
+        return self.answer.text

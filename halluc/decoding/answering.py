@@ -147,6 +147,7 @@ class _Answering:
             started: When it was begun, on `time.perf_counter`'s clock.
         """
         model, beams = self.model, self.decoding.num_beams
+        saved = self.memo.saved if self.memo else 0.0
         batch = ready or self._encoded(samples)
         yes_no = YesNo(model.yes_no_tokens) if model.yes_no_tokens else None
         made = generate(
@@ -167,6 +168,8 @@ class _Answering:
         drafts: list[tuple[str, ...]] = [() for _ in texts]
         if "revise" in self.method.declared():
             texts, drafts, passes = self._revised(batch, texts, passes)
+        if self.memo:  # what another run has read for this one too
+            started -= self.memo.saved - saved
         seconds = (time.perf_counter() - started) / len(samples)
         repeats = len(yes_no.found) // len(samples) if yes_no and yes_no.found else beams
         return [

@@ -25,7 +25,7 @@ from halluc.interventions.attention_switch import SeamError, switched
 from halluc.interventions.context import MAIN, At, BatchState, Phase
 from halluc.interventions.engine_view import Place
 from halluc.interventions.residual import hook_residual
-from halluc.interventions.shared_prefix import Memo, Prefix
+from halluc.interventions.shared_prefix import KeptPrefix, Memo, Prefix
 from halluc.interventions.touch import Touch
 from halluc.interventions.vision_hooks import reading_cls
 from halluc.interventions.weight_scope import scoped_weights
@@ -282,15 +282,16 @@ class Engine:
             owner: The prefix that each prompt of the batch goes on from, int [B].
             memo: Keeps them for other runs, and may have them already.
         """
-        memory, key = self.memory, self.method.prefix_key()
-        kept = memo.find(key, inputs) if memo else None
-        if kept is None:
+        memory = self.memory
+
+        def read() -> KeptPrefix:
             prefix = self._read_prefix(inputs, owner)
-            attention = memory.vision_attention
-            if memo:
-                memo.keep(key, inputs, prefix, attention)
+            return KeptPrefix(prefix, dict(memory.vision_attention))
+
+        if memo is None:
+            prefix, attention = read()
         else:
-            prefix, attention = kept
+            prefix, attention = memo.prefix(self.method.prefix_key(), inputs, read)
             prefix = replace(prefix, owner=owner)
         image = (inputs["input_ids"] == self.model.image_token).any(1)
         rows = (image.cumsum(0) - 1)[owner][image[owner]].tolist()

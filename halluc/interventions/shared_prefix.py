@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -20,30 +21,40 @@ class Memo:
 
     Points of a sweep ask the same of the same images in turn; all but the first find their
     prefixes here, unless their parameters change how prefixes are read (`Method.prefix_key`).
+
+    Attributes:
+        saved: Seconds that all runs together did not spend because of it. A run's cost is what it
+            would take alone, so each adds what it saved.
     """
 
-    _kept: tuple[Any, dict[str, Any], Prefix, Attention] | None = None
-    _made: tuple[Any, Any] | None = None
+    saved: float = 0.0
+    _kept: tuple[Any, dict[str, Any], KeptPrefix, float] | None = None
+    _made: tuple[Any, Any, float] | None = None
 
     def once(self, what: Any, make: Callable[[], Any]) -> Any:
         """Return what was made last if it was made of `what`; else make it."""
         if self._made is None or self._made[0] != what:
-            self._made = what, make()
+            started = time.perf_counter()
+            made = make()
+            self._made = what, made, time.perf_counter() - started
+        else:
+            self.saved += self._made[2]
         return self._made[1]
 
-    def find(self, key: Any, inputs: dict[str, Any]) -> KeptPrefix | None:
-        """Return the prefixes kept for this key and these inputs, if they are."""
-        if self._kept is None:
-            return None
-        earlier_key, earlier, prefix, attention = self._kept
-        alike = earlier_key == key and earlier.keys() == inputs.keys()
-        if alike and all(_equal(value, earlier[name]) for name, value in inputs.items()):
-            return KeptPrefix(prefix, dict(attention))
-        return None
-
-    def keep(self, key: Any, inputs: dict[str, Any], prefix: Prefix, attention: Attention) -> None:
-        """Keep prefixes and the vision tower's attention, in place of those kept before."""
-        self._kept = key, inputs, prefix, dict(attention)
+    def prefix(
+        self, key: Any, inputs: dict[str, Any], read: Callable[[], KeptPrefix]
+    ) -> KeptPrefix:
+        """Return the prefixes kept for this key and these inputs; else read and keep them."""
+        if self._kept is not None:
+            earlier_key, earlier, kept, seconds = self._kept
+            alike = earlier_key == key and earlier.keys() == inputs.keys()
+            if alike and all(_equal(value, earlier[name]) for name, value in inputs.items()):
+                self.saved += seconds
+                return KeptPrefix(kept.prefix, dict(kept.attention))
+        started = _now()
+        found = read()
+        self._kept = key, inputs, found, _now() - started
+        return KeptPrefix(found.prefix, dict(found.attention))
 
 
 class KeptPrefix(NamedTuple):
@@ -56,6 +67,13 @@ class KeptPrefix(NamedTuple):
 
     prefix: Prefix
     attention: Attention
+
+
+def _now() -> float:
+    """Return the time, after what was started on a GPU."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter()
 
 
 def _equal(value: Any, other: Any) -> bool:

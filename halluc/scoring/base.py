@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from halluc.scoring.answer_files import AnswerFiles
     from halluc.scoring.card import BenchmarkCard
-    from halluc.types import Answer, Sample
+    from halluc.types import Answer, Reading, Sample
 
     Totals = Mapping[str, NDArray[np.float64]]
 
@@ -112,17 +112,13 @@ class Benchmark(ABC):
 
     @abstractmethod
     def predict(self, answer: Answer) -> Any:
-        """Parse an answer's text; None where it cannot be parsed."""
+        """Parse an answer's text, into what JSON can hold; None where it cannot be parsed."""
 
-    def right(self, answer: Answer) -> bool | None:
-        """Return whether an answer is right; None where a single answer cannot be judged.
-
-        Args:
-            answer: An answer with its `prediction`.
-        """
-        label = self.label(answer)
-        truth = answer.target if label is None else label
-        return bool(answer.prediction == truth) if self.card.task == "yes_no" else None
+    def right(self, reading: Reading) -> bool | None:
+        """Return whether an answer is right; None where a single answer cannot be judged."""
+        label = self.label(reading.answer)
+        truth = reading.target if label is None else label
+        return bool(reading.prediction == truth) if self.card.task == "yes_no" else None
 
     def caption(self, answer: Answer) -> str | None:
         """Return the description that is scored; None if the answer is not a description."""
@@ -138,12 +134,8 @@ class Benchmark(ABC):
         return answer.target if is_label else None
 
     @abstractmethod
-    def tally(self, answers: Sequence[Answer]) -> dict[str, float]:
-        """Count the answers about ONE image; the counts of images add up.
-
-        Args:
-            answers: Answers with status "ok" and their `prediction`.
-        """
+    def tally(self, readings: Sequence[Reading]) -> dict[str, float]:
+        """Count what was read in the answers about ONE image; the counts of images add up."""
 
     @abstractmethod
     def metrics(self, totals: Totals) -> dict[str, NDArray[np.float64]]:

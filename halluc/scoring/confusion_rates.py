@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from halluc.types import Answer
+    from halluc.types import Answer, Reading
 
     Array = NDArray[np.float64]
 
@@ -89,12 +89,12 @@ def as_printed(counts: Mapping[str, float]) -> dict[str, float]:
     }
 
 
-def tally(answers: Iterable[Answer], rule: ReadingRule) -> dict[str, float]:
+def tally(readings: Iterable[Reading], rule: ReadingRule) -> dict[str, float]:
     """Count parsed answers whose target is "yes" or "no"; names are "group/count"."""
     totals: dict[str, float] = {}
-    for answer in answers:
-        for name, count in confusion(answer.prediction, answer.target, rule).items():
-            name = f"{answer.group}/{name}"
+    for reading in readings:
+        for name, count in confusion(reading.prediction, reading.target, rule).items():
+            name = f"{reading.group}/{name}"
             totals[name] = totals.get(name, 0.0) + count
     return totals
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from copy import copy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from halluc.errors import UserError
 from halluc.scoring.bootstrap import DRAWS, Interval, estimate, percentile, resample
 from halluc.scoring.judges.judge_models import NeedsJudge
+from halluc.types import Reading
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -66,10 +67,31 @@ def score(
         UserError: If two answers have the same id, or all have failed.
     """
     answers = list(answers)
-    done = parsed(benchmark, answers)
-    if not done:
-        raise UserError(f"{benchmark.name}: none of {len(answers)} answers can be scored")
-    names, counts = tallies(benchmark, clusters(benchmark, done).values())
+    readings = read(benchmark, answers)
+    return score_readings(benchmark, readings, len(answers) - len(readings), draws, seed)
+
+
+def score_readings(
+    benchmark: Benchmark,
+    readings: Sequence[Reading],
+    failed: int,
+    draws: int = DRAWS,
+    seed: int = 0,
+    counted: Tallies | None = None,
+) -> Scores:
+    """Score what was read in answers.
+
+    Args:
+        failed: The number of samples without an answer.
+        draws, seed: As for `score`.
+        counted: The counts of every cluster, if they are known.
+
+    Raises:
+        UserError: If there is nothing to score.
+    """
+    if not readings:
+        raise UserError(f"{benchmark.name}: none of {failed} answers can be scored")
+    names, counts = counted or tallies(benchmark, clusters(benchmark, readings).values())
     values = estimate(counts, names, benchmark.metrics)
     if draws:
         drawn = resample(counts, names, benchmark.metrics, draws, seed)
@@ -79,10 +101,10 @@ def score(
     return Scores(
         benchmark=benchmark.name,
         values=intervals,
-        n=len(done),
+        n=len(readings),
         n_images=len(counts),
-        failed=len(answers) - len(done),
-        unparseable=sum(answer.prediction is None for answer in done),
+        failed=failed,
+        unparseable=sum(reading.prediction is None for reading in readings),
         totals=dict(zip(names, counts.sum(axis=0).tolist(), strict=True)),
     )
 
@@ -114,33 +136,38 @@ def by_protocol(
     return scores
 
 
-def parsed(benchmark: Benchmark, answers: Iterable[Answer]) -> list[Answer]:
-    """Drop failed answers, and fill in the predictions of the others.
+def read(benchmark: Benchmark, answers: Iterable[Answer]) -> list[Reading]:
+    """Parse answers; failed ones are dropped.
 
     Raises:
         UserError: If two answers have the same id.
+        NeedsJudge: If a judge has to read them and there is none.
     """
     answers = list(answers)
     repeated = [id for id, n in Counter(a.id for a in answers).items() if n > 1]
     if repeated:
         raise UserError(f"{benchmark.name}: sample {repeated[0]!r} is answered more than once")
     ok = (answer for answer in answers if answer.status == "ok")
-    return [replace(answer, prediction=benchmark.predict(answer)) for answer in ok]
+    return [Reading(answer, benchmark.predict(answer)) for answer in ok]
 
 
-def clusters(benchmark: Benchmark, answers: Iterable[Answer]) -> dict[str, list[Answer]]:
-    """Group answers by the unit that is resampled, sorted so that their order does not matter."""
-    grouped: dict[str, list[Answer]] = {}
-    for answer in sorted(answers, key=lambda answer: answer.id):
-        grouped.setdefault(benchmark.cluster(answer), []).append(answer)
+def clusters(benchmark: Benchmark, readings: Iterable[Reading]) -> dict[str, list[Reading]]:
+    """Group readings by the unit that is resampled, sorted so that their order does not matter."""
+    grouped: dict[str, list[Reading]] = {}
+    for reading in sorted(readings, key=lambda reading: reading.id):
+        grouped.setdefault(benchmark.cluster(reading.answer), []).append(reading)
     return dict(sorted(grouped.items()))
 
 
-def tallies(benchmark: Benchmark, grouped: Iterable[Sequence[Answer]]) -> Tallies:
-    """Count the answers of every cluster."""
+def tallies(benchmark: Benchmark, grouped: Iterable[Sequence[Reading]]) -> Tallies:
+    """Count what was read in every cluster."""
+    return tallied([benchmark.tally(readings) for readings in grouped])
+
+
+def tallied(rows: Sequence[Mapping[str, float]]) -> Tallies:
+    """Put the counts of every cluster into one array."""
     import numpy as np
 
-    rows = [benchmark.tally(answers) for answers in grouped]
     names = sorted({name for row in rows for name in row})
     counts = np.array([[row.get(name, 0.0) for name in names] for row in rows], dtype=float)
     return Tallies(names, counts)

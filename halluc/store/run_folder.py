@@ -1,203 +1,273 @@
-"""One folder a run, written while it runs, so that an interrupted run can be continued.
+"""The folder of an asker: what a model with a method said, and what it was worth.
 
-<date>-<model>-<method>-<hash>/
-    config.json                the whole RunConfig, and where it ran
-    samples_<benchmark>.jsonl  a line an answer, flushed as soon as there is one
-    results_<date>.json        lm-evaluation-harness' layout, with ours in it
+runs/<model>-<method>-<key>/
+    asker.json                              the `Asker`, and where it first ran
+    answers_<benchmark>[.<shard>].jsonl     a line an answer, on the disk within a second
+    samples_<benchmark>_<key>.jsonl         what was asked: a `SampleSet`, then a line a sample
+    readings_<benchmark>_<key>.jsonl        what a scorer read: a line an image
+    scores_<benchmark>_<key>.json           a `ScoresFile`
+    judgements_<judge>.jsonl                what a judge said of an answer
+
+Nothing is in it twice and nothing is edited: answers are appended, all else is written whole.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
-from halluc.config import RunConfig
+from pydantic import ValidationError
+
 from halluc.data.records import finite
 from halluc.errors import UserError
+from halluc.files import write_json
+from halluc.lines_file import Appender, appending, read_lines, write_lines
+from halluc.store.asker import Asker
+from halluc.store.scores_file import AskedSample, SampleSet, ScoresFile
 from halluc.types import Answer
 
-
-@dataclass(frozen=True)
-class Cost:
-    """What a run spent on a benchmark.
-
-    Attributes:
-        samples: Answers the sums below are over.
-        forward_passes, prompt_tokens, tokens: Sums over answers.
-        seconds: Time spent answering; scoring is not in it.
-        peak_memory_bytes: Highest while answering: of the GPU if there is one, else resident.
-    """
-
-    samples: int
-    forward_passes: int
-    prompt_tokens: int
-    tokens: int
-    seconds: float
-    peak_memory_bytes: int
-
-    @classmethod
-    def of(cls, answers: Iterable[Answer], peak_memory_bytes: int) -> Cost:
-        """Sum over answers."""
-        answers = list(answers)
-        return cls(
-            samples=len(answers),
-            forward_passes=sum(a.forward_passes for a in answers),
-            prompt_tokens=sum(a.prompt_tokens for a in answers),
-            tokens=sum(a.tokens for a in answers),
-            seconds=sum(a.seconds for a in answers),
-            peak_memory_bytes=peak_memory_bytes,
-        )
+_TYPES: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("id", "image_id", "group", "prompt", "text", "status", "image_hash"), (str,)),
+    **dict.fromkeys(("error", "same_as"), (str, NoneType)),
+    **dict.fromkeys(
+        ("prompt_tokens", "tokens", "forward_passes", "max_new_tokens", "peak_memory"), (int,)
+    ),
+    **dict.fromkeys(("images_encoded", "seconds"), (int, float)),
+    **dict.fromkeys(("history", "drafts"), (list,)),
+    "yes_no": (list, NoneType),
+    "target": (object,),
+}
+"""What a line of an answers file holds under each name besides its key."""
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """A run on disk.
+    """The folder of an asker; it need not exist yet.
 
     Attributes:
         path: The folder.
-        config: What was run.
+        asker: Who answers.
     """
 
     path: Path
-    config: RunConfig
+    asker: Asker
 
     @classmethod
-    def open(cls, output_dir: Path, config: RunConfig, where: dict[str, Any]) -> RunFolder:
-        """Continue the run of exactly this configuration, or start its folder.
+    def of(cls, output_dir: Path, asker: Asker) -> RunFolder:
+        """Return an asker's folder below `output_dir`; it is made with the first answer.
 
-        Args:
-            output_dir: Folder of run folders.
-            where: Machine and source revision, kept with the configuration but not hashed.
+        A folder that was renamed is found by its asker.
         """
-        name = f"{_plain(config.model.name)}-{_plain(config.method.name)}-{config.hash}"
-        known = sorted(p for p in output_dir.glob(f"*-{name}") if (p / "config.json").is_file())
-        if known:
-            return cls(known[-1], config)
-        path = output_dir / f"{datetime.now(UTC):%Y-%m-%d}-{name}"
-        path.mkdir(parents=True, exist_ok=True)
-        content = {"config": config.model_dump(mode="json"), "hash": config.hash, "where": where}
-        _write_json(path / "config.json", content)
-        return cls(path, config)
+        path = output_dir / asker.folder_name
+        if not path.exists():
+            for file in sorted(output_dir.glob("*/asker.json")):
+                try:
+                    known = json.loads(file.read_bytes()).get("key")
+                except (OSError, ValueError, AttributeError, RecursionError):
+                    continue
+                if known == asker.key:
+                    return cls(file.parent, asker)
+        return cls(path, asker)
 
     @classmethod
     def read(cls, path: Path) -> RunFolder:
-        """Read a run folder.
+        """Read the folder of an asker.
 
         Raises:
-            UserError: If the folder is not a run folder.
+            UserError: If it is not one, or its asker.json was edited.
         """
+        file = path / "asker.json"
         try:
-            content = json.loads((path / "config.json").read_text())
-            return cls(path, RunConfig.model_validate(content["config"]))
-        except (OSError, ValueError, KeyError) as error:
+            content = json.loads(file.read_bytes())
+            asker, key = Asker.model_validate(content["asker"]), content["key"]
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise UserError(
-                f"{path} is not a run folder: config.json is missing or broken"
+                f"{path} is not a run folder: asker.json is missing or broken"
             ) from error
+        if key != asker.key:
+            raise UserError(
+                f"{file}: says key {key!r}, but what it describes has key {asker.key!r}; it was "
+                "edited, or written by another version of halluc"
+            )
+        return cls(path, asker)
 
-    def answers(self, benchmark: str) -> Iterator[Answer]:
-        """Yield the answers kept so far; a last line that a crash cut short is dropped."""
-        file = self._samples(benchmark)
-        if not file.is_file():
+    def create(self, where: dict[str, Any]) -> None:
+        """Make the folder, if it does not exist.
+
+        Args:
+            where: Machine and source revision.
+
+        Raises:
+            UserError: If it cannot be made.
+        """
+        file = self.path / "asker.json"
+        if file.is_file():
             return
-        names = {field.name for field in fields(Answer)}
-        for number, line in enumerate(lines := file.read_text().splitlines(), 1):
+        content = {
+            "key": self.asker.key,
+            "asker": self.asker.model_dump(mode="json"),
+            "where": where,
+            "date": now(),
+        }
+        with writing(file):
+            self.path.mkdir(parents=True, exist_ok=True)
+            write_json(file, finite(content))
+
+    def remove_if_empty(self) -> None:
+        """Remove the folder of a start that failed before there was an answer."""
+        with suppress(OSError):
+            files = list(self.path.iterdir())
+            if any(file.stat().st_size for file in files if file.name.startswith("answers_")):
+                return
+            if any(file.name.endswith(".lock") for file in files):
+                return
+            for file in files:
+                if re.fullmatch(r"asker\.json|(answers|samples)_.*\.jsonl", file.name):
+                    file.unlink()
+            self.path.rmdir()
+
+    def answers_file(self, benchmark: str, shard: str = "") -> Path:
+        """Return the path of a benchmark's answers, or of a shard's ("3of8")."""
+        return self.path / f"answers_{benchmark}{'.' * bool(shard)}{shard}.jsonl"
+
+    def answers_files(self, benchmark: str) -> list[Path]:
+        """List the files of a benchmark's answers: its own and those of shards."""
+        whole = self.answers_file(benchmark)
+        shards = sorted(self.path.glob(f"answers_{benchmark}.*of*.jsonl"))
+        return [whole] * whole.is_file() + shards
+
+    def answers(self, benchmark: str) -> list[Answer]:
+        """Read the answers to a benchmark, each once.
+
+        Of several to the same key one that did not fail counts, else the last. Lines that are
+        broken or cut short are left out; `appending` takes them out.
+        """
+        known: dict[str, Answer] = {}
+        for file in self.answers_files(benchmark):
+            for _, answer in read_lines(file, read_answer).records:
+                earlier = known.get(answer.key)
+                if earlier is None or earlier.status == "failed":
+                    known[answer.key] = answer
+        return list(known.values())
+
+    @contextmanager
+    def keeping(
+        self, benchmark: str, report: Callable[[str], None], shard: str = ""
+    ) -> Iterator[Callable[[list[Answer]], None]]:
+        """Open a benchmark's answers as their only writer; give a function that keeps answers.
+
+        Args:
+            report: Is told of waiting for another writer, and of repairs.
+            shard: The shard that is answered: "3of8".
+
+        Raises:
+            UserError: If the folder cannot be written to.
+        """
+        with appending(self.answers_file(benchmark, shard), read_answer, report) as appender:
+
+            def keep(answers: list[Answer], to: Appender = appender) -> None:
+                to.append(map(_record, answers))
+
+            yield keep
+
+    def write_samples(self, asked: SampleSet, samples: list[AskedSample]) -> None:
+        """Write what is asked, if it is not written yet."""
+        file = self.path / f"samples_{asked.benchmark}_{asked.key}.jsonl"
+        if not file.is_file():
+            with writing(file):
+                write_lines(file, [r.model_dump(mode="json") for r in (asked, *samples)])
+
+    def sample_sets(self) -> list[tuple[SampleSet, list[AskedSample]]]:
+        """Read all sets of samples that were asked.
+
+        Raises:
+            UserError: If a file is broken.
+        """
+        sets = []
+        for file in sorted(self.path.glob("samples_*.jsonl")):
+            lines = read_lines(file)
             try:
-                content = json.loads(line)
-            except json.JSONDecodeError as error:
-                if number == len(lines):
-                    return
-                raise UserError(f"{file}, line {number}: broken JSON") from error
-            if content["yes_no"] is not None:
-                content["yes_no"] = tuple(content["yes_no"])
-            content["history"] = tuple(map(tuple, content.get("history", ())))
-            content["drafts"] = tuple(content.get("drafts", ()))
-            yield Answer(**{key: value for key, value in content.items() if key in names})
+                (_, first), *rest = lines.records
+                asked = SampleSet.model_validate(first)
+                samples = [AskedSample.model_validate(record) for _, record in rest]
+            except (ValueError, TypeError) as error:
+                raise UserError(f"{file}: is not a samples file; remove it") from error
+            if asked.keyed(samples).key != asked.key:
+                raise UserError(f"{file}: is not what was asked; it was edited or cut: remove it")
+            sets.append((asked, samples))
+        return sets
 
-    def keep(self, benchmark: str, answers: Iterable[Answer]) -> Iterator[Answer]:
-        """Write each answer as it passes through, flushed before the next one is requested."""
-        file = self._samples(benchmark)
-        _end_at_a_line(file)
-        with file.open("a") as stream:
-            for answer in answers:
-                stream.write(_line(answer))
-                stream.flush()
-                yield answer
-
-    def replace(self, benchmark: str, answers: Iterable[Answer]) -> None:
-        """Rewrite a benchmark's answers in one step (predictions filled in, order restored)."""
-        file = self._samples(benchmark)
-        new = file.with_suffix(".new")
-        new.write_text("".join(map(_line, answers)))
-        new.replace(file)
-
-    def write_results(self, results: dict[str, Any]) -> Path:
-        """Write the results file, in place of an earlier one of the same run."""
-        file = self.path / f"results_{datetime.now(UTC):%Y-%m-%dT%H-%M-%S}.json"
-        _write_json(file, results)
-        for old in self.path.glob("results_*.json"):
-            if old != file:
-                old.unlink(missing_ok=True)
+    def write_scores(self, scores: ScoresFile, readings: list[dict[str, Any]]) -> Path:
+        """Write scores, and before them the readings they were computed from."""
+        name = f"{scores.asked.benchmark}_{scores.key}"
+        file = self.path / f"scores_{name}.json"
+        with writing(file):
+            write_lines(self.path / f"readings_{name}.jsonl", readings)
+            write_json(file, scores.model_dump(mode="json"))
         return file
 
-    def results(self) -> dict[str, Any] | None:
-        """Read the results; None if the run is not finished."""
-        for file in sorted(self.path.glob("results_*.json"), reverse=True):
-            content: dict[str, Any] = json.loads(file.read_text())
-            return content
-        return None
+    def scores_files(self) -> list[Path]:
+        """List the files of scores."""
+        return sorted(self.path.glob("scores_*.json"))
 
-    def finished(self) -> dict[str, Any]:
-        """Read the results of a run whose results and answers are all there.
+    def scores(self, file: Path) -> ScoresFile:
+        """Read one of the files of scores.
 
         Raises:
-            UserError: If the run is half-written.
+            UserError: If it is broken, was edited, or is another asker's.
         """
-        cut = f"{self.path} is half-written: "
-        again = "; run its 'halluc eval' again to finish it, or leave it out with --skip-unfinished"
+        again = "remove it, and 'halluc score' or 'halluc eval' writes it again"
         try:
-            results = self.results()
-        except ValueError as error:
-            raise UserError(f"{cut}its results are not JSON{again}") from error
-        if results is None:
-            raise UserError(f"{cut}it has no results yet{again}")
-        for name in self.config.benchmarks:
-            kept = sum(1 for _ in self.answers(name))
-            expected = results["n-samples"][name]["original"]
-            if kept != expected:
-                raise UserError(f"{cut}{name} has {kept} of {expected} answers{again}")
-        return results
-
-    def _samples(self, benchmark: str) -> Path:
-        return self.path / f"samples_{benchmark}.jsonl"
+            scores = ScoresFile.model_validate_json(file.read_bytes())
+        except (OSError, ValidationError, ValueError) as error:
+            raise UserError(f"{file}: is not a scores file; {again}") from error
+        if scores.checksum != scores.checked():
+            raise UserError(f"{file}: was edited after it was written; {again}")
+        if scores.asker != self.asker.key:
+            raise UserError(f"{file}: belongs to asker {scores.asker}, not to this folder; {again}")
+        return scores
 
 
-def _line(answer: Answer) -> str:
-    return json.dumps(finite(asdict(answer)), ensure_ascii=False, allow_nan=False) + "\n"
+def read_answer(record: dict[str, Any]) -> Answer:
+    """Make an answer of a line.
+
+    Raises:
+        ValueError: If it is not one, or is to another key than the line says.
+    """
+    key = record.pop("key")
+    for name, value in record.items():
+        if not isinstance(value, _TYPES[name]) or isinstance(value, bool) > (name == "target"):
+            raise ValueError(f"{name!r} is {value!r}")
+    told = {"history": tuple(map(tuple, record["history"])), "drafts": tuple(record["drafts"])}
+    pair = record["yes_no"]
+    yes_no = None if pair is None else (pair[0], pair[1])
+    answer = Answer(**{**record, **told, "yes_no": yes_no})
+    if answer.key != key or answer.status not in ("ok", "failed"):
+        raise ValueError("the line was edited")
+    return answer
 
 
-def _write_json(file: Path, content: Any) -> None:
-    new = file.with_suffix(".new")
-    new.write_text(
-        json.dumps(finite(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    )
-    new.replace(file)
+def _record(answer: Answer) -> dict[str, Any]:
+    record: dict[str, Any] = finite({"key": answer.key, **asdict(answer)})
+    return record
 
 
-def _end_at_a_line(file: Path) -> None:
-    """Cut off a last line that a crash left incomplete."""
-    if not file.is_file() or not (size := file.stat().st_size):
-        return
-    with file.open("rb+") as stream:
-        stream.seek(size - 1)
-        if stream.read() != b"\n":
-            stream.seek(0)
-            stream.truncate(stream.read().rfind(b"\n") + 1)
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn what the system says about a file that cannot be written into one line."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror or error})") from error
 
 
-def _plain(name: str) -> str:
-    return re.sub(r"[^\w.+]+", "_", name).strip("_")
+def now() -> str:
+    """Return the time in UTC: "2026-11-21T19:30:00Z"."""
+    return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"

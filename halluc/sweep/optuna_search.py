@@ -1,15 +1,12 @@
-"""Points that Optuna proposes, in a study kept with the sweep."""
+"""Points that Optuna proposes."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from halluc.config import content_hash
 from halluc.errors import UserError
-from halluc.provenance import versions
 
 if TYPE_CHECKING:
     import optuna
@@ -33,20 +30,12 @@ def require_optuna() -> None:
 
 
 def search_points(
-    config: SweepConfig,
-    folder: Path,
-    about: str,
-    measure: Callable[[Mapping[str, Any]], Outcome],
+    config: SweepConfig, measure: Callable[[Mapping[str, Any]], Outcome]
 ) -> list[Outcome]:
     """Try `config.trials` points, each where the ones before make it look best.
 
-    An interrupted search continues with the point it was at, and proposes from there what it would
-    have proposed.
-
-    Args:
-        folder: Where the study is kept.
-        about: The model; with halluc's sources it names the study, so that a search never continues
-            from the results of other code or weights.
+    A search that is started again proposes the same points, as its sampler is seeded by each
+    point's number; their answers are kept, so an interrupted search goes on where it was.
 
     Returns:
         The distinct points in the order they were tried.
@@ -55,23 +44,12 @@ def search_points(
     import optuna
     from optuna.trial import TrialState
 
-    folder.mkdir(parents=True, exist_ok=True)
     goal = config.goal
     study = optuna.create_study(
-        study_name=content_hash([about, versions("", "")]),
-        storage=f"sqlite:///{folder.resolve() / 'search.db'}",
-        direction="maximize" if goal.metric.higher_is_better else "minimize",
-        load_if_exists=True,
+        direction="maximize" if goal.metric.higher_is_better else "minimize"
     )
-    for trial in study.get_trials(states=(TrialState.RUNNING,)):
-        study.tell(trial.number, state=TrialState.FAIL)
-        study.enqueue_trial(trial.params)
     outcomes: dict[str, Outcome] = {}
-    for trial in study.get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED)):
-        point = _point(config, trial.params)
-        outcomes[json.dumps(point)] = measure(point)
-    tried = len(study.get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED)))
-    for number in range(tried, config.trials):
+    for number in range(config.trials):
         study.sampler = optuna.samplers.TPESampler(seed=number)
         proposal = study.ask()
         for axis in config.axes:

@@ -6,17 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from halluc.errors import UserError
 from halluc.scoring.bootstrap import DRAWS, Interval, estimate, percentile, resample
-from halluc.scoring.building import build
-from halluc.scoring.scores import clusters, tallies
-from halluc.statistics.comparison import common
+from halluc.scoring.scores import tallied
 from halluc.statistics.paired import Difference, differences
 
 if TYPE_CHECKING:
-    from halluc.scoring.base import Benchmark
+    from halluc.evaluation import Evaluation
     from halluc.scoring.bootstrap import Array
-    from halluc.store import RunFolder
-    from halluc.types import Answer
+    from halluc.store import Scored
 
 
 @dataclass(frozen=True)
@@ -41,8 +39,8 @@ class Outcome:
 
 def score_point(
     point: Mapping[str, Any] | None,
-    ours: Sequence[RunFolder],
-    theirs: Sequence[RunFolder],
+    ours: Sequence[Evaluation],
+    theirs: Sequence[Evaluation],
     draws: int = DRAWS,
     seed: int = 0,
 ) -> Outcome:
@@ -56,32 +54,40 @@ def score_point(
     values: dict[str, Interval] = {}
     gaps: dict[str, Difference] = {}
     images, same = {}, True
-    config = ours[0].config
-    for name in config.benchmarks:
-        benchmark = build(name, config.benchmark_args.get(name))
-        pairs = [
-            common(benchmark, a.answers(name), b.answers(name))
-            for a, b in zip(ours, theirs, strict=True)
-        ]
-        same &= all(a.text == b.text for pair in pairs for a, b in zip(*pair, strict=True))
-        names, mine, other = _counts(benchmark, pairs)
-        metrics = benchmark.metrics
+    for name in ours[0].scored:
+        pairs = [(a.scored[name], b.scored[name]) for a, b in zip(ours, theirs, strict=True)]
+        same &= all(_texts(a) == _texts(b) for a, b in pairs)
+        names, mine, other = _counts(pairs)
+        metrics = pairs[0][0].reader.metrics
         drawn = resample(mine, names, metrics, draws, seed)
         for metric, value in estimate(mine, names, metrics).items():
             values[f"{name}.{metric}"] = percentile(value, drawn[metric])
         for metric, gap in differences(mine, other, names, metrics, draws, seed).items():
             gaps[f"{name}.{metric}"] = gap
         images[name] = len(mine)
-    return Outcome(point, values, gaps, images, same, tuple(run.path.name for run in ours))
+    runs = tuple(run.folder.path.name for run in ours)
+    return Outcome(point, values, gaps, images, same, runs)
 
 
-def _counts(
-    benchmark: Benchmark, pairs: Sequence[tuple[list[Answer], list[Answer]]]
-) -> tuple[list[str], Array, Array]:
-    """Return the counts' names, and both sides' counts [images, names] summed over seeds."""
-    grouped = [[clusters(benchmark, side) for side in pair] for pair in pairs]
-    images = sorted(set.intersection(*(set(side) for pair in grouped for side in pair)))
-    cells = [side[image] for pair in grouped for side in pair for image in images]
-    names, counts = tallies(benchmark, cells)
+def _texts(scored: Scored) -> dict[str, str]:
+    return {reading.id: reading.text for reading in scored.readings}
+
+
+def _counts(pairs: Sequence[tuple[Scored, Scored]]) -> tuple[list[str], Array, Array]:
+    """Return the counts' names, and both sides' counts [images, names] summed over seeds.
+
+    Only images count about which all runs answered the same samples.
+    """
+    asked = [{i: _ids(side, i) for i in side.images} for pair in pairs for side in pair]
+    first, *others = asked
+    images = sorted(i for i, ids in first.items() if all(o.get(i) == ids for o in others))
+    if not images:
+        raise UserError(f"{pairs[0][0].name}: there is no image that all runs answered")
+    rows = [side.images[image].counts for pair in pairs for side in pair for image in images]
+    names, counts = tallied(rows)
     ours, theirs = counts.reshape(len(pairs), 2, len(images), len(names)).sum(axis=0)
     return names, ours, theirs
+
+
+def _ids(scored: Scored, image: str) -> list[str]:
+    return [answer.id for answer in scored.images[image].answers]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from halluc.calibration import find_calibration, read
-from halluc.evaluation import evaluate_together, open_model
+from halluc.evaluation import Evaluation, evaluate_together, open_model
 from halluc.statistics import tie_groups
 from halluc.sweep.optuna_search import search_points
 from halluc.sweep.point_results import Outcome, score_point
@@ -16,7 +16,7 @@ from halluc.sweep.point_results import Outcome, score_point
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from halluc.store import RunFolder
+    from halluc.interruption import Stop
     from halluc.sweep.sweep_config import SweepConfig
 
 FOLDER = "sweeps"
@@ -52,6 +52,7 @@ def run_sweep(
     *,
     calibration: Path | None = None,
     console: Console | None = None,
+    stop: Stop | None = None,
 ) -> Sweep:
     """Run a sweep, or continue one where it was interrupted: at the point, and the sample.
 
@@ -59,21 +60,30 @@ def run_sweep(
         output_dir: Its folder "sweeps" receives a run folder for every point and seed.
         calibration: A file of `halluc calibrate`; None for the newest that fits.
         console: Where progress is shown; standard error by default.
+        stop: Ends asking after a batch when a signal comes.
 
     Raises:
         UserError: If one of its runs raises it.
+        Interrupted: If told to stop.
     """
     first = config.run("tune", next(config.points()))
     model = open_model(first)
     file = calibration or find_calibration(output_dir, model.fingerprint, config.method)
     measured, runs = read(file) if file else None, output_dir / FOLDER
 
-    def evaluated(half: str, points: Sequence[Mapping[str, Any] | None]) -> list[list[RunFolder]]:
+    def evaluated(half: str, points: Sequence[Mapping[str, Any] | None]) -> list[list[Evaluation]]:
         """Run each point with each seed, all of them side by side; return the runs by point."""
         configs = [config.run(half, point, seed) for point in points for seed in config.seeds]
-        done = evaluate_together(configs, runs, model=model, calibration=measured, console=console)
+        done = evaluate_together(
+            configs,
+            runs,
+            model=model,
+            calibrations={config.method: measured} if measured else None,
+            console=console,
+            stop=stop,
+        )
         n = len(config.seeds)
-        return [[run.folder for run in done[i : i + n]] for i in range(0, len(done), n)]
+        return [done[i : i + n] for i in range(0, len(done), n)]
 
     folder = runs / f"{config.model}-{config.method}-{config.hash}".replace("/", "_")
     if config.search == "grid":
@@ -85,10 +95,7 @@ def run_sweep(
     else:
         (unchanged,) = evaluated("tune", [None])
         outcomes = search_points(
-            config,
-            folder,
-            first.model.model_dump_json() + model.fingerprint,
-            lambda point: score_point(point, evaluated("tune", [point])[0], unchanged),
+            config, lambda point: score_point(point, evaluated("tune", [point])[0], unchanged)
         )
     baseline = score_point(None, unchanged, unchanged)
     best = best_of(config, outcomes)

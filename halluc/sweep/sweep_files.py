@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from halluc.config import BASELINE
 from halluc.data.records import finite
+from halluc.files import write_json, write_whole
 from halluc.scoring.base import REGISTRY
 from halluc.sweep.running import Sweep, feasible
 
@@ -26,11 +28,12 @@ def write_sweep(sweep: Sweep) -> list[Path]:
     folder, rows = sweep.folder, list(lines(sweep))
     folder.mkdir(parents=True, exist_ok=True)
     files = [folder / "sweep.json", folder / "points.csv"]
-    files[0].write_text(json.dumps(finite(summary(sweep)), indent=2, allow_nan=False) + "\n")
-    with files[1].open("w", newline="") as stream:
-        writer = csv.DictWriter(stream, rows[0])
-        writer.writeheader()
-        writer.writerows(rows)
+    write_json(files[0], finite(summary(sweep)))
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, rows[0])
+    writer.writeheader()
+    writer.writerows(rows)
+    write_whole(files[1], text.getvalue())
     try:
         import pyarrow as pa
         import pyarrow.parquet as pq

@@ -56,7 +56,7 @@ class Mention:
 
 
 @dataclass(frozen=True)
-class Reading:
+class NamedObjects:
     """A caption as CHAIR reads it: the number of words after merging pairs, and the mentions."""
 
     n_words: int
@@ -80,7 +80,7 @@ class ObjectFinder:
     tables: Tables
     words: Words
 
-    def find(self, caption: str) -> Reading:
+    def find(self, caption: str) -> NamedObjects:
         """Find the objects a caption names."""
         words, starts = self._merge(self.words(caption))
         n_words = len(words)
@@ -92,7 +92,7 @@ class ObjectFinder:
             for position, word in enumerate(words)
             if word in nodes
         )
-        return Reading(n_words, tuple(mentions))
+        return NamedObjects(n_words, tuple(mentions))
 
     def truth(self, categories: Iterable[str], captions: Iterable[str]) -> set[str]:
         """Return the objects of an image: annotated ones, and those that human captions name.
@@ -117,9 +117,9 @@ class ObjectFinder:
         return merged, starts
 
 
-def tally(reading: Reading, truth: set[str]) -> dict[str, float]:
+def tally(named: NamedObjects, truth: set[str]) -> dict[str, float]:
     """Count a caption: mentions with repetition for CHAIR, distinct objects for the others."""
-    nodes = reading.nodes
+    nodes = named.nodes
     wrong = sum(node not in truth for node in nodes)
     return {
         "captions": 1,
@@ -129,7 +129,7 @@ def tally(reading: Reading, truth: set[str]) -> dict[str, float]:
         "truth": len(truth),
         "named": len(set(nodes)),
         "found": len(set(nodes) & truth),
-        "words": reading.n_words,
+        "words": named.n_words,
     }
 
 

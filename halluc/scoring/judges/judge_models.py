@@ -7,13 +7,18 @@ cached by prompt, so scoring again does not ask the judge again.
 from __future__ import annotations
 
 import hashlib
-import json
+import os
+import platform
+import re
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 from halluc.data.pinned_files import cache_folder
 from halluc.errors import UserError, needs_packages
+from halluc.lines_file import Appender, appending, read_lines
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -104,25 +109,23 @@ class LocalJudge:
 
 
 class CachedJudge:
-    """A judge with a cache of its replies on disk.
+    """A judge whose replies are kept in a file, so that none is asked for twice.
 
     Args:
-        judge: The judge whose replies are cached.
-        folder: The folder of the cache; None for halluc's own.
+        judge: The judge.
+        file: Where its replies are kept; None for halluc's own cache, which all runs share: each
+            process writes a file of its own there and reads all.
     """
 
-    def __init__(self, judge: Judge, folder: Path | None = None) -> None:
+    def __init__(self, judge: Judge, file: Path | None = None) -> None:
         self._judge = judge
-        name = hashlib.sha256(judge.name.encode()).hexdigest()[:12]
-        self._path = (folder or cache_folder() / "judges") / f"{name}.jsonl"
-        self._replies: dict[str, str] = {}
-        if self._path.is_file():
-            for line in self._path.read_text().splitlines():
-                try:
-                    record = json.loads(line)
-                except ValueError:  # cut short by a crash
-                    continue
-                self._replies[record["key"]] = record["reply"]
+        self._path, files = file or _own_file(judge.name), [file]
+        if file is None:
+            files = sorted(self._path.parent.glob(f"{_digest(judge.name)}*.jsonl"))
+        known = (line for path in files if path for line in read_lines(path, _judgement).records)
+        self._replies = {key: reply for _, (key, reply) in known}
+        self._open = ExitStack()
+        self._appender: Appender | None = None
 
     @property
     def name(self) -> str:
@@ -130,14 +133,58 @@ class CachedJudge:
         return self._judge.name
 
     def ask(self, prompt: str) -> str:
-        """Reply to one prompt, from the cache if it has the reply."""
-        key = hashlib.sha256(prompt.encode()).hexdigest()
+        """Reply to one prompt, from the file if it has the reply."""
+        key = hashlib.sha256(prompt.encode(errors="replace")).hexdigest()
         if key not in self._replies:
-            self._replies[key] = self._judge.ask(prompt)
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with self._path.open("a") as file:
-                file.write(json.dumps({"key": key, "reply": self._replies[key]}) + "\n")
+            reply = self._replies[key] = self._judge.ask(prompt)
+            if self._appender is None:
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                self._appender = self._open.enter_context(appending(self._path, _judgement))
+            self._appender.append([{"key": key, "prompt": prompt, "reply": reply}])
         return self._replies[key]
+
+    def close(self) -> None:
+        """Close the file, so that others can write to it."""
+        self._open.close()
+        self._appender = None
+
+
+@contextmanager
+def judgements_kept(benchmark: Any, folder: Path) -> Iterator[None]:
+    """Keep what a benchmark's judge says in a folder's judgements_<judge>.jsonl, too.
+
+    Args:
+        benchmark: Any; one without a judge is left alone.
+    """
+    judge = getattr(benchmark, "judge", None)
+    if judge is None:
+        yield
+        return
+    name = re.sub(r"[^\w.+]+", "_", judge.name)[:60]
+    benchmark.judge = kept = CachedJudge(judge, folder / f"judgements_{name}.jsonl")
+    try:
+        yield
+    finally:
+        benchmark.judge = judge
+        for open_judge in (kept, judge):
+            if isinstance(open_judge, CachedJudge):
+                open_judge.close()
+
+
+def _judgement(record: dict[str, Any]) -> tuple[str, str]:
+    key, reply = record["key"], record["reply"]
+    if not isinstance(key, str) or not isinstance(reply, str):
+        raise ValueError("not a judgement")
+    return key, reply
+
+
+def _own_file(name: str) -> Path:
+    own = re.sub(r"\W", "_", platform.node())
+    return cache_folder() / "judges" / f"{_digest(name)}.{own}-{os.getpid()}.jsonl"
+
+
+def _digest(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()[:12]
 
 
 def judge(name: str) -> Judge:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from halluc.types import Answer
+    from halluc.types import Answer, Reading
 
     Array = NDArray[np.float64]
 
@@ -39,35 +39,35 @@ ROWS = dict.fromkeys((*PERCEPTION, *COGNITION), 40) | {
 """The number of questions of each subtask."""
 
 
-def tally(answers: Iterable[Answer]) -> dict[str, float]:
+def tally(readings: Iterable[Reading]) -> dict[str, float]:
     """Count right answers, and pairs with both right, per subtask.
 
     Args:
         answers: The parsed answers about one image. Two consecutive ones of a subtask, by id, are
             a pair, as lines are in MME's files; one whose partner failed is not in a pair.
     """
-    subtasks: dict[str, list[Answer]] = {}
-    for answer in sorted(answers, key=lambda answer: answer.id):
-        subtasks.setdefault(answer.group, []).append(answer)
+    subtasks: dict[str, list[Reading]] = {}
+    for reading in sorted(readings, key=lambda reading: reading.id):
+        subtasks.setdefault(reading.group, []).append(reading)
     counts: Counter[str] = Counter()
     for subtask, parsed in subtasks.items():
-        right = [answer.prediction == answer.target for answer in parsed]
+        right = [reading.prediction == reading.target for reading in parsed]
         pairs = list(zip(right[::2], right[1::2], strict=False))
         counts[f"{subtask}/n"] = len(right)
         counts[f"{subtask}/correct"] = sum(right)
         counts[f"{subtask}/pairs"] = len(pairs)
         counts[f"{subtask}/both"] = sum(first and second for first, second in pairs)
-        for answer in parsed:
-            counts[f"{subtask}/{_cell(answer)}"] += 1
+        for reading in parsed:
+            counts[f"{subtask}/{_cell(reading)}"] += 1
     return {name: float(count) for name, count in counts.items()}
 
 
-def _cell(answer: Answer) -> str:
+def _cell(reading: Reading) -> str:
     """Return TP, FP, TN or FN; "other" if unreadable, which precision and recall leave out."""
-    if answer.prediction is None:
+    if reading.prediction is None:
         return "other"
-    return ("T" if answer.prediction == answer.target else "F") + (
-        "P" if answer.prediction == "yes" else "N"
+    return ("T" if reading.prediction == reading.target else "F") + (
+        "P" if reading.prediction == "yes" else "N"
     )
 
 

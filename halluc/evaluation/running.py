@@ -1,0 +1,212 @@
+"""The spine: prepare, ask, score, keep."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from rich.console import Console
+
+from halluc.calibration import Calibration
+from halluc.config import RunConfig
+from halluc.errors import UserError
+from halluc.evaluation.asking import Answering, Asked, answering_here, ask
+from halluc.evaluation.preparing import Model, Run, open_model, prepare, refuse_calibrated
+from halluc.evaluation.sharding import Shard
+from halluc.interruption import Interrupted, Stop
+from halluc.provenance import where
+from halluc.scoring.base import Benchmark
+from halluc.scoring.building import build
+from halluc.scoring.judges.judge_models import NeedsJudge
+from halluc.store import Cost, RunFolder, Scored, ScoresFile
+from halluc.store.scored_run import sample_set, score_run, scoring_of
+from halluc.store.scores_file import AskedSample, SampleSet
+from halluc.types import Sample
+
+MAX_FAILED = 0.05
+GO_ON = "stopped; all answers so far are kept, and the same command goes on from there"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A finished run.
+
+    Attributes:
+        folder: Where its answers and scores are.
+        scored: By benchmark; empty where only a shard was answered.
+        untouched: Benchmarks on which the method edited nothing in the first batches: no sink, no
+            head, no token.
+    """
+
+    folder: RunFolder
+    scored: dict[str, Scored] = field(default_factory=dict)
+    untouched: list[str] = field(default_factory=list)
+
+    @property
+    def scores(self) -> dict[str, ScoresFile]:
+        """The scores by benchmark."""
+        return {name: scored.scores for name, scored in self.scored.items()}
+
+    @property
+    def costs(self) -> dict[str, Cost]:
+        """The costs by benchmark."""
+        return {name: scored.scores.cost for name, scored in self.scored.items()}
+
+
+def evaluate(
+    config: RunConfig,
+    output_dir: str | Path = "runs",
+    *,
+    model: Model | None = None,
+    calibration: Calibration | None = None,
+    console: Console | None = None,
+    workers: int | None = None,
+) -> Evaluation:
+    """Run one method on one model over some benchmarks, and score what it answers.
+
+    Answers that are kept already are not asked for again, whatever they were asked for: fewer
+    images, another benchmark, a run that was interrupted.
+
+    Args:
+        config: The run's configuration.
+        output_dir: The folder in which run folders lie.
+        model: The model of `config.model`, if it is loaded already.
+        calibration: Parameters measured beforehand; those in the config win.
+        console: Shows progress; standard error by default.
+        workers: Processes that prepare images ahead of the model; None for as many as save time.
+
+    Raises:
+        UserError: If something named in the config does not exist or does not fit the model, or a
+            calibration has used an image the run asks about.
+        NeedsJudge: If a benchmark's answers can only be scored by a judge and none is given; all
+            benchmarks are answered by then, and the answers kept.
+    """
+    (done,) = evaluate_together(
+        [config],
+        output_dir,
+        model=model,
+        calibrations={config.method.name: calibration} if calibration else None,
+        console=console,
+        workers=workers,
+    )
+    return done
+
+
+def evaluate_together(
+    configs: Sequence[RunConfig],
+    output_dir: str | Path = "runs",
+    *,
+    model: Model | None = None,
+    calibrations: Mapping[str, Calibration] | None = None,
+    console: Console | None = None,
+    workers: int | None = None,
+    shard: Shard | None = None,
+    stop: Stop | None = None,
+    answering: Answering | None = None,
+) -> list[Evaluation]:
+    """Evaluate several runs in turns, batch by batch, so that shared prefixes are read once.
+
+    Each is the run `evaluate` makes of its configuration, in a folder of its own.
+
+    Args:
+        configs: Configurations that differ in method, parameters or seed only.
+        output_dir, model, console, workers: As for `evaluate`.
+        calibrations: By method; the baseline has none.
+        shard: The part of the images to answer; then nothing is scored.
+        stop: Ends asking after a batch when a signal comes.
+        answering: Who answers; this process by default.
+
+    Returns:
+        The runs in the order of their configurations.
+
+    Raises:
+        UserError: As for `evaluate`.
+        NeedsJudge: As for `evaluate`.
+        Interrupted: If told to stop.
+    """
+    console, common, output_dir = console or Console(stderr=True), configs[0], Path(output_dir)
+    benchmarks = [build(name, common.benchmark_args.get(name)) for name in common.benchmarks]
+    model = model or open_model(configs)
+    prepared = []
+    for config in configs:
+        calibration = (calibrations or {}).get(config.method.name)
+        prepared.append(prepare(config, model, calibration, output_dir))
+        refuse_calibrated(prepared[-1:], calibration, benchmarks)
+    runs = {run.folder.path.name: run for run in prepared}
+    done = {key: Evaluation(run.folder) for key, run in runs.items()}
+    answering = answering or answering_here(model, common.batch_size, common.share, workers)
+    unjudged: list[str] = []
+    for benchmark in benchmarks:
+        samples = samples_of(benchmark, common)
+        asked = sample_set(benchmark, common.limit, common.benchmark_args.get(benchmark.name, {}))
+        asked = asked.keyed([AskedSample.of(sample) for sample in samples])
+        mine = shard.of(samples) if shard else samples
+        try:
+            replies = ask(
+                runs, benchmark, asked, mine, samples, answering, console, str(shard or ""), stop
+            )
+        except Interrupted as stopped:
+            raise Interrupted(stopped.signum, GO_ON) from None
+        if shard is None:
+            unjudged += _score(done, benchmark, asked, common, replies, console)
+    if unjudged:
+        where_to = " ".join(str(run.folder.path) for run in runs.values())
+        raise NeedsJudge(
+            f"{', '.join(dict.fromkeys(unjudged))}: answered but not scored, as no judge is given; "
+            f"'halluc score {where_to} --judge endpoint:MODEL' (or local:MODEL) scores them"
+        )
+    return [done[run.folder.path.name] for run in prepared]
+
+
+def samples_of(benchmark: Benchmark, config: RunConfig) -> list[Sample]:
+    """List what a run asks of a benchmark, each sample with the token limit that holds for it."""
+    samples = list(benchmark.asked(config.limit))
+    if (most := config.decoding.max_new_tokens) is None:
+        return samples
+    return [replace(sample, max_new_tokens=most) for sample in samples]
+
+
+def _score(
+    done: Mapping[str, Evaluation],
+    benchmark: Benchmark,
+    asked: SampleSet,
+    config: RunConfig,
+    replies: Asked,
+    console: Console,
+) -> list[str]:
+    """Score a benchmark for all runs; return its name for each run that lacks a judge.
+
+    Raises:
+        UserError: If too many samples of a run failed.
+    """
+    options, unjudged = config.benchmark_args.get(benchmark.name, {}), []
+    for key, run in done.items():
+        answers, untouched = replies.answers[key], replies.untouched[key]
+        failed = [answer for answer in answers if answer.status == "failed"]
+        if len(failed) > MAX_FAILED * len(answers):
+            raise UserError(
+                f"{benchmark.name}: {len(failed)} of {len(answers)} samples failed, first "
+                f"{failed[0].id}: {failed[0].error} (kept in {run.folder.path})"
+            )
+        if untouched:
+            run.untouched.append(benchmark.name)
+            name = run.folder.asker.method.name
+            console.print(
+                f"{benchmark.name}: {name} edited nothing here; its answers are the model's own"
+            )
+        benchmark.notes.clear()
+        try:
+            run.scored[benchmark.name] = score_run(
+                run.folder,
+                benchmark,
+                asked,
+                scoring_of(benchmark, options),
+                answers,
+                where(),
+                untouched,
+                paths=options,
+            )
+        except NeedsJudge:
+            unjudged.append(benchmark.name)
+    return unjudged

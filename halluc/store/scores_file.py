@@ -1,0 +1,215 @@
+"""What one scoring of a run's answers found: all that a board needs.
+
+`scores_<benchmark>_<key>.json` holds a `ScoresFile`; next to it lie
+`samples_<benchmark>_<key>.jsonl`, what was asked, and `readings_<benchmark>_<key>.jsonl`, what the
+scorer read in each answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, FiniteFloat
+
+from halluc.config import content_hash
+
+if TYPE_CHECKING:
+    from halluc.types import Answer, Sample
+
+Number = FiniteFloat | None
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class AskedSample(_Part):
+    """A sample as a samples file holds it: all but its image."""
+
+    id: str
+    image_id: str
+    group: str
+    prompt: str
+    target: Any
+    max_new_tokens: int
+    follows: str | None = None
+
+    @classmethod
+    def of(cls, sample: Sample) -> AskedSample:
+        """Describe a sample."""
+        return cls(**{name: getattr(sample, name) for name in cls.model_fields})
+
+
+class SampleSet(_Part):
+    """What a benchmark asks: the first line of a samples file.
+
+    Attributes:
+        benchmark, version: The benchmark, and the version of its card.
+        dataset, dataset_revision: Where its data is from, and which.
+        task: "yes_no", "caption" or what the card says.
+        wording: The name of the wording of its questions.
+        split: The part of the images that is asked about.
+        limit: The most images that were asked for; None for all.
+        options: Its other options that decide what is asked.
+        key: Hash of all samples and of the above, but for the limit.
+    """
+
+    benchmark: str
+    version: int
+    dataset: str
+    dataset_revision: str
+    task: str
+    wording: str
+    split: str
+    limit: int | None
+    options: dict[str, Any] = {}
+    key: str = ""
+
+    def keyed(self, samples: Iterable[AskedSample]) -> SampleSet:
+        """Return it with the key of these samples."""
+        about = self.model_dump(exclude={"limit", "key"})
+        key = content_hash([about, [sample.model_dump(mode="json") for sample in samples]])
+        return self.model_copy(update={"key": key})
+
+
+class Scoring(_Part):
+    """The rule by which answers were scored.
+
+    Attributes:
+        protocol: Whose scorer reads the answers.
+        judge: The model that judged them; None where none did.
+        labels: A split's name to the hash of the file of other labels used for it.
+        tables: Hash of the file of synonym tables; None for the benchmark's own.
+    """
+
+    protocol: str
+    judge: str | None = None
+    labels: dict[str, str] = {}
+    tables: str | None = None
+
+    def key(self, asked: SampleSet) -> str:
+        """Ten hex digits of rule and samples."""
+        return content_hash([asked.key, self.model_dump(mode="json")])
+
+
+class MetricValue(_Part):
+    """A metric with its 95% interval and standard error; None where it is undefined.
+
+    Attributes:
+        higher_is_better: None where neither direction is better.
+        headline: Whether tables show it.
+        scale: What it is multiplied by to be shown as its authors show it.
+    """
+
+    value: Number
+    low: Number
+    high: Number
+    stderr: Number
+    higher_is_better: bool | None
+    headline: bool
+    scale: FiniteFloat
+
+
+class Cost(_Part):
+    """What a run spent on the answers that were scored.
+
+    Attributes:
+        samples: Answers the sums below are over.
+        forward_passes, prompt_tokens, tokens: Sums over answers.
+        seconds: Time spent answering; scoring is not in it.
+        peak_memory_bytes: Highest while answering, above the level before: of the GPU if there is
+            one, else resident; 0 where it was not measured.
+    """
+
+    samples: int
+    forward_passes: int
+    prompt_tokens: int
+    tokens: int
+    seconds: FiniteFloat
+    peak_memory_bytes: int
+
+    @classmethod
+    def of(cls, answers: Iterable[Answer]) -> Cost:
+        """Sum over answers."""
+        answers = list(answers)
+        return cls(
+            samples=len(answers),
+            forward_passes=sum(a.forward_passes for a in answers),
+            prompt_tokens=sum(a.prompt_tokens for a in answers),
+            tokens=sum(a.tokens for a in answers),
+            seconds=sum(a.seconds for a in answers),
+            peak_memory_bytes=max((a.peak_memory for a in answers), default=0),
+        )
+
+
+class ScoresFile(_Part):
+    """The scores of a run on a benchmark under one rule.
+
+    Attributes:
+        asker: Key of the model and method that answered.
+        asked: What was asked.
+        scoring: The rule of scoring.
+        values: A metric's name to its value, in the order of the benchmark's card.
+        n, n_images: Answers scored, and the images (or groups of them) that intervals resample.
+        failed, unparseable: Samples without an answer, which are in no count; answers the parser
+            cannot read.
+        totals: The summed counts behind the values.
+        probabilities: A group's name to scores from the probability of yes; empty without any.
+        cost: What answering took.
+        untouched: Whether the method edited nothing in the first batches; None if not observed.
+        notes: Remarks for the reader of the scores.
+        paths: Folder and tables it was scored with, on the machine that scored it.
+        date, where: When and where it was scored.
+        readings: Hash of the readings file.
+        checksum: Hash of all the above, which shows an edit by hand.
+    """
+
+    format: Literal[1] = 1
+    asker: str
+    asked: SampleSet
+    scoring: Scoring
+    values: dict[str, MetricValue]
+    n: int
+    n_images: int
+    failed: int
+    unparseable: int
+    totals: dict[str, Number]
+    probabilities: dict[str, dict[str, Number]]
+    cost: Cost
+    untouched: bool | None
+    notes: list[str]
+    paths: dict[str, str] = {}
+    date: str
+    where: dict[str, Any]
+    readings: str
+    checksum: str = ""
+
+    @property
+    def key(self) -> str:
+        """The key in its file's name."""
+        return self.scoring.key(self.asked)
+
+    def checked(self) -> str:
+        """Compute the checksum of its content."""
+        return content_hash(self.model_dump(mode="json", exclude={"checksum"}))
+
+    def sealed(self) -> ScoresFile:
+        """Return it with its checksum."""
+        return self.model_copy(update={"checksum": self.checked()})
+
+
+def values_of(values: Mapping[str, Any], metrics: Iterable[Any]) -> dict[str, MetricValue]:
+    """Turn scores' intervals into what the file holds, in the order of a card's metrics."""
+    from halluc.data.records import finite
+
+    return {
+        metric.name: MetricValue(
+            **finite(vars(values[metric.name])),
+            higher_is_better=metric.higher_is_better,
+            headline=metric.headline,
+            scale=metric.scale,
+        )
+        for metric in metrics
+        if metric.name in values
+    }
