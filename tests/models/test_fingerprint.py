@@ -17,7 +17,7 @@ COUNTS = (
     "additional_chat_templates/short.jinja", "shards/model-00001.safetensors", "code/settings.json",
 )  # fmt: skip
 OTHER = (
-    "README.md", "LICENSE", ".git/HEAD", ".cache/huggingface/x.json", "__pycache__/a.cpython-311.pyc",
+    "README.md", "LICENSE", ".git/HEAD", ".cache/huggingface/x.json", "__pycache__/a.pyc",
     "runs/glyph_pope/config.json", "assets/figure.png", "train.log",
 )  # fmt: skip
 
