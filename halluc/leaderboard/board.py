@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from halluc.config import DecodingConfig
 
 SCHEMA_VERSION = 2
+COSTS = ("samples", "forward_passes", "prompt_tokens", "tokens", "seconds", "peak_memory_bytes")
+"""What every row's cost holds."""
+
+P = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=0)]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
 class Value(_Part):
@@ -30,8 +37,8 @@ class Value(_Part):
     stderr: float | None
     higher_is_better: bool | None
     headline: bool
-    scale: float
-    tie_group: int | None = None
+    scale: Annotated[float, Field(gt=0)]
+    tie_group: Annotated[int, Field(ge=1)] | None = None
 
 
 class Gap(_Part):
@@ -47,23 +54,23 @@ class Gap(_Part):
     low: float | None
     high: float | None
     stderr: float | None
-    p: float
+    p: P
     effect: float | None
-    holm: float | None = None
-    bh: float | None = None
+    holm: P | None = None
+    bh: P | None = None
 
 
 class RightWrong(_Part):
     """McNemar's test of a run (ours) and its baseline (theirs); `holm` and `bh` correct mid_p."""
 
-    n: int
-    only_ours: int
-    only_theirs: int
-    exact: float
-    mid_p: float
+    n: Count
+    only_ours: Count
+    only_theirs: Count
+    exact: P
+    mid_p: P
     odds_ratio: float | None
-    holm: float | None = None
-    bh: float | None = None
+    holm: P | None = None
+    bh: P | None = None
 
 
 class Row(_Part):
@@ -116,15 +123,39 @@ class Row(_Part):
     share: bool
     harness: str
     versions: dict[str, str]
-    n: int
-    n_images: int
-    failed: int
-    unparseable: int
+    n: Count
+    n_images: Count
+    failed: Count
+    unparseable: Count
     metrics: dict[str, Value]
     differences: dict[str, Gap]
     same_length: dict[str, Gap]
     right_wrong: RightWrong | None
-    cost: dict[str, float]
+    cost: dict[str, Annotated[float, Field(ge=0)]]
+
+    @field_validator("decoding")
+    @classmethod
+    def _is_decoding(cls, decoding: dict[str, Any]) -> dict[str, Any]:
+        """Check a decoding's names and types."""
+        return DecodingConfig.model_validate(decoding, strict=True).model_dump()
+
+    @field_validator("cost")
+    @classmethod
+    def _has_every_cost(cls, cost: dict[str, float]) -> dict[str, float]:
+        """Check that nothing is missing, and that there is a share a sample."""
+        if missing := [name for name in COSTS if name not in cost]:
+            raise ValueError(f"has no {missing[0]!r}")
+        if not cost["samples"]:
+            raise ValueError("'samples' is 0")
+        return cost
+
+    @model_validator(mode="after")
+    def _differs_in_its_metrics(self) -> Row:
+        """Check that differences are of metrics that the row has."""
+        for name in (*self.differences, *self.same_length):
+            if name not in self.metrics:
+                raise ValueError(f"a difference of {name!r}, which is not among the metrics")
+        return self
 
 
 class Statistics(_Part):
