@@ -238,7 +238,7 @@ def _answer(row: Row) -> Answer:
 
 
 def _id(row: Row) -> str:
-    return "/".join(str(row[name]) for name in KEY)
+    return "/".join(str(row.id(name)) for name in KEY)
 
 
 def _compare(answers: Sequence[Answer], records: Sequence[Row], path: Path, figures: bool) -> None:

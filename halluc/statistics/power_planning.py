@@ -13,6 +13,9 @@ from halluc.statistics.comparison import common
 from halluc.statistics.power import Design
 from halluc.store import RunFolder
 
+SMALLEST = 1e-6
+"""The smallest difference that is planned for: a millionth takes more images than there are."""
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
@@ -55,6 +58,8 @@ def plan(
             f"--difference {difference:g}: it lies between 0 and {design.discordance:g}, the share "
             f"of answers that differ at all"
         )
+    if difference < SMALLEST:
+        raise UserError(f"--difference {difference:g}: no smaller one than {SMALLEST:g} is planned")
     needed = design.images(difference, target)
     at_hand = images or (size[0] if size else None)
     return {
