@@ -94,8 +94,8 @@ class AmberBenchmark(Benchmark):
         path = self._file("relation.json")
         words = Row(str(path), json_of(path, dict))
         related = {name: words.texts(name) for name in words.fields}
-        safe = text_of(self._file("safe_words.txt")).splitlines()
-        return amber.Lexicon(related, frozenset(safe))
+        safe = text_of(self._file("safe_words.txt")).split("\n")
+        return amber.Lexicon(related, frozenset(word.removesuffix("\r") for word in safe if word))
 
     def samples(self, limit: int | None = None) -> Iterator[Sample]:
         """Return all questions about each of the first `limit` images.

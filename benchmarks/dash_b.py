@@ -13,6 +13,7 @@ from halluc.data.pinned_files import checksum, verify
 from halluc.data.records import Row, json_of, rows
 from halluc.data.sample_selection import first_images
 from halluc.errors import UserError
+from halluc.plain_text import printable
 from halluc.scoring.base import benchmark
 from halluc.scoring.card import BenchmarkCard, Metric
 from halluc.scoring.confusion_rates import ratio
@@ -154,5 +155,5 @@ def _listed(path: Path) -> Iterator[tuple[str, str, str]]:
     for source, objects in json_of(path, dict).items():
         if not isinstance(objects, dict):
             raise UserError(f"{path}: {source!r} is not a JSON object of objects and image files")
-        row = Row(f"{path}, {source}", objects)
+        row = Row(f"{path}, {printable(source)}", objects)
         yield from ((source, name, file) for name in objects for file in row.texts(name))

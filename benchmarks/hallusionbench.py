@@ -104,7 +104,8 @@ class HallusionBench(JudgedBenchmark):
             record = _record(row)
             if record["visual_input"] != "0":
                 name = "{category}/{subcategory}/{set_id}_{figure_id}.png".format(**record)
-                yield record, partial(images.open, str(images.find(name, row.where)))
+                images.find(name, row.where)
+                yield record, partial(images.open, name, row.where)
         verify(self.name, {path.name: checksum(path)})
 
     def _hub(self) -> Iterator[tuple[dict[str, str], Any]]:
@@ -237,7 +238,7 @@ def _answer(row: Row) -> Answer:
 
 
 def _id(row: Row) -> str:
-    return "/".join(str(row[name]) for name in KEY)
+    return "/".join(str(row.id(name)) for name in KEY)
 
 
 def _compare(answers: Sequence[Answer], records: Sequence[Row], path: Path, figures: bool) -> None:

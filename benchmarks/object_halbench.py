@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 from functools import cached_property, partial
 from itertools import groupby
 from typing import TYPE_CHECKING, ClassVar
@@ -22,6 +21,7 @@ from halluc.scoring.chair.word_families import load_tables, noun_words
 from halluc.scoring.confusion_rates import ratio
 from halluc.scoring.text import nltk_words as english
 from halluc.types import Answer, Reading, Sample
+from halluc.validation import json_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -236,7 +236,7 @@ def read(reply: str) -> list[str] | None:
     """Read a JSON list, or one in the last line."""
     for text in (reply, reply.strip().rsplit("\n", 1)[-1]):
         try:
-            listed = json.loads(text)
+            listed = json_value(text)
         except ValueError:
             continue
         if isinstance(listed, list) and all(isinstance(name, str) for name in listed):
@@ -245,6 +245,10 @@ def read(reply: str) -> list[str] | None:
 
 
 def _decode(image: str) -> Image:
-    from halluc.images import open_image
+    from halluc.images import BadImage, open_image
 
-    return open_image(base64.b64decode(image))
+    try:
+        content = base64.b64decode(image)
+    except ValueError as error:
+        raise BadImage(f"an image that is not base64 ({error})") from None
+    return open_image(content)

@@ -40,8 +40,7 @@ class ModelConfig(_Config):
     )
     trust_remote_code: bool = Field(False, description="run the checkpoint's own Python code")
     pickled_weights: bool = Field(
-        False,
-        description="read weights stored as pickles (.bin, .pt) where safetensors are missing",
+        False, description="read weights that are pickles (.bin) where safetensors are missing"
     )
 
 

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import io
-import warnings
+import os
+import struct
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
-MAX_PIXELS = 89_478_485  # above this Pillow itself warns of a decompression bomb
+from halluc.errors import UserError
+from halluc.plain_text import printable
+from halluc.validation import shown
+
+MAX_PIXELS = 89_478_485
+"""The most pixels an image may have; the environment variable HALLUC_MAX_PIXELS replaces it."""
+
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+"""The formats that are read, MPO as JPEG; Pillow hands some others to programs of the machine."""
 
 
 class BadImage(ValueError):
@@ -26,23 +35,57 @@ def open_image(source: Path | bytes, name: str = "") -> Image.Image:
 
     Raises:
         BadImage: If it is not an image, is cut short, or has too many pixels.
+        UserError: If HALLUC_MAX_PIXELS is not a number of pixels.
     """
-    name = name or (source.name if isinstance(source, Path) else "image")
+    name = printable(name or (source.name if isinstance(source, Path) else "image"))
+    most = max_pixels()
     try:
         content = source.read_bytes() if isinstance(source, Path) else source
         if not content:
             raise BadImage("the file is empty")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(io.BytesIO(content))
-        if image.width * image.height > MAX_PIXELS:
-            raise BadImage(f"{image.width} x {image.height} pixels; at most {MAX_PIXELS} are read")
+        image = _undecoded(content)
+        if image.width * image.height > most:
+            raise BadImage(
+                f"{image.width} x {image.height} pixels; at most {most} are read, or as many as "
+                f"the environment variable HALLUC_MAX_PIXELS says"
+            )
         return as_rgb(ImageOps.exif_transpose(image))
-    except UnidentifiedImageError:
-        raise BadImage(f"{name}: not an image that Pillow can read") from None
     except Exception as error:  # decoders raise whatever a broken file makes them
-        reason = (str(error) or type(error).__name__).strip().splitlines()[0]
-        raise BadImage(f"{name}: {reason}") from error
+        reason = (str(error) or type(error).__name__).strip().split("\n", 1)[0]
+        raise BadImage(f"{name}: {printable(reason)}") from error
+
+
+def max_pixels() -> int:
+    """Return how many pixels an image may have.
+
+    Raises:
+        UserError: If HALLUC_MAX_PIXELS is not a number of pixels.
+    """
+    text = os.environ.get("HALLUC_MAX_PIXELS", "")
+    if not text:
+        return MAX_PIXELS
+    if not (text.isdecimal() and len(text) < 20 and int(text)):
+        raise UserError(
+            f"HALLUC_MAX_PIXELS is {shown(text)}: write a whole number, as in {2 * MAX_PIXELS}"
+        )
+    return int(text)
+
+
+def _undecoded(content: bytes) -> Image.Image:
+    """Read an image's header, by Pillow's reader of its format.
+
+    `Image.open` does the same but for its own limit of pixels, which no argument can raise.
+    """
+    Image.init()
+    for name in FORMATS:
+        reader, accepts = Image.OPEN[name]
+        taken = accepts is None or accepts(content[:16])
+        if taken and not isinstance(taken, str):  # a text says why the format cannot be read
+            try:
+                return reader(io.BytesIO(content), "")
+            except (SyntaxError, IndexError, TypeError, struct.error):
+                continue
+    raise BadImage("not an image in JPEG, PNG, WebP, GIF, BMP or TIFF")
 
 
 def as_rgb(image: Image.Image) -> Image.Image:

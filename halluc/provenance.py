@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
 import subprocess
@@ -42,16 +41,6 @@ def where() -> dict[str, Any]:
         "gpu": _gpu(),
         "git_hash": _git_hash(),
     }
-
-
-def fingerprint(folder: Path) -> str:
-    """Hash a model folder's weights and configuration."""
-    files = sorted((*folder.glob("*.safetensors"), *folder.glob("*.json"), *folder.glob("*.jinja")))
-    digest = hashlib.sha256()
-    for file in files:
-        digest.update(file.name.encode())
-        digest.update(file.read_bytes())
-    return digest.hexdigest()[:10]
 
 
 def _gpu() -> str | None:

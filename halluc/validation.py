@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import reprlib
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
@@ -29,9 +30,9 @@ def key_values(text: str | None, flag: str) -> dict[str, Any]:
         key, equals, value = part.partition("=")
         key = key.strip().replace("-", "_")
         if not equals or not key:
-            raise UserError(f"{flag}: {part!r} is not key=value, as in 'keep=0.4,rho=0.5'")
+            raise UserError(f"{flag}: {shown(part)} is not key=value, as in 'keep=0.4,rho=0.5'")
         if key in values:
-            raise UserError(f"{flag}: {key!r} is given twice")
+            raise UserError(f"{flag}: {shown(key)} is given twice")
         values[key] = literal(value.strip())
     return values
 
@@ -65,10 +66,11 @@ def checked(model: type[M], values: dict[str, Any], what: str) -> M:
             close = get_close_matches(name, known, n=1, cutoff=0.5)
             hint = f"did you mean {close[0]!r}?" if close else ""
             hint = hint or (f"it has {', '.join(known)}" if known else "it has none")
-            raise UserError(f"{what}: unknown parameter {name!r}; {hint}") from None
+            raise UserError(f"{what}: unknown parameter {shown(name)}; {hint}") from None
         message = first["msg"].removeprefix("Value error, ")
         reason = message[:1].lower() + message[1:]
-        raise UserError(f"{what}: parameter {name!r}: {reason}, not {first['input']!r}") from None
+        given = shown(first["input"])
+        raise UserError(f"{what}: parameter {shown(name)}: {reason}, not {given}") from None
 
 
 def nested(values: dict[str, Any]) -> dict[str, Any]:
@@ -88,6 +90,26 @@ def literal(text: str) -> Any:
     if text in ("True", "False", "None"):
         return {"True": True, "False": False, "None": None}[text]
     try:
-        return json.loads(text)
-    except json.JSONDecodeError:
+        return json_value(text)
+    except ValueError:
         return text
+
+
+def json_value(text: str) -> Any:
+    """Parse JSON.
+
+    Raises:
+        ValueError: If it is not JSON, is nested too deeply, or has a number of too many digits.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def shown(value: Any) -> str:
+    """Return a value as errors quote it: on one line, and not longer than helps."""
+    quote = reprlib.Repr()
+    quote.maxstring = quote.maxother = quote.maxlong = 200
+    quote.maxlist = quote.maxdict = 10
+    return quote.repr(value)

@@ -41,14 +41,28 @@ def bomb() -> bytes:
     ("content", "reason"),
     [
         (b"", "the file is empty"),
-        (b"<html>404 Not Found</html>", "not an image that Pillow can read"),
+        (b"<html>404 Not Found</html>", "not an image in JPEG, PNG, WebP, GIF, BMP or TIFF"),
+        (saved(picture(0), "EPS"), "not an image in JPEG"),
+        (saved(picture(0), "PDF"), "not an image in JPEG"),
+        (saved(picture(0), "TGA"), "not an image in JPEG"),
         (saved(picture(0))[:-100], "[Tt]runcated"),
         (saved(picture(0), "JPEG")[:-100], "[Tt]runcated"),
         (saved(picture(0))[:20], "[Tt]runcated"),
         (bomb(), "10923 x 8192 pixels; at most 89478485 are read"),
         (saved(Image.fromarray(np.ones((4, 4), np.float32)), "TIFF"), "floating-point pixels"),
     ],
-    ids=["empty", "html", "truncated-png", "truncated-jpeg", "header-alone", "bomb", "float"],
+    ids=[
+        "empty",
+        "html",
+        "eps",
+        "pdf",
+        "tga",
+        "truncated-png",
+        "truncated-jpeg",
+        "header-alone",
+        "bomb",
+        "float",
+    ],
 )
 def test_what_is_no_image_is_named(content: bytes, reason: str, tmp_path: Path) -> None:
     with pytest.raises(BadImage, match=reason) as refused:
@@ -60,14 +74,29 @@ def test_what_is_no_image_is_named(content: bytes, reason: str, tmp_path: Path) 
         ImageFolder(tmp_path).open("cat.png")
 
 
-def test_a_larger_bomb_is_refused_by_pillow_without_a_warning(
+def test_the_limit_is_ours_and_can_be_set(
     monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
 ) -> None:
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
-    with pytest.raises(BadImage, match="decompression bomb"):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)  # above twice of it Pillow's open refuses
+    assert open_image(saved(red(20, 20))).size == (20, 20)
+    monkeypatch.setenv("HALLUC_MAX_PIXELS", "399")
+    with pytest.raises(BadImage, match=r"20 x 20 pixels; at most 399 are read.*HALLUC_MAX_PIXELS"):
         open_image(saved(red(20, 20)))
-    assert open_image(saved(red(11, 10))).size == (11, 10)  # between once and twice it only warns
+    monkeypatch.setenv("HALLUC_MAX_PIXELS", "400")
+    assert open_image(saved(red(20, 20))).size == (20, 20)
     assert not recwarn.list
+
+
+@pytest.mark.parametrize("value", ["many", "0", "-1", "1e9", "9" * 5000])
+def test_a_limit_that_is_no_number_of_pixels(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HALLUC_MAX_PIXELS", value)
+    with pytest.raises(UserError, match=r"HALLUC_MAX_PIXELS is '.*': write a whole number"):
+        open_image(saved(red(2, 2)))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "MPO"])
+def test_the_formats_that_are_read(kind: str) -> None:
+    assert open_image(saved(red(4, 3), kind)).size == (4, 3)
 
 
 @pytest.mark.parametrize(
@@ -151,9 +180,68 @@ def test_bad_images_fail_their_samples_alone(tmp_path: Path) -> None:
     assert {name for name, one in status.items() if one == "failed"} == failed
     errors = {answer.id: answer.error for answer in answers if answer.error}
     assert errors["empty.png"] == "BadImage: empty.png: the file is empty"
-    assert errors["text.png"] == "BadImage: text.png: not an image that Pillow can read"
+    assert errors["text.png"].startswith("BadImage: text.png: not an image in JPEG, PNG")
 
 
 def test_a_missing_image_is_a_mistake_of_the_user(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"image 'cat.png' is not below"):
         ImageFolder(tmp_path).open("cat.png")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder of images beside a private one."""
+    folder = tmp_path / "images"
+    (folder / "deep").mkdir(parents=True)
+    (tmp_path / "private.png").write_bytes(saved(red(1, 1)))
+    (folder / "deep/inside.png").write_bytes(saved(red(1, 1)))
+    return folder
+
+
+@pytest.mark.parametrize(
+    "name", ["../private.png", "deep/../../private.png", "..", ".", "", "a/.."]
+)
+def test_names_do_not_lead_out_of_the_folder(folder: Path, name: str) -> None:
+    images = ImageFolder(folder)
+    with pytest.raises(UserError, match=r"line 3: image '.*' is not below .*images$"):
+        images.find(name, "line 3")
+    assert not images.has(name)
+
+
+def test_absolute_names_are_refused(folder: Path) -> None:
+    for path in (folder.parent / "private.png", folder / "deep/inside.png"):
+        with pytest.raises(UserError, match="is not below"):
+            ImageFolder(folder).open(str(path))
+
+
+def test_links_do_not_lead_out_of_the_folder(folder: Path) -> None:
+    (folder / "out.png").symlink_to(folder.parent / "private.png")
+    (folder / "up").symlink_to(folder.parent)
+    (folder / "within.png").symlink_to(folder / "deep/inside.png")
+    images = ImageFolder(folder)
+    for name in ("out.png", "up/private.png"):
+        with pytest.raises(UserError, match=f"image '{name}' is a link out of .*images; put the"):
+            images.open(name)
+    assert images.open("within.png").size == (1, 1)
+    (folder.parent / "linked").symlink_to(folder)  # the folder itself may be a link
+    assert ImageFolder(folder.parent / "linked").open("inside.png").size == (1, 1)
+
+
+def test_a_snapshot_of_the_hub_is_links_into_its_cache(tmp_path: Path) -> None:
+    (tmp_path / "repo/blobs").mkdir(parents=True)
+    snapshot = tmp_path / "repo/snapshots/0123/images"
+    snapshot.mkdir(parents=True)
+    (tmp_path / "repo/blobs/ab").write_bytes(saved(red(1, 1)))
+    (tmp_path / "private.png").write_bytes(saved(red(1, 1)))
+    (snapshot / "1.png").symlink_to("../../../blobs/ab")
+    (snapshot / "2.png").symlink_to(tmp_path / "private.png")
+    assert ImageFolder(snapshot.parent).open("1.png").size == (1, 1)
+    with pytest.raises(UserError, match="a link out of"):
+        ImageFolder(snapshot.parent).open("2.png")
+
+
+@pytest.mark.parametrize("name", ["x" * 5000 + ".png", "a\nb.png", "a\x00.png", "\ud83d.png"])
+def test_names_that_no_file_can_have_are_one_line(folder: Path, name: str) -> None:
+    with pytest.raises(UserError, match="is not below") as refused:
+        ImageFolder(folder).find(name)
+    assert len(str(refused.value)) < 1000 and "\n" not in str(refused.value)

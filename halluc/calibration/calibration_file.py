@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from halluc.config import content_hash
+from halluc.data.records import text_of
 from halluc.errors import UserError
 from halluc.types import Sample
 
@@ -64,8 +65,8 @@ def read(file: Path) -> Calibration:
         UserError: If the file cannot be read, or is not a calibration.
     """
     try:
-        return Calibration.model_validate_json(file.read_text())
-    except (OSError, ValidationError) as error:
+        return Calibration.model_validate_json(text_of(file))
+    except (UserError, ValueError) as error:
         raise UserError(f"{file} is not a calibration; 'halluc calibrate' writes one") from error
 
 

@@ -9,6 +9,7 @@ import typer
 
 from halluc.cli.options import ChairTables, GroundTruth, Json, print_json, typed_options
 from halluc.errors import UserError, needs_packages
+from halluc.plain_text import printable
 
 
 def compare_command(
@@ -53,9 +54,10 @@ def compare_command(
     for table in tables(pairs):
         console.print(table)
     for note in (note for pair in pairs.values() for note in pair.notes):
-        console.print(note, highlight=False)
+        console.print(printable(note), highlight=False, markup=False)
     if differ_in:
-        console.print(f"The runs also differ in {'; '.join(differ_in)}.", highlight=False)
+        differing = printable("; ".join(differ_in))
+        console.print(f"The runs also differ in {differing}.", highlight=False, markup=False)
 
 
 def power_command(
@@ -123,6 +125,7 @@ def leaderboard_command(
     from rich.console import Console
 
     from halluc.leaderboard import collect, draw_board, insert, render, write_csv
+    from halluc.leaderboard.board_file import write_board
 
     if figure is not None:
         needs_packages("--figure", "matplotlib")
@@ -132,8 +135,7 @@ def leaderboard_command(
             )
     board = collect(places, skip_unfinished)
     if output is not None:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(board.model_dump_json(indent=2) + "\n")
+        write_board(board, output)
     if markdown is not None:
         insert(board, markdown)
     if csv is not None:
@@ -144,7 +146,8 @@ def leaderboard_command(
     for table in () if quiet else render(board):
         console.print(table)
     if output is not None:
-        console.print(f"{output}: {len(board.rows)} rows", highlight=False, soft_wrap=True)
+        said = printable(f"{output}: {len(board.rows)} rows")
+        console.print(said, highlight=False, markup=False, soft_wrap=True)
 
 
 def export_command(

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from halluc.errors import UserError
+from halluc.validation import shown
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from PIL.Image import Image
 
 
 class ImageFolder:
     """Images by file name, at any depth below a folder.
+
+    Names come from question files that somebody else wrote: one that leads out of the folder, by
+    itself or by a link, is refused. The hub's cache holds its files as links within the cache.
 
     Raises:
         UserError: If the folder does not exist.
@@ -34,10 +37,23 @@ class ImageFolder:
                 paths.setdefault(path.name, []).append(path)
         return paths
 
+    @cached_property
+    def _inside(self) -> Path:
+        """The folder that links may lead into: this one, or the cache that it is a snapshot of."""
+        for parent in self._folder.parents:
+            if parent.name == "snapshots" and (parent.parent / "blobs").is_dir():
+                return parent.parent.resolve()
+        return self._folder.resolve()
+
     def _named(self, name: str) -> list[Path]:
-        if (exact := self._folder / name).is_file():
-            return [exact]
-        parts = tuple(part for part in name.split("/") if part != ".")
+        parts = Path(name).parts
+        if not parts or Path(name).anchor or ".." in parts:
+            return []
+        try:
+            if (exact := self._folder / name).is_file():
+                return [exact]
+        except OSError:  # a name that is too long
+            return []
         return [
             path for path in self._paths.get(parts[-1], ()) if path.parts[-len(parts) :] == parts
         ]
@@ -50,15 +66,15 @@ class ImageFolder:
             where: The line that names the image, for the error.
 
         Raises:
-            UserError: If it is missing, or is there twice.
+            UserError: If it is missing, is there twice, or is a link out of the folder.
         """
-        paths = self._named(name)
+        paths, image = self._named(name), f"{where or self._folder}: image {shown(name)}"
         if not paths:
-            raise UserError(f"{where or self._folder}: image {name!r} is not below {self._folder}")
+            raise UserError(f"{image} is not below {self._folder}")
         if len(paths) > 1:
-            raise UserError(
-                f"{where or self._folder}: image {name!r} is both {paths[0]} and {paths[1]}"
-            )
+            raise UserError(f"{image} is both {paths[0]} and {paths[1]}")
+        if not paths[0].resolve().is_relative_to(self._inside):
+            raise UserError(f"{image} is a link out of {self._folder}; put the file itself there")
         return paths[0]
 
     def has(self, name: str) -> bool:

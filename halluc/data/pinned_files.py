@@ -8,12 +8,13 @@ first use. A file that has changed is an error, because its scores would not be 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from pathlib import Path
-from typing import Any
 
+from halluc.data.records import text_of
 from halluc.errors import UserError
+from halluc.files import write_json, write_whole
+from halluc.validation import json_value
 
 
 def cache_folder() -> Path:
@@ -76,14 +77,36 @@ def _download(url: str, path: Path) -> None:
     except (URLError, OSError) as error:
         raise UserError(f"cannot fetch {url}: {error}") from error
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
+    write_whole(path, content)
 
 
 def recorded(name: str) -> dict[str, str]:
     """Return the facts recorded at a data set's first use; empty if it was not used before."""
-    path = cache_folder() / "seen.json"
-    records: dict[str, dict[str, str]] = json.loads(path.read_text()) if path.is_file() else {}
-    return records.get(name, {})
+    return _records(_seen()).get(name, {})
+
+
+def _seen() -> Path:
+    return cache_folder() / "seen.json"
+
+
+def _records(path: Path) -> dict[str, dict[str, str]]:
+    """Read what was recorded: a data set's name to its facts."""
+    if not path.is_file():
+        return {}
+    try:
+        records = json_value(text_of(path))
+    except (ValueError, UserError):
+        records = None
+    if not isinstance(records, dict) or not all(map(_are_facts, records.values())):
+        raise UserError(
+            f"{path}: is not a record of data sets; remove {path}, and what is used next is "
+            f"recorded again"
+        )
+    return records
+
+
+def _are_facts(value: object) -> bool:
+    return isinstance(value, dict) and all(isinstance(fact, str) for fact in value.values())
 
 
 def verify(name: str, facts: dict[str, str]) -> None:
@@ -96,16 +119,16 @@ def verify(name: str, facts: dict[str, str]) -> None:
     Raises:
         UserError: If one of them has changed.
     """
-    path = cache_folder() / "seen.json"
-    records: dict[str, dict[str, Any]] = json.loads(path.read_text()) if path.is_file() else {}
+    path = _seen()
+    records = _records(path)
     known = records.setdefault(name, {})
+    before = dict(known)
     for key, value in facts.items():
         if known.setdefault(key, value) != value:
             raise UserError(
                 f"{name}: {key} is {value[:12]}, was {known[key][:12]} when first used; "
                 f"get that version back, or remove {name!r} from {path} to accept the new one"
             )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(records, indent=1, sort_keys=True))
-    partial.replace(path)
+    if known != before:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, records, sort_keys=True)

@@ -12,12 +12,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from halluc.errors import UserError
+from halluc.plain_text import printable
+from halluc.validation import json_value, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
 T = TypeVar("T", dict[str, Any], list[Any])
+
+_DIGITS = 1000
+"""Longer ids of digits stay texts: Python turns no more than 4300 into a number."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +34,7 @@ class Row:
 
     def __getitem__(self, name: str) -> Any:
         if name not in self.fields:
-            raise UserError(f"{self.where}: has no {name!r}, only {', '.join(self.fields)}")
+            raise UserError(f"{self.where}: has no {shown(name)}, only {_listed(self.fields)}")
         return self.fields[name]
 
     def id(self, name: str) -> int | str:
@@ -39,10 +44,10 @@ class Row:
             UserError: If the field is missing or is not an id.
         """
         value = self[name]
-        if isinstance(value, str) and value.isdecimal():
+        if isinstance(value, str) and value.isdecimal() and len(value) <= _DIGITS:
             return int(value)
         if isinstance(value, bool) or not isinstance(value, (int, str)):
-            raise UserError(f"{self.where}: {name!r} is {value!r}, not an id")
+            raise UserError(f"{self.where}: {shown(name)} is {shown(value)}, not an id")
         return value
 
     def number(self, name: str) -> int:
@@ -53,7 +58,7 @@ class Row:
         """
         value = self.id(name)
         if not isinstance(value, int):
-            raise UserError(f"{self.where}: {name!r} is {value!r}, not a whole number")
+            raise UserError(f"{self.where}: {shown(name)} is {shown(value)}, not a whole number")
         return value
 
     def texts(self, name: str) -> list[str]:
@@ -64,7 +69,7 @@ class Row:
         """
         value = self[name]
         if not isinstance(value, list) or not all(isinstance(part, str) for part in value):
-            raise UserError(f"{self.where}: {name!r} is {value!r}, not a list of texts")
+            raise UserError(f"{self.where}: {shown(name)} is {shown(value)}, not a list of texts")
         return value
 
     def text(self, *names: str) -> str:
@@ -78,9 +83,15 @@ class Row:
             if name in self.fields:
                 value = self.fields[name]
                 if not isinstance(value, str):
-                    raise UserError(f"{self.where}: {name!r} is {value!r}, not a text")
+                    raise UserError(f"{self.where}: {shown(name)} is {shown(value)}, not a text")
                 return value
         raise UserError(f"{self.where}: needs {' or '.join(map(repr, names))}")
+
+
+def _listed(names: Iterable[object]) -> str:
+    """Return the first names of a record, for errors."""
+    every = [printable(name) for name in names]
+    return ", ".join(every[:20]) + (", ..." if len(every) > 20 else "") or "nothing"
 
 
 def finite(value: Any) -> Any:
@@ -119,7 +130,7 @@ def json_of(path: Path, kind: type[T]) -> T:
         UserError: If it is missing or holds something else.
     """
     try:
-        content = json.loads(text_of(path))
+        content = json_value(text_of(path))
     except ValueError as error:
         raise UserError(f"{path}: not JSON ({error})") from None
     if not isinstance(content, kind):
@@ -150,11 +161,13 @@ def rows(path: Path) -> list[Row]:
             record, end = decoder.raw_decode(text, position)
         except ValueError:
             raise UserError(f"{path} line {line}: not JSON; is the file truncated?") from None
+        except RecursionError:
+            raise UserError(f"{path} line {line}: JSON that is nested too deeply") from None
         where = f"{path} line {line}"
         if line == last:  # an array written on one line
             where += f" record {len(records) + 1}"
         if not isinstance(record, dict):
-            raise UserError(f"{where}: is not a JSON object but {record!r}")
+            raise UserError(f"{where}: is not a JSON object but {shown(record)}")
         records.append(Row(where, record))
         last = line
         line += text.count("\n", position, end)
@@ -173,16 +186,17 @@ def table(path: Path, columns: Sequence[str]) -> list[Row]:
         columns: The columns that it must have.
 
     Raises:
-        UserError: If a column is missing, or a row is shorter or longer than the first; names the
-            line.
+        UserError: If a column is missing or there twice, or a row is shorter or longer than the
+            first; names the line.
     """
     reader = csv.DictReader(io.StringIO(text_of(path), newline=""))
-    names = reader.fieldnames or ()
-    for column in columns:
-        if column not in names:
-            raise UserError(f"{path}: has no column {column!r}, only {', '.join(names) or 'none'}")
     records = []
     try:
+        names = reader.fieldnames or ()
+        for column in columns:
+            if names.count(column) != 1:
+                how = "two columns" if column in names else "no column"
+                raise UserError(f"{path}: has {how} {column!r}, only {_listed(names)}")
         for record in reader:
             if None in record or None in record.values():
                 raise UserError(

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-SCHEMA_VERSION = 2
+from halluc.config import DecodingConfig
+
+SCHEMA_VERSION = 3
+COSTS = ("samples", "forward_passes", "prompt_tokens", "tokens", "seconds", "peak_memory_bytes")
+"""What every row's cost holds."""
+
+P = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=0)]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
 class Value(_Part):
@@ -30,8 +37,8 @@ class Value(_Part):
     stderr: float | None
     higher_is_better: bool | None
     headline: bool
-    scale: float
-    tie_group: int | None = None
+    scale: Annotated[float, Field(gt=0)]
+    tie_group: Annotated[int, Field(ge=1)] | None = None
 
 
 class Gap(_Part):
@@ -47,23 +54,23 @@ class Gap(_Part):
     low: float | None
     high: float | None
     stderr: float | None
-    p: float
+    p: P
     effect: float | None
-    holm: float | None = None
-    bh: float | None = None
+    holm: P | None = None
+    bh: P | None = None
 
 
 class RightWrong(_Part):
     """McNemar's test of a run (ours) and its baseline (theirs); `holm` and `bh` correct mid_p."""
 
-    n: int
-    only_ours: int
-    only_theirs: int
-    exact: float
-    mid_p: float
+    n: Count
+    only_ours: Count
+    only_theirs: Count
+    exact: P
+    mid_p: P
     odds_ratio: float | None
-    holm: float | None = None
-    bh: float | None = None
+    holm: P | None = None
+    bh: P | None = None
 
 
 class Row(_Part):
@@ -74,26 +81,31 @@ class Row(_Part):
         setting: The same without the method. Rows of one setting make one table.
         baseline: Key of the row without a method that this one is compared with: its own if it is
             that row, None if there was none of the same setting.
-        run, config_hash: The run's folder and the hash of its configuration.
+        run, asker: The run's folder, and the key of the model and method that answered.
         weights: Hash of the weights, or the hub's commit.
         image_processing: The aspect images are given, the image processor's class, and a hash of
             its settings.
+        trust_remote_code: Whether the checkpoint's own Python code ran.
+        version: The version of the benchmark's card.
+        limit: The most images that were asked about; None for all.
         protocol, prompt: Who reads the answers, and whose wording asks.
-        batch_size: The most prompts answered together; None for what fits.
-        share: Whether what prompts have in common was computed once.
-        harness: Version of halluc, and a hash of its sources.
+        judge: The model that judged the answers; None where none did.
+        labels: Hashes of files of other labels, by split.
+        options: The benchmark's other options that decide what is asked.
+        engine: The version of what serves methods and generates.
         versions: Of the libraries beneath it.
         metrics: A metric's name to its value, in the benchmark's order.
         differences: A metric's name to the run minus its baseline.
         same_length: The same with descriptions cut to equal length; empty without descriptions.
         cost: Sums over answers: forward passes, tokens, seconds; peak memory in bytes.
+        notes: Remarks of the scorer for the reader of the scores.
     """
 
     key: str
     setting: str
     baseline: str | None
     run: str
-    config_hash: str
+    asker: str
     model: str
     revision: str | None
     weights: str
@@ -101,30 +113,58 @@ class Row(_Part):
     device: str
     quantization: str | None
     attn_implementation: str
+    trust_remote_code: bool
     image_processing: str
     method: str
     method_args: dict[str, Any]
     benchmark: str
+    version: int
     dataset: str
     dataset_revision: str
     split: str
     limit: int | None
     protocol: str
+    judge: str | None
+    labels: dict[str, str]
     prompt: str
+    options: dict[str, Any]
     decoding: dict[str, Any]
-    batch_size: int | None
-    share: bool
-    harness: str
+    engine: int
     versions: dict[str, str]
-    n: int
-    n_images: int
-    failed: int
-    unparseable: int
+    n: Count
+    n_images: Count
+    failed: Count
+    unparseable: Count
     metrics: dict[str, Value]
     differences: dict[str, Gap]
     same_length: dict[str, Gap]
     right_wrong: RightWrong | None
-    cost: dict[str, float]
+    cost: dict[str, Annotated[float, Field(ge=0)]]
+    notes: list[str]
+
+    @field_validator("decoding")
+    @classmethod
+    def _is_decoding(cls, decoding: dict[str, Any]) -> dict[str, Any]:
+        """Check a decoding's names and types."""
+        return DecodingConfig.model_validate(decoding, strict=True).model_dump()
+
+    @field_validator("cost")
+    @classmethod
+    def _has_every_cost(cls, cost: dict[str, float]) -> dict[str, float]:
+        """Check that nothing is missing, and that there is a share a sample."""
+        if missing := [name for name in COSTS if name not in cost]:
+            raise ValueError(f"has no {missing[0]!r}")
+        if not cost["samples"]:
+            raise ValueError("'samples' is 0")
+        return cost
+
+    @model_validator(mode="after")
+    def _differs_in_its_metrics(self) -> Row:
+        """Check that differences are of metrics that the row has."""
+        for name in (*self.differences, *self.same_length):
+            if name not in self.metrics:
+                raise ValueError(f"a difference of {name!r}, which is not among the metrics")
+        return self
 
 
 class Statistics(_Part):
@@ -147,7 +187,7 @@ class Statistics(_Part):
 class Board(_Part):
     """What `halluc leaderboard` writes."""
 
-    schema_version: Literal[2] = 2
+    schema_version: Literal[3] = 3
     statistics: Statistics = Statistics()
     rows: list[Row]
 

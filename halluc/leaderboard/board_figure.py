@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING
 
 from halluc.errors import UserError
+from halluc.files import write_whole
 from halluc.leaderboard.board import judged_metrics, settings
 from halluc.leaderboard.formatting import better, interval, labels, title, with_arrow
 
@@ -49,12 +51,19 @@ def draw_board(board: Board, file: Path) -> None:
     figure.suptitle(_LEGEND, fontsize=8, x=0.01, ha="left", color=_COLOURS[None])
     parts = figure.subfigures(len(shown), 1, squeeze=False, height_ratios=heights)[:, 0]
     for part, rows, metrics in zip(parts, shown, names, strict=True):
-        part.suptitle(title(rows[0]), fontsize=8, x=0.01, ha="left")
+        part.suptitle(_plain(title(rows[0])), fontsize=8, x=0.01, ha="left")
         panels = part.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
         for panel, name in zip(panels, metrics, strict=True):
             _panel(panel, rows, name)
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=130, metadata={"Software": None})
     file.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(file, dpi=130, metadata={"Software": None})
+    write_whole(file, drawn.getvalue())
+
+
+def _plain(text: str) -> str:
+    """Escape what would be drawn as a formula."""
+    return text.replace("$", r"\$")
 
 
 def _panel(panel: Axes, rows: Sequence[Row], name: str) -> None:
@@ -82,7 +91,7 @@ def _panel(panel: Axes, rows: Sequence[Row], name: str) -> None:
                 mfc=face or colour,
             )
     panel.axvline(0, color="#333333", lw=0.8, zorder=0)
-    panel.set_yticks(range(len(compared)), [label for _, label in compared], fontsize=8)
+    panel.set_yticks(range(len(compared)), [_plain(label) for _, label in compared], fontsize=8)
     panel.margins(x=0.08)
     panel.set_ylim(len(compared) - 0.4, -0.6)
     panel.tick_params(axis="x", labelsize=7)
@@ -90,4 +99,5 @@ def _panel(panel: Axes, rows: Sequence[Row], name: str) -> None:
     panel.tick_params(axis="y", length=0)
     value = (base or rows[0]).metrics[name]
     unchanged = "" if base is None else f"\nbaseline {interval(value, value.scale)}"
-    panel.set_title(with_arrow(name, value.higher_is_better) + unchanged, fontsize=7)
+    heading = _plain(with_arrow(name, value.higher_is_better))
+    panel.set_title(heading + unchanged, fontsize=7)

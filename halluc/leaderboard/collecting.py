@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
-
 from halluc.config import BASELINE
 from halluc.errors import UserError
-from halluc.leaderboard.board import SCHEMA_VERSION, Board, Row
+from halluc.leaderboard.board import Board, Row
+from halluc.leaderboard.board_file import read_board
 from halluc.leaderboard.building_rows import rows_of
 from halluc.leaderboard.corrections import correct
 from halluc.store import RunFolder
@@ -25,14 +23,16 @@ def collect(paths: Iterable[Path], skip_unfinished: bool = False) -> Board:
 
     Args:
         paths: Run folders, folders of run folders, and boards as JSON files.
-        skip_unfinished: Leave half-written runs out.
+        skip_unfinished: Leave out what was asked and is not scored.
 
     Raises:
-        UserError: If a path is none of these, a run is half-written, a board is of another schema
+        UserError: If a path is none of these, a run was asked something that is not scored, a board is of another schema
             version, two rows about the same thing disagree, or there is no row.
     """
     paths = list(paths)
-    wanted = [run for run in find_runs(paths) if not skip_unfinished or _finished(run)]
+    wanted = find_runs(paths)
+    if not skip_unfinished:
+        _refuse_unscored(wanted)
     rows = [row for path in paths if path.is_file() for row in read_board(path).rows]
     rows = list(merged([*(row for _, row in rows_of(wanted)), *rows]))
     if not rows:
@@ -52,39 +52,16 @@ def find_runs(paths: Iterable[Path]) -> list[RunFolder]:
     """Find the runs at some paths, each once; files are skipped.
 
     Raises:
-        UserError: If a path does not exist, or a run's configuration is broken.
+        UserError: If a path does not exist, or a run's asker.json is broken or was edited.
     """
     runs: dict[Path, RunFolder] = {}
     for path in paths:
         if not path.exists():
             raise UserError(f"no folder {str(path)!r}; give the --output-dir of an evaluation")
-        is_run = (path / "config.json").is_file()
-        for config in sorted(path.glob("config.json" if is_run else "*/config.json")):
-            runs.setdefault(config.parent.resolve(), RunFolder.read(config.parent))
+        is_run = (path / "asker.json").is_file()
+        for file in sorted(path.glob("asker.json" if is_run else "*/asker.json")):
+            runs.setdefault(file.parent.resolve(), RunFolder.read(file.parent))
     return list(runs.values())
-
-
-def read_board(file: Path) -> Board:
-    """Read a board.
-
-    Raises:
-        UserError: If it is not one, or of another schema version.
-    """
-    try:
-        content = json.loads(file.read_text())
-        version = content["schema_version"]
-        if version != SCHEMA_VERSION:
-            raise UserError(
-                f"{file}: a board of schema version {version}, this halluc reads {SCHEMA_VERSION}; "
-                f"make it again from its runs"
-            )
-        return Board.model_validate(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"]))
-        raise UserError(f"{file}: broken board, {field}: {first['msg']}") from error
-    except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
-        raise UserError(f"{file}: not a board of halluc (JSON with a schema_version)") from error
 
 
 def merged(rows: Iterable[Row]) -> Iterator[Row]:
@@ -114,9 +91,16 @@ def _same(value: float | None, other: float | None) -> bool:
     return math.isclose(value, other, rel_tol=1e-9, abs_tol=1e-12)
 
 
-def _finished(run: RunFolder) -> bool:
-    try:
-        run.finished()
-    except UserError:
-        return False
-    return True
+def _refuse_unscored(runs: Iterable[RunFolder]) -> None:
+    for run in runs:
+        if names := unscored(run):
+            raise UserError(
+                f"{run.path}: {', '.join(names)} was asked and is not scored; run its 'halluc "
+                "eval' again, or 'halluc score' it, or leave it out with --skip-unfinished"
+            )
+
+
+def unscored(run: RunFolder) -> list[str]:
+    """List the benchmarks of which a run has been asked a set of samples that is not scored."""
+    scored = {run.scores(file).asked.key for file in run.scores_files()}
+    return sorted({asked.benchmark for asked, _ in run.sample_sets() if asked.key not in scored})

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from halluc.errors import UserError
 from halluc.leaderboard.board import Board, Gap, RightWrong, Row, Value, judged_metrics, settings
+from halluc.plain_text import printable
 from halluc.statistics import holm, tie_groups
 
 if TYPE_CHECKING:
@@ -12,7 +14,14 @@ if TYPE_CHECKING:
 
 
 def correct(board: Board) -> None:
-    """Correct p-values over the whole board, and mark what cannot be told apart."""
+    """Correct p-values over the whole board, and mark what cannot be told apart.
+
+    Raises:
+        UserError: If rows of one setting show other metrics.
+    """
+    for rows in settings(board):
+        for row in rows[1:]:
+            _refuse_other_metrics(rows[0], row)
     family: list[Gap] = []
     for row in board.rows:
         for name, gap in row.differences.items():
@@ -25,6 +34,26 @@ def correct(board: Board) -> None:
     for rows in settings(board):
         for name in judged_metrics(rows[0]):
             _tie(rows, name)
+
+
+def _refuse_other_metrics(first: Row, other: Row) -> None:
+    """Refuse two rows of one table that do not show the same metrics in the same way."""
+    shown, theirs = (
+        {name: (v.higher_is_better, v.scale) for name, v in row.metrics.items() if v.headline}
+        for row in (first, other)
+    )
+    if shown != theirs:
+        name = next(
+            n
+            for n in (*shown, *theirs)
+            if n not in shown or n not in theirs or shown[n] != theirs[n]
+        )
+        raise UserError(
+            printable(
+                f"{first.run} and {other.run} are of one setting, but not both show {name!r} of "
+                f"{first.benchmark} in the same way; make their boards again with one halluc"
+            )
+        )
 
 
 def adjust(tests: Sequence[Gap | RightWrong], p: Sequence[float]) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from typing import TYPE_CHECKING, Any
 
-from halluc.leaderboard.board import Gap, Row, Value
+from halluc.files import write_whole
+from halluc.leaderboard.board import COSTS, Gap, Row, Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,16 +20,25 @@ NESTED = ("metrics", "differences", "same_length", "right_wrong", "cost")
 
 
 def write_csv(board: Board, file: Path) -> None:
-    """Write the file, replacing an earlier one."""
+    """Write the file, replacing an earlier one.
+
+    A text that a spreadsheet would take for a formula gets an apostrophe before it.
+    """
     names = [*(name for name in Row.model_fields if name not in NESTED), "metric"]
     names += [*Value.model_fields, *_prefixed("difference", Gap), *_prefixed("same_length", Gap)]
-    names += ["samples", "forward_passes", "prompt_tokens", "tokens", "seconds"]
-    names += ["peak_memory_bytes"]
+    names += COSTS
+    stream = io.StringIO(newline="")
+    writer = csv.DictWriter(stream, names)
+    writer.writeheader()
+    for line in lines(board):
+        writer.writerow({name: _cell(value) for name, value in line.items()})
     file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("w", newline="") as stream:
-        writer = csv.DictWriter(stream, names)
-        writer.writeheader()
-        writer.writerows(lines(board))
+    write_whole(file, stream.getvalue())
+
+
+def _cell(value: Any) -> Any:
+    is_formula = isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r"))
+    return f"'{value}" if is_formula else value
 
 
 def lines(board: Board) -> Iterator[dict[str, Any]]:
@@ -44,7 +55,7 @@ def lines(board: Board) -> Iterator[dict[str, Any]]:
                 **metric.model_dump(),
                 **_named("difference", row.differences.get(name)),
                 **_named("same_length", row.same_length.get(name)),
-                **row.cost,
+                **{cost: row.cost[cost] for cost in COSTS},
             }
 
 

@@ -1,8 +1,13 @@
-"""Titles, names and numbers as all tables show them, and which differences are decided."""
+"""Titles, names and numbers as all tables show them, and which differences are decided.
+
+Names may be those of somebody else's board: control characters in them are escaped.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
+
+from halluc.plain_text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,7 +34,7 @@ def title(row: Row) -> str:
     decoding = "sampling" if row.decoding["do_sample"] else "greedy decoding"
     if row.decoding["num_beams"] > 1:
         decoding = f"{row.decoding['num_beams']} beams"
-    return (
+    return printable(
         f"{row.benchmark} on {row.model}: {row.n} answers about {row.n_images} images, "
         f"{decoding}, {row.dtype}; 95% intervals by image"
     )
@@ -46,7 +51,7 @@ def _label(row: Row, namesakes: Sequence[Row]) -> str:
         for key, value in row.method_args.items()
         if any(other.method_args.get(key) != value for other in namesakes)
     ]
-    text = f"{row.method} {','.join(differing)}".strip()
+    text = printable(f"{row.method} {','.join(differing)}".strip())
     return text if row.baseline else f"{text} (no baseline)"
 
 
@@ -57,7 +62,7 @@ def headline(rows: Sequence[Row]) -> dict[str, Value]:
 
 def with_arrow(name: str, higher_is_better: bool | None) -> str:
     """Return a metric's name with an arrow in the direction that is better, if one is."""
-    return name + {True: " ↑", False: " ↓", None: ""}[higher_is_better]
+    return printable(name) + {True: " ↑", False: " ↓", None: ""}[higher_is_better]
 
 
 def number(value: float | None, scale: float, sign: str = "") -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from halluc.errors import UserError
+from halluc.files import write_whole
 from halluc.leaderboard.board import settings
 from halluc.leaderboard.formatting import (
     better,
@@ -34,15 +35,20 @@ COSTS = ("passes a sample", "ms a sample", "failed / unparseable")
 def insert(board: Board, file: Path) -> None:
     """Replace what is between the markers of a file by the board's tables.
 
+    The file is replaced as a whole or not at all, and keeps its own ends of lines.
+
     Raises:
-        UserError: If the file or its markers are missing.
+        UserError: If the file or its markers are missing, or it is not a text.
     """
-    text = file.read_text() if file.is_file() else ""
+    try:
+        text = file.read_bytes().decode() if file.is_file() else ""
+    except UnicodeDecodeError as error:
+        raise UserError(f"{file}: is not UTF-8 text ({error})") from None
     before, start, rest = text.partition(START)
     _, end, after = rest.partition(END)
     if not start or not end:
         raise UserError(f"{file}: no lines {START} and {END} to write between")
-    file.write_text(f"{before}{START}\n{markdown(board)}\n{END}{after}")
+    write_whole(file, f"{before}{START}\n{markdown(board)}\n{END}{after}")
 
 
 def markdown(board: Board) -> str:
@@ -60,24 +66,32 @@ def markdown(board: Board) -> str:
 
 def _table(rows: Sequence[Row]) -> Iterator[str]:
     shown = headline(rows)
-    names = [with_arrow(name, value.higher_is_better) for name, value in shown.items()]
-    yield f"**{title(rows[0])}**\n"
+    names = [_plain(with_arrow(name, value.higher_is_better)) for name, value in shown.items()]
+    yield f"**{_plain(title(rows[0]))}**\n"
     yield f"| method | {' | '.join([*names, *COSTS])} |"
     yield "|---" * (1 + len(names) + len(COSTS)) + "|"
     for row, label in zip(rows, labels(rows), strict=True):
         spent = dict(costs(row))
         cells = [*(_cell(row, name) for name in shown), *(spent[name] for name in COSTS)]
-        yield f"| {label} | {' | '.join(cells)} |"
+        yield f"| {_plain(label)} | {' | '.join(cells)} |"
 
 
 def _seeds(methods: Sequence[Sequence[Row]]) -> Iterator[str]:
     shown = headline(methods[0])
-    yield f"**{heading(methods)}**\n"
-    metrics = [with_arrow(name, value.higher_is_better) for name, value in shown.items()]
+    yield f"**{_plain(heading(methods))}**\n"
+    metrics = [_plain(with_arrow(name, value.higher_is_better)) for name, value in shown.items()]
     yield f"| method | {' | '.join(metrics)} |"
     yield "|---" * (1 + len(shown)) + "|"
     for label, runs in zip(names(methods), methods, strict=True):
-        yield f"| {label} | {' | '.join('<br>'.join(spreads(runs, name)) for name in shown)} |"
+        cells = ("<br>".join(spreads(runs, name)) for name in shown)
+        yield f"| {_plain(label)} | {' | '.join(cells)} |"
+
+
+def _plain(text: str) -> str:
+    """Escape what markdown would take for a table's column, HTML, a link or emphasis."""
+    for special in "\\`*[]|":
+        text = text.replace(special, f"\\{special}")
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def _cell(row: Row, name: str) -> str:

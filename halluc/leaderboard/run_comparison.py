@@ -13,18 +13,18 @@ from halluc.leaderboard.building_rows import gaps_of, right_wrong_of
 from halluc.leaderboard.corrections import adjust
 from halluc.leaderboard.formatting import interval, number, probability
 from halluc.scoring.building import build
-from halluc.statistics import compare
-from halluc.store import RunFolder
+from halluc.statistics import compare, compare_scored
+from halluc.store import RunFolder, Scored, find_scored
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from rich.table import Table
 
     from halluc.scoring.answer_files import AnswerFiles
     from halluc.scoring.base import Benchmark
-    from halluc.types import Answer
+    from halluc.statistics import Comparison
 
 
 class Compared(BaseModel):
@@ -66,26 +66,47 @@ class RunPairs(NamedTuple):
 
 
 def compare_runs(ours: Path, theirs: Path, protocol: str | None = None) -> RunPairs:
-    """Compare two run folders on the benchmarks they share.
+    """Compare two run folders on what was scored in both by one rule.
+
+    Args:
+        protocol: The one protocol to compare by; None for all.
 
     Raises:
-        UserError: If a folder is not a run, or they share no benchmark or no sample.
+        UserError: If a folder is not a run, or they have no scores of the same samples.
     """
     a, b = RunFolder.read(ours), RunFolder.read(theirs)
-    names = [name for name in a.config.benchmarks if name in b.config.benchmarks]
-    if not names:
-        raise UserError(
-            f"{ours} answers {', '.join(a.config.benchmarks)} and {theirs} "
-            f"{', '.join(b.config.benchmarks)}: they share no benchmark"
-        )
+    mine, other = (
+        {one.scores.key: one for one in find_scored(run) if _wanted(one, protocol)} for run in (a, b)
+    )
     pairs = {}
-    for name in names:
-        options = dict(a.config.benchmark_args.get(name, {}))
-        if protocol is not None:
-            options["protocol"] = protocol
-        pairs[name] = _pair(build(name, options), a.answers(name), b.answers(name))
-    first, second = (run.config.model_dump(exclude={"method", "benchmarks"}) for run in (a, b))
+    for key in (key for key in mine if key in other):
+        one = mine[key]
+        comparison = compare_scored(one, other[key])
+        name = _name(one, [o for k, o in mine.items() if k in other])
+        pairs[name] = _pair(one.reader, comparison, one.scores.notes)
+    if not pairs:
+        said = " and ".join(f"{path} {_scorings(run)}" for path, run in ((ours, a), (theirs, b)))
+        raise UserError(f"{said}: they have no scores of the same samples by the same protocol")
+    first, second = (run.asker.model_dump(exclude={"method", "method_source"}) for run in (a, b))
     return RunPairs(_corrected(pairs), sorted(_differing(first, second)))
+
+
+def _wanted(scored: Scored, protocol: str | None) -> bool:
+    return protocol in (None, scored.scores.scoring.protocol)
+
+
+def _name(scored: Scored, others: Sequence[Scored]) -> str:
+    """Name a comparison: the benchmark, and what tells it apart from others of that benchmark."""
+    same = [other for other in others if other.name == scored.name]
+    if len(same) == 1:
+        return scored.name
+    scores = scored.scores
+    return f"{scored.name} ({scores.scoring.protocol}, {scores.n_images} images, {scores.key})"
+
+
+def _scorings(run: RunFolder) -> str:
+    names = {f"{one.name} by {one.scores.scoring.protocol}" for one in find_scored(run)}
+    return f"has scores of {', '.join(sorted(names)) or 'nothing'}"
 
 
 def compare_files(
@@ -99,7 +120,8 @@ def compare_files(
     # Each file has a benchmark of its own: reading may change what one expects.
     benchmark, other = build(name, options), build(name, options)
     answers = benchmark.read_answers(ours), other.read_answers(theirs)
-    return _corrected({name: _pair(benchmark, *answers)})
+    comparison = compare(benchmark, *answers)
+    return _corrected({name: _pair(benchmark, comparison, benchmark.notes)})
 
 
 def tables(pairs: Mapping[str, Pair]) -> Iterator[Table]:
@@ -131,8 +153,7 @@ def tables(pairs: Mapping[str, Pair]) -> Iterator[Table]:
             yield line
 
 
-def _pair(benchmark: Benchmark, ours: Iterable[Answer], theirs: Iterable[Answer]) -> Pair:
-    comparison = compare(benchmark, ours, theirs)
+def _pair(benchmark: Benchmark, comparison: Comparison, notes: Sequence[str]) -> Pair:
     gaps, equal = gaps_of(comparison.differences), gaps_of(comparison.same_length)
     values = finite([dict(comparison.ours), dict(comparison.theirs)])
     return Pair(
@@ -152,7 +173,7 @@ def _pair(benchmark: Benchmark, ours: Iterable[Answer], theirs: Iterable[Answer]
             for metric in benchmark.card.metrics
             if metric.name in comparison.ours
         },
-        notes=benchmark.notes,
+        notes=list(notes),
     )
 
 

@@ -19,17 +19,20 @@ _ABOUT = {
     "device",
     "quantization",
     "attn_implementation",
+    "trust_remote_code",
     "image_processing",
     "benchmark",
+    "version",
     "dataset",
     "dataset_revision",
     "split",
     "limit",
     "protocol",
+    "judge",
+    "labels",
     "prompt",
-    "batch_size",
-    "share",
-    "harness",
+    "options",
+    "engine",
     "versions",
 }
 
@@ -70,7 +73,8 @@ def names(methods: Sequence[Sequence[Row]]) -> list[str]:
 def spreads(runs: Sequence[Row], metric: str) -> Iterator[str]:
     """Yield mean and standard deviation of a metric over a method's runs, then of differences."""
     scale = runs[0].metrics[metric].scale
-    yield _spread([row.metrics[metric].value for row in runs], scale)
+    values = [row.metrics.get(metric) for row in runs]
+    yield _spread([None if value is None else value.value for value in values], scale)
     if any(row.differences for row in runs):
         gaps = [row.differences.get(metric) for row in runs]
         yield _spread([None if gap is None else gap.value for gap in gaps], scale, "+")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from halluc.leaderboard.board import settings
 from halluc.leaderboard.formatting import (
@@ -38,15 +39,15 @@ def render(board: Board) -> Iterator[Table]:
 
 
 def _table(rows: Sequence[Row]) -> Table:
-    table = Table(title=title(rows[0]), title_justify="left")
+    table = Table(title=Text(title(rows[0]), "table.title"), title_justify="left")
     table.add_column("")
     for row, label in zip(rows, labels(rows), strict=True):
-        table.add_column(label, justify="right")
+        table.add_column(Text(label), justify="right")
         if row.differences:
-            table.add_column(f"{label} - baseline", justify="right")
+            table.add_column(Text(f"{label} - baseline"), justify="right")
             table.add_column("p, Holm", justify="right")
     for name, value in headline(rows).items():
-        table.add_row(with_arrow(name, value.higher_is_better), *_cells(name, rows))
+        table.add_row(Text(with_arrow(name, value.higher_is_better)), *_cells(name, rows))
         if any(name in row.same_length for row in rows) and value.higher_is_better is not None:
             table.add_row("  at equal length", *_equal(name, rows))
     table.add_section()
@@ -60,15 +61,15 @@ def _table(rows: Sequence[Row]) -> Table:
 
 
 def _seeds(methods: Sequence[Sequence[Row]]) -> Table:
-    table = Table(title=heading(methods), title_justify="left")
+    table = Table(title=Text(heading(methods), "table.title"), title_justify="left")
     table.add_column("")
     for label, runs in zip(names(methods), methods, strict=True):
-        table.add_column(label, justify="right")
+        table.add_column(Text(label), justify="right")
         if any(row.differences for row in runs):
-            table.add_column(f"{label} - baseline", justify="right")
+            table.add_column(Text(f"{label} - baseline"), justify="right")
     for name, value in headline(methods[0]).items():
         cells = [text for runs in methods for text in spreads(runs, name)]
-        table.add_row(with_arrow(name, value.higher_is_better), *cells)
+        table.add_row(Text(with_arrow(name, value.higher_is_better)), *cells)
     return table
 
 

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from halluc.config import content_hash
 from halluc.models.encoding import PromptEncoder
+from halluc.models.fingerprint import folder_hash
 from halluc.models.tokens import on_keys
 from halluc.models.vision_tower import Tower
-from halluc.provenance import fingerprint
 
 _DOWN_PROJECTIONS = ("down_proj", "fc2", "w2")
 _FINAL_NORMS = ("norm", "final_layernorm", "final_layer_norm", "embedding_norm")
@@ -126,10 +126,10 @@ class VisionLanguageModel(PromptEncoder):
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash of the weights where they are local files, the hub's commit where they are not."""
+        """Hash of the folder where weights are local files, the hub's commit where they are not."""
         folder = Path(self.model.name_or_path)
         if folder.is_dir():
-            return fingerprint(folder)
+            return folder_hash(folder)
         return str(getattr(self.model.config, "_commit_hash", None) or self.revision or "unknown")
 
     @cached_property

@@ -16,7 +16,7 @@ from torch import Tensor
 from transformers import AutoConfig, AutoProcessor, BlipForImageTextRetrieval
 
 from halluc.errors import UserError
-from halluc.provenance import fingerprint
+from halluc.models.fingerprint import folder_hash
 from halluc.world import MATCHER
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def find_matcher(name: str, revision: str | None = None) -> MatcherSource:
         )
     return MatcherSource(
         path=path,
-        revision=fingerprint(Path(path)) if local else revision,
+        revision=folder_hash(Path(path)) if local else revision,
         n_layers=config.text_config.num_hidden_layers,
     )
 

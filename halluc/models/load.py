@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from transformers import (
     MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING,
     AutoConfig,
@@ -15,12 +14,12 @@ from transformers import (
     AutoProcessor,
     BitsAndBytesConfig,
 )
-from transformers.utils import logging
 
 from halluc.config import ModelConfig
 from halluc.errors import UserError, needs_packages
 from halluc.models.adapter import VisionLanguageModel
 from halluc.models.families import refuse_unserved
+from halluc.models.load_errors import ALLOW_PICKLES, in_one_line, reason_of
 from halluc.models.names import locate
 from halluc.validation import checked
 
@@ -33,9 +32,6 @@ SYSTEM_PROMPTS = {
 
 _WHOLE = "put all that processor.save_pretrained writes next to the weights"
 
-# What transformers raises on folders and hub ids it cannot make a model of.
-_BROKEN = (OSError, ValueError, RuntimeError, ImportError, KeyError, TypeError, AttributeError)
-
 
 def load_config(name: str, revision: str | None = None, trust_remote_code: bool = False) -> Any:
     """Load a model's configuration alone.
@@ -45,7 +41,7 @@ def load_config(name: str, revision: str | None = None, trust_remote_code: bool 
             model that no method could act on.
     """
     source = _source(ModelConfig(name=name, revision=revision, trust_remote_code=trust_remote_code))
-    with _one_line(f"model {name!r}"):
+    with in_one_line(f"model {name!r}"):
         config = AutoConfig.from_pretrained(locate(name), **source)
     own_code = getattr(config, "auto_map", None) or {}
     if type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING or own_code:
@@ -65,7 +61,8 @@ def load_model(name: str, **options: Any) -> VisionLanguageModel:
         name: "glyph", a hub id or a local folder.
         options: The other fields of `ModelConfig`: revision, dtype ("auto" is float32 on a CPU,
             else the checkpoint's own), device ("auto" is CUDA if there is one), device_map,
-            quantization, attn_implementation, image_aspect, system_prompt, trust_remote_code.
+            quantization, attn_implementation, image_aspect, system_prompt, trust_remote_code,
+            pickled_weights.
 
     Raises:
         UserError: If it cannot be found, is broken, is not a vision-language model, or an option
@@ -76,10 +73,16 @@ def load_model(name: str, **options: Any) -> VisionLanguageModel:
     path, source = locate(name), _source(wanted)
     load_config(name, wanted.revision, wanted.trust_remote_code)
     processor = _processor(name, path, source)
+    weights = _weights(name, path, wanted.pickled_weights)
     load: Any = AutoModelForImageTextToText.from_pretrained
-    with _one_line(f"model {name!r}"):
+    with in_one_line(f"model {name!r}"):
         model, report = load(
-            path, **source, **placement, output_loading_info=True, ignore_mismatched_sizes=True
+            path,
+            **source,
+            **placement,
+            **weights,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
         )
     _refuse_unless_whole(name, report)
     model.eval()
@@ -100,6 +103,23 @@ def load_model(name: str, **options: Any) -> VisionLanguageModel:
 def _source(wanted: ModelConfig) -> dict[str, Any]:
     """Return the arguments that configuration, processor and weights are all loaded with."""
     return {"revision": wanted.revision or "main", "trust_remote_code": wanted.trust_remote_code}
+
+
+def _weights(name: str, path: str, pickled: bool) -> dict[str, Any]:
+    """Return the arguments that say in which format weights are read: safetensors, if not told.
+
+    Where pickles are allowed, torch reads tensors from them and executes nothing.
+
+    Raises:
+        UserError: If a folder holds pickles alone, and they are not allowed.
+    """
+    if pickled:
+        return {"use_safetensors": None, "weights_only": True}
+    folder = Path(path)
+    pickles = sorted(file.name for file in folder.glob("pytorch_model*.bin"))
+    if pickles and not any(folder.glob("*.safetensors")):
+        raise UserError(f"model {name!r} has its weights in {pickles[0]}; {ALLOW_PICKLES}")
+    return {"use_safetensors": True}
 
 
 def _placement(wanted: ModelConfig) -> dict[str, Any]:
@@ -140,7 +160,7 @@ def _quantization(kind: str, dtype: torch.dtype | str) -> BitsAndBytesConfig:
 
 def _processor(name: str, path: str, source: Mapping[str, Any]) -> Any:
     """Load the processor; refuse it where transformers finds only a part of one."""
-    with _one_line(f"the processor of model {name!r}", hint=_WHOLE):
+    with in_one_line(f"the processor of model {name!r}", hint=_WHOLE):
         processor = AutoProcessor.from_pretrained(path, **source)
     for part in ("tokenizer", "image_processor"):
         if getattr(processor, part, None) is None:
@@ -176,37 +196,6 @@ def _refuse_unless_reachable(model: VisionLanguageModel) -> None:
         )
 
 
-@contextmanager
-def _one_line(what: str, hint: str = "") -> Iterator[None]:
-    """Turn whatever transformers raises into one line, and keep its own reports away.
-
-    Args:
-        what: The thing that is loaded.
-        hint: What would be right, in place of transformers' own advice.
-    """
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity_error()
-    try:
-        yield
-    except (*_BROKEN, SafetensorError) as error:
-        reason = _reason(error)
-        if hint:
-            reason = f"{reason.split('. ')[0]}; {hint}"
-        raise UserError(f"{what} cannot be loaded: {reason}") from error
-    finally:
-        logging.set_verbosity(verbosity)
-
-
-def _reason(error: Exception) -> str:
-    text = str(error).strip()
-    if "trust_remote_code" in text:
-        return "it brings Python code of its own; read it, then allow it by trust_remote_code=true"
-    first = (text.splitlines() or [type(error).__name__])[0].rstrip(" .:")
-    if isinstance(error, SafetensorError):
-        return f"its weights are damaged ({first}); get them again"
-    return first
-
-
 def _device(device: str) -> str:
     """Choose the device to load on.
 
@@ -218,7 +207,7 @@ def _device(device: str) -> str:
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:  # the latter of builds without that backend
-        raise UserError(f"device={device} cannot be used here: {_reason(error)}") from error
+        raise UserError(f"device={device} cannot be used here: {reason_of(error)}") from error
     return device
 
 

@@ -20,13 +20,19 @@ def endpoint_name(name: str) -> str | None:
     """Return the endpoint's name of a model named "openai:NAME"; None for models loaded here.
 
     Raises:
-        UserError: If NAME is missing.
+        UserError: If NAME is missing, or holds what is not to be seen.
     """
     if not name.startswith(ENDPOINT):
         return None
-    if name == ENDPOINT:
-        raise UserError("model 'openai:' lacks a name; write openai:NAME as the endpoint calls it")
-    return name.removeprefix(ENDPOINT)
+    inner = name.removeprefix(ENDPOINT)
+    if not inner.strip():
+        raise UserError(f"model {name!r} lacks a name; write openai:NAME as the endpoint calls it")
+    if inner != inner.strip() or not inner.isprintable():
+        raise UserError(
+            f"model {name!r} holds a control character, half a character or a blank at an end; "
+            "write openai:NAME as the endpoint calls it"
+        )
+    return inner
 
 
 def locate(name: str) -> str:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, wait
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from halluc.errors import UserError
 from halluc.images import as_rgb, image_hash
+from halluc.remote.background import in_background
 from halluc.remote.client import RequestFailed
+from halluc.remote.conversation import messages, parameters
 from halluc.types import Answer, Sample
 
 if TYPE_CHECKING:
@@ -25,6 +27,10 @@ if TYPE_CHECKING:
     from halluc.remote.model import EndpointModel
 
 
+class _Stopped(Exception):
+    """The run ends, so no further attempt is made."""
+
+
 def ask_endpoint(
     model: EndpointModel, samples: Iterable[Sample], decoding: DecodingConfig, in_flight: int
 ) -> Iterator[Answer]:
@@ -32,49 +38,91 @@ def ask_endpoint(
 
     Their seconds add up to the time that passed. Passes through the model are not known: 0.
 
+    Whatever ends it early, no further request is sent, and what is paid for is not lost: on an
+    error, requests that are under way are waited for, and their answers given before it is raised;
+    on an interrupt those that are there are given. Requests that hang are left behind.
+
     Args:
         in_flight: Requests at a time.
 
     Raises:
         EndpointRefused: If no sample can be answered.
     """
-    waiting: deque[Callable[[], Answer]] = deque()
-    pool = ThreadPoolExecutor(in_flight)
-    started = time.perf_counter()
+    waiting: deque[Future[Answer]] = deque()
+    stopped = Event()
+    timed = _Stopwatch().timed
 
     def next_answer() -> Answer:
-        nonlocal started
-        answer = waiting.popleft()()
-        before, started = started, time.perf_counter()
-        return replace(answer, seconds=started - before)
+        waiting[0].result()  # it stays among those that wait until it is there
+        return timed(waiting.popleft().result())
+
+    def pause(seconds: float) -> None:
+        if stopped.wait(seconds):
+            raise _Stopped
 
     try:
         for sample in samples:
-            waiting.append(_submitted(pool, model.endpoint, sample, decoding))
+            waiting.append(_sent(model.endpoint, sample, decoding, pause))
             if len(waiting) == in_flight:
                 yield next_answer()
         while waiting:
             yield next_answer()
+    except (Exception, KeyboardInterrupt) as error:
+        stopped.set()
+        if isinstance(error, Exception):
+            with suppress(KeyboardInterrupt):
+                wait(waiting)
+        for answer in _received(waiting):
+            yield timed(answer)
+        raise
     finally:
-        pool.shutdown(cancel_futures=True)
+        stopped.set()
 
 
-def _submitted(
-    pool: ThreadPoolExecutor, endpoint: Endpoint, sample: Sample, decoding: DecodingConfig
-) -> Callable[[], Answer]:
-    """Load the image in this thread and send the request in another; call the result to wait."""
+class _Stopwatch:
+    """Shares the time that passes among answers."""
+
+    def __init__(self) -> None:
+        self._started = time.perf_counter()
+
+    def timed(self, answer: Answer) -> Answer:
+        """Give an answer the seconds since the one before."""
+        before, self._started = self._started, time.perf_counter()
+        return replace(answer, seconds=self._started - before)
+
+
+def _received(waiting: Iterable[Future[Answer]]) -> Iterator[Answer]:
+    for future in waiting:
+        if future.done() and not future.exception():
+            yield future.result()
+
+
+def _sent(
+    endpoint: Endpoint, sample: Sample, decoding: DecodingConfig, pause: Callable[[float], None]
+) -> Future[Answer]:
+    """Load the image in this thread and send the request in another."""
     try:
         image = as_rgb(sample.load_image())
     except UserError:
         raise
     except Exception as error:
-        return partial(Answer.failed, sample, error)
-    return pool.submit(_ask, endpoint, sample, image, parameters(decoding, sample)).result
+        failed: Future[Answer] = Future()
+        failed.set_result(Answer.failed(sample, error))
+        return failed
+    return in_background(
+        partial(_ask, endpoint, sample, image, parameters(decoding, sample), pause)
+    )
 
 
-def _ask(endpoint: Endpoint, sample: Sample, image: Image, params: dict[str, Any]) -> Answer:
+def _ask(
+    endpoint: Endpoint,
+    sample: Sample,
+    image: Image,
+    params: dict[str, Any],
+    pause: Callable[[float], None],
+) -> Answer:
     try:
-        reply = endpoint.complete(messages(sample, image), **params)
+        reply = endpoint.complete(messages(sample, image), pause, **params)
     except RequestFailed as error:
         return Answer.failed(sample, error)
     return Answer.of(
@@ -84,32 +132,3 @@ def _ask(endpoint: Endpoint, sample: Sample, image: Image, params: dict[str, Any
         prompt_tokens=reply.prompt_tokens,
         tokens=reply.tokens,
     )
-
-
-def messages(sample: Sample, image: Image) -> list[dict[str, Any]]:
-    """Return the conversation with the image in its first turn, as PNG, which loses nothing."""
-    file = io.BytesIO()
-    image.save(file, "PNG")
-    url = f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
-    said = [words for turn in sample.history for words in turn] + [sample.prompt]
-    first = [
-        {"type": "image_url", "image_url": {"url": url}},
-        {"type": "text", "text": said[0]},
-    ]
-    roles = ("user", "assistant")
-    return [
-        {"role": roles[number % 2], "content": words if number else first}
-        for number, words in enumerate(said)
-    ]
-
-
-def parameters(decoding: DecodingConfig, sample: Sample) -> dict[str, Any]:
-    """Return the decoding as parameters of a request."""
-    params: dict[str, Any] = {"max_tokens": decoding.max_new_tokens or sample.max_new_tokens}
-    if not decoding.do_sample:
-        return params | {"temperature": 0}
-    return params | {
-        "temperature": decoding.temperature,
-        "top_p": decoding.top_p,
-        "seed": decoding.seed,
-    }

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
 from http.client import HTTPException
 from typing import Any
-from urllib.error import HTTPError, URLError
-from urllib.request import HTTPRedirectHandler, Request, build_opener
+from urllib.error import URLError
 
 from halluc.errors import UserError
+from halluc.remote.environment import endpoint_address, endpoint_key
+from halluc.remote.replies import Reply, UnreadableReply, error_message, one_line, read_reply
+from halluc.remote.transport import LONGEST_REPLY, Response, post
 
 ATTEMPTS = 4
 _TRANSIENT = {408, 409, 425, 429, 500, 502, 503, 504}  # worth another attempt
@@ -28,25 +29,17 @@ class EndpointRefused(UserError):
     """No request will be answered: wrong address, key or model."""
 
 
-class _NoRedirects(HTTPRedirectHandler):
-    """A handler that follows no redirect, which would take the key to another place."""
+class _Again(Exception):
+    """An attempt failed, and another may not.
 
-    def redirect_request(self, *_: Any) -> None:
-        """Refuse to follow it."""
-
-
-@dataclass(frozen=True)
-class Reply:
-    """The answer of an endpoint.
-
-    Attributes:
-        text: The first choice.
-        prompt_tokens, tokens: As the endpoint counts them; 0 where it does not say.
+    Args:
+        failure: What to raise if it was the last.
+        wait: Seconds the endpoint asks to wait.
     """
 
-    text: str
-    prompt_tokens: int
-    tokens: int
+    def __init__(self, failure: Exception, wait: float = 0.0) -> None:
+        super().__init__(str(failure))
+        self.failure, self.wait = failure, wait
 
 
 class Endpoint:
@@ -59,7 +52,7 @@ class Endpoint:
     Args:
         model: As the endpoint calls it.
         wait: Seconds before the second attempt; doubled for each further one.
-        timeout: Seconds an attempt may take.
+        timeout: Seconds an attempt may take in all.
     """
 
     def __init__(self, model: str, wait: float = 1.0, timeout: float = 120.0) -> None:
@@ -72,91 +65,74 @@ class Endpoint:
         Raises:
             UserError: If OPENAI_BASE_URL is not an address.
         """
-        url = os.environ.get("OPENAI_BASE_URL", "https://api.openai.com/v1").rstrip("/")
-        if not url.startswith(("http://", "https://")):
-            raise UserError("OPENAI_BASE_URL is not an address like http://localhost:8000/v1")
-        return url
+        return endpoint_address()
 
-    def complete(self, messages: list[dict[str, Any]], **params: Any) -> Reply:
+    def complete(
+        self,
+        messages: list[dict[str, Any]],
+        pause: Callable[[float], object] | None = None,
+        **params: Any,
+    ) -> Reply:
         """Reply to a conversation; a busy endpoint is tried again a few times.
 
         Args:
             messages: In the format of chat completions.
-            params: Its further parameters, such as temperature and max_tokens.
+            pause: Waits between attempts; what it raises ends them. None sleeps.
+            params: Further parameters of chat completions, such as temperature and max_tokens.
 
         Raises:
             EndpointRefused: If the endpoint cannot be reached, or refuses the key or the model.
             RequestFailed: If it cannot answer this conversation, or not now.
+            UserError: If address or key are none.
         """
         body = json.dumps({"model": self.model, "messages": messages, **params}).encode()
         for attempt in range(ATTEMPTS):
-            last = attempt == ATTEMPTS - 1
-            pause = self._wait * 2**attempt * random.uniform(0.75, 1.25)
             try:
-                return _reply(self._post(body))
-            except HTTPError as error:
-                reason = f"HTTP {error.code}: {self._message(error)}"
-                if error.code in _PERMANENT:
-                    raise EndpointRefused(self._refusal(reason)) from None
-                if last or error.code not in _TRANSIENT:
-                    raise RequestFailed(reason) from None
-                pause = max(pause, _requested_wait(error.headers.get("Retry-After")))
-            except TimeoutError:
-                if last:
-                    raise RequestFailed(f"no reply within {self._timeout:.0f} s") from None
-            except (URLError, HTTPException, OSError) as error:
-                if last:
-                    reason = f"cannot be reached: {getattr(error, 'reason', error)}"
-                    raise EndpointRefused(self._refusal(reason)) from None
-            time.sleep(pause)
+                return self._attempt(body)
+            except _Again as again:
+                if attempt == ATTEMPTS - 1:
+                    raise again.failure from None
+                seconds = self._wait * 2**attempt * random.uniform(0.75, 1.25)
+                (pause or time.sleep)(max(seconds, again.wait))
         raise AssertionError("unreachable")
 
-    def _post(self, body: bytes) -> Any:
+    def _attempt(self, body: bytes) -> Reply:
+        key = endpoint_key()
         headers = {"Content-Type": "application/json"}
-        if key := os.environ.get("OPENAI_API_KEY"):
+        if key:
             headers["Authorization"] = f"Bearer {key}"
-        request = Request(f"{self.base_url}/chat/completions", body, headers)
-        with build_opener(_NoRedirects()).open(request, timeout=self._timeout) as reply:
-            content = reply.read()
+        url = f"{self.base_url}/chat/completions"
         try:
-            return json.loads(content)
-        except ValueError:
-            raise RequestFailed("the reply is not JSON") from None
+            response = post(url, body, headers, self._timeout)
+        except TimeoutError:
+            raise _Again(RequestFailed(f"no reply within {self._timeout:g} s")) from None
+        except (OSError, HTTPException, ValueError) as error:
+            reason = error.reason if isinstance(error, URLError) else error
+            refusal = self._refusal(f"cannot be reached: {one_line(reason, key)}")
+            raise _Again(refusal) from None
+        return self._reply(response, key)
 
-    def _message(self, error: Any) -> str:
-        """Return the endpoint's own message, on one line and without the key."""
+    def _reply(self, response: Response, key: str) -> Reply:
+        status = response.status
+        if not 200 <= status < 300:
+            reason = f"HTTP {status}: {error_message(response.content, response.reason, key)}"
+            if status in _PERMANENT:
+                raise self._refusal(reason)
+            if status in _TRANSIENT:
+                raise _Again(RequestFailed(reason), _requested_wait(response.retry_after))
+            raise RequestFailed(reason)
+        if response.end == "early":
+            raise _Again(RequestFailed("the reply ended early"))
+        if response.end == "too long":
+            raise RequestFailed(f"the reply is longer than {LONGEST_REPLY // 2**20} MiB")
         try:
-            content = error.read().decode(errors="replace")
-        except OSError:
-            content = ""
-        try:
-            content = str(json.loads(content)["error"]["message"])
-        except (ValueError, LookupError, TypeError):
-            content = content or str(error.reason)
-        if key := os.environ.get("OPENAI_API_KEY"):
-            content = content.replace(key, "***")
-        return " ".join(content.split())[:200]
+            return read_reply(response.content, key)
+        except UnreadableReply as error:
+            raise RequestFailed(str(error)) from None
 
-    def _refusal(self, reason: str) -> str:
+    def _refusal(self, reason: str) -> EndpointRefused:
         hint = "check OPENAI_BASE_URL and OPENAI_API_KEY"
-        return f"model {self.model!r} at its endpoint: {reason}; {hint}"
-
-
-def _reply(content: Any) -> Reply:
-    """Read a chat completion.
-
-    Raises:
-        RequestFailed: If it holds no text.
-    """
-    try:
-        choice = content["choices"][0]
-        text = choice["message"]["content"]
-    except (LookupError, TypeError):
-        raise RequestFailed("the reply is not a chat completion") from None
-    if not isinstance(text, str):
-        raise RequestFailed(f"no text in the reply (finish_reason {choice.get('finish_reason')})")
-    usage = content.get("usage") or {}
-    return Reply(text, usage.get("prompt_tokens") or 0, usage.get("completion_tokens") or 0)
+        return EndpointRefused(f"model {self.model!r} at its endpoint: {reason}; {hint}")
 
 
 def _requested_wait(header: str | None) -> float:

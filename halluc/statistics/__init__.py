@@ -1,7 +1,7 @@
 """Tests of differences: pure functions of two runs' answers to the same samples."""
 
 from halluc.statistics.clusters import clustered_stderr, design_effect
-from halluc.statistics.comparison import Comparison, compare
+from halluc.statistics.comparison import Comparison, compare, compare_scored
 from halluc.statistics.paired import Difference
 from halluc.statistics.significance import McNemar, holm, mcnemar, tie_groups
 
@@ -11,6 +11,7 @@ __all__ = [
     "McNemar",
     "clustered_stderr",
     "compare",
+    "compare_scored",
     "design_effect",
     "holm",
     "mcnemar",

@@ -7,18 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from halluc.errors import UserError
 from halluc.scoring.base import REGISTRY
-from halluc.scoring.building import build
 from halluc.statistics.clusters import design_effect
-from halluc.statistics.comparison import common
 from halluc.statistics.power import Design
-from halluc.store import RunFolder
+from halluc.store import RunFolder, Scored, find_scored
+
+SMALLEST = 1e-6
+"""The smallest difference that is planned for: a millionth takes more images than there are."""
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
-
-    from halluc.scoring.base import Benchmark
-    from halluc.types import Answer
 
 
 def plan(
@@ -55,6 +53,8 @@ def plan(
             f"--difference {difference:g}: it lies between 0 and {design.discordance:g}, the share "
             f"of answers that differ at all"
         )
+    if difference < SMALLEST:
+        raise UserError(f"--difference {difference:g}: no smaller one than {SMALLEST:g} is planned")
     needed = design.images(difference, target)
     at_hand = images or (size[0] if size else None)
     return {
@@ -99,22 +99,22 @@ def lines(planned: Mapping[str, Any]) -> Iterator[str]:
         )
 
 
-def measured(
-    benchmark: Benchmark, ours: Iterable[Answer], theirs: Iterable[Answer], alpha: float = 0.05
-) -> Design:
-    """Take discordance and correlation from two runs that answered some of the benchmark.
+def measured(ours: Scored, theirs: Scored, alpha: float = 0.05) -> Design:
+    """Take discordance and correlation from two runs that answered some of a benchmark.
 
     Raises:
         UserError: If they have no sample in common, or are right and wrong on the same ones.
     """
+    right = {answer.id: answer.right for image in theirs.images.values() for answer in image.answers}
     gaps, images = [], []
-    for a, b in zip(*common(benchmark, ours, theirs), strict=True):
-        first, second = benchmark.right(a), benchmark.right(b)
-        if first is not None and second is not None:
-            gaps.append(float(first) - float(second))
-            images.append(benchmark.cluster(a))
+    for name, image in ours.images.items():
+        for answer in image.answers:
+            first, second = answer.right, right.get(answer.id)
+            if first is not None and second is not None:
+                gaps.append(float(first) - float(second))
+                images.append(name)
     if not any(gaps):
-        raise UserError(f"{benchmark.name}: the two runs are right and wrong on the same answers")
+        raise UserError(f"{ours.name}: the two runs are right and wrong on the same answers")
     per_image = len(gaps) / len(set(images))
     effect = design_effect(gaps, images)
     return Design(
@@ -126,10 +126,15 @@ def measured(
 
 
 def _pilot(name: str, pilot: tuple[Path, Path], alpha: float) -> Design:
-    runs = [RunFolder.read(path) for path in pilot]
-    for run in runs:
-        if name not in run.config.benchmarks:
-            names = ", ".join(run.config.benchmarks)
-            raise UserError(f"{run.path} did not run {name}, only {names}")
-    benchmark = build(name, runs[0].config.benchmark_args.get(name))
-    return measured(benchmark, runs[0].answers(name), runs[1].answers(name), alpha)
+    found: list[dict[str, Scored]] = []
+    for path in pilot:
+        scored = {one.scores.key: one for one in find_scored(RunFolder.read(path))}
+        found.append({key: one for key, one in scored.items() if one.name == name})
+        if not found[-1]:
+            names = ", ".join(sorted({one.name for one in scored.values()}))
+            raise UserError(f"{path} has no scores of {name}, only of {names or 'nothing'}")
+    shared = [key for key in found[0] if key in found[1]]
+    if not shared:
+        raise UserError(f"{pilot[0]} and {pilot[1]} did not answer the same samples of {name}")
+    most = max(shared, key=lambda key: found[0][key].scores.n)
+    return measured(*(side[most] for side in found), alpha)

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ssl import SSLContext
 from typing import Any, NamedTuple
 
-Response = tuple[int, Any] | tuple[int, Any, dict[str, str]]
+
+class Raw(NamedTuple):
+    """All bytes of a response, status line and headers included, sent block by block."""
+
+    blocks: Iterable[bytes]
+
+
+Response = tuple[int, Any] | tuple[int, Any, dict[str, str]] | Raw
 
 
 class Request(NamedTuple):
@@ -25,7 +33,8 @@ class FakeEndpoint:
 
     Attributes:
         requests: All requests so far.
-        respond: Makes status, content and headers from a body and its number, counted from 0.
+        respond: Makes status, content and headers, or the response as raw bytes, from a body and
+            its number, counted from 0.
     """
 
     def __init__(self) -> None:
@@ -54,14 +63,20 @@ def completion(text: str | None = "Yes.", **more: Any) -> dict[str, Any]:
 
 
 @contextmanager
-def fake_endpoint() -> Iterator[FakeEndpoint]:
+def fake_endpoint(encryption: SSLContext | None = None) -> Iterator[FakeEndpoint]:
     """Serve until the `with` block is left."""
     endpoint = FakeEndpoint()
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            status, content, *headers = endpoint.take(self.path, dict(self.headers), body)
+            response = endpoint.take(self.path, dict(self.headers), body)
+            if isinstance(response, Raw):
+                self.close_connection = True
+                for block in response.blocks:
+                    self.wfile.write(block)
+                return
+            status, content, *headers = response
             data = content if isinstance(content, bytes) else json.dumps(content).encode()
             self.send_response(status)
             for key, value in (headers[0] if headers else {}).items():
@@ -81,6 +96,8 @@ def fake_endpoint() -> Iterator[FakeEndpoint]:
 
     server = Server(("127.0.0.1", 0), Handler)
     endpoint.port = server.server_port
+    if encryption:
+        server.socket = encryption.wrap_socket(server.socket, server_side=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield endpoint

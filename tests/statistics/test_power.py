@@ -12,7 +12,7 @@ from halluc.errors import UserError
 from halluc.scoring.base import REGISTRY
 from halluc.scoring.building import build
 from halluc.statistics.power import Design
-from halluc.statistics.power_planning import measured
+from halluc.statistics.power_planning import measured, plan
 from tests.scoring.test_score import BENCHMARK, MIXED, answers
 
 
@@ -86,3 +86,10 @@ def test_size_of_amber(shared: Path) -> None:
     parts = [REGISTRY.get(f"amber_{part}").card.size for part in ("generative", "discriminative")]
     assert [size[0] for size in parts if size] == [images, images]
     assert sum(size[1] for size in parts if size) == questions
+
+
+@pytest.mark.parametrize("difference", [1e-300, 1e-7])
+def test_a_difference_too_small_to_be_planned_for_is_refused(difference: float) -> None:
+    with pytest.raises(UserError, match="no smaller one than 1e-06 is planned"):
+        plan("pope_coco", difference, None, None, 0.1, 0.1, 0.8, 0.05)
+    assert plan("pope_coco", 1e-6, None, None, 0.1, 0.1, 0.8, 0.05)["needed"]["images"] > 10**9

@@ -8,6 +8,7 @@ from halluc.data import coco_objects as coco
 from halluc.data.pairing import unique
 from halluc.data.records import Row, json_of, rows
 from halluc.errors import UserError
+from halluc.plain_text import printable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,6 +59,7 @@ def read_truth(path: Path) -> dict[str, Target]:
     if path.is_dir():
         return _annotated(path)
     sets = json_of(path, dict)
+    unique([(str(path), image_id(id)) for id in sets])
     return {image_id(id): {"objects": Row(str(path), sets).texts(id)} for id in sets}
 
 
@@ -89,11 +91,11 @@ def read_captions(path: Path, truth: dict[str, Target], source: Path) -> list[tu
         inner = records[0]["imgToEval"]
         if not isinstance(inner, dict) or not all(isinstance(r, dict) for r in inner.values()):
             raise UserError(f"{records[0].where}: imgToEval is not an object of records")
-        records = [Row(f"{path} image {id}", record) for id, record in inner.items()]
+        records = [Row(f"{path} image {printable(id)}", record) for id, record in inner.items()]
     ids = [(record.where, image_id(record["image_id"])) for record in records]
     for where, id in ids:
         if id not in truth:
-            raise UserError(f"{where}: image {id} is not in {source}")
+            raise UserError(f"{where}: image {printable(id)} is not in {source}")
     unique(ids)
     return [(id, row.text("caption")) for (_, id), row in zip(ids, records, strict=True)]
 

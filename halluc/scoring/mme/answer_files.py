@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from halluc.data.records import text_of
 from halluc.errors import UserError
+from halluc.plain_text import printable
 from halluc.scoring.mme.metric import ROWS
 from halluc.types import Answer
 
@@ -61,7 +62,7 @@ def subtask_of(path: Path) -> str:
 
 
 def _answers(path: Path, subtask: str) -> Iterator[Answer]:
-    lines = text_of(path).splitlines()
+    lines = _lines(path)
     while lines and not lines[-1].strip():
         lines.pop()
     before = ""
@@ -74,7 +75,8 @@ def _answers(path: Path, subtask: str) -> Iterator[Answer]:
         if truth.strip().lower() not in {"yes", "no"}:
             raise UserError(f"{where}: truth {truth!r} is neither Yes nor No")
         if number % 2 == 0 and image != before:
-            raise UserError(f"{where}: {image} follows {before}: lines are not in pairs")
+            pair = printable(f"{image} follows {before}")
+            raise UserError(f"{where}: {pair}: lines are not in pairs")
         before = image
         yield Answer(
             id=f"{subtask}/{number:04d}",
@@ -88,6 +90,11 @@ def _answers(path: Path, subtask: str) -> Iterator[Answer]:
         raise UserError(
             f"{path}: {len(lines)} lines, {subtask} has {ROWS[subtask]}: truncated or extended?"
         )
+
+
+def _lines(path: Path) -> list[str]:
+    """Split a file at its ends of lines alone: answers may hold other separators of Unicode."""
+    return [line.removesuffix("\r") for line in text_of(path).split("\n")]
 
 
 def read_questions(folder: Path, subtask: str) -> list[Question]:
@@ -108,7 +115,7 @@ def read_questions(folder: Path, subtask: str) -> list[Question]:
     texts = texts if texts.is_dir() else subfolder
     questions = []
     for path in sorted(texts.glob("*.txt")):
-        lines = [line for line in text_of(path).splitlines() if line.strip()]
+        lines = [line for line in _lines(path) if line.strip()]
         if len(lines) != 2:
             raise UserError(f"{path}: {len(lines)} questions, MME has two for each image")
         for number, line in enumerate(lines, 1):

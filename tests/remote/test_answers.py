@@ -21,8 +21,8 @@ from halluc.errors import UserError
 from halluc.evaluation import evaluate
 from halluc.images import BadImage
 from halluc.methods.baseline import Baseline
-from halluc.remote.answers import messages
 from halluc.remote.client import EndpointRefused
+from halluc.remote.conversation import messages
 from halluc.remote.model import EndpointModel
 from halluc.types import Answer, Sample
 from tests.kit.command import halluc
@@ -158,7 +158,7 @@ def test_what_an_endpoint_cannot_do_is_refused_before_it_is_asked(
 
 def test_names() -> None:
     assert EndpointModel.named("openai:org/m:free").endpoint.model == "org/m:free"
-    for name in ("openai:", "glyph"):
+    for name in ("openai:", "openai: ", "openai:m\n", "openai:a\x1b[2J", "openai:\udcff", "glyph"):
         with pytest.raises(UserError, match="write openai:NAME"):
             EndpointModel.named(name)
 
