@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from halluc.errors import UserError
-from halluc.interventions import (
-    At,
-    Batch,
-    Calibrated,
-    Method,
-    MethodCard,
-    MethodParams,
-    SearchLoop,
-    method,
-)
-from halluc.interventions.contrast import contrasted, implausible
-from halluc.provenance import VERSION
-from halluc.scoring.base import Benchmark, benchmark
-from halluc.scoring.card import BenchmarkCard, Metric
-from halluc.types import Answer, Sample
-
-__version__ = VERSION
+if TYPE_CHECKING:
+    from halluc.errors import UserError
+    from halluc.evaluation import evaluate
+    from halluc.interventions import (
+        At,
+        Batch,
+        Calibrated,
+        Method,
+        MethodCard,
+        MethodParams,
+        SearchLoop,
+        method,
+    )
+    from halluc.interventions.contrast import contrasted, implausible
+    from halluc.models import load_model
+    from halluc.provenance import VERSION as __version__
+    from halluc.scoring.base import Benchmark, benchmark
+    from halluc.scoring.card import BenchmarkCard, Metric
+    from halluc.types import Answer, Reading, Sample
 
 __all__ = [
     "Answer",
@@ -34,9 +36,11 @@ __all__ = [
     "MethodCard",
     "MethodParams",
     "Metric",
+    "Reading",
     "Sample",
     "SearchLoop",
     "UserError",
+    "__version__",
     "benchmark",
     "contrasted",
     "evaluate",
@@ -45,15 +49,29 @@ __all__ = [
     "method",
 ]
 
+_HOMES = {
+    "halluc.errors": ("UserError",),
+    "halluc.evaluation": ("evaluate",),
+    "halluc.interventions": (
+        *("At", "Batch", "Calibrated", "Method", "MethodCard", "MethodParams", "SearchLoop"),
+        "method",
+    ),
+    "halluc.interventions.contrast": ("contrasted", "implausible"),
+    "halluc.models": ("load_model",),
+    "halluc.scoring.base": ("Benchmark", "benchmark"),
+    "halluc.scoring.card": ("BenchmarkCard", "Metric"),
+    "halluc.types": ("Answer", "Reading", "Sample"),
+}
+"""Where each name comes from; it is imported when it is asked for, so that start-up is light."""
+
 
 def __getattr__(name: str) -> Any:
-    """Import what needs torch only when it is asked for."""
-    if name == "load_model":
-        from halluc.models import load_model
+    """Import a name of the public API."""
+    if name == "__version__":
+        from halluc.provenance import VERSION
 
-        return load_model
-    if name == "evaluate":
-        from halluc.evaluation import evaluate
-
-        return evaluate
+        return VERSION
+    for module, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(module), name)
     raise AttributeError(f"module 'halluc' has no attribute {name!r}")

@@ -34,6 +34,7 @@ def library_versions() -> dict[str, str]:
 def where() -> dict[str, Any]:
     """Describe the machine and the source revision, which no answer depends on."""
     return {
+        "halluc": VERSION,
         "python": platform.python_version(),
         "platform": platform.platform(terse=True),
         "machine": platform.machine(),

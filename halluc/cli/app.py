@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from collections.abc import Callable
+from typing import NoReturn
 
 import typer
 
@@ -20,8 +23,11 @@ from halluc.cli.doctor import doctor_command
 from halluc.cli.evaluate import eval_command
 from halluc.cli.score import score_command
 from halluc.cli.sweep import sweep_command
+from halluc.cli.runs import runs_app, status_command
 from halluc.errors import UserError
+from halluc.interruption import Interrupted
 from halluc.memory import keep_freed_memory
+from halluc.plain_text import printable
 
 app = typer.Typer(
     add_completion=False,
@@ -42,16 +48,33 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "power": power_command,
     "leaderboard": leaderboard_command,
     "export": export_command,
+    "status": status_command,
 }
 for _name, _command in _COMMANDS.items():
     app.command(_name)(_command)
+app.add_typer(runs_app, name="runs")
 
 
-def main() -> None:
-    """Run the command line; an error that the user can correct is one line and exit code 2."""
+def run() -> None:
+    """Run the command line; what the user can correct is one line.
+
+    Exit codes: 2 for an error, 130 after Ctrl-C, 143 after SIGTERM.
+    """
     keep_freed_memory()
     try:
         app()
     except UserError as error:
-        print(f"halluc: {error}", file=sys.stderr)
-        sys.exit(2)
+        _leave(str(error), 2)
+    except Interrupted as stopped:
+        _leave(str(stopped) or "stopped", 128 + stopped.signum)
+    except OSError as error:
+        if error.errno == errno.EPIPE:  # whoever read the output has left
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(0)
+        named = f"{error.filename}: " if error.filename else ""
+        _leave(f"{named}{error.strerror or error}", 2)
+
+
+def _leave(text: str, code: int) -> NoReturn:
+    print(f"halluc: {printable(text)}", file=sys.stderr)
+    sys.exit(code)

@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from halluc.cli.options import Device, Dtype, Model, ModelArgs, Revision, model_config
 from halluc.config import BASELINE, DecodingConfig, MethodConfig, RunConfig
-from halluc.errors import UserError
+from halluc.errors import UserError, needs_packages
 from halluc.interventions.compose import find
 from halluc.scoring.building import benchmark_names, build, by_benchmark
 from halluc.validation import checked, key_values
+
+if TYPE_CHECKING:
+    from halluc.evaluation.sharding import Shard
 
 
 def eval_command(
     model: Model = "glyph",
     method: Annotated[
-        str, typer.Option(help="Method, or several joined by +; see 'halluc list methods'.")
+        str,
+        typer.Option(
+            help="Methods, separated by commas; those joined by + act at once. "
+            "See 'halluc list methods'."
+        ),
     ] = BASELINE,
     method_args: Annotated[
-        str, typer.Option(help="Parameters of the method: keep=0.4,rho=0.5.")
+        str,
+        typer.Option(
+            help="Parameters of the method: keep=0.4,rho=0.5; of several methods var.keep=0.4."
+        ),
     ] = "",
     benchmarks: Annotated[
         str, typer.Option(help="Benchmarks or families of them, separated by commas.")
@@ -52,6 +65,32 @@ def eval_command(
         Path | None,
         typer.Option(help="File of 'halluc calibrate'; default: the newest that fits."),
     ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            help="Part of the images to answer, 3/8 for the third of eight, or auto: as Slurm's "
+            "job array or torchrun says. Scores come of a run without it."
+        ),
+    ] = None,
+    processes: Annotated[
+        int,
+        typer.Option(min=1, help="Processes on this machine, a shard and a GPU each."),
+    ] = 1,
+    executor: Annotated[
+        Literal["local", "ray"],
+        typer.Option(help="Who answers: local, this process, or ray, actors on a Ray cluster."),
+    ] = "local",
+    address: Annotated[
+        str | None,
+        typer.Option(help="Address of the Ray cluster; default: one on this machine."),
+    ] = None,
+    actors: Annotated[
+        int, typer.Option(min=1, help="Actors on the Ray cluster that hold a model each.")
+    ] = 1,
+    gpus_per_worker: Annotated[
+        float | None,
+        typer.Option(min=0, help="GPUs of each actor; default: 1 where the cluster has some."),
+    ] = None,
     model_args: ModelArgs = "",
     revision: Revision = None,
     dtype: Dtype = None,
@@ -60,22 +99,85 @@ def eval_command(
         "runs"
     ),
 ) -> None:
-    """Evaluate a method and the baseline; print both and their difference."""
-    parameters = key_values(method_args, "--method-args")
-    find(method).parameters(parameters)
+    """Evaluate methods and the baseline; print all and their differences."""
+    names = methods_of(method)
     config = _run_config(
         benchmarks,
         benchmark_args,
         model=model_config(model, model_args, revision, dtype, device),
-        method=MethodConfig(name=method, params=parameters),
         decoding=checked(DecodingConfig, key_values(gen_kwargs, "--gen-kwargs"), "--gen-kwargs"),
         limit=limit,
         batch_size=batch_size,
         share=share,
     )
+    methods = method_configs(names, key_values(method_args, "--method-args"), baseline)
+    configs = [config.model_copy(update={"method": one}) for one in methods]
     if output_dir.exists() and not output_dir.is_dir():
         raise UserError(f"--output-dir {str(output_dir)!r} is a file; give a folder")
-    _evaluate(config, output_dir, baseline, calibration, workers)
+    from halluc.evaluation.sharding import parse_shard, shard_from
+
+    if executor == "ray":
+        needs_packages("--executor ray", "ray")
+    part = None
+    if shard is not None:
+        part = shard_from() if shard == "auto" else parse_shard(shard)
+    elif int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        part = shard_from()
+    if processes > 1:
+        if part is not None or executor == "ray":
+            raise UserError("--processes splits the images itself; leave out --shard and --executor")
+        from halluc.evaluation.processes import answer_in_processes
+
+        answer_in_processes(sys.argv[1:], processes)
+    cluster = Cluster(address, actors, gpus_per_worker) if executor == "ray" else None
+    _evaluate(configs, output_dir, calibration, workers, part, cluster)
+
+
+def methods_of(text: str) -> list[str]:
+    """Split "var,vhr+paint" at commas, and check each name.
+
+    Raises:
+        UserError: If one is unknown.
+    """
+    names = list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    for name in names:
+        find(name)
+    if not names:
+        raise UserError("--method names none; see 'halluc list methods'")
+    return names
+
+
+def method_configs(
+    names: Sequence[str], arguments: Mapping[str, Any], baseline: bool
+) -> list[MethodConfig]:
+    """Return the methods with their parameters, the baseline first.
+
+    Args:
+        arguments: Of the one method, or of several as {"var.keep": 0.4}.
+        baseline: Add the baseline if it is not among them.
+
+    Raises:
+        UserError: If a parameter is wrong, or of no method that is evaluated.
+    """
+    given: dict[str, dict[str, Any]] = {name: {} for name in names}
+    for key, value in arguments.items():
+        if len(names) == 1:
+            given[names[0]][key] = value
+            continue
+        name, _, inner = key.partition(".")
+        if name not in given or not inner:
+            raise UserError(
+                f"--method-args: {key!r} is of none of {', '.join(names)}; "
+                f"write {names[-1]}.PARAMETER=VALUE"
+            )
+        given[name][inner] = value
+    for name, params in given.items():
+        find(name).parameters(params)
+    configs = [MethodConfig(name=name, params=params) for name, params in given.items()]
+    configs.sort(key=lambda method: method.name != BASELINE)
+    if baseline and configs[0].name != BASELINE:
+        configs.insert(0, MethodConfig())
+    return configs
 
 
 def _run_config(benchmarks: str, benchmark_args: str, **values: Any) -> RunConfig:
@@ -88,42 +190,49 @@ def _run_config(benchmarks: str, benchmark_args: str, **values: Any) -> RunConfi
 
 
 def _evaluate(
-    config: RunConfig,
+    configs: list[RunConfig],
     output_dir: Path,
-    baseline: bool,
     calibration: Path | None,
     workers: int | None,
+    shard: Shard | None,
+    cluster: Cluster | None,
 ) -> None:
-    """Load the model, run the method and the baseline, and print the board of both."""
+    """Load the model, run all methods side by side, and print the board."""
     from rich.console import Console
 
     from halluc.calibration import find_calibration, read
-    from halluc.evaluation import baseline_of, evaluate, open_model
-    from halluc.leaderboard import collect, render
-    from halluc.scoring.judges.judge_models import NeedsJudge
+    from halluc.evaluation import evaluate_together, open_model
+    from halluc.interruption import Stop
+    from halluc.leaderboard import board_of, render
 
-    model = open_model(config)
-    configs = [config]
-    if baseline and config.method.name != BASELINE:
-        configs.insert(0, baseline_of(config))
-    runs, refusals = [], list[str]()
-    for wanted in configs:
-        measured = None
-        if wanted.method.name != BASELINE:
-            file = calibration or find_calibration(
-                output_dir, model.fingerprint, wanted.method.name
-            )
-            measured = read(file) if file else None
-        try:
-            runs.append(
-                evaluate(wanted, output_dir, model=model, calibration=measured, workers=workers)
-            )
-        except NeedsJudge as refusal:  # the method is answered all the same
-            refusals.append(str(refusal))
-    if refusals:
-        raise UserError("; ".join(refusals))
+    model = open_model(configs)
+    measured = {}
+    for config in configs:
+        name = config.method.name
+        if name != BASELINE:
+            file = calibration or find_calibration(output_dir, model.fingerprint, name)
+            if file and (found := read(file)).method == name:
+                measured[name] = found
+    if calibration and not measured:
+        raise UserError(f"--calibration {calibration}: is of {read(calibration).method}")
+    answering = None
+    if cluster is not None:
+        from halluc.evaluation.ray_cluster import answering_on_ray
+
+        answering = answering_on_ray(cluster, configs[0], output_dir)
+    runs = evaluate_together(
+        configs,
+        output_dir,
+        model=model,
+        calibrations=measured,
+        workers=workers,
+        shard=shard,
+        stop=Stop(at_once=isinstance(model, EndpointModel)),
+        answering=answering,
+    )
     console = Console()
-    for table in render(collect([run.folder.path for run in runs])):
-        console.print(table)
+    if shard is None:
+        for table in render(board_of([one for run in runs for one in run.scored.values()])):
+            console.print(table)
     for run in runs:
-        console.print(f"{run.folder.path}", highlight=False, soft_wrap=True)
+        console.print(str(run.folder.path), highlight=False, markup=False, soft_wrap=True)

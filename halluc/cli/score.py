@@ -35,9 +35,13 @@ def score_command(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Score stored answers, or an answers file of any harness, without a model."""
-    from halluc.cli.score_tables import score_run, tables
+    """Score answers that are kept, or a file of any harness, without a model; keep the scores."""
+    from halluc.cli.score_tables import as_json as described
+    from halluc.cli.score_tables import tables
+    from halluc.scoring.pope.relabelling import label_files
     from halluc.scoring.rescoring import score_answers_file
+    from halluc.store import RunFolder
+    from halluc.store.rescoring_runs import rescore
 
     if (run is None) == (answers is None):
         raise UserError("give a run folder, or --answers FILE with --benchmark NAME")
@@ -45,7 +49,8 @@ def score_command(
     if run is not None:
         if ground_truth is not None:
             raise UserError("--ground-truth goes with --answers; a run has its own")
-        scores = score_run(run, options, benchmark, labels or ())
+        files = label_files(labels or ())
+        scores = described(rescore(RunFolder.read(run), options, benchmark, files))
     elif benchmark is None or answers is None:
         raise UserError("--answers needs --benchmark: whose format is it?")
     else:

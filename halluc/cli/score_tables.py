@@ -1,72 +1,50 @@
-"""What `halluc score` prints, and the scores of a run folder."""
+"""What `halluc score` prints."""
 
 from __future__ import annotations
 
 import math
 from typing import TYPE_CHECKING, Any
 
-from halluc.errors import UserError
-from halluc.scoring.building import build, taken
-from halluc.scoring.pope.relabelling import label_files
-from halluc.scoring.rescoring import score_answers
-from halluc.store import RunFolder
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from rich.console import Group
     from rich.table import Table
 
-ALL = "all"
-"""The value of `--protocol` that stands for every protocol of a benchmark."""
+    from halluc.store.rescoring_runs import Rescored
 
-
-def score_run(
-    path: Path, options: Mapping[str, Any], only: str | None = None, labels: Sequence[str] = ()
-) -> dict[str, Any]:
-    """Score a run's stored answers under one protocol, or side by side under all.
-
-    Args:
-        options: Options of `build` that replace the run's own, each for the benchmarks that take
-            it; the protocol may be "all".
-        only: The one benchmark to score.
-        labels: Label files for POPE's answers, see `halluc.scoring.pope.relabelling.label_files`.
+def as_json(found: Sequence[Rescored]) -> dict[str, Any]:
+    """Describe rescored benchmarks as JSON can hold them.
 
     Returns:
-        A benchmark's name to what `halluc.scoring.rescoring.score_answers` returns.
-
-    Raises:
-        UserError: If there is no such run or protocol, or an option or label file fits nothing.
+        A benchmark's name to "protocols", a protocol's name to its scores, "notes", "labels" where
+        other labels were used, and "probabilities" where there are any. Several sets of samples of
+        one benchmark are told apart by their number of images.
     """
-    run = RunFolder.read(path)
-    names = [name for name in run.config.benchmarks if only in (None, name)]
-    if not names:
-        raise UserError(f"{path}: has no {only!r}, only {', '.join(run.config.benchmarks)}")
-    for key in options:
-        if not any(key in taken(name) for name in names):
-            raise UserError(f"{', '.join(names)}: takes no {key!r}")
-    files = label_files(labels)
-    scores = {}
-    for name in names:
-        typed = {key: value for key, value in options.items() if key in taken(name)}
-        all_protocols = typed.get("protocol") == ALL
-        if all_protocols:
-            del typed["protocol"]
-        benchmark = build(name, run.config.benchmark_args.get(name, {}) | typed)
-        if run.results() is None:
-            benchmark.notes.append("the run has no results yet: some answers may be missing")
-        scores[name] = score_answers(benchmark, list(run.answers(name)), all_protocols, files)
-    if files and not any("labels" in part for part in scores.values()):
-        raise UserError(f"{', '.join(names)}: takes no other labels; POPE on photographs does")
-    return scores
+    described = {}
+    for one in found:
+        name, first = one.asked.benchmark, next(iter(one.scores.values()))
+        if sum(other.asked.benchmark == name for other in found) > 1:
+            name += f" on {first.n_images} images ({one.asked.key})"
+        described[name] = {
+            "protocols": {
+                key: scores.model_dump(
+                    include={"values", "n", "n_images", "failed", "unparseable", "totals"}
+                )
+                for key, scores in one.scores.items()
+            },
+            "notes": list(dict.fromkeys(n for s in one.scores.values() for n in s.notes)),
+            **({"labels": first.scoring.labels} if first.scoring.labels else {}),
+            **({"probabilities": first.probabilities} if first.probabilities else {}),
+        }
+    return described
 
 
 def tables(scores: Mapping[str, Any]) -> Iterator[Group]:
     """Yield a table for each benchmark, with a column for each protocol, and its notes.
 
     Args:
-        scores: Of `score_run`, or of `halluc.scoring.rescoring.score_answers_file`.
+        scores: Of `as_json`, or of `halluc.scoring.rescoring.score_answers_file`.
     """
     if "metrics" in scores:
         yield _file_table(scores)
@@ -81,7 +59,7 @@ def tables(scores: Mapping[str, Any]) -> Iterator[Group]:
         table.add_row("unparseable", *(str(protocols[key]["unparseable"]) for key in protocols))
         title = f"{name}, {first['n']} answers"
         if "labels" in benchmark_scores:
-            title += f", labels of {', '.join(benchmark_scores['labels'].values())}"
+            title += f", other labels of {', '.join(benchmark_scores['labels'])}"
         yield _titled(title, table, benchmark_scores["notes"])
 
 
@@ -97,6 +75,8 @@ def _file_table(scores: Mapping[str, Any]) -> Group:
 
 def _table(protocols: Iterable[str]) -> Table:
     from rich.table import Table
+
+    from halluc.store.rescoring_runs import Rescored
 
     table = Table("")
     for protocol in protocols:

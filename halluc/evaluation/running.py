@@ -12,7 +12,7 @@ from halluc.calibration import Calibration
 from halluc.config import RunConfig
 from halluc.errors import UserError
 from halluc.evaluation.asking import Answering, Asked, answering_here, ask
-from halluc.evaluation.preparing import Model, Run, open_model, prepare, refuse_calibrated
+from halluc.evaluation.preparing import Model, open_model, prepare, refuse_calibrated
 from halluc.evaluation.sharding import Shard
 from halluc.interruption import Interrupted, Stop
 from halluc.provenance import where

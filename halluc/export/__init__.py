@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from halluc.export import every_eval_ever, hugging_face, lm_eval
 from halluc.export.exported_run import Exported
 from halluc.leaderboard.building_rows import rows_of
 from halluc.leaderboard.collecting import find_runs
+from halluc.store import find_scored
 
 FORMATS = ("lm-eval", "every-eval-ever", "eval-results", "model-index")
 
@@ -32,15 +34,21 @@ def export_runs(
         source_url: Where the runs can be seen, for Hugging Face.
 
     Raises:
-        UserError: If there is no such format or no run, a run is half-written, or the format needs
+        UserError: If there is no such format or no scored run, or the format needs
             something the run lacks.
     """
     if form not in FORMATS:
         raise UserError(f"unknown format {form!r}, choose from {', '.join(FORMATS)}")
     places = list(places)
-    parts = [Exported(run, row) for run, row in rows_of(find_runs(places))]
+    rows = list(rows_of([one for run in find_runs(places) for one in find_scored(run)]))
+    of_run = Counter((row.run, row.benchmark) for _, row in rows)
+    parts = [
+        Exported(scored, row, row.benchmark + f"_{scored.scores.key}" * several)
+        for scored, row in rows
+        for several in [of_run[row.run, row.benchmark] > 1]
+    ]
     if not parts:
-        raise UserError(f"no run in {', '.join(map(str, places))}; 'halluc eval' makes one")
+        raise UserError(f"no scored run in {', '.join(map(str, places))}; 'halluc eval' makes one")
     if form == "lm-eval":
         yield from lm_eval.write(parts, output)
     elif form == "every-eval-ever":

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from halluc.export.every_eval_ever_samples import VERSION, sample_lines
+from halluc.files import write_json, write_whole
 from halluc.leaderboard.board import Statistics
 from halluc.models.names import endpoint_name
 from halluc.scoring.bootstrap import DRAWS, LEVEL
@@ -43,7 +44,7 @@ def write(parts: Sequence[Exported], output: Path, organization: str) -> Iterato
         lines = "".join(json.dumps(s, ensure_ascii=False) + "\n" for s in sample_lines(part, log))
         if lines:
             samples = folder / f"{name}_samples.jsonl"
-            samples.write_text(lines)
+            write_whole(samples, lines)
             log["detailed_evaluation_results"] = {
                 "format": "jsonl",
                 "file_path": f"{subfolder}/{samples.name}",
@@ -53,7 +54,7 @@ def write(parts: Sequence[Exported], output: Path, organization: str) -> Iterato
             }
             yield samples
         file = folder / f"{name}.json"
-        file.write_text(json.dumps(log, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+        write_json(file, log)
         yield file
 
 
@@ -72,8 +73,8 @@ def _log(part: Exported, organization: str) -> dict[str, Any]:
         },
         "eval_library": {
             "name": "halluc",
-            "version": row.harness.split(" ")[0],
-            "additional_details": {"harness": row.harness, **row.versions},
+            "version": part.version,
+            "additional_details": {"engine": str(row.engine), **row.versions},
         },
         "model_info": model,
         "evaluation_results": [
@@ -108,7 +109,6 @@ def _result(part: Exported, name: str, value: Value) -> dict[str, Any]:
                 "method": row.method,
                 "method_args": json.dumps(row.method_args),
                 "prompt_protocol": row.prompt,
-                "batch_size": str(row.batch_size or "what fits"),
                 **{key: json.dumps(value) for key, value in row.decoding.items()},
             },
         },
@@ -138,7 +138,7 @@ def _source(part: Exported) -> dict[str, Any]:
         "hf_repo": part.hub_dataset,
         "hf_split": row.split,
         "samples_number": row.n + row.failed,
-        "sample_ids": [answer.id for answer in part.answers],
+        "sample_ids": [reading.answer.id for reading in part.readings],
         "additional_details": details,
     }
 
@@ -215,5 +215,5 @@ def _model(row: Row) -> dict[str, Any]:
 
 def _uuid(part: Exported) -> UUID:
     """Derive an id from run and benchmark, so that a repeated export replaces itself."""
-    digest = hashlib.sha256(f"{part.row.config_hash}/{part.row.key}".encode()).digest()
+    digest = hashlib.sha256(f"{part.row.asker}/{part.row.key}".encode()).digest()
     return UUID(bytes=digest[:16], version=4)

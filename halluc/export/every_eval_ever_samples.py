@@ -22,8 +22,7 @@ def sample_lines(part: Exported, log: Mapping[str, Any]) -> Iterator[dict[str, A
     Args:
         log: The aggregate record they belong to.
     """
-    for answer in part.answers:
-        right = part.benchmark.right(answer)
+    for answer, prediction, right, _ in part.readings:
         if right is None:
             continue
         prompt, reference = _questions(answer), [as_text(answer.target)]
@@ -43,7 +42,7 @@ def sample_lines(part: Exported, log: Mapping[str, Any]) -> Iterator[dict[str, A
                 {
                     "turn_idx": 2 * len(answer.history) + 1 if answer.history else 0,
                     "source": "messages[turn_idx].content" if answer.history else "output.raw",
-                    "extracted_value": as_text(answer.prediction),
+                    "extracted_value": as_text(prediction),
                     "extraction_method": f"halluc {part.row.protocol}",
                     "is_terminal": True,
                 }

@@ -1,4 +1,4 @@
-"""One benchmark of one run: what every exporter starts from."""
+"""One scoring of one run: what every exporter starts from."""
 
 from __future__ import annotations
 
@@ -7,49 +7,62 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
-
-from halluc.scoring.building import build
-from halluc.scoring.scores import parsed
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from halluc.leaderboard import Row
-    from halluc.scoring.base import Benchmark
-    from halluc.store import RunFolder
+    from halluc.store import Scored
     from halluc.types import Answer
+
+
+class ExportedReading(NamedTuple):
+    """What was read in an answer.
+
+    Attributes:
+        right: Whether it is right; None where a single answer cannot be.
+        image: The unit that intervals resample: its image, or a group of images.
+    """
+
+    answer: Answer
+    prediction: Any
+    right: bool | None
+    image: str
 
 
 @dataclass(frozen=True)
 class Exported:
-    """One benchmark of one run.
+    """One scoring of a run.
 
     Attributes:
-        run: Where its answers are.
+        scored: Its scores.
         row: Its row of a board, with the difference to its baseline.
+        task: The name of what was scored: the benchmark, with the key of the scores where the run
+            has several of it.
     """
 
-    run: RunFolder
+    scored: Scored
     row: Row
+    task: str
 
     @cached_property
-    def results(self) -> dict[str, Any]:
-        """The run's results file."""
-        return self.run.finished()
-
-    @cached_property
-    def benchmark(self) -> Benchmark:
-        """The benchmark, as the run read it."""
-        return build(self.row.benchmark, self.run.config.benchmark_args.get(self.row.benchmark))
-
-    @cached_property
-    def answers(self) -> list[Answer]:
-        """Its answers, parsed, without those that failed."""
-        return parsed(self.benchmark, self.run.answers(self.row.benchmark))
+    def readings(self) -> list[ExportedReading]:
+        """What was read in each answer that did not fail, with the verdict."""
+        images = self.scored.images
+        said = {answer.id: (name, answer) for name, i in images.items() for answer in i.answers}
+        return [
+            ExportedReading(r.answer, r.prediction, said[r.id][1].right, said[r.id][0])
+            for r in self.scored.readings
+        ]
 
     @property
     def date(self) -> datetime:
-        """When the results were written."""
-        return datetime.fromtimestamp(self.results["date"], UTC)
+        """When it was scored."""
+        return datetime.strptime(self.scored.scores.date, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+
+    @property
+    def version(self) -> str:
+        """The version of halluc that scored it."""
+        return str(self.scored.scores.where.get("halluc", ""))
 
     @property
     def hub_dataset(self) -> str | None:

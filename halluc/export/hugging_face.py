@@ -11,6 +11,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from halluc.errors import UserError
+from halluc.files import write_whole
 from halluc.leaderboard.formatting import interval
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def write_eval_results(
         folder.mkdir(parents=True, exist_ok=True)
         file = folder / f"{row.benchmark}-{row.method}-{row.key}.yaml"
         content = eval_result_entries_to_yaml(entries)
-        file.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+        write_whole(file, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
         yield file
 
 
@@ -93,7 +94,7 @@ def write_model_index(
         ]
         file = output / ("model-index-" + re.sub(r"[^\w.-]+", "_", model) + ".yaml")
         card = ModelCardData(model_name=model, eval_results=results)
-        file.write_text(f"---\n{card.to_yaml()}\n---\n")
+        write_whole(file, f"---\n{card.to_yaml()}\n---\n")
         yield file
 
 
@@ -122,4 +123,4 @@ def _notes(part: Exported, name: str, value: Value) -> str:
         notes.append(f"minus baseline: {interval(gap, value.scale, '+')}")
     if gap := row.same_length.get(name):
         notes.append(f"at equal length: {interval(gap, value.scale, '+')}")
-    return "; ".join([*notes, f"halluc {row.harness}"])
+    return "; ".join([*notes, f"halluc {part.version}"])

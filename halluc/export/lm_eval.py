@@ -17,33 +17,34 @@ from typing import TYPE_CHECKING, Any
 from halluc.config import BASELINE
 from halluc.data.records import finite
 from halluc.export.exported_run import as_text, conversation
+from halluc.files import write_json
+from halluc.lines_file import write_lines
 from halluc.statistics import clustered_stderr
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from halluc.config import BASELINE
-from halluc.export.exported_run import Exported
+    from halluc.export.exported_run import Exported
 
 RIGHT = "right"
 
 
 def write(parts: Sequence[Exported], output: Path) -> Iterator[Path]:
     """Write a folder a model and method; yield the files."""
-    for _, group in groupby(parts, key=lambda part: part.run.path):
+    for _, group in groupby(parts, key=lambda part: part.scored.run.path):
         run = list(group)
         name = _model_name(run[0])
         folder = output / _sanitized(name)
         folder.mkdir(parents=True, exist_ok=True)
         date = run[0].date.replace(tzinfo=None).isoformat().replace(":", "-")
-        samples = {part.row.benchmark: list(_samples(part)) for part in run}
+        samples = {part.task: list(_samples(part)) for part in run}
         file = folder / f"results_{date}.json"
-        file.write_text(json.dumps(finite(_results(run, name, samples)), indent=2) + "\n")
+        write_json(file, finite(_results(run, name, samples)))
         yield file
         for task, lines in samples.items():
             file = folder / f"samples_{task}_{date}.jsonl"
-            file.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+            write_lines(file, lines)
             yield file
 
 
@@ -52,7 +53,7 @@ def _model_name(part: Exported) -> str:
     return (
         row.model
         if not row.method_args and row.method == BASELINE
-        else (f"{row.model}+{row.method}-{row.config_hash}")
+        else (f"{row.model}+{row.method}-{row.asker}")
     )
 
 
@@ -63,53 +64,89 @@ def _sanitized(name: str) -> str:
 def _results(
     run: Sequence[Exported], name: str, samples: dict[str, list[dict[str, Any]]]
 ) -> dict[str, Any]:
-    results = {key: value for key, value in run[0].results.items() if key != "halluc"}
-    config = {**results["config"], "model": "halluc"}
-    config["model_args"] = {"pretrained": run[0].row.model, **results["config"]["model_args"]}
+    first, names = run[0], [part.task for part in run]
+    asker, where = first.scored.run.asker, first.scored.scores.where
+    model = asker.model.model_dump(exclude={"name"})
     hashes = {
         task: _hash("".join(s["doc_hash"] + s["prompt_hash"] + s["target_hash"] for s in lines))
         for task, lines in samples.items()
     }
     return {
-        **results,
         "results": {
-            part.row.benchmark: {
-                "name": part.row.benchmark,
+            part.task: {
+                "name": part.task,
+                "alias": part.task,
                 "sample_len": part.row.n,
-                **_numbers(results["results"][part.row.benchmark]),
+                **_numbers(part),
                 **_right(part),
             }
             for part in run
         },
+        "configs": {part.task: _task(part) for part in run},
+        "versions": {part.task: part.row.version for part in run},
+        "n-shot": dict.fromkeys(names, 0),
         "higher_is_better": {
-            task: {**metrics, RIGHT: True} for task, metrics in results["higher_is_better"].items()
+            part.task: {
+                **{n: value.higher_is_better for n, value in part.row.metrics.items()},
+                RIGHT: True,
+            }
+            for part in run
         },
-        "group_subtasks": {part.row.benchmark: [] for part in run},
-        "config": config,
-        "pretty_env_info": "\n".join(f"{k}: {v}" for k, v in results["pretty_env_info"].items()),
+        "n-samples": {
+            p.task: {"original": p.row.n + p.row.failed, "effective": p.row.n} for p in run
+        },
+        "group_subtasks": {name: [] for name in names},
+        "config": {
+            "model": "halluc",
+            "model_args": {"pretrained": first.row.model, **model},
+            "model_dtype": first.row.dtype,
+            "model_revision": first.row.revision,
+            "method": first.row.method,
+            "method_args": first.row.method_args,
+            "device": first.row.device,
+            "limit": first.row.limit,
+            "gen_kwargs": first.row.decoding,
+            "random_seed": asker.decoding.seed,
+        },
+        "git_hash": where.get("git_hash"),
+        "date": first.date.timestamp(),
+        "transformers_version": first.row.versions.get("transformers"),
+        "pretty_env_info": "\n".join(f"{key}: {value}" for key, value in where.items()),
         "task_hashes": hashes,
         "model_source": "halluc",
         "model_name": name,
         "model_name_sanitized": _sanitized(name),
-        "total_evaluation_time_seconds": str(results["total_evaluation_time_seconds"]),
+        "total_evaluation_time_seconds": str(sum(part.row.cost["seconds"] for part in run)),
     }
 
 
-def _numbers(metrics: dict[str, Any]) -> dict[str, Any]:
-    """Return the metrics that are defined, with "N/A" for a standard error that is not."""
-    missing = {key for key, value in metrics.items() if value is None and "_stderr," not in key}
-    gone = missing | {key.replace(",", "_stderr,") for key in missing}
+def _task(part: Exported) -> dict[str, Any]:
+    row = part.row
     return {
-        key: "N/A" if value is None else value for key, value in metrics.items() if key not in gone
+        "task": part.task,
+        "dataset_path": row.dataset,
+        "dataset_revision": row.dataset_revision,
+        "output_type": "generate_until",
+        "metadata": {"protocol": row.protocol, "wording": row.prompt, "judge": row.judge},
     }
+
+
+def _numbers(part: Exported) -> dict[str, Any]:
+    """Return the metrics that are defined, with "N/A" for a standard error that is not."""
+    numbers: dict[str, Any] = {}
+    for name, value in part.row.metrics.items():
+        if value.value is not None:
+            numbers[f"{name},none"] = value.value
+            numbers[f"{name}_stderr,none"] = "N/A" if value.stderr is None else value.stderr
+    return numbers
 
 
 def _right(part: Exported) -> dict[str, float]:
-    judged = [(a, right) for a in part.answers if (right := part.benchmark.right(a)) is not None]
+    judged = [reading for reading in part.readings if reading.right is not None]
     if len(judged) < 2:
         return {}
-    values = [float(right) for _, right in judged]
-    images = [part.benchmark.cluster(answer) for answer, _ in judged]
+    values = [float(bool(reading.right)) for reading in judged]
+    images = [reading.image for reading in judged]
     return {
         f"{RIGHT},none": sum(values) / len(values),
         f"{RIGHT}_stderr,none": clustered_stderr(values, images, "lmms-eval"),
@@ -118,8 +155,7 @@ def _right(part: Exported) -> dict[str, float]:
 
 def _samples(part: Exported) -> Iterator[dict[str, Any]]:
     """Yield a line an answer; `doc` holds what the benchmark asked, the image by its name."""
-    for number, answer in enumerate(part.answers):
-        right = part.benchmark.right(answer)
+    for number, (answer, _, right, _) in enumerate(part.readings):
         doc = {
             "id": answer.id,
             "image": answer.image_id,

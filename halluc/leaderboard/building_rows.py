@@ -9,13 +9,12 @@ from halluc.config import BASELINE, content_hash
 from halluc.data.records import finite
 from halluc.leaderboard.board import Gap, RightWrong, Row, Value
 from halluc.statistics import compare_scored
-from halluc.store import Scored, find_scored
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from halluc.statistics import Comparison, Difference
-    from halluc.store import RunFolder
+    from halluc.store import Scored
 
 
 class ScoredRow(NamedTuple):
@@ -25,15 +24,14 @@ class ScoredRow(NamedTuple):
     row: Row
 
 
-def rows_of(runs: Sequence[RunFolder]) -> Iterator[ScoredRow]:
-    """Compute the rows of runs from the scores in their folders.
+def rows_of(scored: Sequence[Scored]) -> Iterator[ScoredRow]:
+    """Compute a row of each scoring.
 
     A run's baseline is the one among them that used no method and is otherwise of its setting.
 
     Raises:
-        UserError: If a file of scores is broken or was edited.
+        UserError: If what was read in answers is missing or was edited.
     """
-    scored = [one for run in runs for one in find_scored(run)]
     rows = [(one, _row(one)) for one in scored]
     baselines = {row.setting: (one, row.key) for one, row in rows if row.method == BASELINE}
     for one, row in rows:

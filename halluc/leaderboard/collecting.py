@@ -11,11 +11,13 @@ from halluc.leaderboard.board import Board, Row
 from halluc.leaderboard.board_file import read_board
 from halluc.leaderboard.building_rows import rows_of
 from halluc.leaderboard.corrections import correct
-from halluc.store import RunFolder
+from halluc.store import RunFolder, find_scored
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
+
+    from halluc.store import Scored
 
 
 def collect(paths: Iterable[Path], skip_unfinished: bool = False) -> Board:
@@ -26,19 +28,27 @@ def collect(paths: Iterable[Path], skip_unfinished: bool = False) -> Board:
         skip_unfinished: Leave out what was asked and is not scored.
 
     Raises:
-        UserError: If a path is none of these, a run was asked something that is not scored, a board is of another schema
-            version, two rows about the same thing disagree, or there is no row.
+        UserError: If a path is none of these, a run was asked something that is not
+            scored, a board is of another schema version, two rows about the same thing disagree, or there is no row.
     """
     paths = list(paths)
     wanted = find_runs(paths)
     if not skip_unfinished:
         _refuse_unscored(wanted)
     rows = [row for path in paths if path.is_file() for row in read_board(path).rows]
-    rows = list(merged([*(row for _, row in rows_of(wanted)), *rows]))
+    rows = [*(row for _, row in rows_of([s for run in wanted for s in find_scored(run)])), *rows]
     if not rows:
         raise UserError(f"no finished run in {', '.join(map(str, paths))}; 'halluc eval' makes one")
-    rows.sort(key=_order)
-    board = Board(rows=rows)
+    return _board(rows)
+
+
+def board_of(scored: Sequence[Scored]) -> Board:
+    """Make a board of some scores."""
+    return _board([row for _, row in rows_of(scored)])
+
+
+def _board(rows: Iterable[Row]) -> Board:
+    board = Board(rows=sorted(merged(rows), key=_order))
     correct(board)
     return board
 

@@ -76,7 +76,8 @@ def compare_runs(ours: Path, theirs: Path, protocol: str | None = None) -> RunPa
     """
     a, b = RunFolder.read(ours), RunFolder.read(theirs)
     mine, other = (
-        {one.scores.key: one for one in find_scored(run) if _wanted(one, protocol)} for run in (a, b)
+        {one.scores.key: one for one in find_scored(run) if _wanted(one, protocol)}
+        for run in (a, b)
     )
     pairs = {}
     for key in (key for key in mine if key in other):

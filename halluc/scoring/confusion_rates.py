@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from halluc.types import Answer, Reading
+    from halluc.types import Reading
 
     Array = NDArray[np.float64]
 

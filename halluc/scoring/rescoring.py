@@ -1,4 +1,4 @@
-"""Scores from answers that are already there: a run's own, or those of an answers file."""
+"""Scores from files of answers in the formats of benchmarks' authors."""
 
 from __future__ import annotations
 
@@ -15,43 +15,12 @@ from halluc.scoring.bootstrap import DRAWS
 from halluc.scoring.building import build
 from halluc.scoring.pope.answer_files import strategy_of
 from halluc.scoring.pope.relabelling import NAME, label_files
-from halluc.scoring.scores import by_protocol, score
-from halluc.scoring.yes_probability import logit_scores
+from halluc.scoring.scores import read, score_readings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from halluc.scoring.base import Benchmark
-    from halluc.types import Answer
-
-
-def score_answers(
-    benchmark: Benchmark,
-    answers: Sequence[Answer],
-    all_protocols: bool = False,
-    labels: Mapping[str, Path] | None = None,
-) -> dict[str, Any]:
-    """Score answers under the benchmark's protocol, or side by side under all of its protocols.
-
-    Args:
-        labels: A split's name to a file of other labels, for POPE; other benchmarks ignore it.
-
-    Returns:
-        What JSON can hold: "protocols", a protocol's name to its scores, and "notes"; "labels"
-        where other labels were used; "logits", the scores from p(yes), where there are any.
-    """
-    result: dict[str, Any] = {}
-    if labels and (relabelled := benchmark.relabelled(answers, labels)) is not None:
-        answers = relabelled
-        result["labels"] = {split: path.name for split, path in labels.items()}
-    if all_protocols:
-        scores = by_protocol(benchmark, answers)
-    else:
-        scores = {benchmark.protocol: score(benchmark, answers)}
-    result["protocols"] = {key: finite(asdict(value)) for key, value in scores.items()}
-    if logits := logit_scores(benchmark, answers):
-        result["logits"] = finite(logits)
-    return {**result, "notes": benchmark.notes}
 
 
 def score_answers_file(
@@ -95,7 +64,8 @@ def score_files(
         UserError: If anything about the files is wrong; then there is no score.
     """
     answers = benchmark.read_answers(files)
-    scores = score(benchmark, answers, draws, seed)
+    readings = read(benchmark, answers)
+    scores = score_readings(benchmark, readings, len(answers) - len(readings), draws, seed)
     details = [detail for answer in answers if (detail := benchmark.detail(answer))]
     result: dict[str, Any] = finite(
         {

@@ -105,7 +105,9 @@ def measured(ours: Scored, theirs: Scored, alpha: float = 0.05) -> Design:
     Raises:
         UserError: If they have no sample in common, or are right and wrong on the same ones.
     """
-    right = {answer.id: answer.right for image in theirs.images.values() for answer in image.answers}
+    right = {
+        answer.id: answer.right for image in theirs.images.values() for answer in image.answers
+    }
     gaps, images = [], []
     for name, image in ours.images.items():
         for answer in image.answers:

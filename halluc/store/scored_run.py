@@ -19,7 +19,7 @@ from halluc.scoring.judges.judge_models import judgements_kept
 from halluc.scoring.scores import clusters, read, score_readings, tallied
 from halluc.scoring.yes_probability import logit_scores
 from halluc.store.run_folder import RunFolder, now
-from halluc.store.scores_file import Cost, SampleSet, Scoring, ScoresFile, values_of
+from halluc.store.scores_file import Cost, SampleSet, ScoresFile, Scoring, values_of
 from halluc.types import Answer, Reading
 
 if TYPE_CHECKING:
@@ -32,12 +32,20 @@ ASKING = ("split", "prompt", "chat")
 
 
 class ReadAnswer(NamedTuple):
-    """What a readings file says of an answer: its sample, its key, what was read, if it is right."""
+    """What a readings file says of an answer.
+
+    Attributes:
+        id, answer: The sample's id and the answer's key.
+        prediction: What was read.
+        right: Whether it is right; None where a single answer cannot be judged.
+        target: What it was compared with, where other labels were used.
+    """
 
     id: str
     answer: str
     prediction: Any
     right: bool | None
+    target: Any = None
 
 
 class ReadImage(NamedTuple):
@@ -111,7 +119,8 @@ class Scored:
             answer, sample = answers.get(said.answer), targets.get(said.id)
             if answer is None or sample is None:
                 raise UserError(f"{self.run.path}: the answer to {said.id!r} is no longer there")
-            as_asked = replace(answer, target=sample.target, group=sample.group)
+            target = said.target if self.scores.scoring.labels else sample.target
+            as_asked = replace(answer, target=target, group=sample.group)
             readings.append(Reading(as_asked, said.prediction))
         return readings
 
@@ -200,7 +209,9 @@ def score_run(
             "image": name,
             "counts": finite(rows[name]),
             "answers": [
-                [r.id, r.answer.key, finite(r.prediction), benchmark.right(r)] for r in members
+                [r.id, r.answer.key, finite(r.prediction), benchmark.right(r)]
+                + [r.target] * bool(scoring.labels)
+                for r in members
             ],
         }
         for name, members in grouped.items()

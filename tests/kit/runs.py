@@ -8,22 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from halluc.config import DecodingConfig, MethodConfig, ModelConfig, RunConfig
+from halluc.config import DecodingConfig, MethodConfig, ModelConfig
 from halluc.scoring.building import build
-from halluc.scoring.scores import parsed, score
-from halluc.store import Cost, RunFolder
-from halluc.store.results_file import results
+from halluc.store import Asker, RunFolder
+from halluc.store.scored_run import sample_set, score_run, scoring_of
+from halluc.store.scores_file import AskedSample
 from halluc.types import Answer, Sample
 
-VERSIONS = {
-    "halluc": "0.1.0",
-    "source": "0123456789",
-    "weights": "feedbeef00",
-    "image_processing": "CLIPImageProcessor 0000000000",
-    "torch": "2.13.0",
-    "transformers": "5.23.0",
-}
-WHERE = {"python": "3.11", "machine": "x86_64", "git_hash": None}
+VERSIONS = {"torch": "2.13.0", "transformers": "5.23.0"}
+WHERE = {"halluc": "0.1.0", "python": "3.11", "machine": "x86_64", "git_hash": None}
 
 
 def write_run(
@@ -44,24 +37,29 @@ def write_run(
         error: Share of answers that are wrong; the same seed errs on the same samples first.
         short: Leave every description's second half away.
     """
-    config = RunConfig(
+    asker = Asker(
         model=ModelConfig(name=model, dtype="float32", device="cpu"),
+        model_id=model,
+        weights="feedbeef00",
+        image_processing="CLIPImageProcessor 0000000000",
         method=MethodConfig(name=method, params=params or {}, resolved=params or {}),
-        benchmarks=benchmarks,
-        limit=limit,
+        method_source="0123456789",
         decoding=decoding or DecodingConfig(),
+        engine=1,
         versions=VERSIONS,
     )
-    run = RunFolder.open(folder, config, WHERE)
-    built = [build(name) for name in benchmarks]
-    scores, costs = {}, {}
-    for benchmark in built:
-        asked = benchmark.samples(limit)
-        answers = parsed(benchmark, _answers(asked, error, random.Random(seed), short))
-        list(run.keep(benchmark.name, answers))
-        scores[benchmark.name] = score(benchmark, answers)
-        costs[benchmark.name] = Cost.of(answers, 1_000_000)
-    run.write_results(results(config, built, scores, costs, {}, WHERE))
+    run = RunFolder.of(folder, asker)
+    run.create(WHERE)
+    for name in benchmarks:
+        benchmark = build(name)
+        samples = list(benchmark.samples(limit))
+        described = [AskedSample.of(sample) for sample in samples]
+        asked = sample_set(benchmark, limit, {}).keyed(described)
+        run.write_samples(asked, described)
+        answers = list(_answers(iter(samples), error, random.Random(seed), short))
+        with run.keeping(name, print) as keep:
+            keep(answers)
+        score_run(run, benchmark, asked, scoring_of(benchmark, {}), answers, WHERE)
     return run
 
 
@@ -80,6 +78,8 @@ def _answers(
             prompt_tokens=40,
             forward_passes=3,
             seconds=0.01,
+            peak_memory=1_000_000,
+            max_new_tokens=sample.max_new_tokens,
         )
         if isinstance(sample.target, str):
             text = sample.target if not wrong else {"yes": "no", "no": "yes"}[sample.target]

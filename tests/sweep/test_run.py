@@ -18,7 +18,7 @@ from halluc.evaluation import evaluate, evaluate_together
 from halluc.sweep.config_file import load_sweep
 from halluc.sweep.running import Sweep, run_sweep
 
-HALLUC = [sys.executable, "-c", "from halluc.cli.app import main; main()", "sweep"]
+HALLUC = [sys.executable, "-c", "from halluc.cli.main import main; main()", "sweep"]
 
 
 def answers(folder: Path) -> dict[tuple[str, str], dict[str, Any]]:
