@@ -17,7 +17,6 @@ from halluc.benchmarks import (
     dash_b,
     hallusionbench,
     haloquest,
-    mme,
     mmhal_bench,
     mmvp,
     object_halbench,
@@ -25,6 +24,8 @@ from halluc.benchmarks import (
     pope,
     r_bench,
 )
+from halluc.benchmarks._mme import MmePhotographs
+from halluc.benchmarks.mme import MmeHallucination
 from halluc.images import BadImage
 from halluc.scoring.answer_files import AnswerFiles
 from halluc.scoring.base import Benchmark
@@ -33,6 +34,8 @@ from halluc.scoring.judges.judge_models import Judge
 from halluc.types import Answer
 from tests.benchmarks.hub import picture
 from tests.kit.any_file import FEW, HOSTILE, MANY, Reader, survives
+
+Folder = dict[str, str | bytes]
 
 
 class SmallDashB(dash_b.DashB):
@@ -43,19 +46,21 @@ class SmallObjectHalBench(object_halbench.ObjectHalBench):
     questions = 3
 
 
-class ColorOnly(mme.MmeHallucination):
+class ColorOnly(MmePhotographs):
     subtasks = ("color",)
+    sums = {"total": subtasks}
+    card = MmeHallucination.card
 
 
 def lined(records: Iterable[Any]) -> str:
     return "\n".join(map(json.dumps, records))
 
 
-def images(*names: str) -> dict[str, bytes]:
+def images(*names: str) -> Folder:
     return dict.fromkeys(names, picture())
 
 
-AMBER = {
+AMBER: Folder = {
     "annotations.json": json.dumps(
         [
             {"id": 1, "type": "generative", "truth": ["dog"], "hallu": ["cat"]},
@@ -70,7 +75,7 @@ AMBER = {
     "answers.json": json.dumps([{"id": n, "response": "Yes"} for n in (1, 2, 3, 4)]),
     **images(*(f"AMBER_{n}.jpg" for n in (1, 2, 3, 4))),
 }
-DASH_B = {
+DASH_B: Folder = {
     **{
         f"dash_benchmark_{part}.json": json.dumps({"coco": {"bus": ["1.jpg", "2.jpg"]}})
         for part in ("neg", "pos")
@@ -93,12 +98,12 @@ FIGURES = [
     )
     for n in ("0", "1")
 ]
-HALLUSION = {
+HALLUSION: Folder = {
     "HallusionBench.json": json.dumps(FIGURES),
     "answers.json": json.dumps([{**figure, "model_prediction": "Yes"} for figure in FIGURES]),
     **images("VD/map/0_0.png", "VD/map/0_1.png"),
 }
-R_BENCH = {
+R_BENCH: Folder = {
     r_bench.QUESTIONS: lined(
         {"question_id": n, "image": f"{n}.jpg", "text": "Is it?", "label": "no"} for n in (1, 2)
     ),
@@ -106,7 +111,7 @@ R_BENCH = {
     **images("1.jpg", "2.jpg"),
     "answers.jsonl": lined({"question_id": n, "text": "No."} for n in (1, 2)),
 }
-MMVP = {
+MMVP: Folder = {
     mmvp.FILE: "Index,Question,Options,Correct Answer\n"
     + "".join(f"{n},Open or closed?,(a) Open (b) Closed,(a)\n" for n in (1, 2)),
     **images("MMVP Images/1.jpg", "MMVP Images/2.jpg"),
@@ -127,18 +132,18 @@ RATED = [
     }
     for n in range(mmhal_bench.QUESTIONS)
 ]
-MMHAL = {
+MMHAL: Folder = {
     mmhal_bench.FILE: json.dumps(RATED[:3]),
     "answers.json": json.dumps(RATED),
     **images(*(f"{n}.jpg" for n in range(3))),
 }
-HALOQUEST = {
+HALOQUEST: Folder = {
     haloquest.FILE: ",image_name,hallucination type,question,groundtruth responses\n"
     + "".join(f'{n},{n}.jpg,visual challenge,What?,"a ""dog""; a cat"\n' for n in range(3)),
     "answers.jsonl": lined({"id": n, "response": "A dog."} for n in range(3)),
     **images(*(f"{n}.jpg" for n in range(3))),
 }
-COCO = {
+COCO: Folder = {
     "instances_val2014.json": json.dumps(
         {
             "images": [{"id": n, "file_name": f"{n}.jpg"} for n in (1, 2)],
@@ -154,7 +159,7 @@ COCO = {
     ),
     **images("1.jpg", "2.jpg"),
 }
-OBJECTS = {
+OBJECTS: Folder = {
     **COCO,
     object_halbench.FILE: lined(
         {"image_id": n, "question": "What?", "image": "iVBORw0KGgo="} for n in (1, 2)
@@ -164,7 +169,7 @@ OBJECTS = {
         {"image_id": 1 + n % 2, "question": f"{n}?", "text": "A dog."} for n in range(3)
     ),
 }
-POPE = {
+POPE: Folder = {
     **{
         f"gqa_pope_{strategy}.json": lined(
             {"question_id": n, "image": f"{n}.jpg", "text": "Is it?", "label": "yes"}
@@ -174,7 +179,7 @@ POPE = {
     },
     **images("1.jpg", "2.jpg"),
 }
-MME = {
+MME: Folder = {
     "color/1.txt": "Is it?\tYes\nIs it not?\tNo\n",
     "color/1.jpg": picture(),
 }
