@@ -21,9 +21,9 @@ from halluc.cli.calibrate import calibrate_command
 from halluc.cli.catalogue import list_command
 from halluc.cli.doctor import doctor_command
 from halluc.cli.evaluate import eval_command
+from halluc.cli.runs import runs_app, status_command
 from halluc.cli.score import score_command
 from halluc.cli.sweep import sweep_command
-from halluc.cli.runs import runs_app, status_command
 from halluc.errors import UserError
 from halluc.interruption import Interrupted
 from halluc.memory import keep_freed_memory

@@ -18,6 +18,8 @@ from halluc.scoring.building import benchmark_names, build, by_benchmark
 from halluc.validation import checked, key_values
 
 if TYPE_CHECKING:
+    from halluc.evaluation.asking import Answering
+    from halluc.evaluation.ray_cluster import Cluster
     from halluc.evaluation.sharding import Shard
 
 
@@ -114,6 +116,7 @@ def eval_command(
     configs = [config.model_copy(update={"method": one}) for one in methods]
     if output_dir.exists() and not output_dir.is_dir():
         raise UserError(f"--output-dir {str(output_dir)!r} is a file; give a folder")
+    from halluc.evaluation.ray_cluster import Cluster
     from halluc.evaluation.sharding import parse_shard, shard_from
 
     if executor == "ray":
@@ -125,9 +128,9 @@ def eval_command(
         part = shard_from()
     if processes > 1:
         if part is not None or executor == "ray":
-            raise UserError("--processes splits the images itself; leave out --shard and --executor")
-        from halluc.evaluation.processes import answer_in_processes
-
+            raise UserError(
+                "--processes splits the images itself; leave out --shard and --executor"
+            )
         answer_in_processes(sys.argv[1:], processes)
     cluster = Cluster(address, actors, gpus_per_worker) if executor == "ray" else None
     _evaluate(configs, output_dir, calibration, workers, part, cluster)
@@ -204,6 +207,7 @@ def _evaluate(
     from halluc.evaluation import evaluate_together, open_model
     from halluc.interruption import Stop
     from halluc.leaderboard import board_of, render
+    from halluc.remote.model import EndpointModel
 
     model = open_model(configs)
     measured = {}
@@ -215,11 +219,11 @@ def _evaluate(
                 measured[name] = found
     if calibration and not measured:
         raise UserError(f"--calibration {calibration}: is of {read(calibration).method}")
-    answering = None
+    answering: Answering | None = None
     if cluster is not None:
-        from halluc.evaluation.ray_cluster import answering_on_ray
+        from halluc.evaluation.ray_cluster import RayAnswering
 
-        answering = answering_on_ray(cluster, configs[0], output_dir)
+        answering = RayAnswering(cluster)
     runs = evaluate_together(
         configs,
         output_dir,

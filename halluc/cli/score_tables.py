@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from halluc.store.rescoring_runs import Rescored
 
+
 def as_json(found: Sequence[Rescored]) -> dict[str, Any]:
     """Describe rescored benchmarks as JSON can hold them.
 
@@ -75,8 +76,6 @@ def _file_table(scores: Mapping[str, Any]) -> Group:
 
 def _table(protocols: Iterable[str]) -> Table:
     from rich.table import Table
-
-    from halluc.store.rescoring_runs import Rescored
 
     table = Table("")
     for protocol in protocols:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import torch
 
 from halluc.config import DecodingConfig
-from halluc.decoding.asking_again import ask_again
+from halluc.decoding.asking_again import Revision, revised
 from halluc.decoding.batch_encoding import batch_of
 from halluc.decoding.batching import batches, distinct, repeated
-from halluc.decoding.generation import generate
+from halluc.decoding.generation import generate, lengths
 from halluc.decoding.logits_processors import YesNo
 from halluc.decoding.prefetch import prefetched, workers_for
 from halluc.errors import UserError
@@ -24,8 +24,6 @@ from halluc.remote.model import EndpointModel
 from halluc.types import Answer, Sample
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from halluc.interventions import Batch, Method
     from halluc.interventions.shared_prefix import Memo
     from halluc.interventions.touch import Touch
@@ -162,12 +160,14 @@ class _Answering:
             touch=self.touch,
         )
         read = batch.inputs["attention_mask"].sum(1).tolist()
-        written = _lengths(made.tokens, model).tolist()
+        written = lengths(made.tokens, model).tolist()
         decoded = model.processor.tokenizer.batch_decode(made.tokens, skip_special_tokens=True)
-        texts, passes = [text.strip() for text in decoded], made.passes
-        drafts: list[tuple[str, ...]] = [() for _ in texts]
+        said = Revision([text.strip() for text in decoded], made.passes)
         if "revise" in self.method.declared():
-            texts, drafts, passes = self._revised(batch, texts, passes)
+            said = revised(model, self.method, batch, said, self.decoding)
+            if self.touch is not None and any(said.drafts):
+                self.touch.seen = True
+        broken = said.broken | made.broken
         if self.memo:  # what another run has read for this one too
             started -= self.memo.saved - saved
         seconds = (time.perf_counter() - started) / len(samples)
@@ -176,40 +176,29 @@ class _Answering:
             Answer.of(
                 sample,
                 image_hash=batch.image_hashes[i],
-                text=texts[i],
-                drafts=drafts[i],
+                text=said.texts[i],
+                drafts=said.drafts.get(i, ()),
                 yes_no=yes_no.found[i * repeats] if yes_no and yes_no.found else None,
                 prompt_tokens=read[i],
                 tokens=written[i],
-                forward_passes=round(passes[i]),
+                forward_passes=round(said.passes[i]),
                 images_encoded=made.images_encoded / len(samples),
                 seconds=seconds,
             )
+            if i not in broken
+            else self._broken(sample, broken[i], alone=len(samples) == 1)
             for i, sample in enumerate(samples)
         ]
 
-    def _revised(
-        self, batch: Batch, texts: list[str], passes: list[float]
-    ) -> tuple[list[str], list[tuple[str, ...]], list[float]]:
-        """Let the method rewrite answers; return texts, drafts of those it changed, and passes."""
-        passes = list(passes)
+    def _broken(self, sample: Sample, token: int, alone: bool) -> Answer:
+        """Fail a sample whose logits are not finite.
 
-        def ask(questions: Sequence[tuple[int, str]]) -> list[str]:
-            if not questions:
-                return []
-            replies, cost = ask_again(self.model, batch, questions, self.decoding)
-            for (row, _), count in zip(questions, cost, strict=True):
-                passes[row] += count
-            return replies
-
-        revised = self.method.revise(batch, list(texts), ask)
-        if self.touch is not None and revised != texts:
-            self.touch.seen = True
-        pairs = zip(texts, revised, strict=True)
-        drafts: list[tuple[str, ...]] = [
-            (before,) if before != after else () for before, after in pairs
-        ]
-        return revised, drafts, passes
+        Beams go on until those of all samples are done, and may break when their own answer is
+        written; so what beams break on next to others is asked again alone.
+        """
+        if self.decoding.num_beams > 1 and not alone:
+            return self.together([sample], None, time.perf_counter())[0]
+        return Answer.failed(sample, f"its logits are not finite at token {token + 1}")
 
     def _encoded(self, samples: Sequence[Sample]) -> Batch:
         def make() -> Batch:
@@ -225,9 +214,3 @@ class _Answering:
 
 def _halves(batch: list[Sample]) -> list[list[Sample]]:
     return [batch[: len(batch) // 2], batch[len(batch) // 2 :]]
-
-
-def _lengths(tokens: Tensor, model: VisionLanguageModel) -> Tensor:
-    """Count tokens generated up to and including the end token, [B]."""
-    ended = torch.isin(tokens, torch.tensor(model.end_tokens, device=tokens.device)).int()
-    return (ended.cumsum(1) - ended == 0).sum(1)

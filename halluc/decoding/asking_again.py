@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from halluc.decoding.batch_encoding import encoded
@@ -25,10 +25,60 @@ class Replies(NamedTuple):
     Attributes:
         texts: One for each question.
         passes: Forward passes that each took.
+        broken: By question, the first token whose logits were not finite, counted from 0.
     """
 
     texts: list[str]
     passes: list[float]
+    broken: dict[int, int]
+
+
+@dataclass(frozen=True)
+class Revision:
+    """What a batch's answers have become.
+
+    Attributes:
+        texts: One for each prompt.
+        passes: Forward passes that each took.
+        drafts: By row, what those that were changed said before.
+        broken: By row, the first token whose logits were not finite, of a question asked about it.
+    """
+
+    texts: list[str]
+    passes: list[float]
+    drafts: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    broken: dict[int, int] = field(default_factory=dict)
+
+
+def revised(
+    model: VisionLanguageModel,
+    method: Method,
+    batch: Batch,
+    written: Revision,
+    decoding: DecodingConfig,
+) -> Revision:
+    """Let a method rewrite the answers to a batch, with questions of its own to the model.
+
+    Args:
+        written: The answers as they are.
+    """
+    passes, broken = list(written.passes), {}
+
+    def ask(questions: Sequence[tuple[int, str]]) -> list[str]:
+        if not questions:
+            return []
+        replies = ask_again(model, batch, questions, decoding)
+        for (row, _), count in zip(questions, replies.passes, strict=True):
+            passes[row] += count
+        broken.update({questions[number][0]: at for number, at in replies.broken.items()})
+        return replies.texts
+
+    texts = method.revise(batch, list(written.texts), ask)
+    pairs = enumerate(zip(written.texts, texts, strict=True))
+    drafts: dict[int, tuple[str, ...]] = {
+        row: (before,) for row, (before, after) in pairs if before != after
+    }
+    return Revision(texts, passes, drafts, broken)
 
 
 def ask_again(
@@ -50,6 +100,7 @@ def ask_again(
     )
     texts: list[str] = []
     passes: list[float] = []
+    broken: dict[int, int] = {}
     for start in range(0, len(questions), _MOST):
         part = questions[start : start + _MOST]
         rows = [row for row, _ in part]
@@ -65,4 +116,5 @@ def ask_again(
         decoded = model.processor.tokenizer.batch_decode(made.tokens, skip_special_tokens=True)
         texts += [text.strip() for text in decoded]
         passes += made.passes
-    return Replies(texts, passes)
+        broken |= {start + number: at for number, at in made.broken.items()}
+    return Replies(texts, passes, broken)

@@ -11,6 +11,7 @@ import torch
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 
 from halluc.config import DecodingConfig
+from halluc.decoding.finite_logits import Peaks
 from halluc.decoding.kv_cache import cache_behind, growing_cache
 from halluc.decoding.logits_processors import Forbid, MethodLogits, sampling
 from halluc.decoding.prefix_sharing import positions, share_prefixes
@@ -39,11 +40,14 @@ class Generated:
         tokens: Generated ids [B, T], padded behind the end token.
         passes: Forward passes each sample took part in [B], counted as they happened.
         images_encoded: Images that went through the vision tower.
+        broken: By row, the first token whose logits were not finite, the model's own or what became
+            of them, counted from 0. What follows the end of an answer is no matter.
     """
 
     tokens: Tensor
     passes: list[float]
     images_encoded: int
+    broken: dict[int, int]
 
 
 def generate(
@@ -101,7 +105,8 @@ def generate(
             if not common:
                 cache = growing_cache(model, config.max_new_tokens)
                 prompts = embedded(model, prompts, encode=bool(method.vision_layers))
-            processors = _processors(engine, decoding, watch)
+            peaks = Peaks(engine)
+            processors = _processors(engine, decoding, watch, peaks)
             if "search" in engine.seams:
                 with _without_defaults(model):
                     written = search_one(engine, prompts, cache, config, decoding, processors)
@@ -116,20 +121,35 @@ def generate(
                     )
                 written = tokens[: batch.size, prompts["input_ids"].shape[1] :]
         images = int((inputs["input_ids"] == model.image_token).any(1).sum())
-        return Generated(written, engine.passes, images)
+        broken = peaks.broken()
+        if broken and decoding.num_beams == 1 and "search" not in engine.seams:
+            ends = lengths(written, model).tolist()
+            broken = {row: at for row, at in broken.items() if at < ends[row]}
+        return Generated(written, engine.passes, images, broken)
+
+
+def lengths(tokens: Tensor, model: VisionLanguageModel) -> Tensor:
+    """Count generated tokens [B, T] up to and including the end token, [B]."""
+    ended = torch.isin(tokens, torch.tensor(model.end_tokens, device=tokens.device)).int()
+    return (ended.cumsum(1) - ended == 0).sum(1)
 
 
 def _processors(
-    engine: Engine, decoding: DecodingConfig, watch: Sequence[LogitsProcessor]
+    engine: Engine, decoding: DecodingConfig, watch: Sequence[LogitsProcessor], peaks: Peaks
 ) -> list[LogitsProcessor]:
-    """Line up the logits processors: the method, onlookers, forbidden tokens, sampling."""
+    """Line up the logits processors: the method, onlookers, forbidden tokens, sampling.
+
+    Peaks are taken of the model's own logits, of what the method makes, and of what is chosen from.
+    """
     first: list[LogitsProcessor] = []
     then: list[LogitsProcessor] = []
     if "next_token_logits" in engine.seams:
-        made = MethodLogits(engine)
-        first, then = [made], [Forbid(made, normalise=decoding.num_beams > 1)]
+        made = MethodLogits(engine, bool(engine.model.model.generation_config.bad_words_ids))
+        first, then = [made, peaks.here()], [Forbid(made, normalise=decoding.num_beams > 1)]
     seeds = engine.memory.batch.seeds * len(engine.memory.streams)
-    return [*first, *watch, *then, *sampling(decoding, seeds)]
+    line = [*first, *watch, *then, *sampling(decoding, seeds)]
+    last = [peaks.here()] if len(line) > len(watch) else []
+    return [peaks.here(), *line, *last]
 
 
 def generation_config(

@@ -64,13 +64,18 @@ class MethodLogits(LogitsProcessor):
     Streams stand below each other in the batch; since all get the same logits, all choose the same
     token, whether by argmax, by the same noise, or by beams.
 
+    Args:
+        engine: Serving the method.
+        ruled_out: Whether a checkpoint rules tokens out before the method sees their logits, which
+            are then minus infinity; they stay so, whatever the method makes of them.
+
     Attributes:
         forbidden: The tokens last ruled out, bool [rows, V]; `Forbid` applies it, once yes and no
             are read.
     """
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, engine: Engine, ruled_out: bool = False) -> None:
+        self._engine, self._ruled_out = engine, ruled_out
         self.forbidden: Tensor | None = None
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
@@ -78,6 +83,9 @@ class MethodLogits(LogitsProcessor):
         streams = len(self._engine.memory.streams)
         combined, forbidden = self._engine.next_token_logits(scores.float())
         self.forbidden = None if forbidden is None else forbidden.repeat(streams, 1)
+        if self._ruled_out:
+            lowest = scores.unflatten(0, (streams, -1)).amin(0)
+            combined = combined.masked_fill(lowest == -torch.inf, -torch.inf)
         return combined.to(scores).repeat(streams, 1)
 
 

@@ -28,11 +28,11 @@ Known = dict[str, Answer]
 """By sample id, answers that are kept to a sample as it is asked now."""
 
 Answering = Callable[
-    [Mapping[str, Run], Mapping[str, list[Sample]], Mapping[str, Known], Mapping[str, Touch]],
+    [str, Mapping[str, Run], Mapping[str, list[Sample]], Mapping[str, Known], Mapping[str, Touch]],
     Iterator[tuple[str, list[Answer]]],
 ]
-"""Answers what runs lack: runs, their missing samples, what is known and what notes whether a
-method edits anything, all by run; yields a run's name and a batch of its answers."""
+"""Answers what runs lack of a benchmark: its name, then by run the runs, their missing samples,
+what is known, and what notes whether a method edits anything. Yields a run's name and a batch."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def ask(
             key: [sample for sample in samples if sample.id not in known[key]] for key in lacking
         }
         left = sum(map(len, missing.values()))
-        answered = answering(lacking, missing, known, touches) if left else iter(())
+        answered = answering(name, lacking, missing, known, touches) if left else iter(())
 
         def kept() -> Iterator[Answer]:
             for key, batch in answered:
@@ -180,6 +180,7 @@ def answering_here(
     """
 
     def answering(
+        benchmark: str,
         runs: Mapping[str, Run],
         missing: Mapping[str, list[Sample]],
         known: Mapping[str, Known],

@@ -105,6 +105,13 @@ class Engine:
         counts: list[float] = self._passes.tolist()
         return counts
 
+    @property
+    def running(self) -> Tensor:
+        """Which rows of the last pass have not ended, bool [rows]."""
+        if self._alive is None:
+            raise ValueError("no pass has been made yet")
+        return self._alive
+
     # -- A pass ------------------------------------------------------------------------------------
 
     def start_pass(self, n_new: int, n_before: int) -> None:

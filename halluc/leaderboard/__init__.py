@@ -8,4 +8,14 @@ from halluc.leaderboard.csv_file import write_csv
 from halluc.leaderboard.readme_table import insert
 from halluc.leaderboard.terminal import render
 
-__all__ = ["Board", "Row", "board_of", "collect", "draw_board", "insert", "read_board", "render", "write_csv"]
+__all__ = [
+    "Board",
+    "Row",
+    "board_of",
+    "collect",
+    "draw_board",
+    "insert",
+    "read_board",
+    "render",
+    "write_csv",
+]

@@ -29,7 +29,8 @@ def collect(paths: Iterable[Path], skip_unfinished: bool = False) -> Board:
 
     Raises:
         UserError: If a path is none of these, a run was asked something that is not
-            scored, a board is of another schema version, two rows about the same thing disagree, or there is no row.
+            scored, a board is of another schema version, two rows about the same thing disagree,
+            or there is no row.
     """
     paths = list(paths)
     wanted = find_runs(paths)

@@ -50,8 +50,9 @@ def read_reply(content: bytes, key: str) -> Reply:
     except (LookupError, TypeError):
         raise UnreadableReply("the reply is not a chat completion") from None
     if not isinstance(text, str):
-        reason = one_line(choice.get("finish_reason"), key)
-        raise UnreadableReply(f"no text in the reply (finish_reason {reason})")
+        reason = choice.get("finish_reason")
+        shown = one_line(reason, key) if isinstance(reason, str) else "not given"
+        raise UnreadableReply(f"no text in the reply (finish_reason {shown})")
     if len(key) >= _SHORTEST_SECRET:
         text = text.replace(key, "***")
     usage = completion.get("usage")

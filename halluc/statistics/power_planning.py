@@ -139,4 +139,4 @@ def _pilot(name: str, pilot: tuple[Path, Path], alpha: float) -> Design:
     if not shared:
         raise UserError(f"{pilot[0]} and {pilot[1]} did not answer the same samples of {name}")
     most = max(shared, key=lambda key: found[0][key].scores.n)
-    return measured(*(side[most] for side in found), alpha)
+    return measured(found[0][most], found[1][most], alpha)

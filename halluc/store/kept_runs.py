@@ -69,7 +69,7 @@ def problems(run: RunFolder) -> Iterator[str]:
             yield f"{file}, line {number}: is not an answer, or was edited"
         if lines.torn:
             yield f"{file}: its last line is cut short; the next 'halluc eval' takes it out"
-    for benchmark in sorted({name for name in _benchmarks(run)}):
+    for benchmark in sorted(set(_benchmarks(run))):
         seen: set[str] = set()
         for file in run.answers_files(benchmark):
             for number, answer in read_lines(file, read_answer).records:

@@ -100,9 +100,7 @@ def _rescored(
     return Rescored(asked, scores)
 
 
-def answers_to(
-    run: RunFolder, asked: SampleSet, samples: Sequence[AskedSample]
-) -> list[Answer]:
+def answers_to(run: RunFolder, asked: SampleSet, samples: Sequence[AskedSample]) -> list[Answer]:
     """Return a run's answers to a set of samples, with what each is compared with.
 
     Raises:

@@ -237,7 +237,7 @@ def score_run(
     )
     earlier = _earlier(run, found)
     if earlier is not None:
-        kept = {"date": earlier.date, "where": earlier.where}
+        kept: dict[str, Any] = {"date": earlier.date, "where": earlier.where}
         if untouched is None:
             kept["untouched"] = earlier.untouched
         found = found.model_copy(update=kept)

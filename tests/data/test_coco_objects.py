@@ -44,7 +44,8 @@ def test_objects_of_images(instances: dict[str, Any]) -> None:
 def test_malformed_annotations_name_their_record(
     place: tuple[str | int, ...], value: object, complaint: str, instances: dict[str, Any]
 ) -> None:
-    inner: Any = reduce(lambda part, key: part[key], place[:-1], instances)
+    whole: Any = instances
+    inner = reduce(lambda part, key: part[key], place[:-1], whole)
     inner[place[-1]] = value
     with pytest.raises(UserError, match=complaint) as refused:
         load(instances)

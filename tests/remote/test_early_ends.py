@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -9,13 +10,15 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 
-from halluc.config import DecodingConfig
+from halluc.config import DecodingConfig, ModelConfig, RunConfig
 from halluc.errors import UserError
+from halluc.evaluation import evaluate
 from halluc.remote.answers import ask_endpoint
 from halluc.remote.client import Endpoint, EndpointRefused
 from halluc.remote.model import EndpointModel
@@ -36,7 +39,7 @@ def number(body: dict[str, Any]) -> int:
 
 
 def asked(questions: list[Sample], in_flight: int) -> Iterator[Answer]:
-    model = EndpointModel("openai:m", Endpoint("m", wait=0.2))
+    model = EndpointModel("openai:m", Endpoint("m", wait=1.0))
     return ask_endpoint(model, questions, DecodingConfig(), in_flight)
 
 
@@ -74,6 +77,28 @@ def test_answers_that_are_there_come_before_a_refusal(endpoint: FakeEndpoint) ->
     assert len(endpoint.requests) == 7  # none after the refusal, none twice
 
 
+def test_a_run_that_was_refused_pays_for_no_answer_twice(
+    endpoint: FakeEndpoint, tmp_path: Path
+) -> None:
+    refused: list[dict[str, Any]] = []
+
+    def respond(body: dict[str, Any], n: int) -> Response:
+        if n == 9:
+            refused.append(body)
+            return 401, b"no"
+        return 200, completion()
+
+    endpoint.respond = respond
+    config = RunConfig(model=ModelConfig(name="openai:m"), benchmarks=("glyph_pope",), limit=1)
+    with pytest.raises(EndpointRefused):
+        evaluate(config, tmp_path)
+    assert len(endpoint.requests) < 18
+    evaluate(config, tmp_path)
+    paid = [json.dumps(r.body) for r in endpoint.requests if r.body not in refused]
+    assert len(paid) == len(set(paid))
+    assert sum(r.body in refused for r in endpoint.requests) == 2
+
+
 def test_answers_that_are_there_come_before_an_error_of_a_sample(endpoint: FakeEndpoint) -> None:
     def nowhere() -> Image.Image:
         raise UserError("no such folder")
@@ -88,7 +113,7 @@ def test_nothing_is_tried_again_after_a_refusal(endpoint: FakeEndpoint) -> None:
     endpoint.respond = lambda body, n: (401, b"no") if number(body) == 0 else (503, b"busy")
     assert given(asked(samples(4), in_flight=4), EndpointRefused) == []
     sent = len(endpoint.requests)
-    time.sleep(0.4)  # a busy endpoint is asked again after 0.15 to 0.25 seconds
+    time.sleep(1.5)  # a busy endpoint is asked again after 0.75 to 1.25 seconds
     assert len(endpoint.requests) == sent == 4
 
 
@@ -96,10 +121,10 @@ def test_closing_waits_for_nothing_and_tries_nothing_again(
     endpoint: FakeEndpoint, hanging: threading.Event
 ) -> None:
     def respond(body: dict[str, Any], n: int) -> Response:
-        if number(body) > 1:
-            hanging.wait()
-            return 503, b"busy"
-        return (200, completion()) if number(body) == 0 else (503, b"busy")
+        if number(body) == 0:
+            return 200, completion()
+        hanging.wait()
+        return 503, b"busy"
 
     endpoint.respond = respond
     answers = asked(samples(9), in_flight=4)
@@ -110,7 +135,7 @@ def test_closing_waits_for_nothing_and_tries_nothing_again(
     answers.close()  # type: ignore[attr-defined]
     assert time.perf_counter() - started < SOON
     hanging.set()
-    time.sleep(0.4)
+    time.sleep(1.5)
     assert len(endpoint.requests) == 4
 
 

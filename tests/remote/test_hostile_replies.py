@@ -178,6 +178,7 @@ def test_a_long_reply_is_read_whole(endpoint: FakeEndpoint) -> None:
 
 
 UNSEEN = {"message": {"content": None}, "finish_reason": "\x1b[2J\n"}
+ODD = {"message": {"content": None}, "finish_reason": [["odd"]]}
 
 
 @pytest.mark.parametrize(
@@ -187,6 +188,7 @@ UNSEEN = {"message": {"content": None}, "finish_reason": "\x1b[2J\n"}
         ((400, {"error": {"message": "two\nlines\u2028more"}}), "HTTP 400: two lines more"),
         ((400, b"\x1b[2J"), r"HTTP 400: \x1b[2J"),
         ((200, {"choices": [UNSEEN]}), r"no text in the reply (finish_reason \x1b[2J)"),
+        ((200, {"choices": [ODD]}), "no text in the reply (finish_reason not given)"),
     ],
 )
 def test_a_message_is_one_line_to_be_seen(

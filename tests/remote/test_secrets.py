@@ -133,5 +133,6 @@ def test_a_run_holds_the_key_nowhere(endpoint: FakeEndpoint, tmp_path: Path) -> 
     assert KEY not in done.stdout + done.stderr
     (samples,) = tmp_path.glob("runs/*/samples_*")
     assert "Yes, ***" in samples.read_text()
+    assert "finish_reason echo ***" in samples.read_text()
     for file in tmp_path.glob("runs/*/*"):
         assert KEY not in file.read_text()

@@ -103,4 +103,4 @@ def read_captions(path: Path, truth: dict[str, Target], source: Path) -> list[tu
 def image_id(id: Any) -> str:
     """Return an image id as digits: 139, "139" and "COCO_val2014_000000000139.jpg" are alike."""
     digits = str(id).rsplit("_", 1)[-1].split(".")[0]
-    return str(int(digits)) if digits.isdecimal() else str(id)
+    return str(int(digits)) if digits.isdecimal() and len(digits) < 20 else str(id)

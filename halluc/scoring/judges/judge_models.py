@@ -119,11 +119,14 @@ class CachedJudge:
 
     def __init__(self, judge: Judge, file: Path | None = None) -> None:
         self._judge = judge
-        self._path, files = file or _own_file(judge.name), [file]
-        if file is None:
-            files = sorted(self._path.parent.glob(f"{_digest(judge.name)}*.jsonl"))
-        known = (line for path in files if path for line in read_lines(path, _judgement).records)
-        self._replies = {key: reply for _, (key, reply) in known}
+        self._path = file or _own_file(judge.name)
+        own = sorted(self._path.parent.glob(f"{_digest(judge.name)}*.jsonl"))
+        known = (
+            line
+            for path in ([file] if file else own)
+            for line in read_lines(path, _judgement).records
+        )
+        self._replies: dict[str, str] = {key: reply for _, (key, reply) in known}
         self._open = ExitStack()
         self._appender: Appender | None = None
 
