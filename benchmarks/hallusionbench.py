@@ -14,6 +14,7 @@ from halluc.data.pinned_files import checksum, verify
 from halluc.data.records import Row, rows
 from halluc.data.sample_selection import first_images
 from halluc.errors import UserError
+from halluc.plain_text import printable
 from halluc.scoring.base import benchmark
 from halluc.scoring.card import BenchmarkCard, Metric
 from halluc.scoring.hallusionbench import metric as hallusion
@@ -100,12 +101,13 @@ class HallusionBench(JudgedBenchmark):
     def _files(self, folder: Path) -> Iterator[tuple[dict[str, str], Any]]:
         path = folder / "HallusionBench.json"
         images = ImageFolder(folder)
-        for row in rows(path):
+        questions = [row for row in rows(path) if _record(row)["visual_input"] != "0"]
+        unique([(row.where, _id(row)) for row in questions])
+        for row in questions:
             record = _record(row)
-            if record["visual_input"] != "0":
-                name = "{category}/{subcategory}/{set_id}_{figure_id}.png".format(**record)
-                images.find(name, row.where)
-                yield record, partial(images.open, name, row.where)
+            name = "{category}/{subcategory}/{set_id}_{figure_id}.png".format(**record)
+            images.find(name, row.where)
+            yield record, partial(images.open, name, row.where)
         verify(self.name, {path.name: checksum(path)})
 
     def _hub(self) -> Iterator[tuple[dict[str, str], Any]]:
@@ -247,13 +249,14 @@ def _compare(answers: Sequence[Answer], records: Sequence[Row], path: Path, figu
     truth = {_id(row): row for row in questions if not figures or str(row["visual_input"]) != "0"}
     for answer, row in zip(answers, records, strict=True):
         if answer.id not in truth:
-            raise UserError(f"{row.where}: question {answer.id} is not in {path}")
+            raise UserError(f"{row.where}: question {printable(answer.id)} is not in {path}")
         if str(truth[answer.id]["gt_answer"]) != answer.target["gt_answer"]:
-            raise UserError(f"{row.where}: question {answer.id} has another gt_answer than {path}")
+            id = printable(answer.id)
+            raise UserError(f"{row.where}: question {id} has another gt_answer than {path}")
     answered = {answer.id for answer in answers}
     missing = [id for id in truth if id not in answered]
     if missing:
         raise UserError(
-            f"{len(answers)} answers to {len(truth)} questions: {missing[0]} "
+            f"{len(answers)} answers to {len(truth)} questions: {printable(missing[0])} "
             f"({truth[missing[0]].where}) has none; is the file truncated?"
         )

@@ -28,21 +28,48 @@ def keep_freed_memory() -> None:
         mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
-def reset_peak_memory() -> None:
-    """Release free memory and reset its peak, where the system can (CUDA, Linux)."""
+class MemoryMeter:
+    """The memory that is taken from now on, above what the process holds already.
+
+    What was loaded before, by this run or by an earlier one in the same process, does not count.
+    """
+
+    def __init__(self) -> None:
+        self._before = reset_peak_memory()
+
+    def peak(self) -> int:
+        """Return the most that was held at once, in bytes above the level at the start."""
+        return peak_memory(above=self._before)
+
+
+def reset_peak_memory() -> int:
+    """Release free memory and reset its peak, where the system can (CUDA, Linux).
+
+    Returns:
+        The level from which the peak now rises, in bytes.
+    """
     import torch
 
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
-        return
+        return peak_memory()
     if trim := getattr(_libc(), "malloc_trim", None):
         trim(0)
     if os.access(_CLEAR_PEAK, os.W_OK):
         _CLEAR_PEAK.write_text("5")
+    return peak_memory()
 
 
-def peak_memory() -> int:
-    """Return the peak since `reset_peak_memory` in bytes: of a GPU if there is one, or resident."""
+def peak_memory(above: int = 0) -> int:
+    """Return the peak since `reset_peak_memory` in bytes: of a GPU if there is one, or resident.
+
+    Args:
+        above: A level that does not count, as `reset_peak_memory` returns it.
+    """
+    return max(0, _peak() - above)
+
+
+def _peak() -> int:
     import torch
 
     if torch.cuda.is_available():

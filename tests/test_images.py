@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
 from PIL import Image
 
 from halluc.config import DecodingConfig
@@ -17,6 +18,7 @@ from halluc.errors import UserError
 from halluc.images import MAX_PIXELS, BadImage, as_rgb, open_image, padded
 from halluc.methods.baseline import Baseline
 from halluc.types import Sample
+from tests.kit.any_file import FEW, damaged
 from tests.kit.families import llava, picture
 
 RED = (255, 0, 0)
@@ -124,6 +126,25 @@ def test_every_mode_becomes_rgb(content: bytes, colour: tuple[int, ...]) -> None
 def test_16_bits_keep_their_shades() -> None:
     shades = np.arange(256, dtype=np.uint16)[None] * 257
     assert np.asarray(open_image(saved(Image.fromarray(shades))))[0, :, 0].tolist() == [*range(256)]
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"])
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+def test_any_file_is_an_image_or_a_bad_one(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HALLUC_MAX_PIXELS", "100000")
+
+    @settings(max_examples=FEW, derandomize=True, deadline=None, database=None)
+    @given(damaged(saved(picture(0), kind), "text"))
+    def check(content: bytes) -> None:
+        try:
+            assert open_image(content).mode == "RGB"
+        except BadImage as error:
+            said = str(error)
+        else:
+            return
+        assert said.startswith("image: ") and said.isprintable()
+
+    check()
 
 
 def test_images_are_turned_as_exif_says() -> None:

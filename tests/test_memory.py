@@ -8,7 +8,7 @@ import sys
 import pytest
 import torch
 
-from halluc.memory import peak_memory, reset_peak_memory
+from halluc.memory import MemoryMeter, peak_memory, reset_peak_memory
 
 _MEGABYTES = 64
 
@@ -35,11 +35,11 @@ def faults(how: str) -> int:
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a setting of glibc")
-def test_freed_memory_is_not_mapped_anew() -> None:
+def test_freed_memory_is_not_mapped_again() -> None:
     assert faults("keep") < faults("default") / 10
 
 
-def test_the_peak_is_counted_anew() -> None:
+def test_the_peak_is_counted_again() -> None:
     reset_peak_memory()
     before = peak_memory()
     large = torch.ones(_MEGABYTES * 2**18)
@@ -48,3 +48,20 @@ def test_the_peak_is_counted_anew() -> None:
     del large
     reset_peak_memory()
     assert peak_memory() <= before + 0.5 * size
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere no peak can be reset")
+def test_a_run_is_not_charged_for_what_was_held_before_it() -> None:
+    first = MemoryMeter()
+    model = torch.ones(4 * _MEGABYTES * 2**18)
+    assert first.peak() >= 0.9 * model.nbytes
+    second = MemoryMeter()
+    assert second.peak() < 0.1 * model.nbytes
+    working = torch.ones(_MEGABYTES * 2**18)
+    size = working.nbytes
+    del working
+    assert 0.9 * size <= second.peak() < 2 * size
+
+
+def test_what_is_given_back_is_no_negative_peak() -> None:
+    assert peak_memory(above=2**62) == 0

@@ -9,6 +9,22 @@ from pathlib import Path
 from halluc.errors import UserError
 from halluc.types import Sample
 
+MOST = 10_000
+"""The most samples that are measured on."""
+
+
+def refuse_too_many(n: int, what: str) -> None:
+    """Refuse a number of samples whose measuring would not come to an end.
+
+    Args:
+        what: What was asked for, as the user typed it.
+
+    Raises:
+        UserError: If it is above `MOST`.
+    """
+    if n > MOST:
+        raise UserError(f"{what}: too many to calibrate on; give {MOST} at most")
+
 
 def drawn(n: int) -> tuple[Sample, ...]:
     """Ask for existence in drawn scenes kept for calibration; half the answers are "yes"."""

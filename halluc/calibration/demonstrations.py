@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 from PIL import ImageStat
 from PIL.Image import Image
 
+from halluc.calibration.calibration_samples import refuse_too_many
 from halluc.errors import UserError
 from halluc.types import Sample
 from halluc.world import CATEGORY, NAMES, Scene, render, scene, true_captions
@@ -41,7 +42,11 @@ def drawn_demonstrations(count: int) -> list[Demonstration]:
 
     Args:
         count: How many; the first ones of more demonstrations are the same.
+
+    Raises:
+        UserError: If they are too many.
     """
+    refuse_too_many(count, "demos")
     found = []
     for index in range(count):
         drawn = scene(SPLIT, index)

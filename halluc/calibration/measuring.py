@@ -8,10 +8,16 @@ from typing import Any, NamedTuple
 from safetensors.torch import save_file
 
 from halluc.calibration.calibration_file import Calibration, calibration_path
-from halluc.calibration.calibration_samples import drawn, from_benchmark, from_folder
+from halluc.calibration.calibration_samples import (
+    drawn,
+    from_benchmark,
+    from_folder,
+    refuse_too_many,
+)
 from halluc.calibration.calibrator import Calibrator
 from halluc.config import ModelConfig
 from halluc.errors import UserError
+from halluc.files import write_whole
 from halluc.images import BadImage
 from halluc.interventions import Method
 from halluc.models.load import load_model
@@ -44,8 +50,10 @@ def run_calibration(
         recalibrate: Measure even where constants are published for the checkpoint.
 
     Raises:
-        UserError: If the method has nothing to measure, or an image cannot be opened.
+        UserError: If the method has nothing to measure, the samples are too many, or an image
+            cannot be opened.
     """
+    refuse_too_many(n, "--samples")
     if benchmark is not None:
         samples, source = from_benchmark(benchmark, n), benchmark
     elif images is not None:
@@ -56,7 +64,7 @@ def run_calibration(
     calibrator = Calibrator(model, samples, recalibrate)
     try:
         measured = cls.calibrate(params, calibrator)
-    except BadImage as error:
+    except (BadImage, OSError) as error:
         raise UserError(f"calibration: {error}; take it out, or choose other images") from error
     file = calibration_path(output_dir, model.fingerprint, cls.name)
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -75,5 +83,5 @@ def run_calibration(
         images=tuple(dict.fromkeys(sample.image_id for sample in samples)),
         report=measured.report,
     )
-    file.write_text(calibration.model_dump_json(indent=2) + "\n")
+    write_whole(file, calibration.model_dump_json(indent=2) + "\n")
     return WrittenCalibration(calibration, file)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from halluc.data.pinned_files import checksum, offline, recorded, verify
 from halluc.errors import UserError
+from halluc.plain_text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -125,17 +126,28 @@ class Table:
         """All rows, without images.
 
         Raises:
-            UserError: If a column is missing.
+            UserError: If a column is missing, or a file is damaged.
         """
-        import pyarrow.parquet as pq
-
         rows: list[dict[str, Any]] = []
         for path in self._paths:
-            names = pq.read_schema(path).names
-            for column in (*self._columns, self._image):
-                if column not in names:
-                    raise UserError(f"{path}: has no column {column!r}, only {', '.join(names)}")
-            rows += pq.read_table(path, columns=list(self._columns)).to_pylist()
+            try:
+                rows += self._rows(path)
+            except (ArithmeticError, OSError, LookupError, RuntimeError, ValueError) as error:
+                reason = printable(str(error)[:200])
+                raise UserError(
+                    f"{path}: is not a Parquet file that can be read ({reason})"
+                ) from None
+        return rows
+
+    def _rows(self, path: Path) -> list[dict[str, Any]]:
+        import pyarrow.parquet as pq
+
+        names = pq.read_schema(path).names
+        for column in (*self._columns, self._image):
+            if column not in names:
+                listed = printable(", ".join(names))
+                raise UserError(f"{path}: has no column {column!r}, only {listed}")
+        rows: list[dict[str, Any]] = pq.read_table(path, columns=list(self._columns)).to_pylist()
         return rows
 
     @cached_property

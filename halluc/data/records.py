@@ -186,10 +186,11 @@ def table(path: Path, columns: Sequence[str]) -> list[Row]:
         columns: The columns that it must have.
 
     Raises:
-        UserError: If a column is missing or there twice, or a row is shorter or longer than the
-            first; names the line.
+        UserError: If a column is missing or there twice, a row is shorter or longer than the
+            first, or the file ends within quotes; names the line.
     """
-    reader = csv.DictReader(io.StringIO(text_of(path), newline=""))
+    text = text_of(path)
+    reader = csv.DictReader(io.StringIO(text, newline=""))
     records = []
     try:
         names = reader.fieldnames or ()
@@ -206,6 +207,18 @@ def table(path: Path, columns: Sequence[str]) -> list[Row]:
             records.append(Row(f"{path} line {reader.line_num}", dict(record)))
     except csv.Error as error:
         raise UserError(f"{path} line {reader.line_num}: {error}") from None
+    if _ends_in_quotes(text):
+        raise UserError(f"{path} line {reader.line_num}: ends within quotes; is it truncated?")
     if not records:
         raise UserError(f"{path}: is empty")
     return records
+
+
+def _ends_in_quotes(text: str) -> bool:
+    """Return whether a CSV file's last quotes are not closed, which lenient reading lets pass."""
+    try:
+        for _ in csv.reader(io.StringIO(text, newline=""), strict=True):
+            pass
+    except csv.Error as error:
+        return "unexpected end" in str(error)
+    return False

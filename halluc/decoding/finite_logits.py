@@ -38,10 +38,11 @@ class Peaks:
         """Keep the peaks of the main stream's scores, which are the first of [S * B, V]."""
         if not self._steps:
             self._prompt = input_ids.shape[1]
-        rows = len(scores) // len(self._engine.memory.streams)
-        peaks = scores[:rows].amax(-1)
+        streams = len(self._engine.memory.streams)
+        main = scores if streams == 1 else scores[: len(scores) // streams]
+        peaks = main.amax(-1)
         if self._searches:  # rows come and go; all are of one sample
-            peaks = torch.where(self._engine.running[:rows], peaks, 0.0)
+            peaks = torch.where(self._engine.running[: len(main)], peaks, 0.0)
             peaks = (peaks - peaks).sum(0, keepdim=True)
         self._steps.append(input_ids.shape[1] - self._prompt)
         self._peaks.append(peaks)

@@ -35,7 +35,8 @@ COSTS = ("passes a sample", "ms a sample", "failed / unparseable")
 def insert(board: Board, file: Path) -> None:
     """Replace what is between the markers of a file by the board's tables.
 
-    The file is replaced as a whole or not at all, and keeps its own ends of lines.
+    The file is replaced as a whole or not at all, and keeps its own ends of lines; a link to it
+    stays one.
 
     Raises:
         UserError: If the file or its markers are missing, or it is not a text.
@@ -48,7 +49,7 @@ def insert(board: Board, file: Path) -> None:
     _, end, after = rest.partition(END)
     if not start or not end:
         raise UserError(f"{file}: no lines {START} and {END} to write between")
-    write_whole(file, f"{before}{START}\n{markdown(board)}\n{END}{after}")
+    write_whole(file.resolve(), f"{before}{START}\n{markdown(board)}\n{END}{after}")
 
 
 def markdown(board: Board) -> str:

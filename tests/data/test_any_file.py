@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,14 +13,18 @@ import pytest
 from halluc.calibration.calibration_file import Calibration
 from halluc.calibration.calibration_file import read as read_calibration
 from halluc.data.coco_objects import captions, image_objects, load
+from halluc.data.hub import Table
 from halluc.data.pinned_files import recorded, verify
 from halluc.data.records import rows, table
 from halluc.scoring.answer_files import AnswerFiles
 from halluc.scoring.chair.caption_files import read_captions, read_truth
+from halluc.scoring.chair.word_families import load_tables
 from halluc.scoring.mme import answer_files as mme
 from halluc.scoring.mme.metric import ROWS
 from halluc.scoring.pope import answer_files as pope
 from halluc.scoring.pope.question_files import read_objects
+from halluc.scoring.pope.relabelling import label_files, relabel
+from halluc.types import Answer
 from tests.kit.any_file import FEW, MANY, Reader, survives
 
 
@@ -67,6 +72,15 @@ def pope_answers(folder: Path) -> list[Any]:
     return pope.read_answers(files, [])
 
 
+def relabelled(folder: Path) -> list[Answer]:
+    asked = [
+        Answer(f"random/{n}", f"{n}.jpg", "random", f"Is there a {n}?", "no", text="Yes.")
+        for n in (1, 2, 3)
+    ]
+    (labels,) = label_files([str(folder / "coco_pope_random.json")]).values()
+    return relabel(asked, "random", labels)
+
+
 def chair_captions(folder: Path) -> list[tuple[str, str]]:
     truth = read_truth(folder / "truth.json")
     return read_captions(folder / "captions.jsonl", truth, folder / "truth.json")
@@ -80,6 +94,24 @@ def first_use(folder: Path) -> dict[str, str]:
     verify("new", {"a": "b"})
     assert recorded("new")["a"] == "b"
     return before
+
+
+def parquet() -> bytes:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    stream = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist([{"text": "a", "image": b"x"}] * 3), stream)
+    return stream.getvalue()
+
+
+CODE = """
+synonyms_txt = '''dog, pup
+cat'''
+coco_double_words = ["hot dog"]
+animal_words = ["dog"]
+vehicle_words = ["jet"]
+"""
 
 
 def are_texts(found: Iterable[object]) -> bool:
@@ -150,6 +182,14 @@ READERS = (
         "lines",
     ),
     Reader(
+        "pope other labels",
+        POPE,
+        "coco_pope_random.json",
+        relabelled,
+        lambda found: bool(found) and all(one.target in ("yes", "no") for one in found),
+        "lines",
+    ),
+    Reader(
         "mme answers",
         {"color.txt": COLOR},
         "color.txt",
@@ -179,6 +219,29 @@ READERS = (
         "truth.json",
         chair_captions,
         lambda found: [id for id, _ in found] == ["1", "2"],
+    ),
+    Reader(
+        "chair tables",
+        {"a.json": json.dumps({"inverse_synonym_dict": {"pup": "dog"}, "double_word_dict": {}})},
+        "a.json",
+        lambda f: load_tables(f / "a.json"),
+        lambda found: are_texts([*found.nodes.values(), *found.double_words.values()]),
+    ),
+    Reader(
+        "chair's own code",
+        {"chair.py": CODE},
+        "chair.py",
+        lambda f: load_tables(f / "chair.py"),
+        lambda found: are_texts([*found.nodes.values(), *found.double_words.values()]),
+        "text",
+    ),
+    Reader(
+        "parquet",
+        {"a.parquet": parquet()},
+        "a.parquet",
+        lambda f: Table((f / "a.parquet",), ("text",), "image").rows,
+        bool,
+        "text",
     ),
     Reader(
         "calibration",

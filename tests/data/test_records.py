@@ -66,9 +66,11 @@ def test_errors_quote_values_on_one_short_line() -> None:
         ("a,a\n1,2\n", "two columns 'a'"),
         ("x" * 200_000 + "\n1\n", "field larger than field limit"),
         ("b\n1\n", "no column 'a', only b"),
+        ('a,b\n1,"two and a ha', "line 2: ends within quotes; is it truncated"),
+        ('a,b\n1,"two ""and"" a half\n2,three\n', "line 3: ends within quotes"),
     ],
 )
-def test_tables_with_broken_heads_are_refused(file: Path, content: str, complaint: str) -> None:
+def test_broken_tables_are_refused(file: Path, content: str, complaint: str) -> None:
     file.write_text(content)
     with pytest.raises(UserError, match=complaint):
         table(file, ("a",))

@@ -201,6 +201,9 @@ def test_a_readme_keeps_its_own_ends_of_lines(board: Board, tmp_path: Path) -> N
     insert(board, file)
     assert file.read_bytes().startswith(f"\ufeffbefore\r\n{START}".encode())
     assert file.read_bytes().endswith(f"{END}\r\nafter".encode())
+    (tmp_path / "link.md").symlink_to(file)
+    insert(board, tmp_path / "link.md")
+    assert (tmp_path / "link.md").is_symlink()
     file.write_bytes(b"\xff" + START.encode())
     with pytest.raises(UserError, match=r"README.md: is not UTF-8 text"):
         insert(board, file)

@@ -8,12 +8,13 @@ differ by up to 2.8 points of CHAIR_s, so a score needs its family next to it.
 from __future__ import annotations
 
 import ast
-import json
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from halluc.data.pinned_files import fetch
+from halluc.data.records import json_of, text_of
 from halluc.errors import UserError
+from halluc.plain_text import printable
 from halluc.scoring.chair.metric import ObjectFinder, Tables
 from halluc.scoring.text import nltk_words as english
 from halluc.scoring.text.pattern_singular import singularize
@@ -78,14 +79,29 @@ def load_tables(path: Path | None = None) -> Tables:
         raise UserError(f"{path}: no such file of CHAIR tables")
     try:
         if path.suffix == ".py":
-            return _published(path.read_text())
-        raw = json.loads(path.read_text())
-        return Tables(raw["inverse_synonym_dict"], raw["double_word_dict"])
-    except (KeyError, TypeError, ValueError, SyntaxError) as error:
+            return _published(text_of(path))
+        raw = json_of(path, dict)
+        return Tables(_words(raw, "inverse_synonym_dict"), _words(raw, "double_word_dict"))
+    except (
+        LookupError,
+        AttributeError,
+        TypeError,
+        ValueError,
+        SyntaxError,
+        RecursionError,
+    ) as error:
+        reason = printable(f"{type(error).__name__}: {error}")
         raise UserError(
             f"{path}: needs inverse_synonym_dict and double_word_dict, or to be the published "
-            f"chair.py ({type(error).__name__}: {error})"
+            f"chair.py ({reason})"
         ) from error
+
+
+def _words(raw: Mapping[str, Any], name: str) -> dict[str, str]:
+    words = raw[name]
+    if not isinstance(words, dict) or not all(isinstance(word, str) for word in words.values()):
+        raise TypeError(f"{name} is not an object of words")
+    return words
 
 
 def _published(source: str) -> Tables:

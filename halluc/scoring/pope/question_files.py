@@ -10,6 +10,7 @@ from halluc.data import coco_objects as coco
 from halluc.data.image_folder import ImageFolder
 from halluc.data.records import rows, text_of
 from halluc.errors import UserError
+from halluc.files import write_whole
 from halluc.scoring.pope import questions as pope
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def build_files(
     for strategy, questions in built.items():
         lines = chats(questions) if chat else [_line(question) for question in questions]
         path = output / f"{objects.stem}_{kind}_{strategy}.json"
-        path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        write_whole(path, "".join(json.dumps(line) + "\n" for line in lines))
         written.append(path)
     return written
 

@@ -99,8 +99,8 @@ def relabel(answers: Sequence[Answer], split: str, path: Path) -> list[Answer]:
             or bare(answer.prompt) != bare(row["text"])
         ):
             raise UserError(
-                f"{row.where}: the run was not asked {row['text']!r} about {row['image']} as "
-                f"question {row['question_id']} of the {split} split; are these its labels?"
+                f"{row.where}: the run was not asked {row['text']!r} about {row['image']!r} as "
+                f"question {row['question_id']!r} of the {split} split; are these its labels?"
             )
         relabelled.append(replace(answer, target=label_of(row)))
     if not relabelled:
