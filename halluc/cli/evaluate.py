@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from halluc.cli.options import Device, Dtype, Model, ModelArgs, Revision, model_config
+from halluc.cli.processes import answer_in_processes
 from halluc.config import BASELINE, DecodingConfig, MethodConfig, RunConfig
 from halluc.errors import UserError, needs_packages
 from halluc.interventions.compose import find
