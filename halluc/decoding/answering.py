@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from halluc.config import DecodingConfig
-from halluc.decoding.asking_again import Revision, revised
+from halluc.decoding.asking_again import Rewritten, revised
 from halluc.decoding.batch_encoding import batch_of
 from halluc.decoding.batching import batches, distinct, repeated
 from halluc.decoding.generation import generate, lengths
@@ -162,7 +162,7 @@ class _Answering:
         read = batch.inputs["attention_mask"].sum(1).tolist()
         written = lengths(made.tokens, model).tolist()
         decoded = model.processor.tokenizer.batch_decode(made.tokens, skip_special_tokens=True)
-        said = Revision([text.strip() for text in decoded], made.passes)
+        said = Rewritten([text.strip() for text in decoded], made.passes)
         if "revise" in self.method.declared():
             said = revised(model, self.method, batch, said, self.decoding)
             if self.touch is not None and any(said.drafts):

@@ -34,7 +34,7 @@ class Replies(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Revision:
+class Rewritten:
     """What a batch's answers have become.
 
     Attributes:
@@ -54,9 +54,9 @@ def revised(
     model: VisionLanguageModel,
     method: Method,
     batch: Batch,
-    written: Revision,
+    written: Rewritten,
     decoding: DecodingConfig,
-) -> Revision:
+) -> Rewritten:
     """Let a method rewrite the answers to a batch, with questions of its own to the model.
 
     Args:
@@ -78,7 +78,7 @@ def revised(
     drafts: dict[int, tuple[str, ...]] = {
         row: (before,) for row, (before, after) in pairs if before != after
     }
-    return Revision(texts, passes, drafts, broken)
+    return Rewritten(texts, passes, drafts, broken)
 
 
 def ask_again(

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from halluc.interventions.engine import Engine
 
 
-class Peaks:
-    """The highest logit of every row at every step, at one or more places in a chain of processors.
+class Peaks(LogitsProcessor):
+    """Onlooker that keeps the highest logit of every row; it may stand in a chain several times.
 
     The highest logit alone tells that a row is not finite: it is NaN where any is, infinite where
     any is, and minus infinity where every token is ruled out; tokens ruled out beside others leave
@@ -30,12 +30,8 @@ class Peaks:
         self._steps: list[int] = []
         self._peaks: list[Tensor] = []
 
-    def here(self) -> LogitsProcessor:
-        """Make an onlooker for one place; `generate` takes each object once only."""
-        return _Here(self)
-
-    def keep(self, input_ids: Tensor, scores: Tensor) -> None:
-        """Keep the peaks of the main stream's scores, which are the first of [S * B, V]."""
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """Keep the peaks of the main stream, the first rows of scores [S * B, V]."""
         if not self._steps:
             self._prompt = input_ids.shape[1]
         streams = len(self._engine.memory.streams)
@@ -46,6 +42,7 @@ class Peaks:
             peaks = (peaks - peaks).sum(0, keepdim=True)
         self._steps.append(input_ids.shape[1] - self._prompt)
         self._peaks.append(peaks)
+        return scores
 
     def broken(self) -> dict[int, int]:
         """Return the first token whose logits are not finite, counted from 0.
@@ -61,13 +58,3 @@ class Peaks:
         for call, row in by_sample.nonzero().tolist():
             found.setdefault(row, self._steps[call])
         return found
-
-
-class _Here(LogitsProcessor):
-    def __init__(self, peaks: Peaks) -> None:
-        self._peaks = peaks
-
-    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        """Read the scores; return them unchanged."""
-        self._peaks.keep(input_ids, scores)
-        return scores

@@ -13,7 +13,7 @@ from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 from halluc.config import DecodingConfig
 from halluc.decoding.finite_logits import Peaks
 from halluc.decoding.kv_cache import cache_behind, growing_cache
-from halluc.decoding.logits_processors import Forbid, MethodLogits, sampling
+from halluc.decoding.logits_processors import Forbid, InTurn, MethodLogits, sampling
 from halluc.decoding.prefix_sharing import positions, share_prefixes
 from halluc.decoding.searching import search_one
 from halluc.decoding.streams import decoding_streams, encoded_images
@@ -106,10 +106,10 @@ def generate(
                 cache = growing_cache(model, config.max_new_tokens)
                 prompts = embedded(model, prompts, encode=bool(method.vision_layers))
             peaks = Peaks(engine)
-            processors = _processors(engine, decoding, watch, peaks)
+            processor = _processors(engine, decoding, watch, peaks)
             if "search" in engine.seams:
                 with _without_defaults(model):
-                    written = search_one(engine, prompts, cache, config, decoding, processors)
+                    written = search_one(engine, prompts, cache, config, decoding, [processor])
             else:
                 cache.on_reorder = engine.reorder
                 with _without_defaults(model):
@@ -117,7 +117,7 @@ def generate(
                         **prompts,
                         past_key_values=cache,
                         generation_config=config,
-                        logits_processor=LogitsProcessorList(processors),
+                        logits_processor=LogitsProcessorList([processor]),
                     )
                 written = tokens[: batch.size, prompts["input_ids"].shape[1] :]
         images = int((inputs["input_ids"] == model.image_token).any(1).sum())
@@ -136,7 +136,7 @@ def lengths(tokens: Tensor, model: VisionLanguageModel) -> Tensor:
 
 def _processors(
     engine: Engine, decoding: DecodingConfig, watch: Sequence[LogitsProcessor], peaks: Peaks
-) -> list[LogitsProcessor]:
+) -> InTurn:
     """Line up the logits processors: the method, onlookers, forbidden tokens, sampling.
 
     Peaks are taken of the model's own logits, of what the method makes, and of what is chosen from.
@@ -145,11 +145,11 @@ def _processors(
     then: list[LogitsProcessor] = []
     if "next_token_logits" in engine.seams:
         made = MethodLogits(engine, bool(engine.model.model.generation_config.bad_words_ids))
-        first, then = [made, peaks.here()], [Forbid(made, normalise=decoding.num_beams > 1)]
+        first, then = [made, peaks], [Forbid(made, normalise=decoding.num_beams > 1)]
     seeds = engine.memory.batch.seeds * len(engine.memory.streams)
     line = [*first, *watch, *then, *sampling(decoding, seeds)]
-    last = [peaks.here()] if len(line) > len(watch) else []
-    return [peaks.here(), *line, *last]
+    last = [peaks] if len(line) > len(watch) else []
+    return InTurn([peaks, *line, *last])
 
 
 def generation_config(

@@ -20,6 +20,23 @@ if TYPE_CHECKING:
     from halluc.interventions.engine import Engine
 
 
+class InTurn(LogitsProcessor):
+    """Processors one after the other, as one: `generate` spends time on each that it is given.
+
+    Args:
+        processors: In their order; the same one may stand at several places.
+    """
+
+    def __init__(self, processors: Sequence[LogitsProcessor]) -> None:
+        self._processors = processors
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """Hand scores [rows, V] on from one to the next."""
+        for processor in self._processors:
+            scores = processor(input_ids, scores)
+        return scores
+
+
 class YesNo(LogitsProcessor):
     """Onlooker that keeps log-probabilities of "yes" and "no" at the first generated position.
 

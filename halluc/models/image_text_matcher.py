@@ -17,6 +17,7 @@ from transformers import AutoConfig, AutoProcessor, BlipForImageTextRetrieval
 
 from halluc.errors import UserError
 from halluc.models.fingerprint import folder_hash
+from halluc.models.load_errors import in_one_line
 from halluc.world import MATCHER
 
 if TYPE_CHECKING:
@@ -136,14 +137,18 @@ class Matcher:
         source: The matcher's folder or hub id.
         layer: The text encoder's layer whose cross-attention is read, 0-based.
         device: The device it runs on.
+
+    Raises:
+        UserError: If its weights or processor are missing or damaged.
     """
 
     def __init__(self, source: MatcherSource, layer: int, device: torch.device | str) -> None:
         hub = {} if Path(source.path).is_dir() else {"revision": source.revision}
-        with torch.inference_mode(False):  # gradients cannot flow through inference tensors
+        # Gradients cannot flow through inference tensors.
+        with torch.inference_mode(False), in_one_line(f"matcher {source.path!r}"):
             self.processor = AutoProcessor.from_pretrained(source.path, **hub)
             load: Any = BlipForImageTextRetrieval.from_pretrained
-            self.model = load(source.path, dtype=torch.float32, **hub)
+            self.model = load(source.path, dtype=torch.float32, weights_only=True, **hub)
             self.model.to(device).eval().requires_grad_(False)
         self.layer = layer
 

@@ -13,7 +13,9 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
+from halluc.cli.app import app
 from halluc.errors import UserError
 from halluc.leaderboard import Board, collect, draw_board, insert, render, write_csv
 from halluc.leaderboard.board_file import read_board, write_board
@@ -207,3 +209,15 @@ def test_a_readme_keeps_its_own_ends_of_lines(board: Board, tmp_path: Path) -> N
     file.write_bytes(b"\xff" + START.encode())
     with pytest.raises(UserError, match=r"README.md: is not UTF-8 text"):
         insert(board, file)
+
+
+def test_the_command_shows_names_and_paths_as_they_are(hostile: Board, tmp_path: Path) -> None:
+    write_board(hostile, tmp_path / "foreign.json")
+    output = tmp_path / "[b]out[/b]/board.json"
+    done = CliRunner().invoke(
+        app, ["leaderboard", str(tmp_path / "foreign.json"), "--output", str(output)]
+    )
+    assert done.exit_code == 0, done.output
+    assert f"{output}: {len(hostile.rows)} rows" in done.output
+    assert "\x1b]0;" not in done.output and "\x07" not in done.output
+    assert read_board(output).rows[0].model == HOSTILE

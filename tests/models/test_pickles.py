@@ -16,6 +16,8 @@ from safetensors.torch import load_file
 from halluc.config import ModelConfig, RunConfig
 from halluc.errors import UserError
 from halluc.models import load_model
+from halluc.models.image_text_matcher import Matcher, find_matcher
+from halluc.world import MATCHER
 
 FILE = "pytorch_model.bin"
 
@@ -110,6 +112,22 @@ def test_a_damaged_pickle_is_refused_in_one_line(
     with pytest.raises(UserError, match=f"cannot be loaded: {reason}") as refused:
         load_model(str(pickled), pickled_weights=True)
     assert "\n" not in str(refused.value)
+
+
+def test_a_damaged_matcher_is_refused_in_one_line(tmp_path: Path) -> None:
+    folder = shutil.copytree(MATCHER, tmp_path / "matcher")
+    (folder / "model.safetensors").unlink()
+    (folder / FILE).write_bytes(b"{}")
+    with pytest.raises(UserError, match=r"^matcher '.*' cannot be loaded: its weights") as refused:
+        Matcher(find_matcher(str(folder)), 0, "cpu")
+    assert "\n" not in str(refused.value)
+
+
+def test_other_pickled_weights_are_another_model(pickled: Path) -> None:
+    weights = torch.load(pickled / FILE)
+    before = load_model(str(pickled), pickled_weights=True).fingerprint
+    torch.save({name: torch.rand_like(value) for name, value in weights.items()}, pickled / FILE)
+    assert load_model(str(pickled), pickled_weights=True).fingerprint != before
 
 
 @pytest.mark.parametrize("option", ["pickled_weights", "trust_remote_code"])
