@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
-from halluc.config import RunConfig
 from halluc.data.records import finite
 from halluc.scoring.base import REGISTRY
 from halluc.scoring.yes_probability import best_accuracy, calibration_error, logit_scores, p_yes
 from halluc.scoring.yes_probability import probability_scores as scores
-from halluc.store.run_folder import RunFolder
 from halluc.types import Answer
+from tests.kit.runs import write_run
 
 
 def test_probabilities_are_of_yes_among_the_two() -> None:
@@ -100,11 +99,11 @@ def test_log_probabilities_that_are_not_finite_are_left_out_and_counted() -> Non
 
 
 def test_a_run_folder_writes_them_as_null(tmp_path: Path) -> None:
-    folder = RunFolder(tmp_path, RunConfig(benchmarks=("glyph_pope",)))
+    folder = write_run(tmp_path, benchmarks=())
     answer = Answer("1", "i", "random", "", "no", yes_no=(-math.inf, -math.inf))
-    list(folder.keep("glyph_pope", [answer]))
-    (file,) = tmp_path.glob("*.jsonl")
-    assert '"yes_no": [null, null]' in file.read_text()
+    with folder.keeping("glyph_pope", print) as keep:
+        keep([answer])
+    assert '"yes_no": [null, null]' in folder.answers_file("glyph_pope").read_text()
     (stored,) = folder.answers("glyph_pope")
     assert logit_scores(REGISTRY.get("glyph_pope")(), [stored])["all"]["n"] == 0
 

@@ -9,22 +9,23 @@ import pytest
 
 from halluc.scoring.confusion_rates import COUNTS, confusion, group_rates, ratio, tally
 from halluc.scoring.yes_no import POPE, ReadingRule
-from halluc.types import Answer
+from halluc.types import Answer, Reading
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-def answer(number: int, text: str, label: str, protocol: ReadingRule, group: str = "all") -> Answer:
-    return Answer(
-        str(number), "image", group, "", label, text=text, prediction=protocol.parse(text)
-    )
+def reading(
+    number: int, text: str, label: str, protocol: ReadingRule, group: str = "all"
+) -> Reading:
+    answer = Answer(str(number), "image", group, "", label, text=text)
+    return Reading(answer, protocol.parse(text))
 
 
 def scored(rows: list[tuple[str, str]], name: str) -> tuple[dict[str, float], dict[str, float]]:
     protocol = POPE[name]
-    answers = [answer(i, text, label, protocol) for i, (text, label) in enumerate(rows)]
-    counts = tally(answers, protocol)
+    readings = [reading(i, text, label, protocol) for i, (text, label) in enumerate(rows)]
+    counts = tally(readings, protocol)
     totals = {key: np.array([value]) for key, value in counts.items()}
     return counts, {k: float(v[0]) for k, v in group_rates(totals, ("all",), protocol).items()}
 
@@ -114,12 +115,12 @@ def test_undefined_is_nan_or_zero_as_the_protocol_has_it() -> None:
 
 def test_groups_are_scored_apart_and_averaged() -> None:
     protocol = POPE["official"]
-    answers = [
-        answer(1, "yes", "yes", protocol, "random"),
-        answer(2, "yes", "no", protocol, "popular"),
-        answer(3, "no", "no", protocol, "popular"),
+    readings = [
+        reading(1, "yes", "yes", protocol, "random"),
+        reading(2, "yes", "no", protocol, "popular"),
+        reading(3, "no", "no", protocol, "popular"),
     ]
-    totals = {name: np.array([count]) for name, count in tally(answers, protocol).items()}
+    totals = {name: np.array([count]) for name, count in tally(readings, protocol).items()}
     rates = group_rates(totals, ("random", "popular"), protocol)
     assert rates["random/accuracy"][0] == 1
     assert rates["popular/accuracy"][0] == 0.5

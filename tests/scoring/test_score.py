@@ -13,7 +13,7 @@ from halluc.scoring.base import Benchmark
 from halluc.scoring.card import BenchmarkCard, Metric
 from halluc.scoring.confusion_rates import ratio
 from halluc.scoring.scores import score
-from halluc.types import Answer, Sample
+from halluc.types import Answer, Reading, Sample
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -35,12 +35,12 @@ class Accuracy(Benchmark):
     def predict(self, answer: Answer) -> Any:
         return answer.text or None
 
-    def tally(self, answers: Sequence[Answer]) -> dict[str, float]:
-        right = float(sum(a.prediction == a.target for a in answers))
-        yes = [a for a in answers if a.prediction == "yes"]
-        counts = {"n": float(len(answers)), "right": right}
+    def tally(self, readings: Sequence[Reading]) -> dict[str, float]:
+        right = float(sum(r.prediction == r.target for r in readings))
+        yes = [r for r in readings if r.prediction == "yes"]
+        counts = {"n": float(len(readings)), "right": right}
         if yes:
-            counts |= {"yes": float(len(yes)), "hits": sum(a.target == "yes" for a in yes)}
+            counts |= {"yes": float(len(yes)), "hits": sum(r.target == "yes" for r in yes)}
         return counts
 
     def metrics(self, totals: Totals) -> dict[str, NDArray[np.float64]]:
