@@ -16,7 +16,7 @@ from halluc.images import as_rgb, image_hash
 from halluc.interruption import Interrupted, Stop
 from halluc.interventions.shared_prefix import Memo
 from halluc.interventions.touch import Touch
-from halluc.memory import peak_memory, reset_peak_memory
+from halluc.memory import MemoryMeter
 from halluc.progress import track
 from halluc.provenance import where
 from halluc.remote.model import EndpointModel
@@ -214,15 +214,15 @@ def _measured(batches: Iterator[list[Answer]], alone: bool) -> Iterator[list[Ans
     On a CPU, runs that take turns are measured in their first, second, fourth, eighth batch and so
     on: starting a measurement gives freed memory back, which then has to be made anew.
     """
-    number, peak = 0, 0
+    number, peak, meter = 0, 0, MemoryMeter()
     while True:
         number += 1
-        measured = number & (number - 1) == 0 or alone
-        if (number == 1) or (measured and not alone):
-            reset_peak_memory()
+        measured = alone or number & (number - 1) == 0
+        if measured and not alone:
+            meter = MemoryMeter()
         try:
             batch = next(batches)
         except StopIteration:
             return
-        peak = max(peak, peak_memory()) if measured else peak
+        peak = max(peak, meter.peak()) if measured else peak
         yield [replace(answer, peak_memory=peak) for answer in batch]
