@@ -10,6 +10,7 @@ from halluc.benchmarks.pope import PopeCoco
 from halluc.errors import UserError
 from halluc.scoring.base import REGISTRY, Benchmark
 from halluc.scoring.building import build
+from halluc.store import find_scored
 from tests.benchmarks.hub import PINNED
 from tests.kit.runs import write_run
 
@@ -53,14 +54,14 @@ def test_data_sets_of_the_hub_are_pinned_where_the_revision_is_known() -> None:
             assert bool(dataset.revision) == (dataset.repo in PINNED)
 
 
-def test_the_results_file_holds_the_version_of_every_card(
+def test_scores_hold_the_version_of_every_card(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cls = REGISTRY.get("glyph_mme")
     monkeypatch.setattr(cls, "card", replace(cls.card, version=7))
-    results = write_run(tmp_path, limit=2).results()
-    assert results is not None
-    assert results["versions"] == {"glyph_mme": 7, "glyph_chair": 1}
+    found = find_scored(write_run(tmp_path, limit=2))
+    versions = {one.name: one.scores.asked.version for one in found}
+    assert versions == {"glyph_mme": 7, "glyph_chair": 1}
 
 
 def test_directions() -> None:

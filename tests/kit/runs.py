@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from halluc.config import DecodingConfig, MethodConfig, ModelConfig
+from halluc.scoring.base import Benchmark
 from halluc.scoring.building import build
-from halluc.store import Asker, RunFolder
+from halluc.store import Asker, RunFolder, Scored
 from halluc.store.scored_run import sample_set, score_run, scoring_of
 from halluc.store.scores_file import AskedSample
 from halluc.types import Answer, Sample
@@ -53,14 +54,30 @@ def write_run(
     for name in benchmarks:
         benchmark = build(name)
         samples = list(benchmark.samples(limit))
-        described = [AskedSample.of(sample) for sample in samples]
-        asked = sample_set(benchmark, limit, {}).keyed(described)
-        run.write_samples(asked, described)
         answers = list(_answers(iter(samples), error, random.Random(seed), short))
-        with run.keeping(name, print) as keep:
-            keep(answers)
-        score_run(run, benchmark, asked, scoring_of(benchmark, {}), answers, WHERE)
+        keep_scored(run, benchmark, [AskedSample.of(sample) for sample in samples], answers, limit)
     return run
+
+
+def keep_scored(
+    run: RunFolder,
+    benchmark: Benchmark,
+    samples: list[AskedSample],
+    answers: list[Answer],
+    limit: int | None = None,
+) -> Scored:
+    """Keep samples, the answers to them, and their scores in a run's folder."""
+    asked = sample_set(benchmark, limit, {}).keyed(samples)
+    run.write_samples(asked, samples)
+    with run.keeping(benchmark.name, print) as keep:
+        keep(answers)
+    return score_run(run, benchmark, asked, scoring_of(benchmark, {}), answers, WHERE)
+
+
+def asked_by(answers: Iterable[Answer]) -> list[AskedSample]:
+    """Return the samples that answers are to."""
+    names = ("id", "image_id", "group", "prompt", "target", "max_new_tokens")
+    return [AskedSample(**{name: getattr(answer, name) for name in names}) for answer in answers]
 
 
 def _answers(

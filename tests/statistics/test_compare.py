@@ -1,17 +1,21 @@
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from halluc.data.records import finite
 from halluc.errors import UserError
 from halluc.scoring.base import Benchmark
 from halluc.scoring.building import build
 from halluc.scoring.scores import score
-from halluc.statistics import compare
+from halluc.statistics import compare, compare_scored
 from halluc.statistics.length import first_words
-from halluc.types import Answer
+from halluc.store import find_scored
+from halluc.types import Answer, Reading
+from tests.kit.runs import write_run
 from tests.scoring.test_score import BENCHMARK, MIXED, answers
 
 
@@ -53,6 +57,22 @@ def test_the_order_of_answers_cannot_matter_and_that_of_runs_turns_the_sign() ->
     assert compare(BENCHMARK, MIXED[::-1], other, draws=200).differences["accuracy"] == once
     back = compare(BENCHMARK, other, MIXED, draws=200).differences["accuracy"]
     assert (back.value, back.p) == (-once.value, once.p)
+
+
+@pytest.mark.parametrize("name", ["glyph_mme", "glyph_chair"])
+@pytest.mark.parametrize("fewer", [12, 8])
+def test_what_was_counted_is_compared_as_the_answers_are(
+    name: str, fewer: int, tmp_path: Path
+) -> None:
+    runs = (
+        write_run(tmp_path, error=0.1, benchmarks=(name,)),
+        write_run(tmp_path, "vhr", error=0.5, benchmarks=(name,), limit=fewer),
+    )
+    ours, theirs = (next(find_scored(run)) for run in runs)
+    stored = compare_scored(ours, theirs, draws=50)
+    read = compare(build(name), *(run.answers(name) for run in runs), draws=50)
+    assert finite(asdict(stored)) == finite(asdict(read))  # nan is not nan
+    assert stored.n_images == fewer
 
 
 PEOPLE = ["There is a dog.", "A red cup can be seen.", "There is a car on the left."]
@@ -115,7 +135,7 @@ def test_words_are_cut_where_they_end() -> None:
 
 
 def test_right_is_what_the_protocol_counts() -> None:
-    yes = Answer("1", "image", "random", "", "yes", text="I cannot tell.", prediction=None)
+    yes = Reading(Answer("1", "image", "random", "", "yes", text="I cannot tell."))
     assert build("pope_coco").right(yes) is True  # the official scorer takes it for a yes
     assert build("pope_coco", {"protocol": "lmms-eval"}).right(yes) is False
     both = replace(yes, prediction="both")

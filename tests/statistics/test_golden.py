@@ -12,7 +12,7 @@ from scipy.stats import sem
 
 from halluc.scoring.answer_files import AnswerFiles
 from halluc.scoring.building import build
-from halluc.scoring.scores import parsed, score
+from halluc.scoring.scores import read, score
 from halluc.statistics import clustered_stderr, compare
 
 if TYPE_CHECKING:
@@ -29,13 +29,14 @@ def pope(shared: Path) -> Pope:
         folder / "llava15_random910_answers.jsonl", folder / "llava15_random910_labels.jsonl"
     )
     benchmark = build("pope_coco")
-    answers = parsed(benchmark, benchmark.read_answers(files))
+    answers = benchmark.read_answers(files)
     return benchmark, [replace(a, image_id=f"image {i // 6:03d}") for i, a in enumerate(answers)]
 
 
 def test_standard_errors_of_910_answers(pope: Pope) -> None:
     benchmark, answers = pope
-    right, images = [float(benchmark.right(a)) for a in answers], [a.image_id for a in answers]
+    right = [float(benchmark.right(reading)) for reading in read(benchmark, answers)]
+    images = [answer.image_id for answer in answers]
     assert len(set(images)) == 152
     assert np.mean(right) == pytest.approx(0.898901, abs=5e-7)
     assert sem(right) == pytest.approx(0.0099988, abs=5e-8)

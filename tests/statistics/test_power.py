@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,8 @@ from halluc.scoring.base import REGISTRY
 from halluc.scoring.building import build
 from halluc.statistics.power import Design
 from halluc.statistics.power_planning import measured, plan
-from tests.scoring.test_score import BENCHMARK, MIXED, answers
+from tests.kit.runs import asked_by, keep_scored, write_run
+from tests.scoring.test_score import answers
 
 
 def test_by_hand() -> None:
@@ -49,17 +51,22 @@ def test_as_often_as_promised_a_simulated_difference_is_found(correlation: float
     assert found / 2000 == pytest.approx(design.power(0.06, images), abs=0.03)
 
 
-def test_what_is_measured_of_two_runs() -> None:
-    yes_no = build("glyph_mme")
+def test_what_is_measured_of_two_runs(tmp_path: Path) -> None:
+    yes_no = build("pope_coco")
+    runs = [write_run(tmp_path, name, benchmarks=()) for name in ("vhr", "baseline")]
     texts = np.where(np.random.default_rng(0).random(600) < 0.7, "yes", "no")
     other = np.where(np.arange(600) % 10 == 0, "no", texts)
-    ours, theirs = (answers(list(side), 6) for side in (texts, other))
-    design = measured(yes_no, ours, theirs)
+    sides = ([replace(a, group="random") for a in answers(list(t), 6)] for t in (texts, other))
+    ours, theirs = (
+        keep_scored(run, yes_no, asked_by(side), side)
+        for run, side in zip(runs, sides, strict=True)
+    )
+    design = measured(ours, theirs)
     assert design.per_image == 6
     assert design.discordance == pytest.approx(np.mean(texts != other))
     assert abs(design.correlation) < 0.1
     with pytest.raises(UserError, match="right and wrong on the same answers"):
-        measured(BENCHMARK, MIXED, MIXED)
+        measured(ours, ours)
 
 
 @pytest.mark.parametrize("name", ["glyph_pope", "glyph_chair", "glyph_mme"])
