@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,7 +17,7 @@ from halluc.errors import UserError
 from halluc.scoring.answer_files import AnswerFiles
 from halluc.scoring.judges.judge_models import CachedJudge, EndpointJudge, LocalJudge, judge
 from halluc.scoring.rescoring import score_files
-from halluc.types import Answer
+from halluc.types import Answer, Reading
 from tests.benchmarks.hub import cell
 from tests.kit.fake_endpoint import FakeEndpoint, completion
 
@@ -321,7 +320,7 @@ def test_object_halbench_says_which_answers_are_right(
     benchmark = ObjectHalBench(judge=Scripted(reply), tables=tables)
     said = "A brother walks his dog."
     answer = Answer("1", "7", "all", "", {"objects": ["dog", "person"]}, text=said)
-    assert benchmark.right(replace(answer, prediction=benchmark.predict(answer))) is right
+    assert benchmark.right(Reading(answer, benchmark.predict(answer))) is right
 
 
 class TestJudges:
@@ -339,16 +338,18 @@ class TestJudges:
     def test_an_endpoint_is_asked_again_and_answers_once(
         self, busy: FakeEndpoint, tmp_path: Path
     ) -> None:
-        cached = CachedJudge(EndpointJudge("m", wait=0), tmp_path)
+        file = tmp_path / "judgements.jsonl"
+        cached = CachedJudge(EndpointJudge("m", wait=0), file)
         assert cached.ask("hello") == cached.ask("hello") == "reply 2"
         path, headers, body = busy.requests[1]
         assert path == "/v1/chat/completions"
         assert headers["Authorization"] == "Bearer sk-secret"
         assert body["messages"] == [{"role": "user", "content": "hello"}]
         assert body["temperature"] == 0
-        (kept,) = tmp_path.iterdir()
-        kept.write_text(kept.read_text() + '{"key": "cut sho')
-        again = CachedJudge(EndpointJudge("m", wait=0), tmp_path)
+        cached.close()
+        assert list(tmp_path.iterdir()) == [file]
+        file.write_text(file.read_text() + '{"key": "cut sho')
+        again = CachedJudge(EndpointJudge("m", wait=0), file)
         assert again.ask("hello") == "reply 2"
         assert len(busy.requests) == 2
         assert all("sk-secret" not in file.read_text() for file in tmp_path.iterdir())

@@ -95,11 +95,18 @@ def test_a_run_picks_up_what_was_measured(tiny: Path, tmp_path: Path) -> None:
         benchmarks=("glyph_mme",),
         limit=1,
     )
-    with_it = evaluate(config, tmp_path, model=model, calibration=calibration).folder.config
-    without = evaluate(config, tmp_path, model=model).folder.config
+    stronger = calibration.model_copy(update={"params": calibration.params | {"gain": 3.0}})
+    with_it, other, without = (
+        evaluate(config, tmp_path, model=model, calibration=used).folder.asker
+        for used in (calibration, stronger, None)
+    )
     assert with_it.method.calibration == calibration.name
+    assert without.method.calibration is None
     assert with_it.method.resolved["layers"] == [*calibration.params["layers"]]
-    assert with_it.hash != without.hash
+    assert other.method.resolved["gain"] == 3
+    assert other.key != with_it.key
+    assert without.method.resolved == with_it.method.resolved  # so it answers the same
+    assert without.key == with_it.key
 
 
 def test_evaluation_samples_are_refused(tiny: Path, tmp_path: Path) -> None:

@@ -250,4 +250,4 @@ def test_nothing_is_scored_where_every_sample_failed(benchmark: str, tmp_path: P
     )
     with pytest.raises(UserError, match=r"samples failed, first .*: its logits are not finite at"):
         evaluate(config, tmp_path)
-    assert not list(tmp_path.rglob("results_*.json"))
+    assert not list(tmp_path.rglob("scores_*.json"))

@@ -13,7 +13,7 @@ from halluc.config import DecodingConfig
 from halluc.decoding.batch_encoding import encoded
 from halluc.decoding.generation import generate
 from halluc.interventions import Batch
-from halluc.interventions.shared_prefix import Memo, Prefix
+from halluc.interventions.shared_prefix import KeptPrefix, Memo, Prefix
 from halluc.models import VisionLanguageModel
 from halluc.testing import FirstLogits, batch_of_questions
 from tests.kit.asking import QUESTIONS, prepared
@@ -36,15 +36,19 @@ def reading(image: float = 0.0, **more: Any) -> dict[str, Any]:
 def memo() -> tuple[Memo, Prefix]:
     """A memo of one prefix, read for the image 0 by the key "var"."""
     made, prefix = Memo(), Prefix([], [], torch.zeros(1))
-    made.keep("var", reading(), prefix, {0: [torch.ones(1)]})
+    made.prefix("var", reading(), lambda: KeptPrefix(prefix, {0: [torch.ones(1)]}))
     return made, prefix
+
+
+def again() -> KeptPrefix:
+    """What must not be called: the prefix is known."""
+    raise AssertionError("read again")
 
 
 def test_equal_inputs_find_what_was_read() -> None:
     made, prefix = memo()
-    found = made.find("var", reading())
-    assert found is not None
-    assert found[0] is prefix and list(found[1]) == [0]
+    found = made.prefix("var", reading(), again)
+    assert found.prefix is prefix and list(found.attention) == [0]
 
 
 @pytest.mark.parametrize(
@@ -58,16 +62,15 @@ def test_equal_inputs_find_what_was_read() -> None:
     ids=["another image", "other ids", "more inputs", "another key"],
 )
 def test_equal_ids_alone_find_nothing(key: str, inputs: dict[str, Any]) -> None:
-    assert memo()[0].find(key, inputs) is None
+    other = KeptPrefix(Prefix([], [], torch.ones(1)), {})
+    assert memo()[0].prefix(key, inputs, lambda: other).prefix is other.prefix
 
 
 def test_what_is_found_cannot_change_what_is_kept() -> None:
-    made, _ = memo()
-    found = made.find("var", reading())
-    assert found is not None
-    found[1].clear()
-    again = made.find("var", reading())
-    assert again is not None and list(again[1]) == [0]
+    made, kept = Memo(), KeptPrefix(Prefix([], [], torch.zeros(1)), {0: [torch.ones(1)]})
+    for read in (lambda: kept, again):
+        made.prefix("var", reading(), read).attention.clear()
+    assert list(made.prefix("var", reading(), again).attention) == [0]
 
 
 def about(number: int) -> Batch:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from halluc.config import DecodingConfig, MethodConfig, ModelConfig, RunConfig
 from halluc.decoding.generation import generate
 from halluc.evaluation import evaluate
 from halluc.interventions.touch import Touch
+from halluc.store import find_scored
 from tests.kit.asking import prepared, questions
 from tests.kit.families import llava
 
@@ -54,5 +54,5 @@ def test_the_run_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     done = evaluate(config, tmp_path)
     assert done.untouched == ["glyph_pope"]
     assert "glyph_pope: var edited nothing here" in capsys.readouterr().err.replace("\n", " ")
-    (file,) = done.folder.path.glob("results_*.json")
-    assert json.loads(file.read_text())["halluc"]["untouched"] == ["glyph_pope"]
+    (scored,) = find_scored(done.folder)
+    assert scored.scores.untouched is True

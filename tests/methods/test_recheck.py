@@ -18,10 +18,10 @@ from halluc.methods.recheck import Recheck, Vocabulary, denies, words_for
 from halluc.models import VisionLanguageModel
 from halluc.models.load import load_model
 from halluc.scoring.base import REGISTRY as BENCHMARKS
-from halluc.store.run_folder import RunFolder
 from halluc.types import Answer
 from halluc.world import NAMES
 from tests.kit.asking import prepared
+from tests.kit.runs import write_run
 
 CAPTION = (
     "This is a picture of a kitchen. There is a red fridge in the middle. In addition, there are "
@@ -205,10 +205,10 @@ def test_glyph_makes_up_less_and_the_questions_are_counted() -> None:
 
 def test_drafts_are_kept_in_the_run_folder(tmp_path: Path) -> None:
     given = list(answers("recheck", "glyph_chair", 5).values())
-    config: Any = None  # what was run does not matter here
-    folder = RunFolder(tmp_path, config)
-    assert list(folder.keep("glyph_chair", given)) == given
-    assert list(folder.answers("glyph_chair")) == given
+    folder = write_run(tmp_path, "recheck", benchmarks=())
+    with folder.keeping("glyph_chair", print) as keep:
+        keep(given)
+    assert folder.answers("glyph_chair") == given
     assert any(answer.drafts for answer in given)
 
 

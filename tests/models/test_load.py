@@ -261,9 +261,9 @@ def test_options_are_recorded_and_name_the_run(tiny: Path, tmp_path: Path) -> No
             decoding=DecodingConfig(max_new_tokens=1),
         )
         runs.append(evaluate(config, tmp_path))
-    assert len({run.folder.config.hash for run in runs}) == 3
-    written = [json.loads((run.folder.path / "config.json").read_text()) for run in runs]
-    recorded = [content["config"]["model"] for content in written]
+    assert len({run.folder.asker.key for run in runs}) == 3
+    written = [json.loads((run.folder.path / "asker.json").read_text()) for run in runs]
+    recorded = [content["asker"]["model"] for content in written]
     assert [model["image_aspect"] for model in recorded] == ["native", "pad", "native"]
     assert [model["attn_implementation"] for model in recorded] == ["sdpa", "sdpa", "eager"]
     assert recorded[0]["trust_remote_code"] is False

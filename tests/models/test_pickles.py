@@ -13,11 +13,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from halluc.config import ModelConfig, RunConfig
+from halluc.config import ModelConfig
 from halluc.errors import UserError
 from halluc.models import load_model
 from halluc.models.image_text_matcher import Matcher, find_matcher
 from halluc.world import MATCHER
+from tests.kit.runs import write_run
 
 FILE = "pytorch_model.bin"
 
@@ -130,8 +131,15 @@ def test_other_pickled_weights_are_another_model(pickled: Path) -> None:
     assert load_model(str(pickled), pickled_weights=True).fingerprint != before
 
 
-@pytest.mark.parametrize("option", ["pickled_weights", "trust_remote_code"])
-def test_what_was_allowed_names_the_run(option: str) -> None:
-    plain, allowed = (RunConfig(model=ModelConfig(**{option: on})) for on in (False, True))
+@pytest.mark.parametrize(
+    ("option", "named"),
+    [("pickled_weights", False), ("trust_remote_code", True)],
+    ids=["told by the weights' hash", "told by nothing else"],
+)
+def test_what_was_allowed_is_recorded(option: str, named: bool, tmp_path: Path) -> None:
+    asker = write_run(tmp_path, benchmarks=()).asker
+    plain, allowed = (
+        asker.model_copy(update={"model": ModelConfig(**{option: on})}) for on in (False, True)
+    )
     assert allowed.model_dump()["model"][option] is True
-    assert allowed.hash != plain.hash
+    assert (allowed.key != plain.key) is named

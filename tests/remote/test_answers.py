@@ -24,6 +24,7 @@ from halluc.methods.baseline import Baseline
 from halluc.remote.client import EndpointRefused
 from halluc.remote.conversation import messages
 from halluc.remote.model import EndpointModel
+from halluc.store import RunFolder, find_scored
 from halluc.types import Answer, Sample
 from tests.kit.command import halluc
 from tests.kit.fake_endpoint import FakeEndpoint, completion
@@ -184,14 +185,15 @@ def test_a_benchmark_from_the_command_line(endpoint: FakeEndpoint, tmp_path: Pat
     done = halluc(*command, "--batch-size", "4", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     (folder,) = (tmp_path / "runs").iterdir()
-    lines = [json.loads(row) for row in (folder / "samples_glyph_pope.jsonl").open()]
+    lines = [json.loads(row) for row in (folder / "answers_glyph_pope.jsonl").open()]
     assert len(lines) == 36
     asked = {(line["image_id"], line["prompt"]) for line in lines}
     assert len(endpoint.requests) == len(asked) == sum(not line["same_as"] for line in lines)
-    assert {line["prediction"] for line in lines} == {"yes", "no"}
-    results = json.loads(next(folder.glob("results_*.json")).read_text())
-    assert 0 <= results["results"]["glyph_pope"]["accuracy,none"] <= 1
-    assert results["config"]["gen_kwargs"]["do_sample"] is False
+    (scored,) = find_scored(RunFolder.read(folder))
+    assert {reading.prediction for reading in scored.readings} == {"yes", "no"}
+    accuracy = scored.scores.values["accuracy"].value
+    assert accuracy is not None and 0 <= accuracy <= 1
+    assert scored.run.asker.decoding.do_sample is False
     for file in folder.iterdir():
         for secret in ("sk-secret", "127.0.0.1", str(endpoint.port)):
             assert secret not in file.read_text()

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from halluc.evaluation import Evaluation
+from halluc.store import RunFolder, find_scored
 from halluc.sweep.config_file import load_sweep
 from halluc.sweep.point_results import score_point
 from halluc.sweep.running import Sweep, best_of, ties_of
@@ -22,6 +24,10 @@ from tests.kit.runs import write_run
 
 ERRORS = {0.2: 0.1, 0.4: 0.5, 0.6: 0.25}
 """A value of alpha to the share of wrong answers; the baseline's is 0.3."""
+
+
+def evaluation(run: RunFolder) -> Evaluation:
+    return Evaluation(run, {scored.name: scored for scored in find_scored(run)})
 
 
 @pytest.fixture(scope="module")
@@ -35,11 +41,13 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Sweep:
         "objective": "glyph_chair.chair_i",
     }
     config = load_sweep(None, given)
-    unchanged = [write_run(folder, error=0.3, limit=40)]
+    unchanged = [evaluation(write_run(folder, error=0.3, limit=40))]
+    runs = {
+        error: write_run(folder, "paint", error, 40, params={"alpha": alpha})
+        for alpha, error in ERRORS.items()
+    }
     points = [
-        score_point(
-            point, [write_run(folder, "paint", ERRORS[point["alpha"]], 40, params=point)], unchanged
-        )
+        score_point(point, [evaluation(runs[ERRORS[point["alpha"]]])], unchanged)
         for point in config.points()
     ]
     baseline = score_point(None, unchanged, unchanged)

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from halluc.config import MethodConfig, RunConfig
-from halluc.evaluation import evaluate, evaluate_together
+from halluc.evaluation import Evaluation, evaluate, evaluate_together
+from halluc.store import RunFolder, find_scored
 from halluc.sweep.config_file import load_sweep
 from halluc.sweep.running import Sweep, run_sweep
 
@@ -22,14 +23,12 @@ HALLUC = [sys.executable, "-c", "from halluc.cli.main import main; main()", "swe
 
 
 def answers(folder: Path) -> dict[tuple[str, str], dict[str, Any]]:
-    """(Run and its parameters, sample) to the line kept of it."""
+    """(Run, sample) to the line kept of it."""
     found = {}
-    for file in sorted(folder.glob("*/samples_*.jsonl")):
-        config = json.loads((file.parent / "config.json").read_text())["config"]
-        key = json.dumps([config["method"], config["benchmark_args"]])
+    for file in sorted(folder.glob("*/answers_*.jsonl")):
         for line in file.read_text().splitlines():
             if line.endswith("}"):
-                found[key, json.loads(line)["id"]] = json.loads(line)
+                found[file.parent.name, json.loads(line)["id"]] = json.loads(line)
     return found
 
 
@@ -60,7 +59,7 @@ def test_a_killed_sweep_goes_on_at_the_point_and_the_sample(tiny: Path, tmp_path
     took = {key: after[key]["seconds"] for key in before}
     assert took == {key: line["seconds"] for key, line in before.items()}  # not asked again
     left = [line for line in again.stderr.splitlines() if "4 runs" in line][-1]
-    tuned = sum("tune" in key for key, _ in expected)
+    tuned = sum("tune" in line["image_id"] for line in expected.values())
     assert f"/{tuned - len(before)}," in left
 
 
@@ -81,10 +80,17 @@ def test_runs_side_by_side_are_those_run_one_by_one(tiny: Path, tmp_path: Path) 
     assert together[4] == together[1]
     for one, other in zip(together, alone, strict=False):
         assert one.folder.path.name == other.folder.path.name
-        assert one.scores == other.scores
+        assert found(one) == found(other)
         for name in benchmarks:
             pairs = zip(one.folder.answers(name), other.folder.answers(name), strict=True)
             assert all((a.id, a.text, a.yes_no) == (b.id, b.text, b.yes_no) for a, b in pairs)
+
+
+def found(run: Evaluation) -> dict[str, Any]:
+    """What was scored, but for the time it took and when that was."""
+    taken = {"cost": {"seconds", "peak_memory_bytes"}, "date": True, "where": True}
+    left_out = taken | {"checksum": True}
+    return {name: scores.model_dump(exclude=left_out) for name, scores in run.scores.items()}
 
 
 def run(tiny: Path, folder: Path, **change: Any) -> Sweep:
@@ -104,14 +110,12 @@ def test_the_best_is_reported_on_other_images(tiny: Path, tmp_path: Path) -> Non
     assert done.best is not None
     assert done.reported
     images = []
-    for part in (done.baseline, *done.points), done.reported:
-        names = {name for outcome in part for name in outcome.runs}
-        lines = (
-            line
-            for name in names
-            for line in (tmp_path / "sweeps" / name / "samples_glyph_pope.jsonl").open()
-        )
-        images.append({json.loads(line)["image_id"] for line in lines})
+    for split, part in (("tune", (done.baseline, *done.points)), ("test", done.reported)):
+        runs = [RunFolder.read(tmp_path / "sweeps" / n) for outcome in part for n in outcome.runs]
+        scored = [one for run in runs for one in find_scored(run)]
+        asked = [one for one in scored if one.scores.asked.split == split]
+        assert len(asked) == len(part)
+        images.append({image for one in asked for image in one.images})
     assert [len(part) for part in images] == [4, 4]
     assert not images[0] & images[1]
 
