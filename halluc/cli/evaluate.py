@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from halluc.cli.cluster import (
+    Address,
+    Executor,
+    GpusPerWorker,
+    RayWorkers,
+    cluster_of,
+    on_cluster,
+)
 from halluc.cli.options import Device, Dtype, Model, ModelArgs, Revision, model_config
-from halluc.cli.processes import answer_in_processes
+from halluc.cli.processes import answer_in_processes, take_own_gpu
 from halluc.config import BASELINE, DecodingConfig, MethodConfig, RunConfig
-from halluc.errors import UserError, needs_packages
+from halluc.errors import UserError
 from halluc.interventions.compose import find
 from halluc.scoring.building import benchmark_names, build, by_benchmark
 from halluc.validation import checked, key_values
 
 if TYPE_CHECKING:
-    from halluc.evaluation.asking import Answering
-    from halluc.evaluation.ray_cluster import Cluster
+    from halluc.evaluation.ray_pool import Cluster
     from halluc.evaluation.sharding import Shard
 
 
@@ -71,29 +77,18 @@ def eval_command(
     shard: Annotated[
         str | None,
         typer.Option(
-            help="Part of the images to answer, 3/8 for the third of eight, or auto: as Slurm's "
-            "job array or torchrun says. Scores come of a run without it."
+            help="Part of the images to answer: 3/8 for the third of eight; auto: as a Slurm job "
+            "array or torchrun says; none: all. A run without it asks what is missing and scores."
         ),
     ] = None,
     processes: Annotated[
         int,
         typer.Option(min=1, help="Processes on this machine, a shard and a GPU each."),
     ] = 1,
-    executor: Annotated[
-        Literal["local", "ray"],
-        typer.Option(help="Who answers: local, this process, or ray, actors on a Ray cluster."),
-    ] = "local",
-    address: Annotated[
-        str | None,
-        typer.Option(help="Address of the Ray cluster; default: one on this machine."),
-    ] = None,
-    actors: Annotated[
-        int, typer.Option(min=1, help="Actors on the Ray cluster that hold a model each.")
-    ] = 1,
-    gpus_per_worker: Annotated[
-        float | None,
-        typer.Option(min=0, help="GPUs of each actor; default: 1 where the cluster has some."),
-    ] = None,
+    executor: Executor = "local",
+    address: Address = None,
+    ray_workers: RayWorkers = None,
+    gpus_per_worker: GpusPerWorker = None,
     model_args: ModelArgs = "",
     revision: Revision = None,
     dtype: Dtype = None,
@@ -117,23 +112,19 @@ def eval_command(
     configs = [config.model_copy(update={"method": one}) for one in methods]
     if output_dir.exists() and not output_dir.is_dir():
         raise UserError(f"--output-dir {str(output_dir)!r} is a file; give a folder")
-    from halluc.evaluation.ray_cluster import Cluster
-    from halluc.evaluation.sharding import parse_shard, shard_from
+    cluster = cluster_of(executor, address, ray_workers, gpus_per_worker)
+    from halluc.evaluation.sharding import find_shard
 
-    if executor == "ray":
-        needs_packages("--executor ray", "ray")
-    part = None
-    if shard is not None:
-        part = shard_from() if shard == "auto" else parse_shard(shard)
-    elif int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        part = shard_from()
+    part = find_shard(shard)
+    if (part is not None) + (processes > 1) + (cluster is not None) > 1:
+        raise UserError(
+            "--shard (or a launcher that sets RANK and WORLD_SIZE), --processes and --executor "
+            "ray each split the images; use one of them"
+        )
+    if part is not None and part.launched and device is None:
+        take_own_gpu()
     if processes > 1:
-        if part is not None or executor == "ray":
-            raise UserError(
-                "--processes splits the images itself; leave out --shard and --executor"
-            )
         answer_in_processes(sys.argv[1:], processes)
-    cluster = Cluster(address, actors, gpus_per_worker) if executor == "ray" else None
     _evaluate(configs, output_dir, calibration, workers, part, cluster)
 
 
@@ -208,36 +199,34 @@ def _evaluate(
     from halluc.evaluation import evaluate_together, open_model
     from halluc.interruption import Stop
     from halluc.leaderboard import board_of, render
-    from halluc.remote.model import EndpointModel
+    from halluc.models.names import endpoint_name
 
-    model = open_model(configs)
-    measured = {}
-    for config in configs:
-        name = config.method.name
-        if name != BASELINE:
-            file = calibration or find_calibration(output_dir, model.fingerprint, name)
-            if file and (found := read(file)).method == name:
-                measured[name] = found
-    if calibration and not measured:
-        raise UserError(f"--calibration {calibration}: is of {read(calibration).method}")
-    answering: Answering | None = None
-    if cluster is not None:
-        from halluc.evaluation.ray_cluster import RayAnswering
-
-        answering = RayAnswering(cluster)
-    runs = evaluate_together(
-        configs,
-        output_dir,
-        model=model,
-        calibrations=measured,
-        workers=workers,
-        shard=shard,
-        stop=Stop(at_once=isinstance(model, EndpointModel)),
-        answering=answering,
-    )
+    with on_cluster(cluster, configs) as elsewhere:
+        model = open_model(configs) if elsewhere is None else None
+        fingerprint = (model or elsewhere).fingerprint  # type: ignore[union-attr]  # one is there
+        measured = {}
+        for config in configs:
+            name = config.method.name
+            if name != BASELINE:
+                file = calibration or find_calibration(output_dir, fingerprint, name)
+                if file and (found := read(file)).method == name:
+                    measured[name] = found
+        if calibration and not measured:
+            raise UserError(f"--calibration {calibration}: is of {read(calibration).method}")
+        runs = evaluate_together(
+            configs,
+            output_dir,
+            model=model,
+            calibrations=measured,
+            workers=workers,
+            shard=shard,
+            stop=Stop(at_once=endpoint_name(configs[0].model.name) is not None),
+            elsewhere=elsewhere,
+        )
     console = Console()
-    if shard is None:
-        for table in render(board_of([one for run in runs for one in run.scored.values()])):
+    scored = [one for run in runs for one in run.scored.values()]
+    if scored or shard is None:
+        for table in render(board_of(scored)):
             console.print(table)
     for run in runs:
         console.print(str(run.folder.path), highlight=False, markup=False, soft_wrap=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 
 from halluc.interruption import Interrupted
 
@@ -25,28 +25,54 @@ def answer_in_processes(arguments: Sequence[str], processes: int) -> None:
     command = [sys.executable, "-m", "halluc.cli.main", *_without_processes(arguments)]
     running = [
         subprocess.Popen(
-            [*command, "--shard", f"{number + 1}/{processes}"], env=_own_part(number, processes)
+            [*command, "--shard", f"{number + 1}/{processes}"],
+            env=_own_part(number, processes),
+            stdout=subprocess.DEVNULL,
+            process_group=0,  # Ctrl-C reaches this process alone, which passes it on once
         )
         for number in range(processes)
     ]
     try:
-        for process in running:
-            process.wait()
+        _wait(running)
     except Interrupted as stopped:
-        for process in running:
-            process.send_signal(stopped.signum)
-        for process in running:
-            process.wait()
-        raise
+        _signal(running, stopped.signum)
+        try:
+            _wait(running)
+        except Interrupted as again:
+            _signal(running, again.signum)
+            _wait(running)
+        raise Interrupted(
+            stopped.signum,
+            "stopped; all answers so far are kept, and the same command goes on from there",
+        ) from None
     for number, process in enumerate(running):
-        if process.returncode in (130, 143):
-            raise Interrupted(process.returncode - 128)
         if process.returncode:
             print(
                 f"halluc: shard {number + 1}/{processes} ended with {process.returncode}; "
                 "what it has not answered is asked now",
                 file=sys.stderr,
             )
+
+
+def take_own_gpu(environment: MutableMapping[str, str] = os.environ) -> None:
+    """Let this process see one GPU, the LOCAL_RANK-th that a launcher left visible to it.
+
+    torchrun and accelerate start a process for each GPU and let all of them see all GPUs. CUDA
+    reads this when it is first used.
+    """
+    local = environment.get("LOCAL_RANK", "")
+    if local.isdecimal() and (devices := _visible(environment)):
+        environment["CUDA_VISIBLE_DEVICES"] = devices[int(local) % len(devices)]
+
+
+def _wait(running: Sequence[subprocess.Popen[bytes]]) -> None:
+    for process in running:
+        process.wait()
+
+
+def _signal(running: Sequence[subprocess.Popen[bytes]], signum: int) -> None:
+    for process in running:
+        process.send_signal(signum)
 
 
 def _without_processes(arguments: Sequence[str]) -> list[str]:
@@ -63,15 +89,17 @@ def _without_processes(arguments: Sequence[str]) -> list[str]:
 
 def _own_part(number: int, processes: int) -> dict[str, str]:
     """Return the environment of a process: its GPU, or its share of the cores."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    devices = visible.split(",") if visible else [str(n) for n in range(_gpus())]
-    if devices:
+    if devices := _visible(os.environ):
         return {**os.environ, "CUDA_VISIBLE_DEVICES": devices[number % len(devices)]}
     cores = max(1, (os.cpu_count() or 1) // processes)
     return {"OMP_NUM_THREADS": str(cores), **os.environ}
 
 
-def _gpus() -> int:
+def _visible(environment: MutableMapping[str, str]) -> list[str]:
+    """List the GPUs that a process sees, as CUDA_VISIBLE_DEVICES names them."""
+    visible = environment.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return [device for device in visible.split(",") if device]
     import torch
 
-    return torch.cuda.device_count()
+    return [str(number) for number in range(torch.cuda.device_count())]

@@ -6,9 +6,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
+from typing import Protocol
 
 from rich.console import Console
 
+from halluc.calibration import Calibration
+from halluc.config import RunConfig
 from halluc.decoding import answer_batches, in_lockstep, in_turns
 from halluc.errors import UserError
 from halluc.evaluation.preparing import Model, Run
@@ -33,6 +37,28 @@ Answering = Callable[
 ]
 """Answers what runs lack of a benchmark: its name, then by run the runs, their missing samples,
 what is known, and what notes whether a method edits anything. Yields a run's name and a batch."""
+
+
+class Elsewhere(Protocol):
+    """Who holds the model, prepares runs and answers in place of this process."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the model's weights."""
+
+    def prepare(self, config: RunConfig, calibration: Calibration | None, output_dir: Path) -> Run:
+        """Make a run's method for the model, and find the folder of its answers."""
+
+    def __call__(
+        self,
+        benchmark: str,
+        runs: Mapping[str, Run],
+        missing: Mapping[str, list[Sample]],
+        known: Mapping[str, Known],
+        touches: Mapping[str, Touch],
+        /,
+    ) -> Iterator[tuple[str, list[Answer]]]:
+        """Answer as `Answering` says."""
 
 
 @dataclass(frozen=True)
@@ -148,6 +174,32 @@ def known_answers(
             if answer.image_hash == _hash_of(sample, hashes):
                 known[sample.id] = answer
     return known
+
+
+def kept_by_all(
+    runs: Mapping[str, Run], name: str, samples: Sequence[Sample]
+) -> dict[str, list[Answer]] | None:
+    """Return by run an answer to each sample, if all are kept; None while some are missing.
+
+    Answers that failed count too: whoever asked for them will not ask again.
+
+    Args:
+        name: The benchmark's.
+    """
+    found: dict[str, list[Answer]] = {}
+    hashes: dict[str, str | None] = {}
+    for key, run in runs.items():
+        kept = {(a.id, a.prompt, a.max_new_tokens): a for a in run.folder.answers(name)}
+        places = [(s.id, s.prompt, s.max_new_tokens) for s in samples]
+        if any(place not in kept for place in places):
+            return None
+        known = known_answers(run, name, samples, hashes)
+        failed = {p[0]: kept[p] for p in places if kept[p].status == "failed"}
+        if any(sample.id not in known and sample.id not in failed for sample in samples):
+            return None
+        both = failed | known
+        found[key] = [_now_asked(both[sample.id], sample) for sample in samples]
+    return found
 
 
 def _hash_of(sample: Sample, hashes: dict[str, str | None]) -> str | None:

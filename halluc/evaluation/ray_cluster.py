@@ -1,118 +1,91 @@
-"""Answers from a Ray cluster: actors that hold a model each, and groups of images for them.
+"""Answers from a Ray cluster: workers that hold a model each, and groups of images for them.
 
-The driver keeps the answers, so nodes need no shared folder; a group whose actor dies is given to
-another one. A driver that dies goes on like any other evaluation: from what is kept.
+The driver loads no model and alone keeps the answers, so nodes need no shared folder for them. A
+group whose worker dies is given to another one. A driver that dies goes on like any other
+evaluation: from what is kept.
 """
 
 from __future__ import annotations
 
-import logging
 from collections import deque
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from math import ceil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from types import TracebackType
 
+from halluc.calibration import Calibration
 from halluc.config import MethodConfig, RunConfig
-from halluc.errors import UserError
-from halluc.evaluation.asking import Known, answering_here
-from halluc.evaluation.preparing import Run, open_model, prepare
-from halluc.evaluation.running import samples_of
+from halluc.errors import UserError, needs_packages
+from halluc.evaluation.asking import Known
+from halluc.evaluation.preparing import Run
+from halluc.evaluation.ray_pool import Cluster, Pool
+from halluc.evaluation.ray_worker import Group, Task, groups_of, other_data
+from halluc.interventions.compose import find
 from halluc.interventions.touch import Touch
-from halluc.scoring.building import build
+from halluc.models.names import endpoint_name
+from halluc.store import RunFolder
 from halluc.types import Answer, Sample
 
 GROUPS = 8
-"""Groups of images for each actor: few enough to fill batches, enough to share out evenly."""
+"""Groups of images for each worker: few enough to fill batches, enough to share out evenly."""
 DEATHS = 3
-"""Actors that may die for each one wanted before a run ends."""
-
-
-@dataclass(frozen=True)
-class Cluster:
-    """Where actors run.
-
-    Attributes:
-        address: Of the cluster; None for the one that RAY_ADDRESS names, or a new one here.
-        actors: The number of actors that hold a model each.
-        gpus: GPUs of each; None for 1 where the cluster has any.
-    """
-
-    address: str | None = None
-    actors: int = 1
-    gpus: float | None = None
-
-
-@dataclass(frozen=True)
-class Group:
-    """Some images' samples.
-
-    Attributes:
-        missing: By run, the ids of the samples to answer.
-        known: By run, earlier answers about the same images, from which conversations go on.
-    """
-
-    missing: dict[str, list[str]]
-    known: dict[str, Known]
-
-
-class Worker:
-    """What an actor does: load the model once, answer groups of images.
-
-    Args:
-        configs: Of the runs, by the name of their folder, with resolved parameters.
-    """
-
-    def __init__(self, configs: Mapping[str, RunConfig]) -> None:
-        self._model = open_model(list(configs.values()))
-        self._runs: dict[str, Run] = {}
-        self._samples: dict[str, dict[str, Sample]] = {}
-
-    def answer(
-        self, benchmark: str, configs: Mapping[str, RunConfig], group: Group
-    ) -> tuple[list[tuple[str, list[Answer]]], dict[str, bool]]:
-        """Answer a group; also return by run whether its method edited anything.
-
-        Raises:
-            UserError: If this node would not give the answers of the driver's runs.
-        """
-        common = next(iter(configs.values()))
-        if benchmark not in self._samples:
-            built = build(benchmark, common.benchmark_args.get(benchmark))
-            self._samples[benchmark] = {s.id: s for s in samples_of(built, common)}
-        samples = self._samples[benchmark]
-        runs = {key: self._run(key, configs[key]) for key in group.missing}
-        missing = {key: [samples[id] for id in ids] for key, ids in group.missing.items()}
-        touches = {key: Touch() for key in runs}
-        answering = answering_here(self._model, common.batch_size, common.share, 0)
-        batches = list(answering(benchmark, runs, missing, group.known, touches))
-        return batches, {key: touch.nothing for key, touch in touches.items()}
-
-    def _run(self, key: str, config: RunConfig) -> Run:
-        if key not in self._runs:
-            run = prepare(config, self._model, None, Path())
-            mine = run.folder.asker.key
-            if not key.endswith(mine):
-                raise UserError(
-                    f"{key}: a node of the cluster has another model, method or library than this "
-                    f"machine; its answers are those of {run.folder.asker.folder_name}"
-                )
-            self._runs[key] = run
-        return self._runs[key]
+"""Workers that may die over the same group before the run ends."""
 
 
 class RayAnswering:
-    """Actors on a Ray cluster that answer for this process; they stay until it ends.
+    """Workers on a Ray cluster that prepare and answer for this process while a `with` lasts.
 
     Args:
         cluster: Where they run.
+        configs: Runs whose methods the model has to serve.
+        report: Is told of waiting for the cluster, and of workers that die.
+
+    Raises:
+        UserError: If Ray is not installed, or the model is behind an endpoint.
     """
 
-    def __init__(self, cluster: Cluster) -> None:
-        self._cluster = cluster
-        self._idle: list[Any] = []
-        self._deaths = 0
+    def __init__(
+        self,
+        cluster: Cluster,
+        configs: Sequence[RunConfig],
+        report: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        needs_packages("--executor ray", "ray")
+        if endpoint_name(configs[0].model.name) is not None:
+            raise UserError(
+                "--executor ray spreads a model over machines; one behind an endpoint is asked "
+                "from this one: leave --executor out"
+            )
+        self._pool = Pool(cluster, configs, report)
+
+    def __enter__(self) -> RayAnswering:
+        self._pool.open()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._pool.close()
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of the model's weights."""
+        found: str = self._pool.ask("fingerprint")
+        return found
+
+    def prepare(self, config: RunConfig, calibration: Calibration | None, output_dir: Path) -> Run:
+        """Make a run's method on the first worker there is, and find the folder of its answers.
+
+        Raises:
+            UserError: If the model cannot be loaded, or the method does not fit it.
+        """
+        asker = self._pool.ask("describe", config, calibration)
+        cls = find(config.method.name)
+        method = cls(cls.parameters(asker.method.resolved))
+        return Run(config, method, RunFolder.of(output_dir, asker))
 
     def __call__(
         self,
@@ -125,95 +98,51 @@ class RayAnswering:
         """Answer what runs lack, in the order in which groups are done.
 
         Raises:
-            UserError: If the cluster cannot be reached, its nodes would answer otherwise, or
-                actors keep dying.
+            UserError: If a node would answer otherwise, or workers keep dying.
         """
-        import ray
-
-        configs = {key: _resolved(run) for key, run in runs.items()}
-        waiting = deque(groups_of(missing, known, self._cluster.actors * GROUPS))
-        self._start(configs)
-        asked: dict[Any, tuple[Any, Group]] = {}
-        edited = dict.fromkeys(runs, False)
-        while waiting or asked:
-            while waiting and self._idle:
-                actor, group = self._idle.pop(), waiting.popleft()
-                asked[actor.answer.remote(benchmark, configs, group)] = actor, group
-            (done, *_), _ = ray.wait(list(asked), num_returns=1)
-            actor, group = asked.pop(done)
-            try:
-                batches, nothing = ray.get(done)
-            except ray.exceptions.RayTaskError as error:
-                raise _cause(error) from None
-            except ray.exceptions.RayError as error:
-                waiting.appendleft(group)
-                self._replace(configs, error)
+        task = Task(
+            benchmark,
+            {key: _resolved(run) for key, run in runs.items()},
+            {key: run.folder.asker.key for key, run in runs.items()},
+        )
+        groups = groups_of(missing, known, self._pool.size * GROUPS)
+        prompts = {sample.id: sample.prompt for samples in missing.values() for sample in samples}
+        waiting, deaths = deque(range(len(groups))), [0] * len(groups)
+        self._pool.want(len(groups))
+        answering = 0
+        while waiting or answering:
+            while waiting and self._pool.free:
+                number = waiting.popleft()
+                self._pool.give(number, "answer", task, groups[number])
+                answering += 1
+            done, found = self._pool.next_done()
+            if done is None:
                 continue
-            self._idle.append(actor)
-            for key, none in nothing.items():
-                edited[key] |= not none
-                touches[key].batches, touches[key].seen = 1, edited[key]
+            answering -= 1
+            if isinstance(found, Exception):
+                deaths[done] += 1
+                if deaths[done] == DEATHS:
+                    raise UserError(
+                        f"{benchmark}: {DEATHS} workers died over the same images, first "
+                        f"{_first(groups[done])!r}, the last as {_line(found)}; all other "
+                        "answers are kept"
+                    )
+                waiting.appendleft(done)
+                continue
+            batches, nothing = found
+            _note(touches, nothing)
+            for _, batch in batches:
+                for answer in batch:
+                    if answer.prompt != prompts.get(answer.id, answer.prompt):
+                        raise other_data(benchmark, answer.id)
             yield from batches
 
-    def _start(self, configs: Mapping[str, RunConfig]) -> None:
-        import ray
 
-        if not ray.is_initialized():
-            try:
-                ray.init(self._cluster.address, log_to_driver=False, logging_level=logging.ERROR)
-            except (ConnectionError, RuntimeError, ValueError) as error:
-                reason = str(error).strip().split("\n", 1)[0]
-                raise UserError(f"--executor ray: no cluster can be reached ({reason})") from error
-        while len(self._idle) < self._cluster.actors:
-            self._idle.append(self._actor(configs))
-
-    def _actor(self, configs: Mapping[str, RunConfig]) -> Any:
-        import ray
-
-        gpus = self._cluster.gpus
-        if gpus is None:
-            gpus = 1 if ray.cluster_resources().get("GPU") else 0
-        return ray.remote(num_cpus=1, num_gpus=gpus)(Worker).remote(configs)
-
-    def _replace(self, configs: Mapping[str, RunConfig], error: Exception) -> None:
-        """Start an actor in place of one that died.
-
-        Raises:
-            UserError: If too many have died.
-        """
-        self._deaths += 1
-        if self._deaths > DEATHS * self._cluster.actors:
-            reason = str(error).strip().split("\n", 1)[0]
-            raise UserError(f"--executor ray: {self._deaths} actors died, the last: {reason}")
-        self._idle.append(self._actor(configs))
-
-
-def groups_of(
-    missing: Mapping[str, list[Sample]], known: Mapping[str, Known], count: int
-) -> list[Group]:
-    """Split what runs lack into about `count` groups, the samples of an image together.
-
-    A conversation may go on from turns that are known; they go with the group of its image.
-    """
-    images = list(dict.fromkeys(s.image_id for samples in missing.values() for s in samples))
-    size = max(1, ceil(len(images) / count))
-    groups = []
-    for start in range(0, len(images), size):
-        mine = set(images[start : start + size])
-        groups.append(
-            Group(
-                {
-                    key: ids
-                    for key, samples in missing.items()
-                    if (ids := [s.id for s in samples if s.image_id in mine])
-                },
-                {
-                    key: {id: a for id, a in answers.items() if a.image_id in mine}
-                    for key, answers in known.items()
-                },
-            )
-        )
-    return groups
+def _note(touches: Mapping[str, Touch], nothing: Mapping[str, bool]) -> None:
+    """Note that methods were watched, and which of them edited something."""
+    for key, none in nothing.items():
+        touches[key].batches = 1
+        touches[key].seen |= not none
 
 
 def _resolved(run: Run) -> RunConfig:
@@ -221,7 +150,9 @@ def _resolved(run: Run) -> RunConfig:
     return run.config.model_copy(update={"method": method})
 
 
-def _cause(error: Any) -> Exception:
-    """Return the error of an actor that a user can correct; else what Ray raised."""
-    cause = getattr(error, "cause", None)
-    return UserError(str(cause)) if isinstance(cause, UserError) else error
+def _first(group: Group) -> str:
+    return next(iter(group.missing.values()))[0]
+
+
+def _line(error: Exception) -> str:
+    return str(error).strip().split("\n", 1)[0]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -11,8 +12,8 @@ from rich.console import Console
 from halluc.calibration import Calibration
 from halluc.config import RunConfig
 from halluc.errors import UserError
-from halluc.evaluation.asking import Answering, Asked, answering_here, ask
-from halluc.evaluation.preparing import Model, open_model, prepare, refuse_calibrated
+from halluc.evaluation.asking import Asked, Elsewhere, answering_here, ask, kept_by_all
+from halluc.evaluation.preparing import Model, Run, open_model, prepare, refuse_calibrated
 from halluc.evaluation.sharding import Shard
 from halluc.interruption import Interrupted, Stop
 from halluc.provenance import where
@@ -23,6 +24,8 @@ from halluc.store import Cost, RunFolder, Scored, ScoresFile
 from halluc.store.scored_run import sample_set, score_run, scoring_of
 from halluc.store.scores_file import AskedSample, SampleSet
 from halluc.types import Sample
+
+Preparing = Callable[[RunConfig, Calibration | None, Path], Run]
 
 MAX_FAILED = 0.05
 GO_ON = "stopped; all answers so far are kept, and the same command goes on from there"
@@ -103,7 +106,7 @@ def evaluate_together(
     workers: int | None = None,
     shard: Shard | None = None,
     stop: Stop | None = None,
-    answering: Answering | None = None,
+    elsewhere: Elsewhere | None = None,
 ) -> list[Evaluation]:
     """Evaluate several runs in turns, batch by batch, so that shared prefixes are read once.
 
@@ -113,9 +116,10 @@ def evaluate_together(
         configs: Configurations that differ in method, parameters or seed only.
         output_dir, model, console, workers: As for `evaluate`.
         calibrations: By method; the baseline has none.
-        shard: The part of the images to answer; then nothing is scored.
+        shard: The part of the images to answer; then nothing is scored, unless it is a launcher's
+            and the answers of all its processes are there.
         stop: Ends asking after a batch when a signal comes.
-        answering: Who answers; this process by default.
+        elsewhere: Who holds the model and answers; this process by default.
 
     Returns:
         The runs in the order of their configurations.
@@ -127,16 +131,21 @@ def evaluate_together(
     """
     console, common, output_dir = console or Console(stderr=True), configs[0], Path(output_dir)
     benchmarks = [build(name, common.benchmark_args.get(name)) for name in common.benchmarks]
-    model = model or open_model(configs)
+    if elsewhere is None:
+        model = model or open_model(configs)
+        answering = answering_here(model, common.batch_size, common.share, workers)
+        preparing: Preparing = partial(prepare_here, model)
+    else:
+        answering, preparing = elsewhere, elsewhere.prepare
     prepared = []
     for config in configs:
         calibration = (calibrations or {}).get(config.method.name)
-        prepared.append(prepare(config, model, calibration, output_dir))
+        prepared.append(preparing(config, calibration, output_dir))
         refuse_calibrated(prepared[-1:], calibration, benchmarks)
     runs = {run.folder.path.name: run for run in prepared}
     done = {key: Evaluation(run.folder) for key, run in runs.items()}
-    answering = answering or answering_here(model, common.batch_size, common.share, workers)
     unjudged: list[str] = []
+    asked_all: list[tuple[Benchmark, SampleSet, list[Sample]]] = []
     for benchmark in benchmarks:
         samples = samples_of(benchmark, common)
         asked = sample_set(benchmark, common.limit, common.benchmark_args.get(benchmark.name, {}))
@@ -148,8 +157,11 @@ def evaluate_together(
             )
         except Interrupted as stopped:
             raise Interrupted(stopped.signum, GO_ON) from None
+        asked_all.append((benchmark, asked, samples))
         if shard is None:
             unjudged += _score(done, benchmark, asked, common, replies, console)
+    if shard is not None and shard.launched:
+        unjudged += _score_if_complete(done, runs, asked_all, common, console)
     if unjudged:
         where_to = " ".join(str(run.folder.path) for run in runs.values())
         raise NeedsJudge(
@@ -159,12 +171,45 @@ def evaluate_together(
     return [done[run.folder.path.name] for run in prepared]
 
 
+def prepare_here(
+    model: Model, config: RunConfig, calibration: Calibration | None, output_dir: Path
+) -> Run:
+    """Prepare a run on the model of this process."""
+    return prepare(config, model, calibration, output_dir)
+
+
 def samples_of(benchmark: Benchmark, config: RunConfig) -> list[Sample]:
     """List what a run asks of a benchmark, each sample with the token limit that holds for it."""
     samples = list(benchmark.asked(config.limit))
     if (most := config.decoding.max_new_tokens) is None:
         return samples
     return [replace(sample, max_new_tokens=most) for sample in samples]
+
+
+def _score_if_complete(
+    done: Mapping[str, Evaluation],
+    runs: Mapping[str, Run],
+    asked_all: Sequence[tuple[Benchmark, SampleSet, list[Sample]]],
+    config: RunConfig,
+    console: Console,
+) -> list[str]:
+    """Score all benchmarks if the answers of all shards are there; else say so.
+
+    Whichever process ends last finds them all. Files are written whole, so two of them that end
+    at once do no harm.
+    """
+    found = []
+    for benchmark, asked, samples in asked_all:
+        answers = kept_by_all(runs, benchmark.name, samples)
+        if answers is None:
+            console.print("this shard is answered; the process that ends last scores all of them")
+            return []
+        found.append((benchmark, asked, Asked(answers, dict.fromkeys(runs))))
+    return [
+        name
+        for benchmark, asked, replies in found
+        for name in _score(done, benchmark, asked, config, replies, console)
+    ]
 
 
 def _score(
