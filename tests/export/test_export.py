@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,13 @@ from jsonschema import Draft7Validator
 from halluc.errors import UserError
 from halluc.export import export_runs
 from halluc.export.exported_run import conversation
+from halluc.scoring.building import build
 from halluc.statistics import clustered_stderr
-from halluc.store import RunFolder
+from halluc.store import RunFolder, find_scored
+from halluc.store.rescoring_runs import rescore
 from halluc.types import Answer
 from tests.export.every_eval_ever import AGGREGATE, INSTANCE
-from tests.kit.runs import write_run
+from tests.kit.runs import asked_by, keep_scored, write_run
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +43,13 @@ def files(form: str, runs: Path, output: Path, **options: Any) -> list[Path]:
 
 def lines(file: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in file.read_text().splitlines()]
+
+
+def rewritten(folder: Path, answers: list[Answer]) -> RunFolder:
+    """A run that gave these answers to glyph_mme."""
+    run = write_run(folder, benchmarks=())
+    keep_scored(run, build("glyph_mme"), asked_by(answers), answers)
+    return run
 
 
 def test_lm_eval_finds_its_files_and_keys(runs: Path, tmp_path: Path) -> None:
@@ -168,20 +178,40 @@ def test_a_repeated_export_replaces_itself(runs: Path, tmp_path: Path) -> None:
         assert files(form, runs, tmp_path / form) == once
 
 
+def test_what_is_scored_by_several_protocols_is_exported_apart(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "runs", benchmarks=("glyph_mme",))
+    rescore(run, {"protocol": "all"})
+    protocols = {one.scores.scoring.protocol: one.scores.key for one in find_scored(run)}
+    assert len(protocols) == len(build("glyph_mme").protocols) > 1
+    written = {
+        form: files(form, run.path, tmp_path / form, **options)
+        for form, options in (
+            ("lm-eval", {}),
+            ("every-eval-ever", {}),
+            ("eval-results", {"dataset": "org/glyph"}),
+        )
+    }
+    (results,) = (file for file in written["lm-eval"] if file.name.startswith("results_"))
+    tasks = {f"glyph_mme_{key}" for key in protocols.values()}
+    assert json.loads(results.read_text())["results"].keys() == tasks
+    assert len(written["lm-eval"]) == 1 + len(tasks)
+    assert len(written["every-eval-ever"]) == 2 * len(tasks)
+    assert len(written["eval-results"]) == len(tasks)
+
+
 def test_a_conversation_is_exported_whole() -> None:
     turn = Answer("1", "image", "all", "And a cat?", "no", history=(("Is there a dog?", "Yes"),))
     assert conversation(turn) == "Is there a dog?\nYes\nAnd a cat?"
 
 
 def test_a_later_turn_of_a_conversation_is_exported_as_such(tmp_path: Path) -> None:
-    run = write_run(tmp_path / "runs", benchmarks=("glyph_mme",))
-    file = run.path / "samples_glyph_mme.jsonl"
-    first, *others = lines(file)
-    second = first | {"history": [["Is there a dog?", "Yes."]], "prompt": "A cat?", "text": "No."}
-    file.write_text("".join(json.dumps(line) + "\n" for line in (second, *others)))
+    first, *others = write_run(tmp_path / "whole", benchmarks=("glyph_mme",)).answers("glyph_mme")
+    turn = {"history": (("Is there a dog?", "Yes."),), "prompt": "A cat?", "text": "No."}
+    run = rewritten(tmp_path / "runs", [replace(first, **turn), *others])
     list(export_runs("every-eval-ever", [run.path], tmp_path / "out"))
     (samples,) = (tmp_path / "out").rglob("*_samples.jsonl")
-    row, *rows = lines(samples)
+    rows = {row["sample_id"]: row for row in lines(samples)}
+    row = rows.pop(first.id)
     assert list(Draft7Validator(INSTANCE).iter_errors(row)) == []
     assert row["interaction_type"] == "multi_turn"
     assert [(message["role"], message["content"]) for message in row["messages"]] == [
@@ -194,15 +224,13 @@ def test_a_later_turn_of_a_conversation_is_exported_as_such(tmp_path: Path) -> N
     (read,) = row["answer_attribution"]
     assert (read["turn_idx"], read["source"]) == (3, "messages[turn_idx].content")
     assert row["input"]["raw"] == "Is there a dog?\nA cat?"  # the same for every model
-    assert {row["interaction_type"] for row in rows} == {"single_turn"}
+    assert {row["interaction_type"] for row in rows.values()} == {"single_turn"}
 
 
 def test_failed_answers_are_in_no_samples_file(tmp_path: Path) -> None:
-    run = write_run(tmp_path / "runs", benchmarks=("glyph_mme",))
-    file = run.path / "samples_glyph_mme.jsonl"
-    whole = lines(file)
-    whole[0] |= {"status": "failed", "text": "", "error": "out of memory"}
-    file.write_text("".join(json.dumps(line) + "\n" for line in whole))
+    whole = write_run(tmp_path / "whole", benchmarks=("glyph_mme",)).answers("glyph_mme")
+    failed = replace(whole[0], status="failed", text="", error="out of memory")
+    run = rewritten(tmp_path / "runs", [failed, *whole[1:]])
     export_to = tmp_path / "out"
     list(export_runs("every-eval-ever", [run.path], export_to))
     list(export_runs("lm-eval", [run.path], export_to))
@@ -221,7 +249,9 @@ def test_hugging_face_reads_its_eval_results(runs: Path, tmp_path: Path) -> None
     assert set(by_task) == {f"glyph_chair_{m}" for m in ("chair_s", "chair_i", "recall", "length")}
     entry = by_task["glyph_chair_chair_s"]
     (run,) = (RunFolder.read(p) for p in runs.iterdir() if "vhr" in p.name)
-    value = run.finished()["results"]["glyph_chair"]["chair_s,none"]
+    (scored,) = (one for one in find_scored(run) if one.name == "glyph_chair")
+    value = scored.scores.values["chair_s"].value
+    assert value is not None
     assert entry.value == pytest.approx(100 * value)
     assert entry.dataset_id == "org/glyph"
     assert entry.source_url == "https://example.org/runs"
@@ -251,10 +281,11 @@ def test_errors(runs: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"halluc\.world\) is not on the hub.*give --dataset"):
         list(export_runs("eval-results", [runs], tmp_path))
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match="no run in"):
+    with pytest.raises(UserError, match="no scored run in"):
         list(export_runs("lm-eval", [tmp_path / "empty"], tmp_path))
-    half = write_run(tmp_path / "half")
-    next(half.path.glob("results_*")).unlink()
-    with pytest.raises(UserError, match="is half-written"):
-        list(export_runs("lm-eval", [half.path], tmp_path / "out"))
+    unscored = write_run(tmp_path / "half")
+    for file in unscored.scores_files():
+        file.unlink()
+    with pytest.raises(UserError, match="no scored run in"):
+        list(export_runs("lm-eval", [unscored.path], tmp_path / "out"))
     assert not (tmp_path / "out").exists()

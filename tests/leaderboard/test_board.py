@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,11 @@ from jsonschema import Draft202012Validator
 from halluc.config import DecodingConfig
 from halluc.errors import UserError
 from halluc.leaderboard import Board, collect, read_board, render, write_csv
+from halluc.leaderboard.collecting import find_runs
 from halluc.leaderboard.json_schema import FILE, schema
 from halluc.leaderboard.readme_table import markdown
-from tests.kit.runs import write_run
+from halluc.store.kept_runs import problems
+from tests.kit.runs import VERSIONS, write_run
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +66,9 @@ def test_every_row_stands_beside_its_baseline(board: Board) -> None:
     assert gap.high < 0 and gap.p < 0.001 and gap.effect < -0.5
     assert worse.right_wrong.only_theirs > worse.right_wrong.only_ours
     assert worse.image_processing == "CLIPImageProcessor 0000000000"
-    assert (worse.harness, worse.split, worse.protocol) == ("0.1.0 0123456789", "test", "official")
+    assert (worse.engine, worse.versions) == (1, VERSIONS)
+    assert (worse.split, worse.protocol) == ("test", "official")
+    assert worse.run.endswith(f"-vhr-{worse.asker}")
 
 
 def test_corrections_are_over_the_board_and_of_the_headline_alone(board: Board) -> None:
@@ -164,18 +169,18 @@ def test_a_baseline_may_have_run_other_benchmarks_too(runs: Path, tmp_path: Path
 
 def test_duplicates_that_disagree_are_refused(runs: Path, tmp_path: Path) -> None:
     write_run(tmp_path, error=0.3)  # baseline once more, with other answers
-    with pytest.raises(UserError, match="baseline on glyph_mme occurs twice and disagrees: "):
+    with pytest.raises(UserError, match="baseline on glyph_chair occurs twice and disagrees: "):
         collect([runs, tmp_path])
 
 
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
-        ({"schema_version": 1, "rows": []}, "schema version 1, this halluc reads 2"),
-        ({"schema_version": 3, "rows": []}, "schema version 3"),
+        ({"schema_version": 2, "rows": []}, "schema version 2, this halluc reads 3"),
+        ({"schema_version": 4, "rows": []}, "schema version 4"),
         ({"rows": []}, "not a board of halluc"),
         ([], "not a board of halluc"),
-        ({"schema_version": 2, "rows": [{}]}, "broken board, rows.0.key: Field required"),
+        ({"schema_version": 3, "rows": [{}]}, "broken board, rows.0.key: Field required"),
     ],
 )
 def test_what_is_no_board_of_this_version_is_refused(
@@ -185,27 +190,52 @@ def test_what_is_no_board_of_this_version_is_refused(
     file.write_text(json.dumps(content))
     with pytest.raises(UserError, match=complaint):
         collect([file])
-    file.write_text('{"schema_version": 2, "rows": [')
+    file.write_text('{"schema_version": 3, "rows": [')
     with pytest.raises(UserError, match="not a board of halluc"):
         collect([file])
 
 
-@pytest.mark.parametrize("damage", ["no results", "results cut", "answers cut"])
-def test_half_written_runs_are_refused_or_left_out(damage: str, tmp_path: Path) -> None:
+def test_what_is_not_scored_yet_is_refused_or_left_out(tmp_path: Path) -> None:
     write_run(tmp_path)
     run = write_run(tmp_path, "vmtc", benchmarks=("glyph_mme",))
-    (results,) = run.path.glob("results_*.json")
-    samples = run.path / "samples_glyph_mme.jsonl"
-    if damage == "no results":
-        results.unlink()
-    elif damage == "results cut":
-        results.write_text(results.read_text()[:100])
-    else:
-        samples.write_text("".join(samples.read_text().splitlines(keepends=True)[:-3]))
-    with pytest.raises(UserError, match=f"{run.path.name} is half-written: .*--skip-unfinished"):
+    (scores,) = run.scores_files()
+    scores.unlink()
+    complaint = f"{run.path.name}: glyph_mme was asked and is not scored; .*--skip-unfinished"
+    with pytest.raises(UserError, match=complaint):
         collect([tmp_path])
     left = collect([tmp_path], skip_unfinished=True)
     assert {row.method for row in left.rows} == {"baseline"}
+
+
+@pytest.mark.parametrize(
+    ("file", "skip", "complaint"),
+    [
+        ("scores", False, "is not a scores file; remove it"),
+        ("scores", True, "is not a scores file; remove it"),
+        ("readings", False, "is not what the scores were computed from; remove it"),
+        ("readings", True, "is not what the scores were computed from; remove it"),
+        ("samples", False, "is not what was asked; it was edited or cut: remove it"),
+    ],
+)
+def test_a_file_that_was_cut_is_refused(
+    file: str, skip: bool, complaint: str, tmp_path: Path
+) -> None:
+    write_run(tmp_path)
+    run = write_run(tmp_path, "vmtc", benchmarks=("glyph_mme",))
+    (cut,) = run.path.glob(f"{file}_glyph_mme_*")
+    cut.write_text("".join(cut.read_text().splitlines(keepends=True)[:-3]))
+    with pytest.raises(UserError, match=f"{cut.name}: {complaint}"):
+        collect([tmp_path], skip_unfinished=skip)
+
+
+def test_a_board_stands_without_the_answers_of_questions(runs: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(runs, tmp_path / "runs"))
+    for file in copy.glob("*/answers_glyph_mme.jsonl"):
+        file.unlink()
+    assert collect([copy]) == collect([runs])
+    problem, *others = [one for run in find_runs([copy]) for one in problems(run)]
+    assert "the answer to" in problem and "is no longer there" in problem
+    assert len(others) == 3  # a line a run
 
 
 def test_nothing_to_collect(tmp_path: Path) -> None:
