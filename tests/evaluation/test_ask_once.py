@@ -40,8 +40,8 @@ class Scaled(Method):
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory, tiny: Path) -> Iterator[VisionLanguageModel]:
-    yield load_model(str(tiny))
+def model(tiny: Path) -> VisionLanguageModel:
+    return load_model(str(tiny))
 
 
 @pytest.fixture

@@ -1,0 +1,23 @@
+"""Where answers change, the engine's version changes too: stored answers would else be believed."""
+
+from __future__ import annotations
+
+import json
+
+from halluc.models import load_model
+from tests.canary import FILE, asked_of
+
+
+def test_answers_change_only_with_the_engine_version() -> None:
+    kept, now = json.loads(FILE.read_text()), asked_of(load_model("glyph"))
+    write = "then 'python -m tests.canary' writes the answers of now"
+    assert now["engine"] == kept["engine"], f"ENGINE was changed: {write}"
+    assert now["weights"] == kept["weights"], f"the embedded model was changed: {write}"
+    changed = [
+        name for name in kept["answers"] if now["answers"].get(name) != kept["answers"][name]
+    ]
+    assert not changed, (
+        f"the answers of {', '.join(changed)} changed: if that is meant, raise ENGINE in "
+        f"halluc/provenance.py, so that no stored answer is taken for one of now; {write}"
+    )
+    assert now["answers"].keys() == kept["answers"].keys(), f"methods came or went: {write}"
