@@ -6,7 +6,6 @@ embedded model was changed.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 

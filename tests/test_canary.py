@@ -20,4 +20,4 @@ def test_answers_change_only_with_the_engine_version() -> None:
         f"the answers of {', '.join(changed)} changed: if that is meant, raise ENGINE in "
         f"halluc/provenance.py, so that no stored answer is taken for one of now; {write}"
     )
-    assert now["answers"].keys() == kept["answers"].keys(), f"methods came or went: {write}"
+    assert after.keys() == before.keys(), f"methods came or went: {write}"

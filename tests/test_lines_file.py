@@ -121,7 +121,7 @@ def test_a_group_is_appended_whole_or_not_at_all(
 
     with appending(path) as file:
         monkeypatch.setattr(os, "write", half)
-        with pytest.raises(UserError, match="No space left on device.*goes on from there"):
+        with pytest.raises(UserError, match=r"No space left on device.*goes on from there"):
             file.append(RECORDS)
         monkeypatch.undo()
     assert path.read_bytes() == before
