@@ -19,7 +19,7 @@ from halluc.scoring.pope.relabelling import refuse_altered, relabel
 from halluc.types import Sample
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from PIL.Image import Image
@@ -145,8 +145,12 @@ class PopeBenchmark(YesNoBenchmark):
         Raises:
             UserError: If a file does not belong to the run; see `relabel`.
         """
-        self.groups = tuple(group for group in self.groups if group in labels)
+        self.narrow(labels)
         return [a for group in self.groups for a in relabel(answers, group, labels[group])]
+
+    def narrow(self, splits: Collection[str]) -> None:
+        """Score only some of the splits."""
+        self.groups = tuple(group for group in self.groups if group in splits)
 
     def as_printed(self, totals: Mapping[str, float]) -> dict[str, float]:
         """Return what POPE's evaluate.py prints, for all splits of the file together."""

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from halluc.cli.score_tables import score_run, tables
+from halluc.cli.score_tables import as_json, tables
 from halluc.config import DecodingConfig, RunConfig
+from halluc.data.pinned_files import checksum
 from halluc.errors import UserError
 from halluc.evaluation import evaluate
 from halluc.models import VisionLanguageModel
 from halluc.scoring.judges import judge_models as judges
 from halluc.scoring.judges.judge_models import NeedsJudge
-from halluc.store import RunFolder
+from halluc.scoring.pope.relabelling import label_files
+from halluc.statistics import compare_scored
+from halluc.store import RunFolder, Scored, find_scored
+from halluc.store.rescoring_runs import rescore
 from halluc.types import Answer
 from tests.kit.families import llava, picture
+from tests.kit.runs import write_run
 
 IMAGES, TURNS = 2, 4
 
@@ -63,9 +67,24 @@ def run(model: VisionLanguageModel, config: RunConfig, tmp_path: Path) -> RunFol
     return evaluate(config, tmp_path / "runs", model=model).folder
 
 
-def samples(folder: RunFolder) -> Path:
-    (path,) = folder.path.glob("samples_*.jsonl")
-    return path
+def score(
+    folder: RunFolder,
+    options: dict[str, Any],
+    only: str | None = None,
+    labels: tuple[Path, ...] = (),
+) -> dict[str, Any]:
+    """Score a run as `halluc score` does."""
+    return as_json(rescore(folder, options, only, label_files([str(path) for path in labels])))
+
+
+def own_scores(folder: RunFolder, protocol: str) -> Scored:
+    """The scores of a run by a protocol and by the labels of the benchmark."""
+    (found,) = (
+        one
+        for one in find_scored(folder)
+        if one.scores.scoring.protocol == protocol and not one.scores.scoring.labels
+    )
+    return found
 
 
 class TestConversations:
@@ -81,32 +100,41 @@ class TestConversations:
             answers[f"popular/{n}"].prompt for n in (5, 6, 7)
         ]
         assert answers["popular/5"].history == ()
-        assert folder.results() is not None
+        assert [one.name for one in find_scored(folder)] == ["pope_coco"]
 
     def test_an_interrupted_conversation_goes_on(
         self, model: VisionLanguageModel, pope: Path, tmp_path: Path
     ) -> None:
         chat = config("pope_coco", pope, chat=True)
         folder = run(model, chat, tmp_path)
-        whole = list(folder.answers("pope_coco"))
-        lines = samples(folder).read_text().splitlines()
+        whole, values = folder.answers("pope_coco"), own_scores(folder, "official").scores.values
+        file = folder.answers_file("pope_coco")
         turns = {f"{split}/{n}" for split in ("random", "popular") for n in (1, 2, 5)}
-        kept = [line for line in lines if json.loads(line)["id"] in turns]
-        samples(folder).write_text("\n".join(kept) + "\n")
-        for results in folder.path.glob("results_*"):
-            results.unlink()
-        again = list(run(model, chat, tmp_path).answers("pope_coco"))
-        assert [(a.id, a.history, a.text) for a in again] == [
-            (a.id, a.history, a.text) for a in whole
-        ]
+        kept = [line for line in file.open() if json.loads(line)["id"] in turns]
+        file.write_text("".join(kept))
+        for scores in folder.scores_files():
+            scores.unlink()
+        again = run(model, chat, tmp_path)
+        assert file.read_text().startswith("".join(kept))  # nothing is asked again
+        assert {a.id: (a.history, a.text) for a in again.answers("pope_coco")} == {
+            a.id: (a.history, a.text) for a in whole
+        }
+        assert own_scores(again, "official").scores.values == values
 
     def test_the_same_questions_one_by_one(
         self, model: VisionLanguageModel, pope: Path, tmp_path: Path
     ) -> None:
+        folder, _ = (run(model, config("pope_coco", pope, chat=c), tmp_path) for c in (False, True))
+        by_chat = {one.scores.asked.options["chat"]: one for one in find_scored(folder)}
         one, chat = (
-            list(run(model, config("pope_coco", pope, chat=chat), tmp_path).answers("pope_coco"))
-            for chat in (False, True)
+            sorted((reading.answer for reading in by_chat[c].readings), key=lambda a: a.id)
+            for c in (False, True)
         )
+        firsts = 3 * IMAGES  # asked once for both
+        assert len(folder.answers("pope_coco")) == 2 * 3 * IMAGES * TURNS - firsts
+        kept = {(s.scores.key, str(s.scores.values)) for s in find_scored(folder)}
+        score(folder, {})
+        assert {(s.scores.key, str(s.scores.values)) for s in find_scored(folder)} == kept
         assert [(a.id, a.prompt) for a in one] == [(a.id, a.prompt) for a in chat]
         first = {a.id for a in chat if not a.history}
         assert len(first) == 3 * IMAGES
@@ -136,15 +164,15 @@ class TestLabels:
     ) -> None:
         folder = run(model, config("pope_coco", pope), tmp_path)
         path = self.corrected(pope, drop=3, flip=2)
-        found = score_run(folder.path, {"protocol": "all"}, labels=[str(path)])["pope_coco"]
-        assert found["labels"] == {"popular": "my_popular.json"}
-        own = score_run(folder.path, {"protocol": "all"})["pope_coco"]["protocols"]["official"]
+        found = score(folder, {"protocol": "all"}, labels=(path,))["pope_coco"]
+        assert found["labels"] == {"popular": checksum(path)[:10]}
+        own = score(folder, {"protocol": "all"})["pope_coco"]["protocols"]["official"]
         new = found["protocols"]["official"]
         assert (own["n"], new["n"]) == (24, 7)
         assert list(new["values"])[:1] == ["popular/accuracy"]
         assert "random/accuracy" not in new["values"]
-        assert found["logits"]["all"]["n"] == 7
-        said = {a.id: a.prediction for a in folder.answers("pope_coco")}
+        assert found["probabilities"]["all"]["n"] == 7
+        said = {r.id: r.prediction for r in own_scores(folder, "official").readings}
         right = {
             "popular/1": "yes",
             "popular/2": "yes",
@@ -158,8 +186,15 @@ class TestLabels:
         assert new["values"]["accuracy"]["value"] == sum(
             read[id] == label for id, label in right.items()
         ) / len(right)
+        labelled = {
+            one.scores.scoring.protocol: one
+            for one in find_scored(folder)
+            if one.scores.scoring.labels
+        }
+        accuracy = compare_scored(*[labelled["official"]] * 2).ours["accuracy"]
+        assert accuracy == new["values"]["accuracy"]["value"]
         (shown,) = tables({"pope_coco": found})
-        assert str(shown.renderables[0]) == "pope_coco, 7 answers, labels of my_popular.json"
+        assert str(shown.renderables[0]) == "pope_coco, 7 answers, other labels of popular"
 
     def test_labels_that_do_not_match_give_no_score(
         self, model: VisionLanguageModel, pope: Path, tmp_path: Path
@@ -169,28 +204,23 @@ class TestLabels:
         other = tmp_path / "other_random.json"
         other.write_text(popular.read_text())
         with pytest.raises(UserError, match=r"line 4: the run was not asked 'Is there a popular"):
-            score_run(folder.path, {}, labels=[str(other)])
+            score(folder, {}, labels=(other,))
         other.write_text(popular.read_text().replace(".png", ".jpeg"))
-        assert score_run(folder.path, {}, labels=[str(other.rename(tmp_path / "o_popular.json"))])
+        assert score(folder, {}, labels=(other.rename(tmp_path / "o_popular.json"),))
         with pytest.raises(UserError, match=r"is of the popular split too"):
-            score_run(folder.path, {}, labels=[str(popular), str(tmp_path / "o_popular.json")])
+            score(folder, {}, labels=(popular, tmp_path / "o_popular.json"))
 
     def test_options_that_fit_nothing(
         self, model: VisionLanguageModel, pope: Path, tmp_path: Path
     ) -> None:
         folder = run(model, config("pope_coco", pope), tmp_path)
         with pytest.raises(UserError, match="pope_coco: takes no 'judge'"):
-            score_run(folder.path, {"judge": "endpoint:m"})
-        with pytest.raises(UserError, match="has no 'mme', only pope_coco"):
-            score_run(folder.path, {}, only="mme")
-        (folder.path / "config.json").write_text(
-            (folder.path / "config.json").read_text().replace("pope_coco", "glyph_pope")
-        )
-        samples(folder).rename(folder.path / "samples_glyph_pope.jsonl")
-        text = (folder.path / "config.json").read_text()
-        (folder.path / "config.json").write_text(text.replace(f'"folder": "{pope}"', ""))
+            score(folder, {"judge": "endpoint:m"})
+        with pytest.raises(UserError, match="has no mme, only pope_coco"):
+            score(folder, {}, only="mme")
+        drawn = write_run(tmp_path / "drawn", benchmarks=("glyph_pope",), limit=1)
         with pytest.raises(UserError, match="glyph_pope: takes no other labels"):
-            score_run(folder.path, {}, labels=[str(pope / "coco_pope_random.json")])
+            score(drawn, {}, labels=(pope / "coco_pope_random.json",))
 
 
 class Echo:
@@ -230,13 +260,13 @@ class TestJudged:
         assert "\n" not in str(refusal.value)
         folder = RunFolder.read(path)
         assert [answer.status for answer in folder.answers("haloquest")] == ["ok", "ok"]
-        assert folder.results() is None
+        assert folder.scores_files() == []
         with pytest.raises(UserError, match="haloquest: needs --judge endpoint:MODEL"):
-            score_run(path, {})
+            score(folder, {})
         with pytest.raises(UserError, match="haloquest: needs --judge endpoint:MODEL"):
-            score_run(path, {"protocol": "all"})
+            score(folder, {"protocol": "all"})
         monkeypatch.setattr(judges, "judge", lambda name: Echo())
-        found = score_run(path, {"judge": "endpoint:echo"})["haloquest"]
+        found = score(folder, {"judge": "endpoint:echo"})["haloquest"]
         assert found["protocols"]["official"]["values"]["accuracy"]["value"] == 1
         assert "judge: echo" in found["notes"]
 
@@ -255,10 +285,15 @@ class TestJudged:
         with pytest.raises(NeedsJudge, match=r"^haloquest: answered"):
             run(model, both, tmp_path)
         (path,) = (tmp_path / "runs").iterdir()
-        assert len(list(RunFolder.read(path).answers("pope_coco"))) == 24
-        found = score_run(path, {"protocol": "vcd"}, only="pope_coco")
+        folder = RunFolder.read(path)
+        assert len(folder.answers("pope_coco")) == 24
+        assert [one.name for one in find_scored(folder)] == ["pope_coco"]
+        found = score(folder, {"protocol": "vcd"}, only="pope_coco")
         assert found["pope_coco"]["protocols"]["vcd"]["n"] == 24
-        assert "some answers may be missing" in found["pope_coco"]["notes"][0]
+        file = folder.answers_file("pope_coco")
+        file.write_text("".join(file.read_text().splitlines(keepends=True)[:-3]))
+        with pytest.raises(UserError, match=r"pope_coco has 21 of 24 answers; run its"):
+            score(folder, {"protocol": "vcd"}, only="pope_coco")
 
     def test_the_judge_is_named_in_the_results(
         self,
@@ -269,18 +304,19 @@ class TestJudged:
     ) -> None:
         monkeypatch.setattr(judges, "judge", lambda name: Echo())
         folder = run(model, config("haloquest", haloquest, judge="endpoint:echo"), tmp_path)
-        results = folder.results()
-        assert results is not None
-        assert results["halluc"]["notes"] == {"haloquest": ["judge: echo"]}
-        assert results["results"]["haloquest"]["accuracy,none"] == 1
+        scores = own_scores(folder, "official").scores
+        assert (scores.notes, scores.scoring.judge) == (["judge: echo"], "echo")
+        assert scores.values["accuracy"].value == 1
 
 
-def test_older_lines_have_no_history(tmp_path: Path) -> None:
-    folder = RunFolder(tmp_path, RunConfig())
+def test_a_line_without_what_was_said_before_is_no_answer(tmp_path: Path) -> None:
+    folder = write_run(tmp_path, benchmarks=())
     answer = Answer("1", "i", "all", "?", "yes", history=(("a", "b"),))
-    list(folder.keep("x", [answer]))
-    assert list(folder.answers("x")) == [answer]
-    line = json.loads((tmp_path / "samples_x.jsonl").read_text())
+    with folder.keeping("x", print) as keep:
+        keep([answer])
+    assert folder.answers("x") == [answer]
+    file = folder.answers_file("x")
+    line = json.loads(file.read_text())
     del line["history"]
-    (tmp_path / "samples_x.jsonl").write_text(json.dumps(line) + "\n")
-    assert list(folder.answers("x")) == [replace(answer, history=())]
+    file.write_text(json.dumps(line) + "\n")
+    assert folder.answers("x") == []

@@ -18,7 +18,7 @@ from halluc.registry import Registry
 from halluc.scoring.bootstrap import estimate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import numpy as np
@@ -169,6 +169,9 @@ class Benchmark(ABC):
             UserError: If a file does not belong to the run.
         """
         return None
+
+    def narrow(self, splits: Collection[str]) -> None:
+        """Score only some of its splits, as `relabelled` does: those with other labels."""
 
     def detail(self, answer: Answer) -> dict[str, Any] | None:
         """Return an answer's part of the score, where the authors' scorer lists it."""

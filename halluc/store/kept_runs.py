@@ -8,6 +8,7 @@ from pathlib import Path
 
 from halluc.errors import UserError
 from halluc.lines_file import owner_of, read_lines
+from halluc.store.matching_answers import match_answers
 from halluc.store.run_folder import RunFolder, read_answer
 from halluc.store.scored_run import Scored, find_scored
 from halluc.store.scores_file import AskedSample, SampleSet
@@ -40,11 +41,8 @@ def progress(run: RunFolder) -> Iterator[Progress]:
     """
     scores = [(one.scores.asked.key, one.scores.scoring.protocol) for one in find_scored(run)]
     for asked, samples in run.sample_sets():
-        status = {
-            (answer.id, answer.prompt, answer.max_new_tokens): answer.status
-            for answer in sorted(run.answers(asked.benchmark), key=lambda a: a.status == "ok")
-        }
-        found = [status.get((s.id, s.prompt, s.max_new_tokens)) for s in samples]
+        answers = match_answers(run.answers(asked.benchmark), samples)
+        found = [answer.status for answer in answers.values()]
         locked = sorted(run.path.glob(f"answers_{asked.benchmark}*.lock"))
         writers = [(path.name, owner_of(path.with_suffix(""))) for path in locked]
         yield Progress(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from halluc.errors import UserError
 from halluc.provenance import where
 from halluc.scoring.building import build, taken
 from halluc.scoring.judges.judge_models import NeedsJudge
+from halluc.store.matching_answers import match_answers
 from halluc.store.run_folder import RunFolder
 from halluc.store.scored_run import find_scored, score_run, scoring_of
 from halluc.store.scores_file import AskedSample, SampleSet, ScoresFile
@@ -106,17 +107,7 @@ def answers_to(run: RunFolder, asked: SampleSet, samples: Sequence[AskedSample])
     Raises:
         UserError: If a sample has no answer yet.
     """
-    kept: dict[tuple[str, str, int], Answer] = {}
-    for answer in run.answers(asked.benchmark):  # the last one that did not fail
-        to = (answer.id, answer.prompt, answer.max_new_tokens)
-        if to not in kept or answer.status == "ok":
-            kept[to] = answer
-    answers = []
-    for sample in samples:
-        found = kept.get((sample.id, sample.prompt, sample.max_new_tokens))
-        if found is not None:
-            now = {"target": sample.target, "group": sample.group, "image_id": sample.image_id}
-            answers.append(replace(found, **now))
+    answers = list(match_answers(run.answers(asked.benchmark), samples).values())
     if len(answers) < len(samples):
         raise UserError(
             f"{run.path}: {asked.benchmark} has {len(answers)} of {len(samples)} answers; run its "

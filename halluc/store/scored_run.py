@@ -98,7 +98,10 @@ class Scored:
         asked, scoring = self.scores.asked, self.scores.scoring
         paths = {key: path for key, path in self.scores.paths.items() if Path(path).exists()}
         fixed = {"prompt": asked.wording, "protocol": scoring.protocol}
-        return build(self.name, paths | asked.options | fixed)
+        benchmark = build(self.name, paths | asked.options | fixed)
+        if scoring.labels:
+            benchmark.narrow(scoring.labels)
+        return benchmark
 
     @cached_property
     def readings(self) -> list[Reading]:
