@@ -51,7 +51,7 @@ sweep: setup
 	$(BIN)/halluc sweep --model $(MODEL) --method $(METHOD) $(SWEEP) $(SWEEP_ON) --figures docs/figures --output-dir $(RUNS) $(ARGS)
 
 # Evaluates METHOD first where there is no run yet.
-leaderboard: $(if $(wildcard $(RUNS)/*/results_*.json),setup,eval)
+leaderboard: $(if $(wildcard $(RUNS)/*/scores_*.json),setup,eval)
 	$(BIN)/halluc leaderboard $(RUNS) --output $(RUNS)/leaderboard.json --figure docs/figures/leaderboard.png
 
 test: setup
@@ -81,9 +81,8 @@ check: setup
 # 2,000 passes a caption, only on request: make table SLOW= (over an hour on two cores).
 SLOW ?= opera
 table: setup
-	for method in $$($(BIN)/halluc list methods --json | $(BIN)/python -c 'import json, sys; print(*(row["name"] for row in json.load(sys.stdin) if row["name"] not in sys.argv[1:]))' $(SLOW)); do \
-		$(BIN)/halluc eval --model glyph --method $$method --benchmarks glyph --limit $(LIMIT) --output-dir $(RUNS) || exit 1; \
-	done
+	$(BIN)/halluc eval --model glyph --benchmarks glyph --limit $(LIMIT) --output-dir $(RUNS) --method \
+		$$($(BIN)/halluc list methods --json | $(BIN)/python -c 'import json, sys; print(*(row["name"] for row in json.load(sys.stdin) if row["name"] not in sys.argv[1:]), sep=",")' $(SLOW))
 	$(BIN)/halluc leaderboard $(RUNS) --output $(RUNS)/leaderboard.json --markdown README.md --figure docs/figures/leaderboard.png --quiet
 
 families: setup
