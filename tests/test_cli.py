@@ -6,19 +6,22 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.main import get_command
 
 from halluc.cli.app import app
-from halluc.config import DecodingConfig, RunConfig
+from halluc.config import DecodingConfig
+from halluc.data.pinned_files import checksum
+from halluc.scoring.building import build
 from halluc.store import RunFolder
 from halluc.sweep.sweep_config import SweepConfig
 from halluc.types import Answer
 from tests.kit.command import halluc
 from tests.kit.fake_endpoint import FakeEndpoint
 from tests.kit.families import picture
-from tests.kit.runs import write_run
+from tests.kit.runs import asked_by, keep_scored, write_run
 
 
 @pytest.mark.parametrize("what", ["methods", "benchmarks", "models"])
@@ -41,9 +44,11 @@ def test_help_and_json_listing(tmp_path: Path) -> None:
 
 
 def test_every_option_is_explained_in_a_full_phrase() -> None:
-    commands = get_command(app).commands  # type: ignore[attr-defined]
-    assert len(commands) == 11
-    for name, command in commands.items():
+    commands: dict[str, Any] = dict(get_command(app).commands)  # type: ignore[attr-defined]
+    assert len(commands) == 13
+    of_runs = commands["runs"].commands
+    assert len(of_runs) == 4
+    for name, command in (commands | of_runs).items():
         assert command.help and command.help.endswith("."), name
         for option in command.params:
             text = (option.help or "").replace(" [required]", "")
@@ -52,7 +57,8 @@ def test_every_option_is_explained_in_a_full_phrase() -> None:
 
 def test_a_sweep_has_an_option_for_every_field() -> None:
     options = {option.name for option in get_command(app).commands["sweep"].params}  # type: ignore[attr-defined]
-    assert options == {*SweepConfig.model_fields, "config", "calibration", "figures", "output_dir"}
+    where = {"output_dir", "executor", "address", "ray_workers", "gpus_per_worker"}
+    assert options == {*SweepConfig.model_fields, "config", "calibration", "figures", *where}
 
 
 @pytest.mark.parametrize(
@@ -136,18 +142,20 @@ def test_an_interrupted_run_goes_on_where_it_stood(tiny: Path, tmp_path: Path) -
     command = ["eval", "--model", str(tiny), "--limit", "2", "--benchmarks", "glyph_pope"]
     halluc(*command, cwd=tmp_path)
     (folder,) = (tmp_path / "runs").iterdir()
-    samples, (results,) = folder / "samples_glyph_pope.jsonl", folder.glob("results_*.json")
-    whole = samples.read_text().splitlines()
-    values = json.loads(results.read_text())["results"]
-    results.unlink()
-    samples.write_text("\n".join(whole[:20]) + "\n" + whole[20][:30])
+    answers, (scores,) = folder / "answers_glyph_pope.jsonl", folder.glob("scores_*.json")
+    whole = answers.read_text().splitlines()
+    values = json.loads(scores.read_text())["values"]
+    scores.unlink()
+    answers.write_text("\n".join(whole[:20]) + "\n" + whole[20][:30])
     done = halluc(*command, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "16/16" in done.stderr
-    lines = [json.loads(line) for line in samples.read_text().splitlines()]
-    assert [line["id"] for line in lines] == [json.loads(line)["id"] for line in whole]
-    (results,) = folder.glob("results_*.json")
-    assert json.loads(results.read_text())["results"] == values
+    lines = answers.read_text().splitlines()
+    assert lines[:20] == whole[:20]
+    said = [{line["id"]: line["text"] for line in map(json.loads, part)} for part in (lines, whole)]
+    assert said[0] == said[1] and len(lines) == len(whole)
+    (scores,) = folder.glob("scores_*.json")
+    assert json.loads(scores.read_text())["values"] == values
 
 
 def test_answers_files_are_scored_without_a_model(shared: Path, tmp_path: Path) -> None:
@@ -164,15 +172,14 @@ def test_answers_files_are_scored_without_a_model(shared: Path, tmp_path: Path) 
 
 def test_corrected_labels_from_the_command_line(shared: Path, tmp_path: Path, cache: Path) -> None:
     """A run of POPE's popular split on five images, all answered yes, scored against RePOPE."""
-    folder, config = tmp_path / "run", RunConfig(benchmarks=("pope_coco",))
     questions = (shared / "data/pope/coco_pope_popular.json").read_text().splitlines()[:30]
     answers = [
         Answer(f"popular/{q['question_id']}", q["image"], "popular", q["text"], q["label"], "Yes")
         for q in map(json.loads, questions)
     ]
-    folder.mkdir()
-    (folder / "config.json").write_text(json.dumps({"config": config.model_dump(mode="json")}))
-    list(RunFolder(folder, config).keep("pope_coco", answers))
+    made = write_run(tmp_path, benchmarks=())
+    keep_scored(made, build("pope_coco"), asked_by(answers), answers)
+    run = made.path.name
     corrected = shared / "data/pope/coco_repope_popular.json"
     images = {answer.image_id for answer in answers}
     labels = [
@@ -180,18 +187,18 @@ def test_corrected_labels_from_the_command_line(shared: Path, tmp_path: Path, ca
         for row in map(json.loads, corrected.read_text().splitlines())
         if row["image"] in images
     ]
-    done = halluc("score", "run", "--labels", str(corrected), "--json", cwd=tmp_path)
+    done = halluc("score", run, "--labels", str(corrected), "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)["pope_coco"]
-    assert found["labels"] == {"popular": "coco_repope_popular.json"}
+    assert found["labels"] == {"popular": checksum(corrected)[:10]}
     scores = found["protocols"]["official"]
     assert scores["n"] == len(labels) < 30
     assert scores["values"]["accuracy"]["value"] == labels.count("yes") / len(labels)
-    shown = halluc("score", "run", "--labels", str(corrected), cwd=tmp_path)
-    assert f"pope_coco, {len(labels)} answers, labels of coco_repope_popular.json" in shown.stdout
+    shown = halluc("score", run, "--labels", str(corrected), cwd=tmp_path)
+    assert f"pope_coco, {len(labels)} answers, other labels of popular" in shown.stdout
     altered = tmp_path / "coco_repope_popular.json"
     altered.write_text(corrected.read_text().replace('"yes"', '"no"', 1))
-    refused = halluc("score", "run", "--labels", altered.name, cwd=tmp_path)
+    refused = halluc("score", run, "--labels", altered.name, cwd=tmp_path)
     assert (refused.returncode, refused.stdout) == (2, "")
     assert "RePOPE has published 57832b055bae" in refused.stderr
 
@@ -215,10 +222,7 @@ def test_a_judged_run_is_scored_later(
     runs = sorted((tmp_path / "runs").iterdir())
     assert len(runs) == 2  # the method was answered too
     assert all(f"halluc score runs/{run.name} --judge" in refusal for run in runs)
-    assert [len((run / "samples_haloquest.jsonl").read_text().splitlines()) for run in runs] == [
-        2,
-        2,
-    ]
+    assert [len(RunFolder.read(run).answers("haloquest")) for run in runs] == [2, 2]
     unscored = halluc("score", str(runs[0]), cwd=tmp_path)
     assert (unscored.returncode, unscored.stdout) == (2, "")
     assert "haloquest: needs --judge endpoint:MODEL or local:MODEL" in unscored.stderr
@@ -253,7 +257,7 @@ def test_a_run_is_rescored_under_every_protocol(tiny: Path, tmp_path: Path) -> N
     assert {"official", "vcd", "opera", "lmms-eval", "vlmevalkit", "repope"} == set(
         found["protocols"]
     )
-    assert 0 <= found["logits"]["all"]["auroc"] <= 1
+    assert 0 <= found["probabilities"]["all"]["auroc"] <= 1
 
 
 @pytest.mark.parametrize(
@@ -335,10 +339,11 @@ def test_two_runs_are_compared(made: Path) -> None:
     shown = halluc("compare", str(other.path), str(baseline), cwd=made).stdout
     assert "also differ in decoding.num_beams (3 and 1)" in shown
     single = write_run(made / "other", benchmarks=("glyph_mme",))
-    chair_only = write_run(made / "other", benchmarks=("glyph_chair",))
+    chair_only = write_run(made / "another", benchmarks=("glyph_chair",))
     done = halluc("compare", str(single.path), str(chair_only.path), cwd=made)
     assert done.returncode == 2
-    assert "they share no benchmark" in done.stderr
+    assert "has scores of glyph_mme by official and" in done.stderr
+    assert "they have no scores of the same samples by the same protocol" in done.stderr
 
 
 def test_two_answers_files_are_compared(shared: Path, tmp_path: Path) -> None:
@@ -373,7 +378,7 @@ def test_power_says_what_a_benchmark_can_see(made: Path) -> None:
     command[2] = "glyph_pope"
     done = halluc(*command, cwd=made)
     assert done.returncode == 2
-    assert "did not run glyph_pope, only glyph_mme, glyph_chair" in done.stderr
+    assert "has no scores of glyph_pope, only of glyph_chair, glyph_mme" in done.stderr
 
 
 def test_a_board_is_written_in_three_forms(made: Path) -> None:
@@ -388,13 +393,13 @@ def test_a_board_is_written_in_three_forms(made: Path) -> None:
     assert again.returncode == 0, again.stderr
 
 
-def test_a_half_written_run_is_one_line_and_no_board(made: Path, tmp_path: Path) -> None:
+def test_a_run_that_is_not_scored_is_one_line_and_no_board(made: Path, tmp_path: Path) -> None:
     run = write_run(tmp_path / "runs", benchmarks=("glyph_mme",))
-    next(run.path.glob("results_*")).unlink()
+    next(run.path.glob("scores_*")).unlink()
     for place in ("runs", str(run.path)):
         done = halluc("leaderboard", place, "--output", "board.json", cwd=tmp_path)
         assert done.returncode == 2
-        assert "is half-written: it has no results yet; run its 'halluc eval' again" in done.stderr
+        assert "glyph_mme was asked and is not scored; run its 'halluc eval' again" in done.stderr
         assert done.stderr.count("\n") == 1
         assert not (tmp_path / "board.json").exists()
     both = ["leaderboard", "runs", str(made / "runs"), "--skip-unfinished", "--quiet"]

@@ -49,8 +49,8 @@ def score_command(
     if run is not None:
         if ground_truth is not None:
             raise UserError("--ground-truth goes with --answers; a run has its own")
-        files = label_files(labels or ())
-        scores = described(rescore(RunFolder.read(run), options, benchmark, files))
+        folder = RunFolder.read(run)
+        scores = described(rescore(folder, options, benchmark, label_files(labels or ())))
     elif benchmark is None or answers is None:
         raise UserError("--answers needs --benchmark: whose format is it?")
     else:

@@ -163,10 +163,12 @@ def evaluate_together(
     if shard is not None and shard.launched:
         unjudged += _score_if_complete(done, runs, asked_all, common, console)
     if unjudged:
-        where_to = " ".join(str(run.folder.path) for run in runs.values())
+        commands = " and ".join(
+            f"'halluc score {run.folder.path} --judge endpoint:MODEL'" for run in runs.values()
+        )
         raise NeedsJudge(
             f"{', '.join(dict.fromkeys(unjudged))}: answered but not scored, as no judge is given; "
-            f"'halluc score {where_to} --judge endpoint:MODEL' (or local:MODEL) scores them"
+            f"{commands} (or local:MODEL) score them"
         )
     return [done[run.folder.path.name] for run in prepared]
 

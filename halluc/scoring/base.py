@@ -170,7 +170,7 @@ class Benchmark(ABC):
         """
         return None
 
-    def narrow(self, splits: Collection[str]) -> None:
+    def narrow(self, splits: Collection[str]) -> None:  # noqa: B027
         """Score only some of its splits, as `relabelled` does: those with other labels."""
 
     def detail(self, answer: Answer) -> dict[str, Any] | None:
