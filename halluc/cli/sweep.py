@@ -8,6 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from halluc.cli.cluster import (
+    Address,
+    Executor,
+    GpusPerWorker,
+    RayWorkers,
+    cluster_of,
+    on_cluster,
+)
 from halluc.cli.options import typed_options
 from halluc.models.names import locate
 from halluc.sweep.config_file import load_sweep
@@ -71,6 +79,10 @@ def sweep_command(
     output_dir: Annotated[
         Path, typer.Option(help="Folder of runs; those of sweeps go into its sweeps/.")
     ] = Path("runs"),
+    executor: Executor = "local",
+    address: Address = None,
+    ray_workers: RayWorkers = None,
+    gpus_per_worker: GpusPerWorker = None,
     **fields: Any,
 ) -> None:
     """Vary a method's parameters: tune on some images, report the best point on others."""
@@ -78,16 +90,21 @@ def sweep_command(
     typed = {name: None if value == [] else value for name, value in fields.items()}
     sweep = load_sweep(config, typed_options(**typed))
     locate(sweep.model)
+    cluster = cluster_of(executor, address, ray_workers, gpus_per_worker)
     if sweep.search == "tpe":
         require_optuna()
     from rich.console import Console
 
+    from halluc.interruption import Stop
     from halluc.sweep.running import run_sweep
     from halluc.sweep.sweep_figures import draw_sweep
     from halluc.sweep.sweep_files import notes, write_sweep
     from halluc.sweep.sweep_table import legend, tables
 
-    done = run_sweep(sweep, output_dir, calibration=calibration)
+    with on_cluster(cluster, [sweep.run("tune", next(sweep.points()))]) as elsewhere:
+        done = run_sweep(
+            sweep, output_dir, calibration=calibration, stop=Stop(), elsewhere=elsewhere
+        )
     console = Console()
     for table in tables(done):
         console.print(table)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
+import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -16,6 +18,8 @@ from halluc.errors import UserError
 from halluc.evaluation.ray_worker import Worker
 from halluc.interruption import SIGNALS
 
+REACH = 10.0
+"""Seconds after which an address that does not answer is given up."""
 PATIENCE = 30.0
 """Seconds without a worker after which a run says what it waits for."""
 STARTS = 3
@@ -76,6 +80,7 @@ class Pool:
         import ray
 
         if not ray.is_initialized():
+            _reach(self._cluster.address or os.environ.get("RAY_ADDRESS", ""))
             with _own_handlers():
                 try:
                     ray.init(
@@ -204,6 +209,24 @@ class Pool:
             f"{self._gpus:g} GPUs, and the cluster has {there.get('CPU', 0):g} and "
             f"{there.get('GPU', 0):g}"
         )
+
+
+def _reach(address: str) -> None:
+    """Refuse an address where nothing listens; Ray itself would try for minutes.
+
+    Raises:
+        UserError: If nothing does.
+    """
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if not colon or not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=REACH).close()
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(
+            f"--executor ray: no cluster can be reached at {address} ({reason})"
+        ) from error
 
 
 @contextmanager

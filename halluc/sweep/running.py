@@ -16,6 +16,7 @@ from halluc.sweep.point_results import Outcome, score_point
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from halluc.evaluation.asking import Elsewhere
     from halluc.interruption import Stop
     from halluc.sweep.sweep_config import SweepConfig
 
@@ -53,6 +54,7 @@ def run_sweep(
     calibration: Path | None = None,
     console: Console | None = None,
     stop: Stop | None = None,
+    elsewhere: Elsewhere | None = None,
 ) -> Sweep:
     """Run a sweep, or continue one where it was interrupted: at the point, and the sample.
 
@@ -61,14 +63,16 @@ def run_sweep(
         calibration: A file of `halluc calibrate`; None for the newest that fits.
         console: Where progress is shown; standard error by default.
         stop: Ends asking after a batch when a signal comes.
+        elsewhere: Who holds the model and answers; this process by default.
 
     Raises:
         UserError: If one of its runs raises it.
         Interrupted: If told to stop.
     """
     first = config.run("tune", next(config.points()))
-    model = open_model(first)
-    file = calibration or find_calibration(output_dir, model.fingerprint, config.method)
+    model = open_model(first) if elsewhere is None else None
+    fingerprint = (elsewhere or model).fingerprint  # type: ignore[union-attr]  # one is there
+    file = calibration or find_calibration(output_dir, fingerprint, config.method)
     measured, runs = read(file) if file else None, output_dir / FOLDER
 
     def evaluated(half: str, points: Sequence[Mapping[str, Any] | None]) -> list[list[Evaluation]]:
@@ -81,6 +85,7 @@ def run_sweep(
             calibrations={config.method: measured} if measured else None,
             console=console,
             stop=stop,
+            elsewhere=elsewhere,
         )
         n = len(config.seeds)
         return [done[i : i + n] for i in range(0, len(done), n)]
