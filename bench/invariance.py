@@ -54,5 +54,6 @@ def invariance(_: VisionLanguageModel, rounds: int) -> Iterator[str]:
 
 def change(answer: Answer, other: Answer) -> float:
     """Return the distance of log p(yes) between two answers."""
-    assert answer.yes_no is not None and other.yes_no is not None
-    return abs(answer.yes_no[0] - other.yes_no[0])
+    ours, theirs = (a.yes_no[0] if a.yes_no else None for a in (answer, other))
+    assert ours is not None and theirs is not None
+    return abs(ours - theirs)

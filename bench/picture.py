@@ -66,12 +66,13 @@ def main(
 ) -> None:
     """Draw the picture from the baseline's run on glyph_chair."""
     config = RunConfig(model=ModelConfig(name="glyph"), benchmarks=BENCHMARKS, limit=300)
-    answers = list(evaluate(config, runs).folder.answers("glyph_chair"))
-    images = {s.id: s.load_image for s in REGISTRY.get("glyph_chair")().samples(300)}
+    scored = evaluate(config, runs).scored["glyph_chair"]
+    answers = {reading.id: reading.answer for reading in scored.readings}
+    samples = list(REGISTRY.get("glyph_chair")().samples(300))[first : first + columns]
     wide = columns * SIDE + (columns - 1) * GAP
     sheet = Image.new("RGB", (wide, SIDE + TEXT), "white")
-    for column, answer in enumerate(answers[first : first + columns]):
-        sheet.paste(panel(answer, images[answer.id]()), (column * (SIDE + GAP), 0))
+    for column, sample in enumerate(samples):
+        sheet.paste(panel(answers[sample.id], sample.load_image()), (column * (SIDE + GAP), 0))
     output.parent.mkdir(parents=True, exist_ok=True)
     sheet.save(output, optimize=True)
     print(f"{output}: {sheet.width} x {sheet.height}")

@@ -25,14 +25,12 @@ from halluc.benchmarks import _glyph
 from halluc.calibration.probing import SAMPLES
 from halluc.config import ModelConfig, RunConfig
 from halluc.data import coco_objects as coco
-from halluc.evaluation import evaluate
+from halluc.evaluation import Evaluation, evaluate
 from halluc.interventions import At, BatchState, Method
 from halluc.interventions.engine import intervene
 from halluc.methods._sinks import published_sinks, sink_tokens
 from halluc.methods.var import VAR
 from halluc.models import VisionLanguageModel, load_model
-from halluc.scoring.base import REGISTRY
-from halluc.store import RunFolder
 
 TRAINING_SCENES = 5000
 LOOKS = 64
@@ -96,30 +94,28 @@ def affinity(absent: str, present: set[str], given: dict[tuple[str, str], float]
     return float(np.mean([given.get((other, absent), 0.0) for other in sorted(present)]))
 
 
-def caption_claims(run: RunFolder) -> Iterator[tuple[bool, str, set[str]]]:
+def caption_claims(run: Evaluation) -> Iterator[tuple[bool, str, set[str]]]:
     """Yield, for every scene and absent category, whether the description names it."""
     _, single = cooccurrence()
-    benchmark = REGISTRY.get("glyph_chair")()
-    for answer in run.answers("glyph_chair"):
-        present = set(answer.target["categories"])
-        named = set(benchmark.predict(answer))
+    for reading in run.scored["glyph_chair"].readings:
+        present = set(reading.target["categories"])
+        named = set(reading.prediction)
         for category in sorted(set(single) - present):
             yield category in named, category, present
 
 
-def yes_claims(run: RunFolder) -> Iterator[tuple[bool, str, set[str]]]:
+def yes_claims(run: Evaluation) -> Iterator[tuple[bool, str, set[str]]]:
     """Yield, for every absent object that POPE asks for, whether it was claimed."""
     objects = {
         image.image: set(image.objects)
         for image in coco.image_objects(_glyph.files(_glyph.SPLIT, 3).instances)
     }
-    benchmark = REGISTRY.get("glyph_pope")()
     seen = set()
-    for answer in run.answers("glyph_pope"):
-        category = answer.prompt.split(" in the image")[0].split(" ", 3)[3]
-        if answer.target == "no" and (answer.image_id, category) not in seen:
-            seen.add((answer.image_id, category))
-            yield benchmark.predict(answer) == "yes", category, objects[answer.image_id]
+    for reading in run.scored["glyph_pope"].readings:
+        category = reading.answer.prompt.split(" in the image")[0].split(" ", 3)[3]
+        if reading.target == "no" and (reading.image_id, category) not in seen:
+            seen.add((reading.image_id, category))
+            yield reading.prediction == "yes", category, objects[reading.image_id]
 
 
 def auroc(claims: Iterator[tuple[bool, str, set[str]]], given: dict[tuple[str, str], float]) -> str:
@@ -179,7 +175,7 @@ def hardness_table(scenes: int = 500) -> Iterator[str]:
 def report(limit: int, runs: Path, name: str) -> Iterator[str]:
     model = load_model(name)
     config = RunConfig(model=ModelConfig(name=name), benchmarks=BENCHMARKS, limit=limit)
-    run = evaluate(config, runs, model=model).folder
+    run = evaluate(config, runs, model=model)
     given, _ = cooccurrence()
     gaze = look(model)
     known = published_sinks(model.model.config) is not None

@@ -13,8 +13,8 @@ ROOT = Path(__file__).parents[1]
 
 LAYERS = (
     {
-        "config", "errors", "files", "images", "lines_file", "memory", "plain_text", "progress",
-        "provenance", "registry", "types", "validation",
+        "config", "errors", "files", "images", "interruption", "lines_file", "memory", "plain_text",
+        "progress", "provenance", "registry", "types", "validation",
     },
     {"data"},
     {"world"},

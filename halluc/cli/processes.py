@@ -22,7 +22,7 @@ def answer_in_processes(arguments: Sequence[str], processes: int) -> None:
     Raises:
         Interrupted: If a signal came; the processes have ended by then.
     """
-    command = [sys.executable, "-m", "halluc.cli.main", *_without_processes(arguments)]
+    command = [sys.executable, "-m", "halluc.cli.entry", *_without_processes(arguments)]
     running = [
         subprocess.Popen(
             [*command, "--shard", f"{number + 1}/{processes}"],

@@ -77,7 +77,7 @@ def test_a_signal_at_any_moment_of_the_start_is_one_line(
         _, said = process.communicate(timeout=60)
     if process.returncode == -signal.SIGINT:  # before Python itself was up
         return
-    if "KeyboardInterrupt" in said and "halluc/cli/main.py" not in said:
+    if "KeyboardInterrupt" in said and "halluc/cli/entry.py" not in said:
         pytest.skip("the interpreter was not up yet")
     assert process.returncode == 130
     assert "Traceback" not in said
@@ -150,7 +150,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2)
 import signal
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 sys.argv = ["halluc", *sys.argv[2:]]
-from halluc.cli.main import main
+from halluc.cli.entry import main
 main()
 """
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-HALLUC = [sys.executable, "-c", "from halluc.cli.main import main; main()"]
+HALLUC = [sys.executable, "-c", "from halluc.cli.entry import main; main()"]
 
 
 def halluc(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:

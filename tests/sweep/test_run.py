@@ -19,7 +19,7 @@ from halluc.store import RunFolder, find_scored
 from halluc.sweep.config_file import load_sweep
 from halluc.sweep.running import Sweep, run_sweep
 
-HALLUC = [sys.executable, "-c", "from halluc.cli.main import main; main()", "sweep"]
+HALLUC = [sys.executable, "-c", "from halluc.cli.entry import main; main()", "sweep"]
 
 
 def answers(folder: Path) -> dict[tuple[str, str], dict[str, Any]]:

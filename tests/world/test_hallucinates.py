@@ -35,6 +35,7 @@ def values(run: Evaluation) -> dict[str, float]:
         f"{name}/{metric}": interval.value
         for name, scores in run.scores.items()
         for metric, interval in scores.values.items()
+        if interval.value is not None
     }
 
 
@@ -78,8 +79,7 @@ def test_cooccurrence_predicts_what_it_makes_up(claims, run: Evaluation) -> None
 
     given, _ = cooccurrence()
     rows = [
-        (claimed, affinity(category, present, given))
-        for claimed, category, present in claims(run.folder)
+        (claimed, affinity(category, present, given)) for claimed, category, present in claims(run)
     ]
     truth, scores = zip(*rows, strict=True)
     assert sum(truth) > 30
