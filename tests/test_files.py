@@ -35,11 +35,18 @@ def test_the_content_is_on_the_disk_before_it_takes_the_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     steps: list[str] = []
-    fsync, replace = os.fsync, Path.replace
-    monkeypatch.setattr(os, "fsync", lambda fd: (steps.append("fsync"), fsync(fd))[1])
-    monkeypatch.setattr(
-        Path, "replace", lambda self, to: (steps.append("replace"), replace(self, to))[1]
-    )
+    sync, rename = os.fsync, Path.replace
+
+    def fsync(descriptor: int) -> None:
+        steps.append("fsync")
+        sync(descriptor)
+
+    def replace(path: Path, to: Path) -> Path:
+        steps.append("replace")
+        return rename(path, to)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(Path, "replace", replace)
     write_whole(tmp_path / "a", "text")
     assert steps == ["fsync", "replace", "fsync"]
 

@@ -191,7 +191,8 @@ class TestLabels:
             for one in find_scored(folder)
             if one.scores.scoring.labels
         }
-        accuracy = compare_scored(*[labelled["official"]] * 2).ours["accuracy"]
+        both = labelled["official"], labelled["official"]
+        accuracy = compare_scored(*both).ours["accuracy"]
         assert accuracy == new["values"]["accuracy"]["value"]
         (shown,) = tables({"pope_coco": found})
         assert str(shown.renderables[0]) == "pope_coco, 7 answers, other labels of popular"

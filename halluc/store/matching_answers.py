@@ -31,9 +31,9 @@ def match_answers(kept: Iterable[Answer], samples: Sequence[AskedSample]) -> dic
                 continue
             history = (*before.history, (before.prompt, before.text))
         to = (sample.id, sample.prompt, history, sample.max_new_tokens)
-        if (answer := known.get(to)) is not None:
+        if to in known:
             now = {"target": sample.target, "group": sample.group, "image_id": sample.image_id}
-            found[sample.id] = replace(answer, **now)
+            found[sample.id] = replace(known[to], **now)
     return found
 
 

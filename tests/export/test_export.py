@@ -206,8 +206,9 @@ def test_a_conversation_is_exported_whole() -> None:
 
 def test_a_later_turn_of_a_conversation_is_exported_as_such(tmp_path: Path) -> None:
     first, *others = write_run(tmp_path / "whole", benchmarks=("glyph_mme",)).answers("glyph_mme")
-    turn = {"history": (("Is there a dog?", "Yes."),), "prompt": "A cat?", "text": "No."}
-    run = rewritten(tmp_path / "runs", [replace(first, **turn), *others])
+    said = (("Is there a dog?", "Yes."),)
+    second = replace(first, history=said, prompt="A cat?", text="No.")
+    run = rewritten(tmp_path / "runs", [second, *others])
     list(export_runs("every-eval-ever", [run.path], tmp_path / "out"))
     (samples,) = (tmp_path / "out").rglob("*_samples.jsonl")
     rows = {row["sample_id"]: row for row in lines(samples)}

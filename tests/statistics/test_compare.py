@@ -70,7 +70,7 @@ def test_what_was_counted_is_compared_as_the_answers_are(
     )
     ours, theirs = (next(find_scored(run)) for run in runs)
     stored = compare_scored(ours, theirs, draws=50)
-    read = compare(build(name), *(run.answers(name) for run in runs), draws=50)
+    read = compare(build(name), runs[0].answers(name), runs[1].answers(name), draws=50)
     assert finite(asdict(stored)) == finite(asdict(read))  # nan is not nan
     assert stored.n_images == fewer
 
