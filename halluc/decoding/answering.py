@@ -13,7 +13,7 @@ import torch
 from halluc.config import DecodingConfig
 from halluc.decoding.asking_again import Rewritten, revised
 from halluc.decoding.batch_encoding import batch_of
-from halluc.decoding.batching import batches, distinct, repeated
+from halluc.decoding.batching import distinct, planned, question, repeated
 from halluc.decoding.generation import generate, lengths
 from halluc.decoding.logits_processors import YesNo
 from halluc.decoding.prefetch import prefetched, workers_for
@@ -56,6 +56,7 @@ def answer_batches(
     memo: Memo | None = None,
     workers: int | None = None,
     touch: Touch | None = None,
+    known: Iterable[Answer] = (),
 ) -> Iterator[list[Answer]]:
     """Answer samples, those about one image together and the shortest first.
 
@@ -70,13 +71,20 @@ def answer_batches(
         memo: Shared by several runs that answer the same samples in turns, batch by batch.
         workers: Processes that prepare images ahead of the model; None for as many as save time.
         touch: Notes whether the method edits anything.
+        known: Answers to other samples that are there already: batches are those they would have
+            been in, and a question that is among them is not asked again.
 
     Raises:
         UserError: If the method does not fit the decoding, or workers cannot be started.
         SeamError: If the method declares a seam that is never called.
     """
-    samples = list(samples)
-    first, others = distinct(samples) if share and not decoding.do_sample else (samples, {})
+    samples, known = list(samples), list(known)
+    first, others = samples, dict[str, list[Sample]]()
+    if share and not decoding.do_sample:
+        there = {question(answer): answer for answer in known}
+        if again := [repeated(there[question(s)], s) for s in samples if question(s) in there]:
+            yield again
+        first, others = distinct(s for s in samples if question(s) not in there)
     answered: Iterable[list[Answer]]
     if isinstance(model, EndpointModel):
         sent = ask_endpoint(model, first, decoding, batch_size or _IN_FLIGHT)
@@ -84,9 +92,9 @@ def answer_batches(
     else:
         size = batch_size or (_MOST if model.device.type == "cuda" else _FEW)
         size = 1 if "search" in method.declared() else size
-        planned = list(batches(first, size, by_image=share))
+        plan = list(planned(first, known, size, by_image=share))
         answering = _Answering(model, method, decoding, share, memo, touch)
-        answered = answering.each(planned, size, 0 if memo else workers_for(model, workers))
+        answered = answering.each(plan, size, 0 if memo else workers_for(model, workers))
     for answers in answered:
         yield [
             given

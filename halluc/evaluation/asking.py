@@ -238,7 +238,8 @@ def answering_here(
         known: Mapping[str, Known],
         touches: Mapping[str, Touch],
     ) -> Iterator[tuple[str, list[Answer]]]:
-        together = len(runs) > 1 and not isinstance(model, EndpointModel)
+        # Runs that are done already count: those left go on as they would have with them.
+        together = len(known) > 1 and not isinstance(model, EndpointModel)
         memo = Memo() if together else None
         streams = {}
         for key, run in runs.items():
@@ -252,6 +253,7 @@ def answering_here(
                 memo=memo,
                 workers=workers,
                 touch=touches[key],
+                known=known[key].values(),
             )
             streams[key] = _measured(in_turns(missing[key], known[key], asked), alone=not together)
         left = {key: len(samples) for key, samples in missing.items()}

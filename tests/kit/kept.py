@@ -39,8 +39,10 @@ def kept_scores(folder: Path) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for file in sorted(folder.glob("**/scores_*.json")):
         scores = json.loads(file.read_text())
-        for name in ("cost", "date", "where", "checksum", "untouched", "probabilities"):
+        for name in ("date", "where", "checksum", "untouched"):
             del scores[name]
+        for name in ("seconds", "peak_memory_bytes"):
+            del scores["cost"][name]
         found[f"{file.parent.name}/{file.name}"] = scores
     for file in sorted(folder.glob("**/readings_*.jsonl")):
         found[f"{file.parent.name}/{file.name}"] = file.read_bytes()
