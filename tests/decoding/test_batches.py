@@ -13,10 +13,10 @@ from PIL import Image
 from halluc.config import DecodingConfig
 from halluc.decoding import answer_samples
 from halluc.decoding.batch_encoding import encode_once
-from halluc.decoding.batching import batches, distinct
+from halluc.decoding.batching import batches, distinct, planned
 from halluc.methods.baseline import Baseline
 from halluc.models import VisionLanguageModel
-from halluc.types import Sample
+from halluc.types import Answer, Sample
 from tests.kit.families import llava, picture
 
 GREEDY = Baseline(Baseline.Params())
@@ -118,3 +118,18 @@ def test_encoding_once_equals_encoding_all(model: VisionLanguageModel) -> None:
     assert once.keys() == every.keys()
     for key, value in every.items():
         assert torch.equal(once[key], value)
+
+
+def test_what_is_known_keeps_its_place_in_batches() -> None:
+    samples = [s for image in range(5) for s in about(image, *WORDS[:2])]
+    there = {samples[number].id for number in (0, 1, 5)}
+    known = [Answer.of(s) for s in samples if s.id in there]
+    left = list(planned([s for s in samples if s.id not in there], known, 4))
+    whole = [[s for s in batch if s.id not in there] for batch in batches(samples, 4)]
+    assert left == [batch for batch in whole if batch]
+    assert [len(batch) for batch in left] != [len(batch) for batch in batches(samples, 4)]
+
+
+def test_batches_do_not_depend_on_the_order_of_samples() -> None:
+    samples = [s for image in range(5) for s in about(image, *WORDS)]
+    assert list(batches(samples, 7)) == list(batches(samples[::-1], 7))
