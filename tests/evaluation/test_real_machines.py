@@ -44,7 +44,10 @@ def wait_for_answers(folder: Path, number: int, process: subprocess.Popen[str]) 
     raise AssertionError(f"ended early: {process.communicate()}")
 
 
-@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("signum", "code"),
+    [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)],
+)
 def test_a_signal_finishes_the_batch_and_says_how_to_go_on(
     tiny: Path, tmp_path: Path, signum: int, code: int
 ) -> None:
@@ -155,7 +158,14 @@ main()
 """
 
 
-@pytest.mark.parametrize("size", [600, 5_000, 20_000])
+@pytest.mark.parametrize(
+    "size",
+    [
+        5_000,
+        pytest.param(600, marks=pytest.mark.slow),
+        pytest.param(20_000, marks=pytest.mark.slow),
+    ],
+)
 def test_a_full_disk_is_one_line_and_loses_nothing(tiny: Path, tmp_path: Path, size: int) -> None:
     arguments = [*EVAL, "--model", str(tiny)]
     full = subprocess.run(
@@ -178,6 +188,7 @@ def test_a_full_disk_is_one_line_and_loses_nothing(tiny: Path, tmp_path: Path, s
     assert len(after) == 8 * 18
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounts a file system")
 def test_a_small_file_system_that_fills_up(tiny: Path, tmp_path: Path) -> None:
     mounted = tmp_path / "runs"
