@@ -13,9 +13,8 @@ def test_answers_change_only_with_the_engine_version() -> None:
     write = "then 'python -m tests.canary' writes the answers of now"
     assert now["engine"] == kept["engine"], f"ENGINE was changed: {write}"
     assert now["weights"] == kept["weights"], f"the embedded model was changed: {write}"
-    changed = [
-        name for name in kept["answers"] if now["answers"].get(name) != kept["answers"][name]
-    ]
+    before, after = kept["answers"], now["answers"]
+    changed = [name for name in before if after.get(name) != before[name]]
     assert not changed, (
         f"the answers of {', '.join(changed)} changed: if that is meant, raise ENGINE in "
         f"halluc/provenance.py, so that no stored answer is taken for one of now; {write}"

@@ -23,6 +23,8 @@ def test_the_test_of_a_promise_exists(file: str, test: str) -> None:
 
 
 def test_every_promise_names_a_test() -> None:
-    rows = re.findall(r"^\| (?!promise|---)(.*)\|$", (ROOT / "docs/reliability.md").read_text(), re.M)
+    rows = re.findall(
+        r"^\| (?!promise|---)(.*)\|$", (ROOT / "docs/reliability.md").read_text(), re.M
+    )
     assert len(rows) > 35
     assert all("`tests/" in row for row in rows)
