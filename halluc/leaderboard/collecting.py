@@ -84,7 +84,7 @@ def merged(rows: Iterable[Row]) -> Iterator[Row]:
     known: dict[str, Row] = {}
     for row in rows:
         other = known.setdefault(row.key, row)
-        for name in row.metrics.keys() | other.metrics.keys():
+        for name in dict.fromkeys((*other.metrics, *row.metrics)):
             values = [r.metrics[name].value if name in r.metrics else None for r in (other, row)]
             if not _same(*values):
                 raise UserError(
