@@ -19,6 +19,7 @@ from halluc.cli.boards import (
 from halluc.cli.build import build_command
 from halluc.cli.calibrate import calibrate_command
 from halluc.cli.catalogue import list_command
+from halluc.cli.data import data_app
 from halluc.cli.doctor import doctor_command
 from halluc.cli.evaluate import eval_command
 from halluc.cli.runs import runs_app, status_command
@@ -53,6 +54,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
 for _name, _command in _COMMANDS.items():
     app.command(_name)(_command)
 app.add_typer(runs_app, name="runs")
+app.add_typer(data_app, name="data")
 
 
 def run() -> None:
