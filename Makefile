@@ -5,7 +5,7 @@
 # make sweep METHOD=vhr  try a method at many settings: a table and docs/figures/sweep-vhr-*.png
 # make leaderboard       put all runs on one board, and into docs/figures/leaderboard.png
 # make table             evaluate every method, into README
-# make bench             measure why the model hallucinates, and how fast everything is
+# make bench             measure why the model hallucinates, how fast all is, and what a grid takes
 # make families          try every method on a tiny model of every family, into docs/families.md
 # make world             train the embedded model           make matcher   train AGLA's matcher
 
@@ -95,6 +95,7 @@ bench: setup
 	$(BIN)/python -m bench.why --output docs/why.md
 	$(BIN)/python -m bench.matcher --output docs/matcher.md
 	$(BIN)/python -m bench.speed --output docs/performance.md
+	$(BIN)/python -m bench.planning --output docs/planning.md
 	$(BIN)/python -m bench.picture
 
 world: setup
