@@ -73,7 +73,8 @@ def run() -> None:
         if error.errno == errno.EPIPE:  # whoever read the output has left
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(0)
-        named = f"{error.filename}: " if error.filename else ""
+        name = str(error.filename or "")
+        named = f"{name if len(name) < 300 else name[:100] + '...'}: " * bool(name)
         _leave(f"{named}{error.strerror or error}", 2)
 
 
