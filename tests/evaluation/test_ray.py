@@ -7,7 +7,6 @@ import logging
 import os
 import signal
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
@@ -110,17 +109,31 @@ def lines(folder: Path) -> int:
     return sum(len(file.read_bytes().splitlines()) for file in folder.glob("*/answers_*.jsonl"))
 
 
-def once(condition: Callable[[], bool], act: Callable[[], None]) -> threading.Thread:
-    """Act as soon as a condition holds, in a thread of its own."""
+class Losing(RayAnswering):
+    """Two workers, of which one is lost as soon as both are there and a batch is answered."""
 
-    def wait() -> None:
-        while not condition():
-            time.sleep(0.01)
-        act()
+    lose: Callable[[], None] | None = None
 
-    thread = threading.Thread(target=wait, daemon=True)
-    thread.start()
-    return thread
+    def __call__(self, *asked: Any) -> Iterator[tuple[str, list[Answer]]]:
+        for batch in super().__call__(*asked):
+            yield batch
+            if self.lose is not None:
+                while len(actors(os.getpid())) < 2:
+                    time.sleep(0.05)
+                self.lose()
+                self.lose = None
+                time.sleep(3)  # until it is gone, nobody is given work
+
+
+def losing_one(
+    lose: Callable[[], None], configs: list[RunConfig], folder: Path, cluster: Cluster
+) -> list[str]:
+    """Evaluate on a cluster that loses a worker; return what was reported."""
+    console, said = Console(file=io.StringIO()), list[str]()
+    with Losing(cluster, configs, said.append) as there:
+        there.lose = lose
+        evaluate_together(configs, folder, console=console, elsewhere=there)
+    return said
 
 
 def free_cpus(address: str) -> float:
@@ -139,7 +152,12 @@ def actors(parent: int) -> list[int]:
     for _ in range(4):
         ours |= {int(pid) for pid, above, *_ in rows if int(above) in ours}
     for pid, _, *args in rows:
-        if int(pid) in ours and args and args[0].startswith("ray::Worker"):
+        if (
+            int(pid) in ours
+            and args
+            and args[0].startswith("ray::Worker")
+            and "__init__" not in args[0]
+        ):
             found.append(int(pid))
     return found
 
@@ -167,9 +185,8 @@ def test_four_workers_answer_as_one_and_as_this_process_do(
 @pytest.mark.slow
 def test_a_raylet_that_dies_costs_no_answer(tiny: Path, tmp_path: Path, alone: Path) -> None:
     two = Machines(1)
-    once(lambda: lines(tmp_path) > 0, two.lose_one)
     try:
-        _, said = evaluated(run(tiny), tmp_path, Cluster(two.address, 2))
+        said = losing_one(two.lose_one, run(tiny), tmp_path, Cluster(two.address, 2))
     finally:
         two.stop()
     assert any("worker died" in text for text in said), said
@@ -184,8 +201,7 @@ def test_a_worker_that_dies_is_replaced(
     def kill_one() -> None:
         os.kill(actors(os.getpid())[0], signal.SIGKILL)
 
-    once(lambda: lines(tmp_path) > 0, kill_one)
-    _, said = evaluated(run(tiny), tmp_path, Cluster(machines.address, 2))
+    said = losing_one(kill_one, run(tiny), tmp_path, Cluster(machines.address, 2))
     assert any("worker died" in text for text in said), said
     assert same(tmp_path, alone)
 
