@@ -130,8 +130,9 @@ def losing_one(
 ) -> list[str]:
     """Evaluate on a cluster that loses a worker; return what was reported."""
     console, said = Console(file=io.StringIO()), list[str]()
-    with Losing(cluster, configs, said.append) as there:
-        there.lose = lose
+    there = Losing(cluster, configs, said.append)
+    there.lose = lose
+    with there:
         evaluate_together(configs, folder, console=console, elsewhere=there)
     return said
 
