@@ -109,7 +109,7 @@ def page(assumed: Assumed, count: int, sizes: Sizes, names: list[str]) -> Iterat
         f"{machine['cpus']} shared {machine['machine']} cores, {machine['gpu'] or 'no GPU'}, torch "
         f"{torch.__version__}, in CPU seconds, medians of {sizes.rounds} rounds; methods on the "
         "embedded model. GPU hours are computed from that and from what the first table assumes: "
-        "**no GPU was used**, and they may be wrong by a factor of two.\n"
+        "**no GPU was used**, and no computed hour was checked on one.\n"
     )
     yield f"{count} methods x {len(MODELS)} models x {len(asked)} benchmarks, {runs:,} runs, take\n"
     for gpus in (1, 8, 64):

@@ -80,7 +80,7 @@ def methods(costs: Mapping[str, Mapping[str, Cost]], ratios: Sequence[Ratio]) ->
             cells.append(", ".join(f"{time:.2f}" for time in times))
         yield (
             f"| {ratio.name} | {ratio.depends} | {' | '.join(cells)} | {ratio.prefill:.2f} | "
-            f"{ratio.step:.2f}{'' if ratio.source == 'here' else ' *'} |"
+            f"{ratio.step:.2f}{' *' * (ratio in ratios and ratio.source != 'here')} |"
         )
     here = sum(ratio.source == "here" for ratio in ratios)
     yield (

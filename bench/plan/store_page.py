@@ -56,8 +56,8 @@ def store_table(costs: StoreCosts) -> Iterator[str]:
         yield f"| {text} | {_cells(unit, '')} |"
     yield (
         f"\nA JPEG of 640 x 480 pixels is opened in {_time(costs.opening)} and its pixels hashed "
-        f"in {_time(costs.hashing)}. {1 / costs.lock:,.0f} locks a second are taken and given "
-        f"back, one after the other; a lock with the file it guards is {costs.files:.0f} open "
+        f"in {_time(costs.hashing)}. {1 / costs.lock:,.0f} locks a second of the clock are taken "
+        f"and given back, on a machine that others use; a lock with the file it guards is {costs.files:.0f} open "
         f"files and {costs.threads:.0f} thread{'s' * (costs.threads != 1)}."
     )
 
