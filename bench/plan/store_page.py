@@ -57,8 +57,9 @@ def store_table(costs: StoreCosts) -> Iterator[str]:
     yield (
         f"\nA JPEG of 640 x 480 pixels is opened in {_time(costs.opening)} and its pixels hashed "
         f"in {_time(costs.hashing)}. {1 / costs.lock:,.0f} locks a second of the clock are taken "
-        f"and given back, on a machine that others use; a lock with the file it guards is {costs.files:.0f} open "
-        f"files and {costs.threads:.0f} thread{'s' * (costs.threads != 1)}."
+        f"and given back, on a machine that others use; a lock with the file it guards "
+        f"is {costs.files:.0f} open files and "
+        f"{costs.threads:.0f} thread{'s' * (costs.threads != 1)}."
     )
 
 
