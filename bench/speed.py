@@ -8,9 +8,11 @@ shown with the least and the largest.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache, partial
+from itertools import chain
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
@@ -142,6 +144,37 @@ def sweep(model: VisionLanguageModel, rounds: int) -> Iterator[str]:
         )
 
 
+def together(model: VisionLanguageModel, rounds: int) -> Iterator[str]:
+    """Compare methods that read prompts as the model does, in one command and one after another."""
+    names = [
+        name
+        for name in REGISTRY.names()
+        if REGISTRY.get(name).prefix_depends_on == "nothing"
+        and not {"streams", "revise"} & set(REGISTRY.get(name).declared())
+    ]
+    points = [prepared(name, model) for name in names]
+    yield "\n## Several methods in one command\n"
+    yield (
+        f"{', '.join(names)}: they read what comes before the question as the model does, so it is "
+        "read once for all; each still reads the questions and answers them itself."
+    )
+    yield "\n| questions an image | faster than one after another | equal answers |\n|---|---|---|"
+    for each in (1, 6, 18):
+        samples = questions(2, each)
+        one_by_one(model, points[:1], samples[:each])
+        times, pairs = [], []
+        for _ in range(rounds):
+            started = time.perf_counter()
+            alone = one_by_one(model, points, samples)
+            between = time.perf_counter()
+            shared = side_by_side(model, points, samples)
+            times.append((between - started, time.perf_counter() - between))
+            both = zip(chain(*alone), chain(*shared), strict=True)
+            pairs = [(a.text, b.text) for a, b in both]
+        same = sum(a == b for a, b in pairs)
+        yield f"| {each} | **{spread([a / b for a, b in times])}** | {same} of {len(pairs)} |"
+
+
 def one_by_one(
     model: VisionLanguageModel, points: Sequence[Method], samples: Sequence[Sample]
 ) -> list[list[Answer]]:
@@ -222,6 +255,7 @@ SECTIONS = {
     "invariance": invariance,
     "captions": captions,
     "sweep": sweep,
+    "together": together,
     "growth": growth,
 }
 

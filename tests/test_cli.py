@@ -45,10 +45,10 @@ def test_help_and_json_listing(tmp_path: Path) -> None:
 
 def test_every_option_is_explained_in_a_full_phrase() -> None:
     commands: dict[str, Any] = dict(get_command(app).commands)  # type: ignore[attr-defined]
-    assert len(commands) == 13
-    of_runs = commands["runs"].commands
-    assert len(of_runs) == 4
-    for name, command in (commands | of_runs).items():
+    assert len(commands) == 14
+    groups = commands["runs"].commands | commands["data"].commands
+    assert len(groups) == 6
+    for name, command in (commands | groups).items():
         assert command.help and command.help.endswith("."), name
         for option in command.params:
             text = (option.help or "").replace(" [required]", "")

@@ -88,9 +88,7 @@ def test_places_and_values_that_are_wrong(
     (tmp_path / "file").write_text("")
     (tmp_path / "folder").mkdir()
     places = {"runs": runs, "file": tmp_path / "file", "folder": tmp_path / "folder"}
-    typed = [
-        argument.format(**places) if "{" in argument else argument for argument in arguments
-    ]
+    typed = [argument.format(**places) if "{" in argument else argument for argument in arguments]
     said = said_by(typed, monkeypatch, capsys)
     assert said.isprintable()
     assert len(said) < 1000

@@ -125,6 +125,7 @@ def test_sizes_are_the_cards() -> None:
     assert all(0 < asks.images <= asks.distinct <= asks.questions for asks in asked)
 
 
+@pytest.mark.slow
 def test_the_bench_writes_the_page(tmp_path: Path) -> None:
     import typer
 

@@ -156,6 +156,7 @@ def r_bench(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_folder_benchmark_is_packed_with_the_images_asked_about(tmp_path: Path) -> None:
     folder = r_bench(tmp_path / "data")
     cache = {"HALLUC_CACHE": str(tmp_path / "cache")}

@@ -18,7 +18,7 @@ from halluc.config import DecodingConfig
 from halluc.decoding.batch_encoding import batch_of
 from halluc.decoding.generation import generate
 from halluc.errors import UserError
-from halluc.interventions import REGISTRY
+from halluc.interventions import REGISTRY, Method
 from halluc.models import VisionLanguageModel
 from halluc.models.load import load_model
 from halluc.scoring.base import REGISTRY as BENCHMARKS
@@ -63,10 +63,10 @@ def samples_of(name: str) -> Iterator[Sample]:
 
 
 def said(
-    model: VisionLanguageModel, method: str, samples: Sequence[Sample], share: bool
+    model: VisionLanguageModel, prepared: Method, samples: Sequence[Sample], share: bool
 ) -> list[tuple[list[int], list[float]]]:
     """Tokens up to the end token, and their margins."""
-    prepared, margins = REGISTRY.get(method).for_model(model), Margins()
+    margins = Margins()
     made = generate(
         model,
         prepared,
@@ -93,23 +93,24 @@ def test_same_tokens(
 ) -> None:
     model, samples = model_of(name), list(samples_of(name))
     try:
-        REGISTRY.get(method).for_model(model)
+        prepared = REGISTRY.get(method).for_model(model)
     except UserError as refused:
         pytest.skip(str(refused))
     together = [
         one
         for most in sorted({sample.max_new_tokens for sample in samples})
-        for one in said(model, method, [s for s in samples if s.max_new_tokens == most], True)
+        for one in said(model, prepared, [s for s in samples if s.max_new_tokens == most], True)
     ]
     samples.sort(key=lambda sample: sample.max_new_tokens)
     ties = []
     for sample, (ours, _) in zip(samples, together, strict=True):
-        ((alone, margins),) = said(model, method, [sample], False)
+        ((alone, margins),) = said(model, prepared, [sample], False)
         if ours == alone:
             continue
         step = next(i for i, (a, b) in enumerate(zip(ours, alone, strict=False)) if a != b)
         assert margins[step] < TIE, f"{sample.id}: {ours} together, {alone} alone"
-        ((truth, _),) = said(model_of(name, "float64"), method, [sample], False)
+        exact = model_of(name, "float64")
+        ((truth, _),) = said(exact, REGISTRY.get(method).for_model(exact), [sample], False)
         assert truth in (ours, alone)
         ties.append((sample.id, margins[step], "shared" if truth == ours else "alone"))
     record_property("ties", str(ties))

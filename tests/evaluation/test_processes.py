@@ -54,6 +54,7 @@ def whole(folder: Path, once: Path) -> bool:
     return True
 
 
+@pytest.mark.slow
 def test_two_processes_answer_as_one(tiny: Path, tmp_path: Path) -> None:
     done = halluc(*options(tiny, 7), "--processes", "2", cwd=tmp_path)
     assert done.returncode == 0, done.stderr

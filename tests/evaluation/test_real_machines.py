@@ -38,7 +38,10 @@ def started(tiny: Path, cwd: Path, *more: str) -> subprocess.Popen[str]:
 def wait_for_answers(folder: Path, number: int, process: subprocess.Popen[str]) -> None:
     deadline = time.monotonic() + 120
     while process.poll() is None and time.monotonic() < deadline:
-        if sum(f.read_bytes().count(b"\n") for f in folder.glob("runs/*/answers_*")) >= number:
+        if (
+            sum(f.read_bytes().count(b"\n") for f in folder.glob("runs/*/answers_*.jsonl"))
+            >= number
+        ):
             return
         time.sleep(0.01)
     raise AssertionError(f"ended early: {process.communicate()}")

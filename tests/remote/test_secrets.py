@@ -131,7 +131,7 @@ def test_a_run_holds_the_key_nowhere(endpoint: FakeEndpoint, tmp_path: Path) -> 
     done = halluc(*command, cwd=tmp_path, OPENAI_API_KEY=f"{KEY}\r")
     assert "Traceback" not in done.stderr
     assert KEY not in done.stdout + done.stderr
-    (samples,) = tmp_path.glob("runs/*/samples_*")
+    (samples,) = tmp_path.glob("runs/*/answers_*.jsonl")
     assert "Yes, ***" in samples.read_text()
     assert "finish_reason echo ***" in samples.read_text()
     for file in tmp_path.glob("runs/*/*"):
