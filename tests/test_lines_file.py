@@ -132,7 +132,12 @@ def test_lines_are_on_the_disk_at_the_end_and_every_second(
 ) -> None:
     synced: list[int] = []
     fsync = os.fsync
-    monkeypatch.setattr(os, "fsync", lambda fd: (synced.append(fd), fsync(fd))[1])
+
+    def noted(descriptor: int) -> None:
+        synced.append(descriptor)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
     with appending(tmp_path / "a.jsonl") as file:
         synced.clear()
         for _ in range(50):

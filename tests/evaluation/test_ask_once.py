@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from halluc.config import DecodingConfig, MethodConfig, ModelConfig, RunConfig
-from halluc.evaluation import Evaluation, evaluate, evaluate_together, open_model
+from halluc.evaluation import Evaluation, evaluate, evaluate_together
 from halluc.interventions import REGISTRY
 from halluc.models import VisionLanguageModel, load_model
 from halluc.store import RunFolder
@@ -150,7 +150,7 @@ def test_what_an_answer_depends_on_asks_again(
     for name, value in changes.items():
         config[name] = {**config[name], **value}
     changed = RunConfig(**config)
-    other = model if changed.model == base.model else open_model(changed)
+    other = model if changed.model == base.model else load_model(**changed.model.model_dump())
     with counted_passes(other) as passes:
         evaluate(changed, tmp_path, model=other)
         assert passes.count > 0

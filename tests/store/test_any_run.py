@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -57,7 +57,7 @@ def test_any_run_folder_is_read_or_refused_in_one_line(
         texts = kind == "answers" or all(answer == answers[key] for key, answer in said)
         return found[0].key == asker.key and texts and found[2] in ([], scored)
 
-    form = "json" if damaged.endswith(".json") else "lines"
+    form: Literal["json", "lines"] = "json" if damaged.endswith(".json") else "lines"
     survives(Reader(kind, files, damaged, everything, promised, form), examples)
 
 
