@@ -66,7 +66,7 @@ test-lowest: $(LOWEST)/.installed
 	$(LOWEST)/bin/python -m pytest -n $(JOBS) -m 'not slow'
 
 test-slow: setup
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m slow --durations=20
 
 # Takes two minutes on two idle cores; ARGS=vhr tries those with that in the name of file or test.
 mutants: setup

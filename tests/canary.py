@@ -16,7 +16,7 @@ from halluc.decoding import answer_samples
 from halluc.files import write_json
 from halluc.interventions import REGISTRY
 from halluc.models import VisionLanguageModel, load_model
-from halluc.provenance import ENGINE
+from halluc.provenance import ENGINE, library_versions
 
 FILE = Path(__file__).with_name("canary.json")
 SLOW = ("opera",)
@@ -27,7 +27,8 @@ def asked_of(model: VisionLanguageModel) -> dict[str, Any]:
     """Ask each method a few questions and a caption; also sampled and with beams.
 
     Returns:
-        "engine", "weights", and by method and decoding a list of [sample, text, passes].
+        "engine", "weights" and "versions", and by method and decoding a list of [sample, text,
+        passes].
     """
     samples = [*list(GlyphPope().samples(1))[:3], *GlyphChair().samples(1)]
     decodings = {"greedy": DecodingConfig()}
@@ -45,7 +46,12 @@ def asked_of(model: VisionLanguageModel) -> dict[str, Any]:
         for kind, decoding in kinds.items():
             said = answer_samples(model, method, samples, decoding)
             answers[f"{name} {kind}"] = sorted([a.id, a.text, a.forward_passes] for a in said)
-    return {"engine": ENGINE, "weights": model.fingerprint, "answers": answers}
+    return {
+        "engine": ENGINE,
+        "weights": model.fingerprint,
+        "versions": library_versions(),
+        "answers": answers,
+    }
 
 
 if __name__ == "__main__":

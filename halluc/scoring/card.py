@@ -11,7 +11,7 @@ class Metric:
     """One reported number.
 
     Attributes:
-        name: Its key in the results file; "split/metric" where a benchmark has splits.
+        name: Its key in scores; "split/metric" where a benchmark has splits.
         higher_is_better: None where neither direction is better (yes ratio, length).
         headline: Shown in the table on the terminal.
         scale: The factor by which its authors multiply it.

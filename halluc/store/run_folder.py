@@ -182,7 +182,7 @@ class RunFolder:
         file = self.path / f"samples_{asked.benchmark}_{asked.key}.jsonl"
         if not file.is_file():
             with writing(file):
-                write_lines(file, [r.model_dump(mode="json") for r in (asked, *samples)])
+                write_lines(file, [asked.model_dump(), *map(vars, samples)])
 
     def sample_sets(self) -> list[tuple[SampleSet, list[AskedSample]]]:
         """Read all sets of samples that were asked.
@@ -196,8 +196,8 @@ class RunFolder:
             try:
                 (_, first), *rest = lines.records
                 asked = SampleSet.model_validate(first)
-                samples = [AskedSample.model_validate(record) for _, record in rest]
-            except (ValueError, TypeError) as error:
+                samples = [AskedSample.read(record) for _, record in rest]
+            except (ValueError, TypeError, KeyError) as error:
                 raise UserError(f"{file}: is not a samples file; remove it") from error
             if asked.keyed(samples).key != asked.key:
                 raise UserError(f"{file}: is not what was asked; it was edited or cut: remove it")
@@ -243,15 +243,23 @@ def read_answer(record: dict[str, Any]) -> Answer:
     """
     key = record.pop("key")
     for name, value in record.items():
-        if not isinstance(value, _TYPES[name]) or isinstance(value, bool) > (name == "target"):
+        misplaced = isinstance(value, bool) and name != "target"  # True would pass for 1
+        if misplaced or not isinstance(value, _TYPES[name]):
             raise ValueError(f"{name!r} is {value!r}")
-    told = {"history": tuple(map(tuple, record["history"])), "drafts": tuple(record["drafts"])}
-    pair = record["yes_no"]
-    yes_no = None if pair is None else (pair[0], pair[1])
-    answer = Answer(**{**record, **told, "yes_no": yes_no})
+    history = tuple((str(asked), str(said)) for asked, said in record["history"])
+    yes_no = None
+    if record["yes_no"] is not None:
+        yes, no = record["yes_no"]
+        yes_no = _number(yes), _number(no)
+    drafts = tuple(map(str, record["drafts"]))
+    answer = Answer(**{**record, "history": history, "drafts": drafts, "yes_no": yes_no})
     if answer.key != key or answer.status not in ("ok", "failed"):
         raise ValueError("the line was edited")
     return answer
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None else float(value)
 
 
 def _record(answer: Answer) -> dict[str, Any]:

@@ -8,6 +8,7 @@ scorer read in each answer.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, FiniteFloat
@@ -24,7 +25,8 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class AskedSample(_Part):
+@dataclass(frozen=True)
+class AskedSample:
     """A sample as a samples file holds it: all but its image."""
 
     id: str
@@ -38,7 +40,21 @@ class AskedSample(_Part):
     @classmethod
     def of(cls, sample: Sample) -> AskedSample:
         """Describe a sample."""
-        return cls(**{name: getattr(sample, name) for name in cls.model_fields})
+        return cls(**{field.name: getattr(sample, field.name) for field in fields(cls)})
+
+    @classmethod
+    def read(cls, record: Mapping[str, Any]) -> AskedSample:
+        """Make one of a line.
+
+        Raises:
+            ValueError, TypeError, KeyError: If the line holds something else.
+        """
+        texts = [record[name] for name in ("id", "image_id", "group", "prompt")]
+        if not all(isinstance(text, str) for text in (*texts, record["follows"] or "")):
+            raise ValueError("not a text")
+        if type(record["max_new_tokens"]) is not int:
+            raise ValueError("not a whole number")
+        return cls(**record)
 
 
 class SampleSet(_Part):
@@ -69,7 +85,7 @@ class SampleSet(_Part):
     def keyed(self, samples: Iterable[AskedSample]) -> SampleSet:
         """Return it with the key of these samples."""
         about = self.model_dump(exclude={"limit", "key"})
-        key = content_hash([about, [sample.model_dump(mode="json") for sample in samples]])
+        key = content_hash([about, [vars(sample) for sample in samples]])
         return self.model_copy(update={"key": key})
 
 

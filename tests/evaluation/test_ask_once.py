@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 from collections.abc import Iterator
@@ -346,3 +347,20 @@ def test_the_token_limit_of_an_answer_is_its_own(
     limits = {answer.max_new_tokens for answer in two.folder.answers("glyph_pope")}
     assert limits == {2, 8}
     assert one.scores["glyph_pope"].key != two.scores["glyph_pope"].key
+
+
+def test_an_image_whose_name_is_no_text_is_asked_and_kept(
+    tiny: Path, tmp_path: Path, model: VisionLanguageModel, passes: Passes, cache: Path
+) -> None:
+    folder = pope_folder(tmp_path / "data")
+    name = "COCO_val2014_000000000001.jpg"
+    odd = os.fsdecode(b"COCO_val2014_\xff_000000000001.jpg")
+    (folder / name).rename(folder / odd)
+    for file in folder.glob("*.json"):
+        file.write_text(file.read_text().replace(name, json.dumps(odd)[1:-1]))
+    config = photographs(tiny, folder)
+    first = evaluate(config, tmp_path / "runs", model=model)
+    assert first.scores["pope_coco"].n == 6
+    asked = passes.count
+    again = evaluate(config, tmp_path / "runs", model=model)
+    assert (again.scores, passes.since(asked)) == (first.scores, 0)
