@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -144,7 +144,7 @@ def evaluate_together(
         refuse_calibrated(prepared[-1:], calibration, benchmarks)
     runs = {run.folder.path.name: run for run in prepared}
     done = {key: Evaluation(run.folder) for key, run in runs.items()}
-    unjudged: list[str] = []
+    left = Unscored()
     asked_all: list[tuple[Benchmark, SampleSet, list[Sample]]] = []
     for benchmark in benchmarks:
         samples = samples_of(benchmark, common)
@@ -159,18 +159,45 @@ def evaluate_together(
             raise Interrupted(stopped.signum, GO_ON) from None
         asked_all.append((benchmark, asked, samples))
         if shard is None:
-            unjudged += _score(done, benchmark, asked, common, replies, console)
+            _score(done, benchmark, asked, common, replies, console, left)
     if shard is not None and shard.launched:
-        unjudged += _score_if_complete(done, runs, asked_all, common, console)
-    if unjudged:
-        commands = " and ".join(
-            f"'halluc score {run.folder.path} --judge endpoint:MODEL'" for run in runs.values()
-        )
-        raise NeedsJudge(
-            f"{', '.join(dict.fromkeys(unjudged))}: answered but not scored, as no judge is given; "
-            f"{commands} (or local:MODEL) score them"
-        )
+        _score_if_complete(done, runs, asked_all, common, console, left)
+    left.complain(run.folder.path for run in runs.values())
     return [done[run.folder.path.name] for run in prepared]
+
+
+@dataclass
+class Unscored:
+    """What could not be scored, while all else was.
+
+    Attributes:
+        failed: A line for each run and benchmark of which too many samples failed.
+        unjudged: Benchmarks whose answers need a judge.
+    """
+
+    failed: list[str] = field(default_factory=list)
+    unjudged: list[str] = field(default_factory=list)
+
+    def complain(self, folders: Iterable[Path]) -> None:
+        """Say what is not scored.
+
+        Args:
+            folders: Of the runs.
+
+        Raises:
+            UserError: If too many samples of a run failed.
+            NeedsJudge: If a benchmark needs a judge.
+        """
+        if self.failed:
+            raise UserError("; ".join(self.failed))
+        if self.unjudged:
+            commands = " and ".join(
+                f"'halluc score {folder} --judge endpoint:MODEL'" for folder in folders
+            )
+            raise NeedsJudge(
+                f"{', '.join(dict.fromkeys(self.unjudged))}: answered but not scored, as no judge "
+                f"is given; {commands} (or local:MODEL) score them"
+            )
 
 
 def prepare_here(
@@ -194,7 +221,8 @@ def _score_if_complete(
     asked_all: Sequence[tuple[Benchmark, SampleSet, list[Sample]]],
     config: RunConfig,
     console: Console,
-) -> list[str]:
+    left: Unscored,
+) -> None:
     """Score all benchmarks if the answers of all shards are there; else say so.
 
     Whichever process ends last finds them all. Files are written whole, so two of them that end
@@ -205,13 +233,10 @@ def _score_if_complete(
         answers = kept_by_all(runs, benchmark.name, samples)
         if answers is None:
             console.print("this shard is answered; the process that ends last scores all of them")
-            return []
+            return
         found.append((benchmark, asked, Asked(answers, dict.fromkeys(runs))))
-    return [
-        name
-        for benchmark, asked, replies in found
-        for name in _score(done, benchmark, asked, config, replies, console)
-    ]
+    for benchmark, asked, replies in found:
+        _score(done, benchmark, asked, config, replies, console, left)
 
 
 def _score(
@@ -221,21 +246,19 @@ def _score(
     config: RunConfig,
     replies: Asked,
     console: Console,
-) -> list[str]:
-    """Score a benchmark for all runs; return its name for each run that lacks a judge.
-
-    Raises:
-        UserError: If too many samples of a run failed.
-    """
-    options, unjudged = config.benchmark_args.get(benchmark.name, {}), []
+    left: Unscored,
+) -> None:
+    """Score a benchmark for all runs, and note in `left` what cannot be scored."""
+    options = config.benchmark_args.get(benchmark.name, {})
     for key, run in done.items():
         answers, untouched = replies.answers[key], replies.untouched[key]
         failed = [answer for answer in answers if answer.status == "failed"]
         if len(failed) > MAX_FAILED * len(answers):
-            raise UserError(
+            left.failed.append(
                 f"{benchmark.name}: {len(failed)} of {len(answers)} samples failed, first "
                 f"{failed[0].id}: {failed[0].error} (kept in {run.folder.path})"
             )
+            continue
         if untouched:
             run.untouched.append(benchmark.name)
             name = run.folder.asker.method.name
@@ -255,5 +278,4 @@ def _score(
                 paths=options,
             )
         except NeedsJudge:
-            unjudged.append(benchmark.name)
-    return unjudged
+            left.unjudged.append(benchmark.name)

@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 
 from halluc.config import DecodingConfig, MethodConfig, ModelConfig, RunConfig
+from halluc.errors import UserError
 from halluc.evaluation import Evaluation, evaluate, evaluate_together
 from halluc.interventions import REGISTRY
 from halluc.models import VisionLanguageModel, load_model
@@ -364,3 +365,14 @@ def test_an_image_whose_name_is_no_text_is_asked_and_kept(
     asked = passes.count
     again = evaluate(config, tmp_path / "runs", model=model)
     assert (again.scores, passes.since(asked)) == (first.scores, 0)
+
+
+def test_a_method_that_fails_keeps_no_other_from_being_scored(
+    tiny: Path, tmp_path: Path, model: VisionLanguageModel
+) -> None:
+    broken = MethodConfig(name="vhr", params={"gain": 1e308})
+    configs = [run(tiny, method=method) for method in (broken, MethodConfig(name="paint"))]
+    with pytest.raises(UserError, match=r"36 of 36 samples failed.*logits are not finite"):
+        evaluate_together(configs, tmp_path, model=model)
+    scored = {file.parent.name.split("-")[1] for file in tmp_path.glob("*/scores_*.json")}
+    assert scored == {"paint"}
