@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import FileIO
@@ -17,6 +17,8 @@ from halluc.files import write_whole
 
 LEASE = 60.0
 """Seconds after which a writer on another machine that gives no sign of life counts as gone."""
+MORE = "more"
+"""The name under which a line says that its group goes on."""
 SYNC_EVERY = 1.0
 """Seconds between two times that appended lines are brought to the disk."""
 
@@ -28,19 +30,21 @@ class Lines:
     Attributes:
         records: The line's number, from 1, and the object on it.
         broken: The numbers of lines that are not JSON objects, or that `check` refused.
-        torn: Whether the file ends in the middle of a line.
+        unfinished: The numbers of the last lines, if the end of their group is not there.
+        torn: Whether the file ends in the middle of a line or of a group.
     """
 
     records: list[tuple[int, Any]] = field(default_factory=list)
     broken: list[int] = field(default_factory=list)
+    unfinished: list[int] = field(default_factory=list)
     torn: bool = False
 
 
 def read_lines(path: Path, check: Callable[[dict[str, Any]], Any] = dict) -> Lines:
     r"""Read a file of lines; one that is missing has none.
 
-    A line counts once its "\n" is there: what follows the last one was cut short, or is being
-    written.
+    A line counts once its "\n" is there, and a group of lines once its last one is: what follows
+    was cut short, or is being written. All lines of a group but the last say that there is "more".
 
     Args:
         check: Makes of an object what is wanted of it; a ValueError, TypeError or KeyError says
@@ -62,9 +66,15 @@ def read_lines(path: Path, check: Callable[[dict[str, Any]], Any] = dict) -> Lin
     reader = jsonlines.Reader(whole)
     for number in range(1, len(whole) + 1):
         try:
-            lines.records.append((number, check(reader.read(type=dict))))
+            record = reader.read(type=dict)
+            lines.unfinished = [*lines.unfinished, number] if record.pop(MORE, False) else []
+            lines.records.append((number, check(record)))
         except (jsonlines.Error, ValueError, TypeError, KeyError, RecursionError):
             lines.broken.append(number)
+            lines.unfinished = []
+    if lines.unfinished:
+        lines.torn = True
+        lines.records = [line for line in lines.records if line[0] < lines.unfinished[0]]
     return lines
 
 
@@ -93,8 +103,8 @@ class Appender:
         self._path, self._stream, self._synced = path, stream, time.monotonic()
         self.lost: str | None = None
 
-    def append(self, records: Iterable[Mapping[str, Any]]) -> None:
-        """Append lines, all or none; they survive the end of this process.
+    def append(self, records: Sequence[Mapping[str, Any]]) -> None:
+        """Append a group of lines, all or none; they survive the end of this process.
 
         They are brought to the disk together with those of the next second.
 
@@ -103,9 +113,13 @@ class Appender:
         """
         if self.lost is not None:
             raise UserError(f"{self._path}: another process has taken it over ({self.lost})")
+        if not records:
+            return
         before = os.fstat(self._stream.fileno()).st_size
         try:
-            _write_all(self._stream.fileno(), b"".join(map(line_of, records)))
+            *first, last = records
+            group = [line_of({**record, MORE: True}) for record in first] + [line_of(last)]
+            _write_all(self._stream.fileno(), b"".join(group))
             if time.monotonic() - self._synced > SYNC_EVERY:
                 self.sync()
         except OSError as error:
@@ -194,18 +208,15 @@ def repair(
     if not lines.broken and not lines.torn:
         return
     *whole, rest = path.read_bytes().split(b"\n")
-    bad = set(lines.broken)
+    bad = {*lines.broken, *lines.unfinished}
     removed = [line for number, line in enumerate(whole, 1) if number in bad] + [rest] * bool(rest)
     with Path(f"{path}.broken").open("ab") as stream:
         stream.write(b"".join(line + b"\n" for line in removed))
     kept = [line for number, line in enumerate(whole, 1) if number not in bad]
     write_whole(path, b"".join(line + b"\n" for line in kept))
-    first = f", first line {lines.broken[0]}" if bad else ""
-    report(
-        f"{path}: {len(bad)} broken lines{first}, and the last one cut short"
-        if lines.torn
-        else f"{path}: {len(bad)} broken lines{first}"
-    )
+    first = f", first line {lines.broken[0]}" if lines.broken else ""
+    cut = ", and the last ones were cut short" if lines.torn else ""
+    report(f"{path}: {len(lines.broken)} broken lines{first}{cut}; {path.name}.broken has them")
 
 
 def _write_all(descriptor: int, raw: bytes) -> None:

@@ -25,7 +25,8 @@ RECORDS = [{"id": str(n), "text": f"It’s {n} \u2028 \x85 \ud83d 🐈"} for n i
 
 def written(path: Path, records: list[dict[str, Any]]) -> Path:
     with appending(path) as file:
-        file.append(records)
+        for record in records:
+            file.append([record])
     return path
 
 
@@ -63,6 +64,22 @@ def test_a_last_line_torn_at_any_byte_costs_that_line_alone(tmp_path: Path, cut:
         file.append(RECORDS[2:])
     assert path.read_bytes() == whole
     assert len(said) == (cut > 0)
+
+
+def test_a_group_counts_once_its_last_line_is_there(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.jsonl", RECORDS[:1])
+    alone = path.read_bytes()
+    with appending(path) as file:
+        file.append(RECORDS)
+    whole = path.read_bytes()
+    assert records(path) == [RECORDS[0], *RECORDS]
+    for end in range(len(alone), len(whole)):
+        path.write_bytes(whole[:end])
+        assert records(path) == RECORDS[:1]
+        assert read_lines(path).torn is (end > len(alone))
+    with appending(path):
+        pass
+    assert path.read_bytes() == alone
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,7 @@ def answer_batches(
     samples, known = list(samples), list(known)
     first, others = samples, dict[str, list[Sample]]()
     if share and not decoding.do_sample:
-        there = {question(answer): answer for answer in known}
+        there = {question(answer): answer for answer in known if answer.same_as is None}
         if again := [repeated(there[question(s)], s) for s in samples if question(s) in there]:
             yield again
         first, others = distinct(s for s in samples if question(s) not in there)

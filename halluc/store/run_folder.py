@@ -173,7 +173,7 @@ class RunFolder:
         with appending(self.answers_file(benchmark, shard), read_answer, report) as appender:
 
             def keep(answers: list[Answer], to: Appender = appender) -> None:
-                to.append(map(_record, answers))
+                to.append([_record(answer) for answer in answers])
 
             yield keep
 

@@ -28,6 +28,7 @@ def kept_answers(folder: Path) -> dict[str, list[dict[str, Any]]]:
     for file in sorted(folder.glob("**/answers_*.jsonl")):
         for line in file.read_bytes().split(b"\n")[:-1]:
             answer = json.loads(line)
+            answer.pop("more", None)
             for name in TIMES:
                 del answer[name]
             found.setdefault(f"{file.parent.name}/{answer['key']}", []).append(answer)
