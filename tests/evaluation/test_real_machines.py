@@ -32,7 +32,13 @@ def started(tiny: Path, cwd: Path, *more: str) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=hear_interrupts,
     )
+
+
+def hear_interrupts() -> None:
+    """Undo what a background job inherits: that Ctrl-C is ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def wait_for_answers(folder: Path, number: int, process: subprocess.Popen[str]) -> None:

@@ -166,6 +166,8 @@ def test_an_interrupt_ends_a_process_whose_requests_hang(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # A background job inherits that Ctrl-C is ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         started = time.perf_counter()
