@@ -179,7 +179,10 @@ def test_four_workers_answer_as_one_and_as_this_process_do(
 ) -> None:
     evaluated(run(tiny), tmp_path, Cluster(machines.address, workers))
     assert same(tmp_path, alone)
-    assert free_cpus(machines.address) == 4  # no worker outlives the run
+    deadline = time.monotonic() + 60
+    while free_cpus(machines.address) < 4:  # no worker outlives the run
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
 
 
 @needs_ray
