@@ -156,7 +156,8 @@ def together(model: VisionLanguageModel, rounds: int) -> Iterator[str]:
     yield "\n## Several methods in one command\n"
     yield (
         f"{', '.join(names)}: they read what comes before the question as the model does, so it is "
-        "read once for all; each still reads the questions and answers them itself."
+        "read once for all; each still reads the questions and answers them itself. "
+        f"{rounds} rounds."
     )
     yield "\n| questions an image | faster than one after another | equal answers |\n|---|---|---|"
     for each in (1, 6, 18):

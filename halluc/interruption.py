@@ -8,6 +8,7 @@ from types import FrameType, TracebackType
 from typing import Any
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+GO_ON = "stopped; all answers so far are kept, and the same command goes on from there"
 
 
 class Interrupted(Exception):

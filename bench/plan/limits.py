@@ -125,7 +125,7 @@ def limits(
 
     found = [
         hour(
-            "a board of all runs: every row is compared with its baseline anew", "askers", askers,
+            "a board of all runs: every row is compared with its baseline again", "askers", askers,
             board,
             "keep a row next to its scores, and compute only rows that are not there yet; rows "
             "are independent, so processes can share them",

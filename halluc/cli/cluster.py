@@ -69,7 +69,7 @@ def cluster_of(
 def on_cluster(
     cluster: Cluster | None, configs: Sequence[RunConfig]
 ) -> Iterator[RayAnswering | None]:
-    """Give who answers on the cluster while the block lasts; None where there is no cluster.
+    """Give what answers on the cluster while a block lasts; None where there is no cluster.
 
     Raises:
         UserError: If the cluster cannot be reached.

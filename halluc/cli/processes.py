@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import MutableMapping, Sequence
 
-from halluc.interruption import Interrupted
+from halluc.interruption import GO_ON, Interrupted
 
 
 def answer_in_processes(arguments: Sequence[str], processes: int) -> None:
@@ -41,10 +41,7 @@ def answer_in_processes(arguments: Sequence[str], processes: int) -> None:
         except Interrupted as again:
             _signal(running, again.signum)
             _wait(running)
-        raise Interrupted(
-            stopped.signum,
-            "stopped; all answers so far are kept, and the same command goes on from there",
-        ) from None
+        raise Interrupted(stopped.signum, GO_ON) from None
     for number, process in enumerate(running):
         if process.returncode:
             print(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -31,23 +31,9 @@ from halluc.types import Answer, Sample
 Known = dict[str, Answer]
 """By sample id, answers that are kept to a sample as it is asked now."""
 
-Answering = Callable[
-    [str, Mapping[str, Run], Mapping[str, list[Sample]], Mapping[str, Known], Mapping[str, Touch]],
-    Iterator[tuple[str, list[Answer]]],
-]
-"""Answers what runs lack of a benchmark: its name, then by run the runs, their missing samples,
-what is known, and what notes whether a method edits anything. Yields a run's name and a batch."""
 
-
-class Elsewhere(Protocol):
-    """Who holds the model, prepares runs and answers in place of this process."""
-
-    @property
-    def fingerprint(self) -> str:
-        """Hash of the model's weights."""
-
-    def prepare(self, config: RunConfig, calibration: Calibration | None, output_dir: Path) -> Run:
-        """Make a run's method for the model, and find the folder of its answers."""
+class Answering(Protocol):
+    """What answers a benchmark."""
 
     def __call__(
         self,
@@ -58,7 +44,24 @@ class Elsewhere(Protocol):
         touches: Mapping[str, Touch],
         /,
     ) -> Iterator[tuple[str, list[Answer]]]:
-        """Answer as `Answering` says."""
+        """Answer what runs lack; yield a run's name and a batch of its answers.
+
+        Args:
+            benchmark: The benchmark's name.
+            runs, missing, known, touches: By run: it, its missing samples, what is known, and what
+                notes whether its method edits anything.
+        """
+
+
+class Elsewhere(Answering, Protocol):
+    """What holds the model, prepares runs and answers in place of this process."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the model's weights."""
+
+    def prepare(self, config: RunConfig, calibration: Calibration | None, output_dir: Path) -> Run:
+        """Make a run's method for the model, and find the folder of its answers."""
 
 
 @dataclass(frozen=True)

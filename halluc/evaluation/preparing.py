@@ -59,7 +59,7 @@ def open_model(configs: RunConfig | Sequence[RunConfig]) -> Model:
 
 
 def prepare(
-    config: RunConfig, model: Model, calibration: Calibration | None, output_dir: Path
+    model: Model, config: RunConfig, calibration: Calibration | None, output_dir: Path
 ) -> Run:
     """Make a run's method for a model, and find the folder of its answers.
 

@@ -78,7 +78,7 @@ class Worker:
 
     def describe(self, config: RunConfig, calibration: Calibration | None) -> Asker:
         """Make a run's method for the model, and say whose answers those are."""
-        return prepare(config, self._loaded(), calibration, Path()).folder.asker
+        return prepare(self._loaded(), config, calibration, Path()).folder.asker
 
     def answer(
         self, task: Task, group: Group
@@ -115,7 +115,7 @@ class Worker:
 
     def _run(self, task: Task, key: str) -> Run:
         if key not in self._runs:
-            run = prepare(task.configs[key], self._loaded(), None, Path())
+            run = prepare(self._loaded(), task.configs[key], None, Path())
             if run.folder.asker.key != task.askers[key]:
                 raise UserError(
                     f"{key}: a node of the cluster has another device, model, method or library "

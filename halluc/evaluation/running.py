@@ -15,7 +15,7 @@ from halluc.errors import UserError
 from halluc.evaluation.asking import Asked, Elsewhere, answering_here, ask, kept_by_all
 from halluc.evaluation.preparing import Model, Run, open_model, prepare, refuse_calibrated
 from halluc.evaluation.sharding import Shard
-from halluc.interruption import Interrupted, Stop
+from halluc.interruption import GO_ON, Interrupted, Stop
 from halluc.provenance import where
 from halluc.scoring.base import Benchmark
 from halluc.scoring.building import build
@@ -28,7 +28,6 @@ from halluc.types import Sample
 Preparing = Callable[[RunConfig, Calibration | None, Path], Run]
 
 MAX_FAILED = 0.05
-GO_ON = "stopped; all answers so far are kept, and the same command goes on from there"
 
 
 @dataclass(frozen=True)
@@ -134,7 +133,7 @@ def evaluate_together(
     if elsewhere is None:
         model = model or open_model(configs)
         answering = answering_here(model, common.batch_size, common.share, workers)
-        preparing: Preparing = partial(prepare_here, model)
+        preparing: Preparing = partial(prepare, model)
     else:
         answering, preparing = elsewhere, elsewhere.prepare
     prepared = []
@@ -198,13 +197,6 @@ class Unscored:
                 f"{', '.join(dict.fromkeys(self.unjudged))}: answered but not scored, as no judge "
                 f"is given; {commands} (or local:MODEL) score them"
             )
-
-
-def prepare_here(
-    model: Model, config: RunConfig, calibration: Calibration | None, output_dir: Path
-) -> Run:
-    """Prepare a run on the model of this process."""
-    return prepare(config, model, calibration, output_dir)
 
 
 def samples_of(benchmark: Benchmark, config: RunConfig) -> list[Sample]:

@@ -61,8 +61,9 @@ def problems(run: RunFolder) -> Iterator[str]:
     Broken lines, answers that are there twice, edited files, scores without their readings or
     answers, locks that nobody holds.
     """
-    for file in sorted(run.path.glob("answers_*.jsonl")):
-        lines = read_lines(file, read_answer)
+    files = sorted(run.path.glob("answers_*.jsonl"))
+    answers = {file: read_lines(file, read_answer) for file in files}
+    for file, lines in answers.items():
         for number in lines.broken:
             yield f"{file}, line {number}: is not an answer, or was edited"
         if lines.torn:
@@ -70,7 +71,7 @@ def problems(run: RunFolder) -> Iterator[str]:
     for benchmark in sorted(set(_benchmarks(run))):
         seen: set[str] = set()
         for file in run.answers_files(benchmark):
-            for number, answer in read_lines(file, read_answer).records:
+            for number, answer in answers[file].records:
                 if answer.status == "ok" and answer.key in seen:
                     yield f"{file}, line {number}: answers {answer.id!r} again"
                 if answer.status == "ok":
