@@ -30,6 +30,7 @@ LAYERS = (
     {"leaderboard"},
     {"evaluation"},
     {"sweep"},
+    {"lab"},
     {"export"},
     {"doctor"},
     {"testing"},

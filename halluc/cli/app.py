@@ -22,6 +22,7 @@ from halluc.cli.catalogue import list_command
 from halluc.cli.data import data_app
 from halluc.cli.doctor import doctor_command
 from halluc.cli.evaluate import eval_command
+from halluc.cli.lab import lab_command
 from halluc.cli.runs import runs_app, status_command
 from halluc.cli.score import score_command
 from halluc.cli.sweep import sweep_command
@@ -45,6 +46,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "score": score_command,
     "build": build_command,
     "sweep": sweep_command,
+    "lab": lab_command,
     "compare": compare_command,
     "power": power_command,
     "leaderboard": leaderboard_command,

@@ -1,0 +1,1 @@
+"""The laboratory: controlled experiments on drawn scenes, which photographs cannot give."""
