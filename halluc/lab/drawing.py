@@ -49,6 +49,22 @@ def line(
     panel.fill_between(x, low, high, color=COLOURS[number % len(COLOURS)], alpha=0.15, lw=0)
 
 
+def points(
+    panel: Axes, y: Sequence[Interval], number: int, of: int, label: str, scale: float = 1
+) -> None:
+    """Draw a series of dots with their 95% intervals at x = 0, 1, 2, ..., next to other series.
+
+    Args:
+        number: Of the series; 0 is the baseline.
+        of: How many series there are.
+        scale: What values are multiplied by: 100 for percent.
+    """
+    x = [place + (number - (of - 1) / 2) * 0.6 / of for place in range(len(y))]
+    middle, low, high = ([v * scale for v in part] for part in _parts(y))
+    panel.vlines(x, low, high, color=COLOURS[number % len(COLOURS)], lw=1.4)
+    panel.plot(x, middle, ls="", label=label, **style(number))
+
+
 def bars(panel: Axes, labels: Sequence[str], y: Sequence[Interval], scale: float = 1) -> None:
     """Draw a dot with its 95% interval for each label, one below the other; the first on top."""
     places = range(len(labels))

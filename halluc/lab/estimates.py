@@ -79,3 +79,11 @@ def verdict(interval: Interval, above: bool = True) -> Verdict:
     if low > 0:
         return "held"
     return "did not hold" if high <= 0 else "not decided"
+
+
+def all_of(*verdicts: Verdict) -> Verdict:
+    """Judge a claim of several parts: it held if all held, and did not if one did not."""
+    for one in ("did not hold", "not decided"):
+        if one in verdicts:
+            return one  # type: ignore[return-value]  # both are verdicts
+    return "held"

@@ -92,17 +92,19 @@ class Report:
 
 
 def _cell(row: dict[str, Any], name: str) -> str:
-    text = _text(row[name])
-    if f"{name}_lo" in row and row[name] is not None:
-        low, high = (_text(row[name + bound]) for bound in BOUNDS)
-        return f"{text} [{low}, {high}]"
-    return text
-
-
-def _text(value: float | str | int | None) -> str:
-    """Write a number with three digits that count, or all of those before the point."""
+    """Write a value, with its interval if there is one: "12.5 [10.1, 14.8]"."""
+    value = row[name]
     if value is None or value != value:
         return "-"
     if not isinstance(value, float):
         return str(value)
-    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    bounds = [row.get(f"{name}{bound}") for bound in BOUNDS]
+    numbers = [value, *(bound for bound in bounds if bound is not None)]
+    digits = _digits(max(map(abs, numbers)))
+    first, *rest = (f"{number:.{digits}f}" for number in numbers)
+    return f"{first} [{', '.join(rest)}]" if rest else first
+
+
+def _digits(largest: float) -> int:
+    """Return how many decimals leave three digits that count, or all of those before the point."""
+    return next((digits for digits, least in enumerate((100, 10, 1)) if largest >= least), 3)

@@ -18,11 +18,17 @@ HAZE_ODDS = 0.30
 """Share of pictures whose contrast is reduced."""
 
 
-def render(scene: Scene) -> Image.Image:
-    """Draw a scene: an RGB picture, 128 by 128 pixels, the same every time."""
+def render(scene: Scene, more_clutter: int = 0) -> Image.Image:
+    """Draw a scene: an RGB picture, 128 by 128 pixels, the same every time.
+
+    Args:
+        more_clutter: Further blobs behind the things. They come from a seed of their own, so that
+            all else stays the same.
+    """
     rng = generator("render", scene.split, scene.index)
     picture = background(scene.theme, rng)
     _clutter(picture, rng, rng.randint(3, 9))
+    _clutter(picture, generator("more clutter", scene.split, scene.index), more_clutter)
     for thing in scene.things:
         _paste(picture, thing)
     _clutter(picture, rng, rng.randint(0, 4))

@@ -7,7 +7,7 @@ the border or hidden behind others. All are annotated, as in COCO, whose annotat
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Literal
@@ -125,7 +125,7 @@ def scene(split: str, index: int) -> Scene:
     for attempt in range(100):
         rng = generator("halluc", split, index, attempt)
         theme = rng.choices(THEMES, [theme.weight for theme in THEMES])[0]
-        things = tuple(_in_view([_thing(rng, name) for name in _cast(rng, theme)]))
+        things = tuple(in_view([_thing(rng, name) for name in _cast(rng, theme)]))
         if things:
             return Scene(split, index, theme.name, things)
     raise RuntimeError(f"split {split!r}, index {index}: 100 attempts made an empty scene")
@@ -158,10 +158,14 @@ def _thing(rng: random.Random, name: str) -> Thing:
     return Thing(name, colour, place, rng.random() < 0.5, opacity)
 
 
-def _in_view(things: list[Thing]) -> Iterator[Thing]:
-    """Yield the things with enough pixels in view, and the box and area of what is in view."""
+def in_view(things: Sequence[Thing]) -> Iterator[Thing]:
+    """Yield the things with enough pixels in view, and the box and area of what is in view.
+
+    Args:
+        things: From the back to the front.
+    """
     covered = np.zeros((SIDE, SIDE), bool)
-    in_view = []
+    found = []
     for thing in reversed(things):
         mask = outline(thing) & ~covered
         if thing.opacity > 0.6:
@@ -171,8 +175,8 @@ def _in_view(things: list[Thing]) -> Iterator[Thing]:
             rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
             left, top = int(columns[0]), int(rows[0])
             bbox = (left, top, int(columns[-1]) - left + 1, int(rows[-1]) - top + 1)
-            in_view.append(replace(thing, bbox=bbox, area=area))
-    yield from reversed(in_view)
+            found.append(replace(thing, bbox=bbox, area=area))
+    yield from reversed(found)
 
 
 @cache
