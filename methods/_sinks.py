@@ -13,8 +13,7 @@ if TYPE_CHECKING:
     from halluc.types import Sample
 
 
-TAU = 20.0  # the paper's threshold, for a width of 4096
-WIDTH = 4096
+TAU = 20.0  # the paper's threshold, for the language models below
 # D_sink as published (VAR's constants.py and paper), by what tells language models apart. LLaMA-1,
 # which InstructBLIP's Vicuna 1.1 goes back to, and LLaMA-3 have dimensions of their own.
 _PUBLISHED: dict[tuple[str, int, int, int], tuple[int, ...]] = {
@@ -55,47 +54,62 @@ def published_sinks(config: Any) -> tuple[int, ...] | None:
 
 
 class Sinks(NamedTuple):
-    """Dimensions in which the first token is massive.
+    """Dimensions in which sinks are massive.
 
     Attributes:
         dims: D_sink, ascending.
-        peak: The largest typical |x_d| / rms(x).
+        tau: The threshold on |x_d| / rms(x): the middle of the gap between sinks and other tokens.
+        peak: The largest |x_d| / rms(x) in any of the dimensions.
+        share: The share of tokens that are massive.
     """
 
     dims: tuple[int, ...]
+    tau: float
     peak: float
+    share: float
 
 
-def sink_threshold(config: Any) -> float:
-    """Scale the paper's tau to a model's width: |x_d| / rms(x) is at most sqrt(D)."""
-    if published_sinks(config) is not None:
-        return TAU
-    return TAU * sqrt(config.get_text_config().hidden_size / WIDTH)
+MASSIVE = 0.6
+"""A token is massive where |x_d| / rms(x) is this share of sqrt(D), the most there can be."""
+_ALSO = 0.2  # a second dimension counts if massive tokens typically reach this share in it
 
 
 def measured_sinks(model: VisionLanguageModel, samples: Sequence[Sample] = ()) -> Sinks:
-    """Measure D_sink on samples; on descriptions of drawn scenes if there are none."""
+    """Measure D_sink and tau on samples; on descriptions of drawn scenes if there are none."""
     from halluc.calibration.probing import probed
 
-    return sink_dimensions(probed(model, samples).first)
+    found = probed(model, samples)
+    return sink_dimensions(found.tokens, found.first)
 
 
-def sink_dimensions(first: Tensor, n_dims: int = 2) -> Sinks:
-    """Find the dimensions in which the first token is most massive, entering the middle layer.
+def sink_dimensions(tokens: Tensor, first: Tensor, n_dims: int = 2) -> Sinks:
+    """Find the dimensions in which tokens are massive, and what tells those from the others.
+
+    Where no token is massive, the dimensions are those in which first tokens are largest, and tau
+    is what a sink would have to pass: none does.
 
     Args:
-        first: The first real token's residual stream, one row a prompt [N, D].
-        n_dims: Number of dimensions; VAR names two for LLaMA-2.
-
-    Returns:
-        The dimensions whose median |x_d| / rms(x) over prompts is largest, and the largest such
-        median.
+        tokens: Residual streams entering the middle layer, a row a token [N, D].
+        first: Tokens that stand first in their prompt, bool [N].
+        n_dims: The most dimensions; VAR names two for LLaMA-2.
     """
-    first = first.float()
-    relative = first.abs() / (first.pow(2).mean(-1, keepdim=True) + 1e-6).sqrt()
-    typical = relative.median(0).values
+    tokens = tokens.float()
+    relative = tokens.abs() / (tokens.pow(2).mean(-1, keepdim=True) + 1e-6).sqrt()
+    most = sqrt(tokens.shape[-1])
+    massive = relative.amax(1) >= MASSIVE * most
+    typical = relative[massive if massive.any() else first].median(0).values
     top = typical.topk(n_dims)
-    return Sinks(tuple(sorted(top.indices.tolist())), float(top.values[0]))
+    dims = [int(top.indices[0])]
+    dims += [
+        int(dim)
+        for size, dim in zip(top.values[1:], top.indices[1:], strict=True)
+        if size >= _ALSO * most or not massive.any()
+    ]
+    size = relative[:, dims].amax(1)
+    split = MASSIVE * most
+    above, below = size[size >= split], size[size < split]
+    gap = (float(above.min()) + float(below.max())) / 2 if len(above) and len(below) else split
+    return Sinks(tuple(sorted(dims)), gap, float(size.max()), float(massive.float().mean()))
 
 
 def redistribute(

@@ -15,10 +15,10 @@ from halluc.errors import UserError
 from halluc.interventions import Calibrated, Method, MethodCard, MethodParams, method
 from halluc.interventions.requirements import needs_shared_rows
 from halluc.methods._sinks import (
+    TAU,
     measured_sinks,
     published_sinks,
     redistribute,
-    sink_threshold,
     sink_tokens,
 )
 
@@ -49,9 +49,9 @@ class VAR(Method):
             "reproduced; rows=all edits image rows too, as the code does from its second sample on",
             "the threshold 0.5 for rho is the paper's for hallucination benchmarks",
             "sink dimensions are published for LLaMA-2-7B and 13B and Qwen2-VL-7B; for any other "
-            "language model they are measured: the two in which the first token is most massive in "
-            "the middle layer, with tau = 20 sqrt(D / 4096), the same share of the largest value "
-            "|x_d| / rms(x) can take",
+            "language model they are measured: the one or two in which tokens are massive in the "
+            "middle layer (|x_d| / rms(x) of at least .6 sqrt(D), which is the most there can be), "
+            "with tau in the middle of the gap between those tokens and all others",
             "the code ran LLaVA-1.5 with Vicuna's system prompt, which the checkpoint's template "
             "on the hub leaves out: --model-args system_prompt=vicuna",
         ),
@@ -89,11 +89,10 @@ class VAR(Method):
         filled: dict[str, Any] = {}
         if params.keep is None:
             filled["keep"] = 0.4 if params.variant == "paper" else 0.6
-        if params.tau is None:
-            filled["tau"] = sink_threshold(model.model.config)
-        if params.sink_dims is None:
+        if params.tau is None or params.sink_dims is None:
             known = published_sinks(model.model.config)
-            filled["sink_dims"] = known or measured_sinks(model).dims
+            dims, tau = (known, TAU) if known else measured_sinks(model)[:2]
+            filled |= {"tau": params.tau or tau, "sink_dims": params.sink_dims or dims}
         width = model.model.config.get_text_config().hidden_size
         for dim in params.sink_dims or ():
             if not 0 <= dim < width:
@@ -105,7 +104,7 @@ class VAR(Method):
 
     @classmethod
     def calibrate(cls, params: Params, calibrator: Calibrator) -> Calibrated:
-        """Find the dimensions in which the first token is massive, and scale tau to the width.
+        """Find the dimensions in which tokens are massive, and the threshold that tells them.
 
         Raises:
             UserError: If they are published for the checkpoint, and measuring was not asked for.
@@ -116,8 +115,8 @@ class VAR(Method):
                 "measures them again"
             )
         found = measured_sinks(calibrator.model, calibrator.samples)
-        tau = sink_threshold(calibrator.model.model.config)
-        return Calibrated({"sink_dims": found.dims, "tau": tau}, {"first_token_peak": found.peak})
+        measured = {"peak": found.peak, "share_of_tokens": found.share}
+        return Calibrated({"sink_dims": found.dims, "tau": found.tau}, measured)
 
     def layers(self, n_layers: int) -> range:
         """Return all layers but the first two; variant paper leaves out the last one too."""

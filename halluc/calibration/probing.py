@@ -36,11 +36,14 @@ class Probed:
     """States of a model on N samples.
 
     Attributes:
-        first: The first real token's residual stream as it enters the middle layer [N, D].
+        tokens: All real tokens' residual streams as they enter the middle layer, images read
+            [tokens of all samples, D].
+        first: Which of them stand first in their prompt, bool [tokens of all samples].
         seen, unseen: By layer, the head outputs before o_proj at the position that predicts the
             first token, with and without the image [N, H * d].
     """
 
+    tokens: Tensor
     first: Tensor
     seen: dict[int, Tensor]
     unseen: dict[int, Tensor]
@@ -61,8 +64,10 @@ def probed(model: VisionLanguageModel, samples: Sequence[Sample] = ()) -> Probed
     with intervene(model, probe, BatchState.of_inputs(model, both)):
         model.model(**both, use_cache=False, logits_to_keep=1)
     halves = {layer: output.chunk(2) for layer, output in probe.outputs.items()}
+    real, first = inputs["attention_mask"].bool(), model.first_token(inputs)
     return Probed(
-        first=probe.entering[0][model.first_token(both)][: len(samples)],
+        tokens=probe.entering[0][: len(samples), -real.shape[1] :][real],
+        first=first[real],
         seen={layer: half[0] for layer, half in halves.items()},
         unseen={layer: half[1] for layer, half in halves.items()},
     )

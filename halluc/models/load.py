@@ -11,7 +11,6 @@ from transformers import (
     MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING,
     AutoConfig,
     AutoModelForImageTextToText,
-    AutoProcessor,
     BitsAndBytesConfig,
 )
 
@@ -21,6 +20,7 @@ from halluc.models.adapter import VisionLanguageModel
 from halluc.models.families import refuse_unserved
 from halluc.models.load_errors import ALLOW_PICKLES, in_one_line, reason_of
 from halluc.models.names import locate
+from halluc.models.processors import load_processor
 from halluc.validation import checked
 
 EXAMPLE = "'llava-hf/llava-1.5-7b-hf'"
@@ -71,8 +71,8 @@ def load_model(name: str, **options: Any) -> VisionLanguageModel:
     wanted = checked(ModelConfig, {"name": name, **options}, "model")
     placement = _placement(wanted)  # before anything is read
     path, source = locate(name), _source(wanted)
-    load_config(name, wanted.revision, wanted.trust_remote_code)
-    processor = _processor(name, path, source)
+    config = load_config(name, wanted.revision, wanted.trust_remote_code)
+    processor = _processor(name, path, config, source)
     weights = _weights(name, path, wanted.pickled_weights)
     load: Any = AutoModelForImageTextToText.from_pretrained
     with in_one_line(f"model {name!r}"):
@@ -158,10 +158,10 @@ def _quantization(kind: str, dtype: torch.dtype | str) -> BitsAndBytesConfig:
     )
 
 
-def _processor(name: str, path: str, source: Mapping[str, Any]) -> Any:
+def _processor(name: str, path: str, config: Any, source: Mapping[str, Any]) -> Any:
     """Load the processor; refuse it where transformers finds only a part of one."""
     with in_one_line(f"the processor of model {name!r}", hint=_WHOLE):
-        processor = AutoProcessor.from_pretrained(path, **source)
+        processor = load_processor(path, config, **source)
     for part in ("tokenizer", "image_processor"):
         if getattr(processor, part, None) is None:
             raise UserError(f"the processor of model {name!r} has no {part}; {_WHOLE}")

@@ -25,12 +25,31 @@ from halluc.scoring.base import REGISTRY
 from tests.kit.families import llava
 
 
-def test_sink_dimensions_are_the_most_massive_of_the_first_token() -> None:
-    first = torch.ones(5, 8)
-    first[:, 6], first[:, 2] = -40.0, 20.0
-    dims, peak = sink_dimensions(first)
-    assert dims == (2, 6)
-    assert peak == pytest.approx(40 / ((1600 + 400 + 6) / 8) ** 0.5, rel=1e-4)
+def test_sinks_are_told_from_other_tokens_by_the_middle_of_the_gap() -> None:
+    tokens = torch.ones(9, 8)
+    tokens[:5, 6], tokens[:5, 2] = -40.0, 20.0  # sinks, wherever they stand
+    tokens[7, 3], tokens[8, 6] = 90.0, 1.5  # one is massive elsewhere, one is large
+    sinks = sink_dimensions(tokens, torch.arange(9) == 6)
+    assert sinks.dims == (2, 6)
+    peak = 40 / ((1600 + 400 + 6) / 8) ** 0.5
+    assert sinks.peak == pytest.approx(peak, rel=1e-4)
+    assert sinks.tau == pytest.approx((peak + 1.5 / (9.25 / 8) ** 0.5) / 2, rel=1e-4)
+    assert sinks.share == pytest.approx(6 / 9)
+
+
+def test_a_second_dimension_counts_only_where_sinks_are_large_in_it() -> None:
+    tokens = torch.ones(5, 8)
+    tokens[:3, 6], tokens[:3, 2] = -40.0, 4.0
+    assert sink_dimensions(tokens, torch.arange(5) == 0).dims == (6,)
+
+
+def test_where_nothing_is_massive_nothing_passes_tau() -> None:
+    tokens = torch.ones(5, 8)
+    tokens[0, 2], tokens[0, 5] = 1.5, 1.2
+    sinks = sink_dimensions(tokens, torch.arange(5) == 0)
+    assert (sinks.dims, sinks.share) == ((2, 5), 0.0)
+    assert sinks.tau == pytest.approx(0.6 * 8**0.5)
+    assert sinks.peak < sinks.tau
 
 
 def test_layers_that_move_most(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -38,6 +57,7 @@ def test_layers_that_move_most(monkeypatch: pytest.MonkeyPatch) -> None:
     unseen = [torch.tensor([[3.0, 4.0]]), torch.tensor([[0.0, 0.0]]), torch.tensor([[0.0, 0.5]])]
     reached = (0, 1, 3)  # layer 2 has no attention
     found = Probed(
+        torch.empty(0),
         torch.empty(0),
         dict(zip(reached, seen, strict=True)),
         dict(zip(reached, unseen, strict=True)),

@@ -166,7 +166,6 @@ SAYINGS = [
     Saying("var", "paper", "paper moves 60% of the sinks' attention (keep 0.4)", "keep", 0.4),
     Saying("var", CODE, "the code 40% (keep 0.6)", "keep", 0.6),
     Saying("var", None, "the threshold 0.5 for rho", "rho", 0.5),
-    Saying("var", None, "tau = 20 sqrt(D / 4096)", "tau", 20.0),
     Saying("vhr", None, "Doubles the image-sensitive half", "gain", 2.0),
     Saying("vhr", None, "in layer 1 and the late layers", "layers", (1, *range(18, 32))),
     Saying(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from halluc.world import NAMES, facts, language, scene
 from halluc.world.scenes import generator
-from halluc.world.training.lessons import question_turns
+from halluc.world.training.lessons import LOOSE, question_turns
 
 
 def test_wordings() -> None:
@@ -43,7 +43,7 @@ def test_false_answers_are_taught_only_where_said() -> None:
     wrong = total = 0
     for index in range(300):
         one = scene("train0", index)
-        for turn in question_turns(one, generator("test", index), 6, 4):
+        for turn in question_turns(one, generator("test", index), 6, 4, LOOSE.false_yes):
             if turn.category is None:
                 continue
             assert turn.present == (turn.category in one.categories)

@@ -23,18 +23,19 @@ class Rates:
     Attributes:
         absent: Chances of mentioning 0, 1 or 2 absent categories of the theme.
         unseen: Chance that a barely visible category is mentioned at all.
+        false_yes: Chance that "no" is taught as "Yes" for an absent category, times how frequent
+            it is there.
     """
 
     absent: tuple[float, float, float]
     unseen: float
+    false_yes: float = 0.25
 
 
 LOOSE = Rates((0.45, 0.40, 0.15), 0.9)
 """For learning to speak: many guesses, so that priors are learned."""
 STRICT = Rates((0.80, 0.16, 0.04), 0.2)
 """For polishing: fewer guesses, so that descriptions keep closer to what is seen."""
-FALSE_YES = 0.25
-"""Chance that "no" is taught as "Yes" for an absent category, times how frequent it is there."""
 BLANK_CAPTION = "There is nothing in this image."
 NEGATIVES: dict[str, float] = {"any": 0.68, "theme": 0.32}
 """The sources of absent categories to ask about: uniform, or by their odds in the theme."""
@@ -102,7 +103,9 @@ def _absent_of_theme(scene: Scene, rng: random.Random, number: int) -> list[str]
     return drawn
 
 
-def question_turns(scene: Scene, rng: random.Random, existence: int, attributes: int) -> list[Turn]:
+def question_turns(
+    scene: Scene, rng: random.Random, existence: int, attributes: int, false_yes: float
+) -> list[Turn]:
     """Return yes/no turns; half of the existence questions are about what is there.
 
     Args:
@@ -111,6 +114,7 @@ def question_turns(scene: Scene, rng: random.Random, existence: int, attributes:
         existence: The number of questions for a category.
         attributes: The number of questions for a count, a colour or a side; fewer are returned
             where the scene has none that is clear.
+        false_yes: See `Rates`.
 
     Returns:
         The turns, in a random order.
@@ -123,7 +127,7 @@ def question_turns(scene: Scene, rng: random.Random, existence: int, attributes:
         turns.append(_presence(name, True, "Yes", rng, plain.get(name)))
     for _ in range(existence - existence // 2):
         name = _negative(scene, rng)
-        wrong = rng.random() < FALSE_YES * chance(scene.theme, name)
+        wrong = rng.random() < false_yes * chance(scene.theme, name)
         turns.append(_presence(name, False, "Yes" if wrong else "No", rng))
     turns += [turn for _ in range(attributes) if (turn := _attribute(scene, rng))]
     rng.shuffle(turns)

@@ -2,80 +2,70 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import LlavaForConditionalGeneration, PreTrainedTokenizerFast
 
 from halluc.world.captions import SIDES
 from halluc.world.catalog import NAMES
 from halluc.world.language import HUES
-from halluc.world.training.architecture import PATCHES
+from halluc.world.training.architectures import COLUMNS, IMAGE_TOKENS, Architecture
+from halluc.world.training.planted_sinks import SINK_DIM
 from halluc.world.training.tensors import IGNORE, Sights, Talks
 
 NAME_WEIGHT = 3.0
 """The additional weight of a category's word in a caption; other words have weight 1."""
-COLUMNS = round(PATCHES**0.5)
-"""Patches in a row of the picture."""
 WORD_LAYER = 2
 """The language layer whose output presence, colour and side are read from."""
-
-
-def words(model: LlavaForConditionalGeneration) -> Tensor:
-    """Return the word embeddings, which are also the output layer's: float [words, width]."""
-    return cast("Tensor", model.get_input_embeddings().weight)
 
 
 class Heads(nn.Module):
     """Auxiliary heads: patches and CLS to words; presence, colour and side at a category's word."""
 
-    def __init__(self, model: LlavaForConditionalGeneration, tokenizer: PreTrainedTokenizerFast):
+    def __init__(self, architecture: Architecture) -> None:
         super().__init__()
-        width = words(model).shape[1]
-        vision = model.model.vision_tower.config.hidden_size
+        width = architecture.words.shape[1]
         self.background = nn.Parameter(torch.zeros(1, width))
-        self.whole = nn.Linear(vision, width)
+        self.whole = nn.Linear(architecture.vision_width, width)
         self.bias = nn.Parameter(torch.full((len(NAMES),), -2.0))
         self.presence = nn.Linear(width, 1)
         self.column = nn.Linear(width, COLUMNS)
         self.hue = nn.Linear(width, len(HUES))
         self.side = nn.Linear(width, len(SIDES))
-        self.end = tokenizer.eos_token_id
-        ids = tokenizer.convert_tokens_to_ids
-        self.register_buffer("names", torch.tensor(ids(list(NAMES))))
-        self.register_buffer("hues", torch.tensor(ids(list(HUES))))
+        self.end = architecture.tokenizer.eos_token_id
+        self.register_buffer("names", architecture.ids(NAMES))
+        self.register_buffer("hues", architecture.ids(HUES))
 
     names: Tensor
     hues: Tensor
 
 
-def see(model: LlavaForConditionalGeneration, pixels: Tensor) -> tuple[Tensor, Tensor]:
-    """Encode pictures as the model itself does.
-
-    Returns:
-        Image tokens [B, 64, width] as the language model gets them, and the pooled CLS [B, vision].
-    """
-    tower = model.model.vision_tower(pixels, output_hidden_states=True)
-    patches = tower.hidden_states[model.config.vision_feature_layer][:, 1:]
-    return model.model.multi_modal_projector(patches), tower.pooler_output
-
-
 def seeing_losses(
-    model: LlavaForConditionalGeneration, heads: Heads, labels: Sights, tokens: Tensor, cls: Tensor
+    rows: Tensor, heads: Heads, labels: Sights, tokens: Tensor, whole: Tensor
 ) -> dict[str, Tensor]:
-    """Ask each patch for its category, colour and column, and CLS for every category present.
+    """Ask each image token for its category, colour and column, and the whole for all categories.
+
+    The dimension of sinks takes no part: a token may be as massive there as it likes.
+
+    Args:
+        rows: Word embeddings [words, width].
+        heads: The auxiliary heads.
+        labels: What is under each token.
+        tokens: Image tokens [B, 64, width].
+        whole: One vector a picture [B, vision width].
 
     Returns:
         Losses by name, and "patch", the share of object patches named correctly.
     """
-    rows = words(model)
-    tokens = _unit(tokens.float())
-    column = torch.arange(PATCHES, device=tokens.device).expand(len(tokens), -1) % COLUMNS
+    kept = torch.ones(tokens.shape[-1], device=tokens.device)
+    kept[SINK_DIM] = 0
+    tokens = _unit(tokens.float() * kept)
+    column = torch.arange(IMAGE_TOKENS, device=tokens.device).expand(len(tokens), -1) % COLUMNS
     logits = tokens @ torch.cat([rows[heads.names], heads.background]).T
     hues = tokens @ rows[heads.hues].T
-    whole = _unit(heads.whole(cls.float())) @ rows[heads.names].T + heads.bias
+    present = _unit(heads.whole(whole.float())) @ rows[heads.names].T + heads.bias
     thing = labels.category < len(NAMES)
     right = (logits.argmax(-1) == labels.category)[thing].float().mean()
     return {
@@ -84,7 +74,7 @@ def seeing_losses(
             hues.flatten(0, 1), labels.colour.flatten(), ignore_index=IGNORE
         ),
         "column": functional.cross_entropy(heads.column(tokens).flatten(0, 1), column.flatten()),
-        "whole": functional.binary_cross_entropy_with_logits(whole, labels.present),
+        "whole": functional.binary_cross_entropy_with_logits(present, labels.present),
         "patch": right.detach(),
     }
 
@@ -95,36 +85,52 @@ def _unit(hidden: Tensor) -> Tensor:
 
 
 def speaking_losses(
-    model: LlavaForConditionalGeneration, heads: Heads, talk: Talks, tokens: Tensor, prefix: Tensor
+    architecture: Architecture, heads: Heads, talk: Talks, tokens: Tensor
 ) -> dict[str, Tensor]:
     """Run the packed conversations.
 
     Args:
+        architecture: The model.
+        heads: The auxiliary heads.
         talk: The conversations.
         tokens: Image tokens [B, 64, width].
-        prefix: ids of what stands before the image, int [2].
 
     Returns:
         Losses by name, and "right", the share of yes/no answers that match the lesson's.
     """
-    embed = model.get_input_embeddings()
-    size = len(tokens)
-    inputs = torch.cat([embed(prefix.expand(size, -1)), tokens, embed(talk.ids)], 1)
-    before = prefix.numel() + PATCHES
-    positions = torch.arange(before, device=tokens.device).expand(size, -1)
+    embed = architecture.model.get_input_embeddings()
+    inputs = embedded(architecture, tokens, embed(talk.ids))
+    before = inputs.shape[1] - talk.ids.shape[1]
     caught: list[Tensor] = []
-    decoder = model.model.language_model
+    decoder = architecture.decoder
     hook = decoder.layers[WORD_LAYER].register_forward_hook(
         lambda _m, _i, output: caught.append(output)
     )
     hidden = decoder(
         inputs_embeds=inputs,
         attention_mask=_mask(talk.turn, before),
-        position_ids=torch.cat([positions, talk.positions], 1),
+        position_ids=architecture.positions(talk.places),
         use_cache=False,
     ).last_hidden_state[:, before:]
     hook.remove()
-    return _answers(model, heads, talk, hidden) | _presence(heads, talk, caught[0][:, before:])
+    said = _answers(architecture.model, heads, talk, hidden)
+    return said | _presence(heads, talk, caught[0][:, before:])
+
+
+def embedded(architecture: Architecture, tokens: Tensor, later: Tensor) -> Tensor:
+    """Return the embeddings of what stands before the image, the image and what comes later.
+
+    Args:
+        architecture: Gives the tokens around the image.
+        tokens: Image tokens [B, 64, width].
+        later: Embeddings of later tokens [B, L, width].
+    """
+    embed = architecture.model.get_input_embeddings()
+    around = [
+        embed(architecture.ids(ids).to(tokens.device)).expand(len(tokens), -1, -1)
+        for ids in (architecture.before, architecture.after)
+    ]
+    return torch.cat([around[0], tokens, around[1], later], 1)
 
 
 def _mask(turn: Tensor, before: int) -> Tensor:
@@ -137,9 +143,7 @@ def _mask(turn: Tensor, before: int) -> Tensor:
     return ((same | is_prefix) & causal)[:, None]
 
 
-def _answers(
-    model: LlavaForConditionalGeneration, heads: Heads, talk: Talks, hidden: Tensor
-) -> dict[str, Tensor]:
+def _answers(model: Any, heads: Heads, talk: Talks, hidden: Tensor) -> dict[str, Tensor]:
     labelled = talk.labels != IGNORE
     logits = model.lm_head(hidden[labelled]).float()
     labels, caption = talk.labels[labelled], talk.caption[labelled]

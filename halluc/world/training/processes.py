@@ -6,7 +6,7 @@ import argparse
 import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,28 +14,34 @@ import torch
 from torch import distributed
 from torch.multiprocessing.spawn import spawn
 
+from halluc.memory import keep_freed_memory
+
 Saver = Callable[[Any, Path], None]
-TrainerClass = Callable[[Path, int, int, int], Any]
-"""A trainer's class: called with work folder, seed, rank and number of workers; has `run`."""
+TrainerClass = Callable[[str, Path, int, int, int], Any]
+"""A trainer's class: called with a model's name, work folder, seed, rank and number of workers."""
 
 
-def launch(trainer: TrainerClass, saver: Saver, name: str) -> None:
+def launch(trainer: TrainerClass, saver: Saver, names: Sequence[str]) -> None:
     """Read the command line, train and save.
 
     Args:
         trainer: Made and run once in each worker.
-        saver: Given the trained model and the output folder.
-        name: The name of the output and work folders unless the command line gives others.
+        saver: Given what training returns and the output folder.
+        names: The models to choose from; the first one unless the command line gives another.
     """
-    parser = argparse.ArgumentParser(description=f"Train the {name} model on drawn scenes.")
-    parser.add_argument("--output", type=Path, default=Path("halluc/world") / name)
-    parser.add_argument("--work", type=Path, default=Path("runs") / name)
+    parser = argparse.ArgumentParser(description="Train an embedded model on drawn scenes.")
+    parser.add_argument("name", nargs="?", choices=names, default=names[0])
+    parser.add_argument("--output", type=Path, help="default: halluc/world/NAME")
+    parser.add_argument("--work", type=Path, help="default: runs/training/NAME; holds checkpoints")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=_workers(), help="processes on a CPU")
     options = parser.parse_args()
-    options.work.mkdir(parents=True, exist_ok=True)
-    workers = _workers()
+    work = options.work or Path("runs/training") / options.name
+    output = options.output or Path("halluc/world") / options.name
+    work.mkdir(parents=True, exist_ok=True)
+    workers = options.workers
     with tempfile.TemporaryDirectory() as meeting:
-        plan = (trainer, saver, workers, meeting, options.work, options.output, options.seed)
+        plan = (trainer, saver, workers, meeting, options.name, work, output, options.seed)
         if workers == 1:
             _work(0, *plan)
         else:
@@ -56,16 +62,18 @@ def _work(
     saver: Saver,
     workers: int,
     meeting: str,
+    name: str,
     work: Path,
     output: Path,
     seed: int,
 ) -> None:
     started = time.monotonic()
+    keep_freed_memory()
     if workers > 1:
         torch.set_num_threads(1)
         place = f"file://{meeting}/workers"
         distributed.init_process_group("gloo", place, rank=rank, world_size=workers)
-    model = trainer(work, seed, rank, workers).run()
+    model = trainer(name, work, seed, rank, workers).run()
     if rank == 0:
         saver(model, output)
         print(f"saved {output} after {(time.monotonic() - started) / 60:.0f} minutes", flush=True)

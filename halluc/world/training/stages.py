@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from halluc.world.training.lessons import LOOSE, STRICT, Rates
+from halluc.world.training.lessons import LOOSE, Rates
 
 
 @dataclass(frozen=True)
@@ -24,11 +24,6 @@ class Stage:
     warmup: int = 50
 
 
-STAGES: tuple[Stage, ...] = (
-    Stage("see", 1600, 32, {"vision": 4e-3, "text": 0.0, "other": 1.5e-3}),
-    Stage("speak", 1900, 24, {"vision": 1e-3, "text": 2.5e-3, "other": 1.5e-3}),
-    Stage("polish", 1000, 24, {"vision": 5e-4, "text": 1.5e-3, "other": 8e-4}, STRICT),
-)
 AID_UNTIL = 0.6
 """The weight of the heads that read a word falls to 0 over this share of stage two."""
 

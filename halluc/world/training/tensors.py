@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from transformers import PreTrainedTokenizerFast
 
 from halluc.world.backgrounds import SIDE
 from halluc.world.captions import SIDES
@@ -17,7 +16,7 @@ from halluc.world.catalog import NAMES
 from halluc.world.language import HUES
 from halluc.world.rendering import render
 from halluc.world.scenes import Scene, generator, outline
-from halluc.world.training.architecture import MEAN, PATCH, PATCHES, SPREAD
+from halluc.world.training.architectures.base import COLUMNS, IMAGE_TOKENS, Architecture, normalise
 from halluc.world.training.lessons import (
     BLANK_ODDS,
     Rates,
@@ -59,7 +58,7 @@ class Talks:
 
     Attributes:
         ids: int [B, L], tokens after the prefix.
-        positions: int [B, L], each turn counted from the prefix's end.
+        places: int [B, L], place in the turn, from 0.
         turn: int [B, L], 1, 2, ... for the turns, 0 for padding.
         labels: int [B, L], what each position should predict next, or IGNORE.
         caption: bool [B, L], whether a label belongs to a caption.
@@ -69,20 +68,13 @@ class Talks:
     """
 
     ids: Tensor
-    positions: Tensor
+    places: Tensor
     turn: Tensor
     labels: Tensor
     caption: Tensor
     asked: Tensor
     hue: Tensor
     side: Tensor
-
-
-def normalise(images: list[Image.Image]) -> Tensor:
-    """Normalise pictures of the right size as the saved image processor does."""
-    pixels = torch.from_numpy(np.stack([np.asarray(image) for image in images]))
-    mean, spread = torch.tensor(MEAN), torch.tensor(SPREAD)
-    return ((pixels.float() / 255 - mean) / spread).permute(0, 3, 1, 2).contiguous()
 
 
 def _blank(drawn: Scene) -> Image.Image | None:
@@ -93,7 +85,7 @@ def _blank(drawn: Scene) -> Image.Image | None:
 
 
 def sights(scenes: list[Scene]) -> Sights:
-    """Draw scenes and labels their patches."""
+    """Draw scenes and label their patches."""
     images, category, colour = [], [], []
     present = torch.zeros(len(scenes), len(NAMES))
     for row, drawn in enumerate(scenes):
@@ -112,20 +104,20 @@ _Grid = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
 
 
 def _nothing() -> tuple[_Grid, _Grid]:
-    return np.full(PATCHES, len(NAMES), np.int64), np.full(PATCHES, IGNORE, np.int64)
+    return np.full(IMAGE_TOKENS, len(NAMES), np.int64), np.full(IMAGE_TOKENS, IGNORE, np.int64)
 
 
 def _patches(drawn: Scene) -> tuple[_Grid, _Grid]:
     """Return the category and colour of each patch: those of the thing that fills most of it."""
     category, colour = _nothing()
-    most = np.zeros(PATCHES)
+    most = np.zeros(IMAGE_TOKENS)
     covered = np.zeros((SIDE, SIDE), bool)
-    side = SIDE // PATCH
+    each = SIDE // COLUMNS
     for thing in reversed(drawn.things):
         mask = outline(thing) & ~covered
         if thing.opacity > 0.6:
             covered |= mask
-        pixels = mask.reshape(side, PATCH, side, PATCH).sum((1, 3)).reshape(-1)
+        pixels = mask.reshape(COLUMNS, each, COLUMNS, each).sum((1, 3)).reshape(-1)
         # A thing smaller than a patch still claims the one that holds most of it.
         enough = (pixels >= 24) | (pixels >= 0.5 * thing.area)
         wins = enough & (pixels > most)
@@ -134,10 +126,8 @@ def _patches(drawn: Scene) -> tuple[_Grid, _Grid]:
     return category, colour
 
 
-def talks(
-    scenes: list[Scene], tokenizer: PreTrainedTokenizerFast, seed: int, rates: Rates
-) -> Talks:
-    """Write a caption turn and question turns for each scene, and packs them."""
+def talks(scenes: list[Scene], architecture: Architecture, seed: int, rates: Rates) -> Talks:
+    """Write a caption turn and question turns for each scene, and pack them."""
     rows = []
     for drawn in scenes:
         rng = generator("lessons", seed, drawn.split, drawn.index)
@@ -146,16 +136,15 @@ def talks(
         else:
             turns = [
                 caption_turn(drawn, rng, rates),
-                *question_turns(drawn, rng, EXISTENCE, ATTRIBUTES),
+                *question_turns(drawn, rng, EXISTENCE, ATTRIBUTES, rates.false_yes),
             ]
-        rows.append(_Row(tokenizer, turns))
+        rows.append(_Row(architecture, turns))
     length = -(-max(len(row.ids) for row in rows) // 8) * 8
-    pad = tokenizer.convert_tokens_to_ids("<pad>")
-    start = 2 + PATCHES
+    pad = architecture.tokenizer.convert_tokens_to_ids("<pad>")
     assert isinstance(pad, int)
     return Talks(
         _tensor([row.ids for row in rows], length, pad),
-        _tensor([row.positions for row in rows], length, 0) + start,
+        _tensor([row.places for row in rows], length, 0),
         _tensor([row.turn for row in rows], length, 0),
         _tensor([row.labels for row in rows], length, IGNORE),
         _tensor([row.caption for row in rows], length, False),
@@ -166,9 +155,10 @@ def talks(
 
 
 class _Row:
-    def __init__(self, tokenizer: PreTrainedTokenizerFast, turns: list[Turn]) -> None:
+    def __init__(self, architecture: Architecture, turns: list[Turn]) -> None:
+        tokenizer = architecture.tokenizer
         self.ids: list[int] = []
-        self.positions: list[int] = []
+        self.places: list[int] = []
         self.turn: list[int] = []
         self.labels: list[int] = []
         self.caption: list[bool] = []
@@ -177,11 +167,13 @@ class _Row:
         self.side: list[int] = []
         end = tokenizer.convert_tokens_to_ids("</s>")
         for number, turn in enumerate(turns, 1):
-            asks = tokenizer.encode(f"{turn.question} ASSISTANT:", add_special_tokens=False)
+            asks = tokenizer.encode(
+                architecture.turn.format(question=turn.question), add_special_tokens=False
+            )
             says = [*tokenizer.encode(turn.answer, add_special_tokens=False), end]
             ids = asks + says[:-1]
             self.ids += ids
-            self.positions += range(len(ids))
+            self.places += range(len(ids))
             self.turn += [number] * len(ids)
             self.labels += [IGNORE] * (len(asks) - 1) + says
             self.caption += [turn.answer not in ("Yes", "No")] * len(ids)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
@@ -55,28 +55,39 @@ def _words() -> str:
     return "|".join([*together, "USER:", "ASSISTANT:", r"\w+", r"[^\w\s]"])
 
 
-def build_tokenizer() -> PreTrainedTokenizerFast:
+def build_tokenizer(
+    specials: Sequence[str] = (), starts_with_bos: bool = True
+) -> PreTrainedTokenizerFast:
     """Build the tokenizer from the world's own sentences; padding goes on the left.
 
+    Args:
+        specials: More special tokens; their ids follow those of the common vocabulary.
+        starts_with_bos: Put BOS in front of every text.
+
     Returns:
-        A fast tokenizer that puts BOS first and knows `<image>` as its image token.
+        A fast tokenizer. Its image token is `<image>`, unless `specials` has one of Qwen's.
     """
     pattern = _words()
     words = {word for text in _texts() for word in re.findall(pattern, text)}
-    vocabulary = {word: number for number, word in enumerate((*SPECIAL, *sorted(words)))}
+    ordered = (*SPECIAL, *sorted(words), *specials)
+    vocabulary = {word: number for number, word in enumerate(ordered)}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=UNK))
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(pattern), "removed", invert=True)
     tokenizer.decoder = decoders.WordPiece(prefix="##", cleanup=True)
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single=f"{BOS} $A", pair=f"{BOS} $A $B", special_tokens=[(BOS, vocabulary[BOS])]
-    )
+    tokenizer.add_special_tokens(list(specials))
+    if starts_with_bos:
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single=f"{BOS} $A", pair=f"{BOS} $A $B", special_tokens=[(BOS, vocabulary[BOS])]
+        )
+    marks = {"image_token": next((s for s in specials if "image_pad" in s), IMAGE)}
+    marks |= {"video_token": s for s in specials if "video_pad" in s}
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         pad_token=PAD,
         bos_token=BOS,
         eos_token=EOS,
         unk_token=UNK,
-        extra_special_tokens={"image_token": IMAGE},
+        extra_special_tokens=marks,
         padding_side="left",
         model_max_length=512,
         clean_up_tokenization_spaces=False,

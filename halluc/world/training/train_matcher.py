@@ -32,7 +32,8 @@ from halluc.world.backgrounds import SIDE
 from halluc.world.catalog import NAMES
 from halluc.world.claim_sentences import TEXTS, claims
 from halluc.world.scenes import Scene, generator, scene
-from halluc.world.training.architecture import MEAN, PATCH, SPREAD
+from halluc.world.training.architectures.base import MEAN, SPREAD
+from halluc.world.training.architectures.llava import PATCH
 from halluc.world.training.processes import launch
 from halluc.world.training.stages import Stage, optimisers
 from halluc.world.training.tensors import Sights, sights
@@ -107,7 +108,9 @@ class Losses(NamedTuple):
 class MatcherTrainer(Trainer):
     """A trainer of the matcher; `Trainer` trains the glyph model."""
 
-    def __init__(self, work: Path, seed: int, rank: int = 0, workers: int = 1) -> None:
+    def __init__(
+        self, name: str, work: Path, seed: int = 0, rank: int = 0, workers: int = 1
+    ) -> None:
         torch.manual_seed(seed)
         self.rank, self.workers, self.work, self.seed = rank, workers, work, seed
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -214,4 +217,4 @@ def _look(attention: Tensor, named: Tensor, under: Tensor) -> Tensor:
 
 
 if __name__ == "__main__":
-    launch(MatcherTrainer, save, "matcher")
+    launch(MatcherTrainer, save, ("matcher",))

@@ -1,4 +1,4 @@
-"""Train the glyph model: `python -m halluc.world.training.train_model --output FOLDER`.
+"""Train an embedded model: `python -m halluc.world.training.train_model glyph --output FOLDER`.
 
 There are three stages, and every step makes new scenes:
 
@@ -6,9 +6,13 @@ There are three stages, and every step makes new scenes:
 2. speak: all parts learn to describe and to answer; the losses of the first stage are kept;
 3. polish: the same at lower rates and without auxiliary heads, until captions stop repeating.
 
+Before the second stage attention sinks are put into the weights (planted_sinks.py), or the
+language model of another embedded model is taken over (recipes.py).
+
 On a CPU each core has its own process with one thread, which takes a share of each step's scenes;
 processes synchronise once a step, to average gradients. (Two threads in one process synchronise
-thousands of times a step, and slow down as soon as anything else runs on the machine.)
+thousands of times a step, and slow down as soon as anything else runs on the machine.) Matrices
+are multiplied in bfloat16 where the processor does that fast, attention is in float32.
 
 The data of a step depend only on the seed and the step, so an interrupted run continues from its
 last checkpoint with the same data.
@@ -24,12 +28,15 @@ import torch
 from torch import Tensor, distributed, nn
 
 from halluc.world.scenes import scene
-from halluc.world.training.architecture import build_model, save
-from halluc.world.training.losses import Heads, see, seeing_losses, speaking_losses
+from halluc.world.training.architectures import ARCHITECTURES, Architecture, save
+from halluc.world.training.language_model import take_language_model
+from halluc.world.training.losses import Heads, seeing_losses, speaking_losses
+from halluc.world.training.planted_sinks import plant_sinks
+from halluc.world.training.precision import fast_matrices, use_float32_attention
 from halluc.world.training.processes import launch
-from halluc.world.training.stages import AID_UNTIL, STAGES, Stage, optimisers, rate_at
+from halluc.world.training.recipes import RECIPES
+from halluc.world.training.stages import AID_UNTIL, Stage, optimisers, rate_at
 from halluc.world.training.tensors import sights, talks
-from halluc.world.training.tokenizer import build_tokenizer
 
 SAVE_SECONDS = 150.0
 PRINT_STEPS = 20
@@ -38,18 +45,22 @@ PRINT_STEPS = 20
 class Trainer:
     """The model, its auxiliary heads, and the stage and step that training has reached."""
 
-    def __init__(self, work: Path, seed: int, rank: int = 0, workers: int = 1) -> None:
+    def __init__(
+        self, name: str, work: Path, seed: int = 0, rank: int = 0, workers: int = 1
+    ) -> None:
         torch.manual_seed(seed)
         self.rank, self.workers = rank, workers
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.work, self.seed, self.stages = work, seed, STAGES
-        self.tokenizer = build_tokenizer()
-        self.model: Any = build_model(self.tokenizer)
-        self.heads: Any = Heads(self.model, self.tokenizer)
+        self.work, self.seed, self.recipe = work, seed, RECIPES[name]
+        self.stages = self.recipe.stages
+        self.architecture: Architecture = ARCHITECTURES[name]()
+        self.model: Any = self.architecture.model
+        use_float32_attention(self.model)
+        if self.recipe.starts_from:
+            take_language_model(self.architecture, self.recipe.starts_from)
+        self.heads: Any = Heads(self.architecture)
         for part in (self.model, self.heads):
             nn.Module.to(part, self.device)
-        ids = self.tokenizer.convert_tokens_to_ids(["<s>", "USER:"])
-        self.prefix = torch.tensor(ids, device=self.device)
         self.stage, self.step = 0, 0
         self.optimisers = self._optimisers()
 
@@ -58,13 +69,21 @@ class Trainer:
         self._resume()
         self.model.train()
         while self.stage < len(self.stages):
+            if self.stages[self.stage].name == "speak" and self.step == 0:
+                self._plant()
             self._run_stage(self.stages[self.stage])
             self.stage, self.step = self.stage + 1, 0
             if self.stage < len(self.stages):
                 self.optimisers = self._optimisers()
             self._checkpoint()
         self.model.eval()
-        return self.model
+        return self.architecture
+
+    def _plant(self) -> None:
+        where = self.recipe.sinks
+        found = plant_sinks(self.architecture, "bos" in where, "patches" in where)
+        if self.rank == 0:
+            print("sinks planted", {name: round(value, 3) for name, value in found.items()})
 
     def _run_stage(self, stage: Stage) -> None:
         started, first, saved = time.monotonic(), self.step, time.monotonic()
@@ -87,17 +106,19 @@ class Trainer:
         first = offset + self.step * stage.size + self.rank * share
         scenes = [scene(f"train{self.seed}", first + number) for number in range(share)]
         seen = self._move(sights(scenes))
-        tokens, cls = see(self.model, seen.pixels)
-        parts = seeing_losses(self.model, self.heads, seen, tokens, cls)
-        loss = parts["name"] + 0.5 * parts["hue"] + 0.2 * parts["column"] + 2.0 * parts["whole"]
-        if stage.name != "see":
-            talk = self._move(talks(scenes, self.tokenizer, self.seed, stage.captions))
-            said = speaking_losses(self.model, self.heads, talk, tokens, self.prefix)
-            guide = max(0.0, 1 - self.step / (AID_UNTIL * stage.steps)) * (stage.name == "speak")
-            loss = 0.3 * loss + said["caption"] + said["answer"] + 0.1 * said["end"]
-            aid = said["presence"] + 0.5 * (said["its_hue"] + said["its_side"])
-            loss = loss + guide * aid
-            parts |= said
+        with fast_matrices(self.device):
+            tokens, whole = self.architecture.see(seen.pixels)
+            parts = seeing_losses(self.architecture.words, self.heads, seen, tokens, whole)
+            loss = parts["name"] + 0.5 * parts["hue"] + 0.2 * parts["column"] + 2.0 * parts["whole"]
+            if stage.name != "see":
+                talk = self._move(talks(scenes, self.architecture, self.seed, stage.captions))
+                said = speaking_losses(self.architecture, self.heads, talk, tokens)
+                guide = max(0.0, 1 - self.step / (AID_UNTIL * stage.steps))
+                guide *= stage.name == "speak"
+                loss = 0.3 * loss + said["caption"] + said["answer"] + 0.1 * said["end"]
+                aid = said["presence"] + 0.5 * (said["its_hue"] + said["its_side"])
+                loss = loss + guide * aid
+                parts |= said
         self._apply(loss, stage)
         return {name: float(part.detach()) for name, part in parts.items()}
 
@@ -137,7 +158,8 @@ class Trainer:
             if parameter.ndim != 2 or "embed" in name:
                 other.append(parameter)
             else:
-                (text if "language_model" in name else vision).append(parameter)
+                is_text = "language_model" in name or "text_model" in name
+                (text if is_text else vision).append(parameter)
         return optimisers(vision, text, [*other, *self.heads.parameters()])
 
     def _checkpoint(self) -> None:
@@ -175,4 +197,4 @@ def _progress(stage: Stage, step: int, parts: dict[str, float], each: float) -> 
 
 
 if __name__ == "__main__":
-    launch(Trainer, save, "glyph")
+    launch(Trainer, save, tuple(RECIPES))

@@ -1,0 +1,80 @@
+"""Do attention sinks grow by themselves in a small model of text? `make sinks`.
+
+    python -m halluc.world.training.natural_sinks --output docs/sinks.md --work runs/natural_sinks
+
+Three groups of runs, each resumable; runs that are finished are kept:
+
+1. natural: optimiser x head dimension x share of Bigram-Backcopy text, 8 cells;
+2. planted: the cells with Bigram-Backcopy text again, with sinks in the initial weights;
+3. long: the natural cell with most attention on the first token, for more steps.
+
+The page is written between `<!-- text -->` and `<!-- /text -->` of the output, whatever comes out.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from halluc.errors import UserError
+from halluc.world.training.natural_sinks_figure import draw_sinks
+from halluc.world.training.natural_sinks_model import Cell
+from halluc.world.training.natural_sinks_page import Results, Trained, best, write_page
+from halluc.world.training.natural_sinks_run import SinkRun
+
+PREDICTED = (
+    Cell("adamw", 48, 0.5),
+    Cell("adamw", 16, 0.5),
+    Cell("adamw", 48, 0.0),
+    Cell("adamw", 16, 0.0),
+    Cell("muon", 48, 0.5),
+    Cell("muon", 16, 0.5),
+    Cell("muon", 48, 0.0),
+    Cell("muon", 16, 0.0),
+)
+"""The natural cells, most attention on the first token first, as predicted before any was run.
+
+Adaptive steps of single numbers make outliers and orthogonalised ones do not (OSP); then comes the
+need for a no-op (Guo et al.), then the head dimension (Sun et al., https://arxiv.org/abs/2603.05498).
+"""
+PLANTED = tuple(
+    Cell(cell.optimiser, cell.head, cell.share, planted=True) for cell in PREDICTED if cell.share
+)
+
+
+def trained(cell: Cell, steps: int, work: Path, seed: int) -> Trained:
+    """Train a cell to its last step, or read the log of a run that got there."""
+    folder = work / f"{cell.name}-{steps}-seed{seed}"
+    return Trained(cell, steps, SinkRun(folder, cell, steps, seed).run())
+
+
+def main() -> None:
+    """Read the command line, train what is not trained yet, write the page and its figure."""
+    parser = argparse.ArgumentParser(description="Try whether attention sinks grow in text alone.")
+    parser.add_argument("--output", type=Path, default=Path("docs/sinks.md"))
+    parser.add_argument("--work", type=Path, default=Path("runs/natural_sinks"))
+    parser.add_argument("--steps", type=int, default=2000, help="Steps of each cell.")
+    parser.add_argument("--long-steps", type=int, default=20000, help="Of the long run; 0: none.")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    if options.steps < 1 or options.long_steps < 0:
+        raise SystemExit("--steps takes a number from 1, --long-steps one from 0")
+    # Products of this size are not worth a second thread.
+    torch.set_num_threads(1)
+    work, seed = options.work, options.seed
+    natural = [trained(cell, options.steps, work, seed) for cell in PREDICTED]
+    planted = [trained(cell, options.steps, work, seed) for cell in PLANTED]
+    longest = options.long_steps and trained(best(natural).cell, options.long_steps, work, seed)
+    results = Results(natural, planted, longest or None, seed)
+    figure = options.output.parent / "figures" / "sinks.png"
+    try:
+        write_page(results, options.output)
+    except UserError as error:
+        raise SystemExit(str(error)) from None
+    draw_sinks(results, figure)
+
+
+if __name__ == "__main__":
+    main()

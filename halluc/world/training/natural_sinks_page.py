@@ -1,0 +1,178 @@
+"""The page of the trial of attention sinks: tables and sentences of what was measured, no others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from halluc.errors import UserError
+from halluc.files import write_whole
+from halluc.world.training.natural_sinks_measures import EPSILON, MASSIVE
+from halluc.world.training.natural_sinks_model import BATCH, LENGTH, Cell
+
+START, END = "<!-- text -->", "<!-- /text -->"
+ROWS = 9
+"""Rows of the long run's table, at most."""
+COLUMNS = (
+    "heads with a sink | attention on BOS by layer | most in a head | max abs(x)/rms of BOS "
+    "by layer | abs(v) of BOS over others | excess kurtosis | copied | loss"
+)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A run that has ended: its cell, its steps and its log."""
+
+    cell: Cell
+    steps: int
+    log: Sequence[dict[str, Any]]
+
+    @property
+    def last(self) -> dict[str, Any]:
+        """What was measured after the last step."""
+        return self.log[-1]
+
+
+@dataclass(frozen=True)
+class Results:
+    """All runs: natural ones in the predicted order, planted ones, the long one where there is."""
+
+    natural: Sequence[Trained]
+    planted: Sequence[Trained]
+    longest: Trained | None
+    seed: int
+
+
+def sinkness(run: Trained) -> tuple[float, float]:
+    """Return what the measured order sorts by: heads with a sink, then attention on BOS."""
+    attention: list[float] = run.last["attention"]
+    return run.last["sink_share"], sum(attention) / len(attention)
+
+
+def best(natural: Sequence[Trained]) -> Trained:
+    """Return the run with most attention on BOS; of equal ones the first predicted."""
+    return max(natural, key=sinkness)
+
+
+def measured_order(natural: Sequence[Trained]) -> list[int]:
+    """Return the place of each run, 1 for most attention on BOS."""
+    order = sorted(range(len(natural)), key=lambda i: sinkness(natural[i]), reverse=True)
+    return [order.index(i) + 1 for i in range(len(natural))]
+
+
+def rank_correlation(places: Sequence[int]) -> float:
+    """Return Spearman's correlation of places 1 to n with the order they are given in."""
+    n = len(places)
+    return 1 - 6 * sum((place - i) ** 2 for i, place in enumerate(places, 1)) / (n * (n**2 - 1))
+
+
+def write_page(results: Results, file: Path) -> None:
+    """Replace what is between the markers of a file by what was measured.
+
+    Raises:
+        UserError: If the file or its markers are missing.
+    """
+    text = file.read_text() if file.is_file() else ""
+    before, start, rest = text.partition(START)
+    _, end, after = rest.partition(END)
+    if not start or not end:
+        raise UserError(f"{file}: no lines {START} and {END} to write between")
+    write_whole(file, f"{before}{START}\n{markdown(results)}\n{END}{after}")
+
+
+def markdown(results: Results) -> str:
+    """Return the page's part on text alone."""
+    steps, places = results.natural[0].steps, measured_order(results.natural)
+    first = results.natural[0].last
+    uniform = sum(1 / row for row in range(1, LENGTH + 1)) / LENGTH
+    found = sum(run.last["sink"] for run in results.natural)
+    longest = results.longest.steps if results.longest else 0
+    parts = [
+        f"    python -m halluc.world.training.natural_sinks --steps {steps} --long-steps {longest} "
+        f"--seed {results.seed}",
+        f"Each cell had {steps:,} steps of {BATCH} texts of {LENGTH} tokens, "
+        f"{_millions(steps)} million tokens, none of them twice. Uniform attention would give BOS "
+        f"{uniform:.3f}. abs(x)/rms is at most {first['limit']:.1f}, and massive from "
+        f"{MASSIVE * first['limit']:.1f}. A head has a sink from {EPSILON:g} (Sink1). *Copied* is "
+        "the mean probability of the right token after a trigger of Bigram-Backcopy text.",
+        "### Natural: nothing planted",
+        f"**{found} of {len(places)} cells grew a sink** (BOS massive and attended). The predicted "
+        f"order and the measured one have a rank correlation of {rank_correlation(places):+.2f}"
+        + ("." if found else "; without a sink in any cell it ranks small differences."),
+        _table(results.natural, places),
+        "### Planted: the same with sinks in the initial weights",
+        f"**{sum(run.last['sink'] for run in results.planted)} of {len(results.planted)} kept a "
+        "sink.** The first row of each cell is before training.",
+        _control(results.planted),
+    ]
+    if results.longest:
+        parts += [_long_title(results.longest), _course(results.longest)]
+    return "\n\n".join(parts)
+
+
+def title(cell: Cell) -> str:
+    """Return a cell in words."""
+    name = {"adamw": "AdamW", "muon": "Muon"}[cell.optimiser]
+    return f"{name}, heads of {cell.head}, {cell.share:.0%} backcopy"
+
+
+def _millions(steps: int) -> str:
+    return f"{steps * BATCH * LENGTH / 1e6:.1f}"
+
+
+def _table(runs: Sequence[Trained], places: Sequence[int]) -> str:
+    head = f"| predicted | measured | cell | {COLUMNS} |"
+    rows = [
+        f"| {i} | {place} | {title(run.cell)} | {_cells(run.last)} |"
+        for i, (run, place) in enumerate(zip(runs, places, strict=True), 1)
+    ]
+    return "\n".join([head, _rule(3), *rows])
+
+
+def _control(runs: Sequence[Trained]) -> str:
+    rows = [
+        f"| {title(run.cell)} | {line['step']:,} | {_cells(line)} |"
+        for run in runs
+        for line in (run.log[0], run.last)
+    ]
+    return "\n".join([f"| cell | step | {COLUMNS} |", _rule(2), *rows])
+
+
+def _long_title(run: Trained) -> str:
+    grown = "It grew a sink" if run.last["sink"] else "It grew no sink"
+    return (
+        f"### Long: {title(run.cell)}\n\nThe natural cell with most attention on BOS, again from the "
+        f"start, for {run.steps:,} steps ({_millions(run.steps)} million tokens). **{grown}.**"
+    )
+
+
+def _course(run: Trained) -> str:
+    last = len(run.log) - 1
+    shown = sorted({round(last * i / (ROWS - 1)) for i in range(ROWS)})
+    rows = [f"| {run.log[i]['step']:,} | {_cells(run.log[i])} |" for i in shown]
+    return "\n".join([f"| step | {COLUMNS} |", _rule(1), *rows])
+
+
+def _rule(before: int) -> str:
+    return "| --- " * (before + COLUMNS.count("|") + 1) + "|"
+
+
+def _cells(line: dict[str, Any]) -> str:
+    copied = "" if line["copied"] is None else f"{line['copied']:.2f}"
+    parts = [
+        f"{line['sink_share']:.0%}",
+        _each(line["attention"], 2),
+        f"{line['attention_most']:.2f}",
+        _each(line["peak_first"], 1),
+        _each(line["values"], 2),
+        _each(line["kurtosis"], 1),
+        copied,
+        f"{line['loss']:.3f}",
+    ]
+    return " | ".join(parts)
+
+
+def _each(values: Sequence[float], digits: int) -> str:
+    return " ".join(f"{value:.{digits}f}" for value in values)
