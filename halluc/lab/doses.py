@@ -176,7 +176,7 @@ def _described(scenes: Sequence[Scene], levels: tuple[float, ...]) -> Iterator[Q
 DOSES: tuple[Dose, ...] = (
     Dose(
         "co-occurrence",
-        "chance of the category in the theme",
+        "chance in the theme",
         (0.01, 0.06, 0.15, 0.27, 0.55),
         _company,
         by_existence,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
     from halluc.lab.base import Finding
     from halluc.scoring.bootstrap import Interval
@@ -82,6 +83,13 @@ def plain(panel: Axes, x: str, y: str, title: str = "") -> None:
     panel.set_ylabel(y)
     panel.set_title(title, fontsize=9)
     panel.spines[["top", "right"]].set_visible(False)
+
+
+def legend(figure: Figure, panel: Axes) -> None:
+    """Name a panel's series above all panels, where nothing is covered."""
+    handles, labels = panel.get_legend_handles_labels()
+    place = {"loc": "outside upper center", "ncols": max(1, len(labels))}
+    figure.legend(handles, labels, frameon=False, fontsize=8, **place)
 
 
 def save(finding: Finding, file: Path) -> None:

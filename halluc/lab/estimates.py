@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 Counts = Sequence[Mapping[str, float]]
 """What each scene contributes, by name; a name that is missing counts 0."""
 
+NOTHING = Interval(float("nan"))
+"""What stands in a cell that has no number."""
+
 
 def intervals(counts: Counts, metrics: Metrics, seed: int = 0) -> dict[str, Interval]:
     """Estimate metrics with 95% intervals that resample scenes.

@@ -12,7 +12,9 @@ from halluc.lab.drawing import save
 from halluc.store.run_folder import writing
 
 if TYPE_CHECKING:
-    from halluc.lab.base import Experiment, Finding, Setting
+    from collections.abc import Sequence
+
+    from halluc.lab.base import Experiment, Finding, Row, Setting
 
 BOUNDS = ("_lo", "_hi")
 
@@ -70,7 +72,8 @@ class Report:
         """Return the columns' names and the cells; an interval is one cell."""
         rows = self.finding.rows
         columns = [name for name in rows[0] if not name.endswith(BOUNDS)] if rows else []
-        return columns, [[_cell(row, name) for name in columns] for row in rows]
+        cells = [_column(rows, name) for name in columns]
+        return columns, [list(line) for line in zip(*cells, strict=True)]
 
     def write(self, folder: Path, figures: Path) -> None:
         """Write the JSON file, and the figure where matplotlib is installed.
@@ -91,20 +94,27 @@ class Report:
             pass
 
 
-def _cell(row: dict[str, Any], name: str) -> str:
-    """Write a value, with its interval if there is one: "12.5 [10.1, 14.8]"."""
-    value = row[name]
+def _column(rows: Sequence[Row], name: str) -> list[str]:
+    """Write a column, an interval as "12.5 [10.1, 14.8]", all with as many decimals."""
+    cells = [[row[name], *(row.get(f"{name}{bound}") for bound in BOUNDS)] for row in rows]
+    floats = [abs(x) for cell in cells for x in cell if isinstance(x, float) and x == x]
+    digits = _digits(max(floats, default=0.0))
+    return [_cell(cell, digits) for cell in cells]
+
+
+def _cell(values: Sequence[Any], digits: int) -> str:
+    first, *bounds = values
+    if first is None or None in bounds:
+        return _text(first, digits)
+    return f"{_text(first, digits)} [{', '.join(_text(bound, digits) for bound in bounds)}]"
+
+
+def _text(value: Any, digits: int) -> str:
     if value is None or value != value:
         return "-"
-    if not isinstance(value, float):
-        return str(value)
-    bounds = [row.get(f"{name}{bound}") for bound in BOUNDS]
-    numbers = [value, *(bound for bound in bounds if bound is not None)]
-    digits = _digits(max(map(abs, numbers)))
-    first, *rest = (f"{number:.{digits}f}" for number in numbers)
-    return f"{first} [{', '.join(rest)}]" if rest else first
+    return f"{value:.{digits}f}" if isinstance(value, float) else str(value)
 
 
 def _digits(largest: float) -> int:
-    """Return how many decimals leave three digits that count, or all of those before the point."""
-    return next((digits for digits, least in enumerate((100, 10, 1)) if largest >= least), 3)
+    """Return how many decimals leave a column's largest number three digits that count, or four."""
+    return next((digits for digits, least in enumerate((1000, 10, 1)) if largest >= least), 3)

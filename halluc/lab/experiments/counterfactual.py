@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from halluc.config import BASELINE
+from halluc.lab.asking import answers
 from halluc.lab.base import Experiment, Finding, Row, Setting, experiment
-from halluc.lab.estimates import cells, intervals, paired, spoken, verdict
+from halluc.lab.estimates import NOTHING, cells, intervals, paired, spoken, verdict
 from halluc.lab.questions import caption, existence, named, said_yes, scenes
-from halluc.scoring.bootstrap import Interval
 from halluc.scoring.confusion_rates import ratio
 from halluc.world.controlled import Variant, without
 from halluc.world.themes import chance
@@ -19,8 +19,8 @@ from halluc.world.themes import chance
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from halluc.lab.estimates import Counts
-    from halluc.scoring.bootstrap import Array
+    from halluc.lab.estimates import NOTHING, Counts
+    from halluc.scoring.bootstrap import Array, Interval
     from halluc.types import Answer
     from halluc.world.scenes import Scene
 
@@ -95,8 +95,6 @@ class Counterfactual(Experiment):
 
     def run(self, setting: Setting) -> Finding:
         """Ask about both scenes of all pairs by each method, and have them described."""
-        from halluc.lab.asking import answers
-
         made = pairs(scenes(setting.scenes, least=2))
         asked = {}
         for pair in made:
@@ -164,7 +162,7 @@ def _finding(
             for outcome in ("flip", "stuck yes", "stuck no", "still named"):
                 row |= cells(f"{outcome} (%)", ours[f"{group}/{outcome}"], 100)
                 if outcome in ("flip", "stuck yes"):
-                    gap = gaps.get(method, {}).get(f"{group}/{outcome}", Interval(float("nan")))
+                    gap = gaps.get(method, {}).get(f"{group}/{outcome}", NOTHING)
                     row |= cells(f"{outcome} - baseline", gap, 100)
             rows.append(row)
     base = values[BASELINE]
@@ -184,7 +182,7 @@ def _finding(
 
 
 def _draw(figure: Figure, values: Mapping[str, Mapping[str, Interval]]) -> None:
-    from halluc.lab.drawing import plain, points
+    from halluc.lab.drawing import legend, plain, points
 
     panels = figure.subplots(1, 2, sharey=True)
     for panel, outcome in zip(panels, ("flip", "stuck yes"), strict=True):
@@ -193,4 +191,4 @@ def _draw(figure: Figure, values: Mapping[str, Mapping[str, Interval]]) -> None:
             points(panel, shares, number, len(values), method, 100)
         panel.set_xticks(range(len(TERCILES)), TERCILES)
         plain(panel, "thing taken away, by its chance in the theme", f"{outcome} (% of pairs)")
-    panels[0].legend(frameon=False, fontsize=8)
+    legend(figure, panels[0])

@@ -7,17 +7,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from halluc.config import BASELINE
+from halluc.lab.asking import answers
 from halluc.lab.base import Experiment, Finding, Row, Setting, experiment
 from halluc.lab.dose_response import Observed, counted, responses
 from halluc.lab.doses import DOSES, Dose
-from halluc.lab.estimates import all_of, cells, intervals, paired, spoken, verdict
+from halluc.lab.estimates import NOTHING, all_of, cells, intervals, paired, spoken, verdict
 from halluc.lab.questions import scenes
-from halluc.scoring.bootstrap import Interval
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from halluc.lab.doses import Question
+    from halluc.scoring.bootstrap import Interval
     from halluc.types import Answer
 
 RATES = ("hallucination", "recall")
@@ -50,8 +51,6 @@ class DoseResponse(Experiment):
 
     def run(self, setting: Setting) -> Finding:
         """Ask all questions of all doses by each method."""
-        from halluc.lab.asking import answers
-
         asked = {
             dose.name: list(dose.ask(scenes(setting.scenes, dose.least), dose.levels))
             for dose in DOSES
@@ -118,13 +117,13 @@ def _row(dose: Dose, method: str, curve: Curve) -> Row:
     for rate in RATES:
         row |= cells(f"{rate} at least (%)", curve.values[f"{rate}@0"], 100)
         row |= cells(f"{rate} rise", curve.values[f"{rate} rise"], 100)
-        gap = curve.gaps.get(f"{rate} rise", Interval(float("nan")))
+        gap = curve.gaps.get(f"{rate} rise", NOTHING)
         row |= cells(f"{rate} rise - baseline", gap, 100)
     return row
 
 
 def _draw(figure: Figure, curves: Mapping[str, Mapping[str, Curve]]) -> None:
-    from halluc.lab.drawing import line, plain
+    from halluc.lab.drawing import legend, line, plain
 
     panels = figure.subplots(len(RATES), len(DOSES), sharey="row", squeeze=False)
     for column, dose in enumerate(DOSES):
@@ -134,4 +133,4 @@ def _draw(figure: Figure, curves: Mapping[str, Mapping[str, Curve]]) -> None:
                 line(panel, dose.levels, rates, number, method, 100)
             plain(panel, dose.axis, f"{rate} (%)" if column == 0 else "")
         panels[0, column].set_title(dose.name, fontsize=9)
-    panels[0, 0].legend(frameon=False, fontsize=8)
+    legend(figure, panels[0, 0])
