@@ -2,11 +2,12 @@
 
     python -m halluc.world.training.natural_sinks --output docs/sinks.md --work runs/natural_sinks
 
-Three groups of runs, each resumable; runs that are finished are kept:
+Four groups of runs, each resumable; runs that are finished are kept:
 
 1. natural: optimiser x head dimension x share of Bigram-Backcopy text, 8 cells;
 2. planted: the cells with Bigram-Backcopy text again, with sinks in the initial weights;
-3. long: the natural cell with most attention on the first token, for more steps.
+3. one layer: the model that the text comes from, where sinks are known to grow;
+4. long: the natural cell with most attention on the first token, for more steps.
 
 The page is written between `<!-- text -->` and `<!-- /text -->` of the output, whatever comes out.
 """
@@ -20,7 +21,7 @@ import torch
 
 from halluc.errors import UserError
 from halluc.world.training.natural_sinks_figure import draw_sinks
-from halluc.world.training.natural_sinks_model import Cell
+from halluc.world.training.natural_sinks_model import WIDTH, Cell
 from halluc.world.training.natural_sinks_page import Results, Trained, best, write_page
 from halluc.world.training.natural_sinks_run import SinkRun
 
@@ -42,6 +43,8 @@ need for a no-op (Guo et al.), then the head dimension (Sun et al., https://arxi
 PLANTED = tuple(
     Cell(cell.optimiser, cell.head, cell.share, planted=True) for cell in PREDICTED if cell.share
 )
+ONE_LAYER = Cell("adamw", WIDTH, 1.0, layers=1)
+"""One layer with one head, and Bigram-Backcopy text alone: as Guo et al. have it."""
 
 
 def trained(cell: Cell, steps: int, work: Path, seed: int) -> Trained:
@@ -56,7 +59,9 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("docs/sinks.md"))
     parser.add_argument("--work", type=Path, default=Path("runs/natural_sinks"))
     parser.add_argument("--steps", type=int, default=2000, help="Steps of each cell.")
-    parser.add_argument("--long-steps", type=int, default=20000, help="Of the long run; 0: none.")
+    parser.add_argument(
+        "--long-steps", type=int, default=20000, help="Of the last two runs; 0: none."
+    )
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     if options.steps < 1 or options.long_steps < 0:
@@ -66,8 +71,9 @@ def main() -> None:
     work, seed = options.work, options.seed
     natural = [trained(cell, options.steps, work, seed) for cell in PREDICTED]
     planted = [trained(cell, options.steps, work, seed) for cell in PLANTED]
-    longest = options.long_steps and trained(best(natural).cell, options.long_steps, work, seed)
-    results = Results(natural, planted, longest or None, seed)
+    late = (ONE_LAYER, best(natural).cell) if options.long_steps else ()
+    long = [trained(cell, options.long_steps, work, seed) for cell in late]
+    results = Results(natural, planted, long, seed)
     figure = options.output.parent / "figures" / "sinks.png"
     try:
         write_page(results, options.output)

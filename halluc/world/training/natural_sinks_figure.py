@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from halluc.files import write_whole
 from halluc.world.training.natural_sinks_measures import EPSILON, MASSIVE
 from halluc.world.training.natural_sinks_page import Results, Trained, title
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from matplotlib.axes import Axes
 
 _COLOURS = ("#1b4f9c", "#6aa0e8", "#c4302b", "#f0a090")
@@ -28,9 +30,12 @@ def draw_sinks(results: Results, file: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    groups = [("natural", results.natural), ("planted", results.planted)]
-    if results.longest:
-        groups.append(("long", [results.longest]))
+    groups: list[tuple[str, Sequence[Trained]]] = [
+        ("natural", results.natural),
+        ("planted", results.planted),
+    ]
+    if results.long:
+        groups.append(("long", results.long))
     figure = Figure(figsize=(4.2 * len(groups), 5.4), layout="constrained")
     FigureCanvasAgg(figure)
     panels = figure.subplots(2, len(groups), sharey="row", squeeze=False)
@@ -49,7 +54,7 @@ def draw_sinks(results: Results, file: Path) -> None:
     write_whole(file, drawn.getvalue())
 
 
-def _attention(panel: Axes, runs: list[Trained]) -> None:
+def _attention(panel: Axes, runs: Sequence[Trained]) -> None:
     for number, run in enumerate(runs):
         values = [line["attention_most"] for line in run.log]
         panel.plot(_steps(run), values, label=title(run.cell), **_style(number))
@@ -58,7 +63,7 @@ def _attention(panel: Axes, runs: list[Trained]) -> None:
     panel.tick_params(labelsize=7)
 
 
-def _peak(panel: Axes, runs: list[Trained]) -> None:
+def _peak(panel: Axes, runs: Sequence[Trained]) -> None:
     for number, run in enumerate(runs):
         panel.plot(_steps(run), [max(line["peak_first"]) for line in run.log], **_style(number))
     limit: float = runs[0].last["limit"]
@@ -71,6 +76,6 @@ def _steps(run: Trained) -> list[int]:
     return [line["step"] for line in run.log]
 
 
-def _style(number: int) -> dict[str, str | float]:
+def _style(number: int) -> dict[str, Any]:
     dashed = "-" if number < len(_COLOURS) else "--"
     return {"color": _COLOURS[number % len(_COLOURS)], "linestyle": dashed, "linewidth": 1.2}

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
+from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from halluc.world.training.natural_sinks_text import BOS, VOCABULARY
 
-WIDTH, LAYERS, FEED_FORWARD = 192, 4, 512
+WIDTH, FEED_FORWARD = 192, 512
 LENGTH, BATCH = 64, 8
 """Tokens of a text, and texts of a step."""
 RATE, WARMUP, LAST, DECAY = 2e-3, 100, 0.1, 0.3
@@ -32,18 +33,21 @@ class Cell:
         head: Dimensions of a head; heads times dimensions is WIDTH.
         share: The share of Bigram-Backcopy texts.
         planted: Whether sinks are put into the initial weights.
+        layers: Of the model.
     """
 
     optimiser: Literal["adamw", "muon"]
     head: int
     share: float
     planted: bool = False
+    layers: int = 4
 
     @property
     def name(self) -> str:
         """The name of its folder."""
         planted = "-planted" if self.planted else ""
-        return f"{self.optimiser}-{self.head}-{self.share:g}{planted}"
+        layers = f"-{self.layers}layer" if self.layers != 4 else ""
+        return f"{self.optimiser}-{self.head}-{self.share:g}{planted}{layers}"
 
 
 def build_model(cell: Cell, seed: int) -> Any:
@@ -53,18 +57,18 @@ def build_model(cell: Cell, seed: int) -> Any:
         vocab_size=VOCABULARY,
         hidden_size=WIDTH,
         intermediate_size=FEED_FORWARD,
-        num_hidden_layers=LAYERS,
+        num_hidden_layers=cell.layers,
         num_attention_heads=heads,
         num_key_value_heads=heads,
         head_dim=cell.head,
         max_position_embeddings=LENGTH,
         bos_token_id=BOS,
         eos_token_id=None,
-        attn_implementation="eager",  # it gives attention weights, and is the fastest on a CPU
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model: Any = LlamaForCausalLM(config)
+    model.set_attn_implementation("eager")  # gives attention weights; the fastest on a CPU
     if cell.planted:
         plant_sinks(model)
     return model
@@ -102,27 +106,24 @@ def optimisers(model: Any, cell: Cell) -> list[torch.optim.Optimizer]:
     Matrices decay by DECAY, norms and embeddings do not, nor do queries and keys where sinks are
     planted: decay wears those rows off.
     """
-    inner, output, rest = [], [model.lm_head.weight], []
+    matrices: dict[float, list[Tensor]] = {0.0: [], DECAY: []}
+    rest: list[Tensor] = []
     for name, parameter in model.model.named_parameters():
-        kept = cell.planted and name.endswith(("q_proj.weight", "k_proj.weight"))
-        inside = parameter.ndim == 2 and "embed" not in name
-        if inside and (cell.optimiser == "muon" or not kept):
-            inner.append((parameter, 0.0 if kept else DECAY))
+        if parameter.ndim == 2 and "embed" not in name:
+            kept = cell.planted and name.endswith(("q_proj.weight", "k_proj.weight"))
+            matrices[0.0 if kept else DECAY].append(parameter)
         else:
             rest.append(parameter)
-    matrices: list[dict[str, Any]] = [
-        {"params": [p for p, own in inner if own == decay], "weight_decay": decay}
-        for decay in sorted({decay for _, decay in inner})
-    ]
-    others: list[dict[str, Any]] = [
-        {"params": output, "weight_decay": DECAY},
+    inner = [{"params": own, "weight_decay": decay} for decay, own in matrices.items() if own]
+    others = [
+        {"params": [model.lm_head.weight], "weight_decay": DECAY},
         {"params": rest, "weight_decay": 0.0},
     ]
     betas = (0.9, 0.95)
     if cell.optimiser == "adamw":
-        return [torch.optim.AdamW([*matrices, *others], lr=RATE, betas=betas)]
+        return [torch.optim.AdamW([*inner, *others], lr=RATE, betas=betas)]
     return [
-        torch.optim.Muon(matrices, lr=RATE, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.Muon(inner, lr=RATE, adjust_lr_fn="match_rms_adamw"),
         torch.optim.AdamW(others, lr=RATE, betas=betas),
     ]
 

@@ -1,4 +1,4 @@
-"""The page of the trial of attention sinks: tables and sentences of what was measured, no others."""
+"""The page of the trial of attention sinks: tables and sentences made of what was measured."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ class Trained:
 
 @dataclass(frozen=True)
 class Results:
-    """All runs: natural ones in the predicted order, planted ones, the long one where there is."""
+    """All runs: natural ones in the predicted order, planted ones, long ones where there are."""
 
     natural: Sequence[Trained]
     planted: Sequence[Trained]
-    longest: Trained | None
+    long: Sequence[Trained]
     seed: int
 
 
@@ -88,7 +88,7 @@ def markdown(results: Results) -> str:
     first = results.natural[0].last
     uniform = sum(1 / row for row in range(1, LENGTH + 1)) / LENGTH
     found = sum(run.last["sink"] for run in results.natural)
-    longest = results.longest.steps if results.longest else 0
+    longest = results.long[0].steps if results.long else 0
     parts = [
         f"    python -m halluc.world.training.natural_sinks --steps {steps} --long-steps {longest} "
         f"--seed {results.seed}",
@@ -107,15 +107,16 @@ def markdown(results: Results) -> str:
         "sink.** The first row of each cell is before training.",
         _control(results.planted),
     ]
-    if results.longest:
-        parts += [_long_title(results.longest), _course(results.longest)]
+    for run in results.long:
+        parts += [_long_title(run), _course(run)]
     return "\n\n".join(parts)
 
 
 def title(cell: Cell) -> str:
     """Return a cell in words."""
     name = {"adamw": "AdamW", "muon": "Muon"}[cell.optimiser]
-    return f"{name}, heads of {cell.head}, {cell.share:.0%} backcopy"
+    layer = "one layer, " if cell.layers == 1 else ""
+    return f"{name}, {layer}heads of {cell.head}, {cell.share:.0%} backcopy"
 
 
 def _millions(steps: int) -> str:
@@ -141,10 +142,15 @@ def _control(runs: Sequence[Trained]) -> str:
 
 
 def _long_title(run: Trained) -> str:
+    what = (
+        "The model that the text was made for, with one head: as Guo et al. have it"
+        if run.cell.layers == 1
+        else "The natural cell with most attention on BOS, again from the start"
+    )
     grown = "It grew a sink" if run.last["sink"] else "It grew no sink"
     return (
-        f"### Long: {title(run.cell)}\n\nThe natural cell with most attention on BOS, again from the "
-        f"start, for {run.steps:,} steps ({_millions(run.steps)} million tokens). **{grown}.**"
+        f"### Long: {title(run.cell)}\n\n{what}; {run.steps:,} steps, {_millions(run.steps)} "
+        f"million tokens. **{grown}.**"
     )
 
 

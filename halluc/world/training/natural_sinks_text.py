@@ -41,7 +41,8 @@ class Text:
         rows[:, BOS + 1 :] = source.dirichlet(np.full(VOCABULARY - 1, CONCENTRATION), VOCABULARY)
         # A trigger right after BOS would copy it, and BOS is never a target.
         rows[BOS, list(TRIGGERS)] = 0.0
-        return rows / rows.sum(1, keepdims=True)
+        chain: NDArray[np.float64] = rows / rows.sum(1, keepdims=True)
+        return chain
 
     def batch(
         self, number: int, count: int, length: int
