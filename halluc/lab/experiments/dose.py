@@ -51,10 +51,8 @@ class DoseResponse(Experiment):
 
     def run(self, setting: Setting) -> Finding:
         """Ask all questions of all doses by each method."""
-        asked = {
-            dose.name: list(dose.ask(scenes(setting.scenes, dose.least), dose.levels))
-            for dose in DOSES
-        }
+        drawn = {least: scenes(setting.scenes, least) for least in {dose.least for dose in DOSES}}
+        asked = {dose.name: list(dose.ask(drawn[dose.least], dose.levels)) for dose in DOSES}
         samples = [question.sample for questions in asked.values() for question in questions]
         said = answers(setting, "dose", samples)
         by_id = {method: {one.id: one for one in given} for method, given in said.items()}
