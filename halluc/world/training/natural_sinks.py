@@ -35,7 +35,7 @@ PREDICTED = (
     Cell("muon", 48, 0.0),
     Cell("muon", 16, 0.0),
 )
-"""The natural cells, most attention on the first token first, as predicted before any was run.
+"""The natural cells, most attention on the first token first, as the papers predict.
 
 Adaptive steps of single numbers make outliers and orthogonalised ones do not (OSP); then comes the
 need for a no-op (Guo et al.), then the head dimension (Sun et al., https://arxiv.org/abs/2603.05498).

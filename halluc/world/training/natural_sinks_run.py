@@ -49,16 +49,15 @@ class SinkRun:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.resume()
         saved = time.monotonic()
-        while True:
+        if not self.log:
+            self._note()
+        while self.step < self.steps:
+            self.learn()
             if self.step % LOG_STEPS == 0 or self.step == self.steps:
                 self._note()
-            if self.step == self.steps:
-                break
-            self.learn()
-            if time.monotonic() - saved > SAVE_SECONDS:
+            if time.monotonic() - saved > SAVE_SECONDS or self.step == self.steps:
                 self.save()
                 saved = time.monotonic()
-        self.save()
         return self.log
 
     def learn(self) -> float:
@@ -103,8 +102,6 @@ class SinkRun:
 
     def _note(self) -> None:
         """Measure on held-out texts, and write the log whole."""
-        if self.log and self.log[-1]["step"] == self.step:
-            return
         ids, copies = self.text.batch(HELD_OUT, 4 * BATCH, LENGTH)
         batch = torch.from_numpy(ids)
         logits, inside = look_inside(self.model, batch)
