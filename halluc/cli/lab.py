@@ -75,10 +75,12 @@ def lab_command(
     for folder in (output_dir, figures):
         if folder is not None and folder.exists() and not folder.is_dir():
             raise UserError(f"{folder} is a file; give a folder for what the laboratory writes")
+    from halluc.files import write_whole
     from halluc.lab.base import Setting
     from halluc.lab.report import Report
     from halluc.lab.report_page import page
     from halluc.models import load_model
+    from halluc.store.run_folder import writing
 
     loaded, reports = load_model(**config.model_dump()), []
     for experiment in experiments:
@@ -98,9 +100,8 @@ def lab_command(
     if as_json:
         print_json([report.content for report in reports])
     if markdown is not None:
-        from halluc.files import write_whole
-
-        write_whole(markdown, page(reports, figures or output_dir, markdown.parent))
+        with writing(markdown):
+            write_whole(markdown, page(reports, figures or output_dir, markdown.parent))
 
 
 def _list(as_json: bool) -> None:

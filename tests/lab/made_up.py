@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -58,9 +57,16 @@ def run(
     rules: Mapping[str, Rule],
     monkeypatch: pytest.MonkeyPatch,
     scenes: int = 30,
-    tokenizer: Any = None,
+    model: Any = None,
+    methods: Sequence[str] | None = None,
 ) -> Finding:
-    """Run an experiment on answers made up by each method's rule, the baseline's among them."""
+    """Run an experiment on answers made up by a rule.
+
+    Args:
+        rules: By method, the baseline's among them, or by arm.
+        model: What the experiment needs of one.
+        methods: Those compared with the baseline; all that have rules by default.
+    """
 
     def answers(
         setting: Setting, about: str, samples: Sequence[Sample], arms: Sequence[Arm] | None = None
@@ -73,6 +79,6 @@ def run(
 
     module = __import__(type(experiment).__module__, fromlist=["answers"])
     monkeypatch.setattr(module, "answers", answers)
-    model: Any = SimpleNamespace(processor=SimpleNamespace(tokenizer=tokenizer))
-    methods = tuple(name for name in rules if name != BASELINE)
-    return experiment.run(Setting(model, methods, scenes, output_dir=Path("unused")))
+    if methods is None:
+        methods = [name for name in rules if name != BASELINE]
+    return experiment.run(Setting(model, tuple(methods), scenes, output_dir=Path("unused")))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
+from types import SimpleNamespace
 
 import pytest
 
@@ -19,8 +21,6 @@ class Words:
     """A tokenizer of words and signs, with a token for each half of "refrigerator"."""
 
     def __call__(self, text: str, **_: object) -> dict[str, list[tuple[int, int]]]:
-        import re
-
         found = re.finditer(r"refrig|erator|\w+|[^\w\s]", text)
         return {"offset_mapping": [match.span() for match in found]}
 
@@ -51,7 +51,8 @@ def row(finding: Finding, dose: str, method: str) -> dict[str, float]:
 
 
 def run(monkeypatch: pytest.MonkeyPatch, **rules: made_up.Rule) -> Finding:
-    return made_up.run(DoseResponse(), rules, monkeypatch, 20, Words())
+    model = SimpleNamespace(processor=SimpleNamespace(tokenizer=Words()))
+    return made_up.run(DoseResponse(), rules, monkeypatch, 20, model)
 
 
 def test_who_tells_the_truth_has_no_response(monkeypatch: pytest.MonkeyPatch) -> None:

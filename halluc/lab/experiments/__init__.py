@@ -1,1 +1,1 @@
-"""The experiments: one file each, registered by name; no torch at module level."""
+"""The experiments: one file each, registered by name."""
