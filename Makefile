@@ -8,6 +8,7 @@
 # make bench             measure why the model hallucinates, how fast all is, and what a grid takes
 # make families          try every method on a tiny model of every family, into docs/families.md
 # make world             train the embedded model           make matcher   train AGLA's matcher
+# make sinks             try whether attention sinks grow in text alone, into docs/sinks.md
 
 METHOD ?= var
 MODEL  ?= glyph
@@ -31,7 +32,7 @@ LOWEST := .venv-lowest
 
 .DEFAULT_GOAL := help
 .PHONY: help setup eval sweep leaderboard test test-lowest test-slow mutants check table families \
-	schema bench world matcher clean
+	schema bench world matcher sinks clean
 
 help:
 	@sed -n 's/^# make/make/p' $(firstword $(MAKEFILE_LIST))
@@ -103,6 +104,10 @@ world: setup
 
 matcher: setup
 	$(BIN)/python -m halluc.world.training.train_matcher --output halluc/world/matcher --work $(RUNS)/matcher --seed 0
+
+# Finished runs are kept and interrupted ones continue; from the start over half an hour on one core.
+sinks: setup
+	$(BIN)/python -m halluc.world.training.natural_sinks --output docs/sinks.md --work $(RUNS)/natural_sinks
 
 clean:
 	rm -rf $(VENV) $(LOWEST) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .staging
