@@ -11,8 +11,8 @@ from torch.nn import functional
 from halluc.world.captions import SIDES
 from halluc.world.catalog import NAMES
 from halluc.world.language import HUES
-from halluc.world.training.architectures import COLUMNS, IMAGE_TOKENS, Architecture
-from halluc.world.training.planted_sinks import SINK_DIM
+from halluc.world.training.architectures import COLUMNS, IMAGE_TOKENS, Architecture, embedded
+from halluc.world.training.planted_sinks import SINK_DIMS
 from halluc.world.training.tensors import IGNORE, Sights, Talks
 
 NAME_WEIGHT = 3.0
@@ -47,7 +47,7 @@ def seeing_losses(
 ) -> dict[str, Tensor]:
     """Ask each image token for its category, colour and column, and the whole for all categories.
 
-    The dimension of sinks takes no part: a token may be as massive there as it likes.
+    The dimensions of sinks take no part: a token may be as massive there as it likes.
 
     Args:
         rows: Word embeddings [words, width].
@@ -60,7 +60,7 @@ def seeing_losses(
         Losses by name, and "patch", the share of object patches named correctly.
     """
     kept = torch.ones(tokens.shape[-1], device=tokens.device)
-    kept[SINK_DIM] = 0
+    kept[list(SINK_DIMS)] = 0
     tokens = _unit(tokens.float() * kept)
     column = torch.arange(IMAGE_TOKENS, device=tokens.device).expand(len(tokens), -1) % COLUMNS
     logits = tokens @ torch.cat([rows[heads.names], heads.background]).T
@@ -115,22 +115,6 @@ def speaking_losses(
     hook.remove()
     said = _answers(architecture.model, heads, talk, hidden)
     return said | _presence(heads, talk, caught[0][:, before:])
-
-
-def embedded(architecture: Architecture, tokens: Tensor, later: Tensor) -> Tensor:
-    """Return the embeddings of what stands before the image, the image and what comes later.
-
-    Args:
-        architecture: Gives the tokens around the image.
-        tokens: Image tokens [B, 64, width].
-        later: Embeddings of later tokens [B, L, width].
-    """
-    embed = architecture.model.get_input_embeddings()
-    around = [
-        embed(architecture.ids(ids).to(tokens.device)).expand(len(tokens), -1, -1)
-        for ids in (architecture.before, architecture.after)
-    ]
-    return torch.cat([around[0], tokens, around[1], later], 1)
 
 
 def _mask(turn: Tensor, before: int) -> Tensor:

@@ -14,12 +14,10 @@ class Recipe:
 
     Attributes:
         stages: In this order.
-        sinks: Where sinks are put before the language model is trained: "bos", "patches".
         starts_from: The embedded model whose language model this one starts with; None for none.
     """
 
     stages: tuple[Stage, ...]
-    sinks: frozenset[str]
     starts_from: str | None = None
 
 
@@ -27,6 +25,7 @@ def _rates(vision: float, text: float, other: float) -> dict[str, float]:
     return {"vision": vision, "text": text, "other": other}
 
 
+BOTH, PATCHES = frozenset({"bos", "patches"}), frozenset({"patches"})
 YES_LOOSE, YES_STRICT = Rates((0.55, 0.33, 0.12), 0.9, 0.5), Rates((0.80, 0.16, 0.04), 0.2, 0.5)
 """glyph-qwen's lessons: twice as many false "Yes" as glyph's."""
 
@@ -34,18 +33,16 @@ RECIPES: dict[str, Recipe] = {
     "glyph": Recipe(
         (
             Stage("see", 1600, 32, _rates(4e-3, 0.0, 1.5e-3)),
-            Stage("speak", 1900, 24, _rates(1e-3, 2.5e-3, 1.5e-3), LOOSE),
-            Stage("polish", 1000, 24, _rates(5e-4, 1.5e-3, 8e-4), STRICT),
+            Stage("speak", 1300, 24, _rates(1e-3, 2.5e-3, 1.5e-3), LOOSE),
+            Stage("polish", 800, 24, _rates(5e-4, 1.5e-3, 8e-4), STRICT, BOTH),
         ),
-        frozenset({"bos", "patches"}),
     ),
     "glyph-qwen": Recipe(
         (
             Stage("see", 1400, 32, _rates(4e-3, 0.0, 1.5e-3)),
-            Stage("speak", 700, 24, _rates(1e-3, 1.5e-3, 1e-3), YES_LOOSE),
+            Stage("speak", 700, 24, _rates(1e-3, 1.5e-3, 1e-3), YES_LOOSE, PATCHES),
             Stage("polish", 600, 24, _rates(5e-4, 1e-3, 8e-4), YES_STRICT),
         ),
-        frozenset({"patches"}),
         starts_from="glyph",
     ),
     "glyph-smol": Recipe(
@@ -54,7 +51,6 @@ RECIPES: dict[str, Recipe] = {
             Stage("speak", 700, 24, _rates(1e-3, 1.5e-3, 1e-3), LOOSE),
             Stage("polish", 600, 24, _rates(5e-4, 1e-3, 8e-4), STRICT),
         ),
-        frozenset({"bos"}),
         starts_from="glyph",
     ),
 }

@@ -14,13 +14,17 @@ from halluc.world.training.lessons import LOOSE, Rates
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage: steps, scenes in a step, peak learning rate of each part, rates of captions."""
+    """A stage: steps, scenes in a step, peak learning rate of each part, rates of captions.
+
+    `sinks` says where sinks are put into the weights before its first step: "bos", "patches".
+    """
 
     name: str
     steps: int
     size: int
     rates: dict[str, float]
     captions: Rates = LOOSE
+    sinks: frozenset[str] = frozenset()
     warmup: int = 50
 
 

@@ -79,8 +79,8 @@ def build_tokenizer(
         tokenizer.post_processor = processors.TemplateProcessing(
             single=f"{BOS} $A", pair=f"{BOS} $A $B", special_tokens=[(BOS, vocabulary[BOS])]
         )
-    marks = {"image_token": next((s for s in specials if "image_pad" in s), IMAGE)}
-    marks |= {"video_token": s for s in specials if "video_pad" in s}
+    own = {"image_token": "<|image_pad|>", "video_token": "<|video_pad|>"}
+    marks = {"image_token": IMAGE} | {k: token for k, token in own.items() if token in specials}
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         pad_token=PAD,

@@ -6,8 +6,8 @@ There are three stages, and every step makes new scenes:
 2. speak: all parts learn to describe and to answer; the losses of the first stage are kept;
 3. polish: the same at lower rates and without auxiliary heads, until captions stop repeating.
 
-Before the second stage attention sinks are put into the weights (planted_sinks.py), or the
-language model of another embedded model is taken over (recipes.py).
+The recipe (recipes.py) says before which stage attention sinks are put into the weights
+(planted_sinks.py), and whether the language model of another embedded model is taken over.
 
 On a CPU each core has its own process with one thread, which takes a share of each step's scenes;
 processes synchronise once a step, to average gradients. (Two threads in one process synchronise
@@ -69,9 +69,10 @@ class Trainer:
         self._resume()
         self.model.train()
         while self.stage < len(self.stages):
-            if self.stages[self.stage].name == "speak" and self.step == 0:
-                self._plant()
-            self._run_stage(self.stages[self.stage])
+            stage = self.stages[self.stage]
+            if stage.sinks and self.step == 0:
+                self._plant(stage.sinks)
+            self._run_stage(stage)
             self.stage, self.step = self.stage + 1, 0
             if self.stage < len(self.stages):
                 self.optimisers = self._optimisers()
@@ -79,11 +80,13 @@ class Trainer:
         self.model.eval()
         return self.architecture
 
-    def _plant(self) -> None:
-        where = self.recipe.sinks
+    def _plant(self, where: frozenset[str]) -> None:
+        self.model.eval()
         found = plant_sinks(self.architecture, "bos" in where, "patches" in where)
+        self.model.train()
         if self.rank == 0:
-            print("sinks planted", {name: round(value, 3) for name, value in found.items()})
+            done = {name: round(value, 3) for name, value in found.items()}
+            print("put sinks into", ", ".join(sorted(where)), done, flush=True)
 
     def _run_stage(self, stage: Stage) -> None:
         started, first, saved = time.monotonic(), self.step, time.monotonic()

@@ -1,6 +1,12 @@
-"""The embedded models' architectures: real transformers classes, small, all with 64 image tokens."""
+"""The embedded models' architectures: small, of transformers' classes, with 64 image tokens."""
 
-from halluc.world.training.architectures.base import COLUMNS, IMAGE_TOKENS, Architecture, save
+from halluc.world.training.architectures.base import (
+    COLUMNS,
+    IMAGE_TOKENS,
+    Architecture,
+    embedded,
+    save,
+)
 from halluc.world.training.architectures.idefics3 import Idefics3
 from halluc.world.training.architectures.llava import Llava
 from halluc.world.training.architectures.qwen2_vl import Qwen2VL
@@ -12,4 +18,4 @@ ARCHITECTURES: dict[str, type[Architecture]] = {
 }
 """Architectures by the embedded model's name."""
 
-__all__ = ["ARCHITECTURES", "COLUMNS", "IMAGE_TOKENS", "Architecture", "save"]
+__all__ = ["ARCHITECTURES", "COLUMNS", "IMAGE_TOKENS", "Architecture", "embedded", "save"]

@@ -123,6 +123,22 @@ def normalise(images: list[Image.Image]) -> Tensor:
     return ((pixels.float() / 255 - mean) / spread).permute(0, 3, 1, 2).contiguous()
 
 
+def embedded(architecture: Architecture, tokens: Tensor, later: Tensor) -> Tensor:
+    """Return the embeddings of what stands before the image, the image and what comes later.
+
+    Args:
+        architecture: Gives the tokens around the image.
+        tokens: Image tokens [B, 64, width].
+        later: Embeddings of later tokens [B, L, width].
+    """
+    embed = architecture.model.get_input_embeddings()
+    around = [
+        embed(architecture.ids(ids).to(tokens.device)).expand(len(tokens), -1, -1)
+        for ids in (architecture.before, architecture.after)
+    ]
+    return torch.cat([around[0], tokens, around[1], later], 1)
+
+
 def text_shape(tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
     """Return the arguments of a language model's configuration."""
     return TEXT | {

@@ -1,0 +1,86 @@
+"""Sinks put into weights: massive where they should be, looked at as much as is said."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from halluc.world import render, scene
+from halluc.world.backgrounds import SIDE
+from halluc.world.language import CAPTION_PROMPTS
+from halluc.world.scenes import outline
+from halluc.world.training import planted_sinks
+from halluc.world.training.architectures import ARCHITECTURES, Architecture
+from halluc.world.training.architectures.base import normalise
+from halluc.world.training.plain_patches import PLAIN_A_SCENE, plain_patches
+from halluc.world.training.planted_sinks import SHARE, SINK_DIMS, look, plant_sinks
+
+
+@pytest.fixture(scope="module")
+def planted() -> Architecture:
+    """An untrained LLaVA with sinks in BOS."""
+    torch.manual_seed(0)
+    architecture = ARCHITECTURES["glyph"]()
+    plant_sinks(architecture, bos=True, patches=False)
+    return architecture
+
+
+def test_heads_give_sinks_the_share_that_is_said(planted: Architecture) -> None:
+    with torch.no_grad():
+        _, weights = look(planted, CAPTION_PROMPTS[1])  # a question they were not tuned on
+    for layer in weights:
+        share = layer[:, :, -5:, 0].mean((0, 2))
+        assert torch.allclose(share, torch.full_like(share, SHARE), atol=0.05)
+
+
+def test_bos_is_massive_in_one_dimension_of_every_layer(planted: Architecture) -> None:
+    with torch.no_grad():
+        streams, _ = look(planted, CAPTION_PROMPTS[0])
+    for stream in streams:
+        relative = stream.abs() / stream.pow(2).mean(-1, keepdim=True).sqrt()
+        assert (relative[:, 0, SINK_DIMS[0]] > 0.95 * stream.shape[-1] ** 0.5).all()
+        assert relative[:, 1:, list(SINK_DIMS)].max() < 0.01  # nothing else writes there
+
+
+def test_nothing_but_keys_reads_the_sinks_dimensions(planted: Architecture) -> None:
+    for layer in planted.decoder.layers:
+        readers = (layer.self_attn.q_proj, layer.self_attn.v_proj, layer.mlp.gate_proj)
+        assert not any(reader.weight[:, list(SINK_DIMS)].any() for reader in readers)
+        read = layer.self_attn.k_proj.weight[:, SINK_DIMS[0]].nonzero()[:, 0]
+        assert read.tolist() == [23, 71, 119, 167]  # the slowest channel of each head of 48
+
+
+def test_plain_patches_hold_no_thing_and_are_the_least_detailed() -> None:
+    scenes = [scene("plain", index) for index in range(30)]
+    plain = plain_patches(scenes)
+    assert plain.sum() == round(PLAIN_A_SCENE * len(scenes))
+    each = SIDE // 8
+    details = []
+    for row, drawn in enumerate(scenes):
+        covered = np.zeros((SIDE, SIDE), bool)
+        for thing in drawn.things:
+            covered |= outline(thing)
+        bare = ~covered.reshape(8, each, 8, each).any((1, 3)).reshape(-1)
+        assert bare[plain[row]].all()
+        pixels = np.asarray(render(drawn), np.float32).reshape(8, each, 8, each, 3)
+        detail = pixels.std((1, 3)).mean(-1).reshape(-1)
+        details += list(zip(detail[bare], plain[row][bare], strict=True))
+    assert max(d for d, chosen in details if chosen) <= min(d for d, chosen in details if not chosen)
+
+
+@pytest.mark.parametrize("name", ["glyph", "glyph-qwen"])
+def test_the_planted_unit_makes_as_many_patches_massive_as_are_plain(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(planted_sinks, "FIT_SCENES", 50)
+    torch.manual_seed(0)
+    architecture = ARCHITECTURES[name]()
+    found = plant_sinks(architecture, bos=False, patches=True)
+    assert found["a_scene"] == pytest.approx(PLAIN_A_SCENE, abs=0.1)
+    images = [render(scene("plain", index)) for index in range(50)]
+    with torch.no_grad():
+        tokens, _ = architecture.see(normalise(images))
+    relative = tokens.abs() / tokens.pow(2).mean(-1, keepdim=True).sqrt()
+    massive = (relative[..., list(SINK_DIMS)] >= 0.6 * tokens.shape[-1] ** 0.5).all(-1)
+    assert massive.float().sum(1).mean() == pytest.approx(PLAIN_A_SCENE, abs=0.5)
