@@ -6,6 +6,7 @@
 # make leaderboard       put all runs on one board, and into docs/figures/leaderboard.png
 # make table             evaluate every method, into README
 # make bench             measure why the model hallucinates, how fast all is, and what a grid takes
+# make lab               run the laboratory's experiments, into docs/lab.md and docs/figures/lab-*.png
 # make families          try every method on a tiny model of every family, into docs/families.md
 # make world             train the embedded model           make matcher   train AGLA's matcher
 # make sinks             try whether attention sinks grow in text alone, into docs/sinks.md
@@ -32,7 +33,7 @@ LOWEST := .venv-lowest
 
 .DEFAULT_GOAL := help
 .PHONY: help setup eval sweep leaderboard test test-lowest test-slow mutants check table families \
-	schema bench world matcher sinks clean
+	lab schema bench world matcher sinks clean
 
 help:
 	@sed -n 's/^# make/make/p' $(firstword $(MAKEFILE_LIST))
@@ -85,6 +86,10 @@ table: setup
 	$(BIN)/halluc eval --model glyph --benchmarks glyph --limit $(LIMIT) --output-dir $(RUNS) --method \
 		$$($(BIN)/halluc list methods --json | $(BIN)/python -c 'import json, sys; print(*(row["name"] for row in json.load(sys.stdin) if row["name"] not in sys.argv[1:]), sep=",")' $(SLOW))
 	$(BIN)/halluc leaderboard $(RUNS) --output $(RUNS)/leaderboard.json --markdown README.md --figure docs/figures/leaderboard.png --quiet
+
+# Takes up to a quarter of an hour an experiment on two cores; answers are kept and not asked for again.
+lab: setup
+	$(BIN)/halluc lab all --model $(MODEL) --markdown docs/lab.md --figures docs/figures --output-dir $(RUNS)/lab $(ARGS)
 
 families: setup
 	$(BIN)/python -m tests.matrix --output docs/families.md
