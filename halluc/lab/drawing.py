@@ -88,8 +88,8 @@ def plain(panel: Axes, x: str, y: str, title: str = "") -> None:
 def legend(figure: Figure, panel: Axes) -> None:
     """Name a panel's series above all panels, where nothing is covered."""
     handles, labels = panel.get_legend_handles_labels()
-    place = {"loc": "outside upper center", "ncols": max(1, len(labels))}
-    figure.legend(handles, labels, frameon=False, fontsize=8, **place)
+    style: dict[str, Any] = {"frameon": False, "fontsize": 8, "ncols": max(1, len(labels))}
+    figure.legend(handles, labels, loc="outside upper center", **style)
 
 
 def save(finding: Finding, file: Path) -> None:

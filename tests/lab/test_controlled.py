@@ -81,7 +81,7 @@ def test_contrast_is_one_opacity_and_nothing_else() -> None:
 
 def test_fewer_things_are_kept_also_at_higher_numbers() -> None:
     for whole in SCENES:
-        before: set[tuple[int, ...]] = set()
+        before: set[tuple[int, int, int, int]] = set()
         for number in range(1, len(whole.things) + 1):
             kept = {thing.place for thing in fewer(whole, number).things}
             assert before <= kept

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from torch import Tensor
@@ -14,7 +15,7 @@ from halluc.cli.app import app
 from halluc.errors import UserError
 from halluc.interventions import REGISTRY, At, Method, method
 from halluc.lab.asking import Arm, answers
-from halluc.lab.base import EXPERIMENTS, Experiment, Finding, Setting, experiment
+from halluc.lab.base import EXPERIMENTS, Experiment, Finding, Row, Setting, experiment
 from halluc.lab.estimates import cells
 from halluc.lab.questions import existence, named, said_yes, scenes
 from halluc.lab.report import Report
@@ -23,10 +24,17 @@ from halluc.scoring.bootstrap import Interval
 from halluc.types import Answer, Sample
 from halluc.world.controlled import Variant
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 
 @pytest.fixture(scope="module")
 def glyph() -> VisionLanguageModel:
     return load_model("glyph")
+
+
+def draw(figure: Figure) -> None:
+    figure.subplots().plot([0, 1])
 
 
 @pytest.fixture
@@ -54,7 +62,7 @@ def toy() -> Iterator[type[Experiment]]:
                     tuple(rows),
                     "not decided",
                     f"There are {setting.scenes} scenes.",
-                    lambda figure: figure.subplots().plot([0, 1]),
+                    draw,
                 )
 
         yield Toy
@@ -145,7 +153,7 @@ def test_an_unknown_experiment_is_one_line_with_what_was_meant() -> None:
 
 
 def test_columns_have_as_many_decimals_as_their_largest_number_needs() -> None:
-    rows = ({"a": 2.0, "b": 123.456, "c": None}, {"a": 0.1234, "b": 1.0, "c": "x"})
+    rows: tuple[Row, ...] = ({"a": 2.0, "b": 123.456, "c": None}, {"a": 0.1234, "b": 1.0, "c": "x"})
     found = Finding(rows, "no claim", "", lambda figure: None)
     assert Report({}, found).table() == (
         ["a", "b", "c"],

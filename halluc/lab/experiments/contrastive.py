@@ -154,11 +154,11 @@ def _finding(
         row: Row = {"arm": label}
         row |= cells("accuracy (%)", ours["accuracy"], 100) | cells("yes (%)", ours["yes"], 100)
         name, _, decoding = label.partition(", ")
-        gains = compared.get(name, Comparison(NOTHING, NOTHING, NOTHING))
+        one = compared.get(name, Comparison(NOTHING, NOTHING, NOTHING))
         drawn = decoding == "sampled"
-        row |= cells("over the sampled baseline", gains.sampled if drawn else NOTHING, 100)
-        row |= cells("over its control", gains.control if drawn else NOTHING, 100)
-        row |= cells("over the greedy baseline", NOTHING if drawn else gains.greedy, 100)
+        row |= cells("over the sampled baseline", one.sampled if drawn else NOTHING, 100)
+        row |= cells("over its control", one.control if drawn else NOTHING, 100)
+        row |= cells("over the greedy baseline", NOTHING if drawn else one.greedy, 100)
         rows.append(row)
     gains = "; ".join(
         f"{name} {spoken(one.sampled, 100, '+')}, {spoken(one.control, 100, '+')} and "
