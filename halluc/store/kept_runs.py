@@ -8,6 +8,7 @@ from pathlib import Path
 
 from halluc.errors import UserError
 from halluc.lines_file import owner_of, read_lines
+from halluc.store.crosscheck_file import crosscheck_path, find_crosscheck
 from halluc.store.matching_answers import match_answers
 from halluc.store.run_folder import RunFolder, read_answer
 from halluc.store.scored_run import Scored, find_scored
@@ -77,9 +78,15 @@ def problems(run: RunFolder) -> Iterator[str]:
                 if answer.status == "ok":
                     seen.add(answer.key)
     try:
-        run.sample_sets()
+        sets = run.sample_sets()
     except UserError as error:
         yield str(error)
+        sets = []
+    for asked, _ in sets:
+        try:
+            find_crosscheck(run, asked.benchmark, asked.key)
+        except UserError as error:
+            yield str(error)
     for file in run.scores_files():
         try:
             _ = Scored(run, run.scores(file)).readings
@@ -88,7 +95,7 @@ def problems(run: RunFolder) -> Iterator[str]:
 
 
 def superseded(run: RunFolder) -> Iterator[Path]:
-    """Yield files of scores and samples that a later, larger set of the same kind replaces.
+    """Yield files of scores, cross-checks and samples that a larger set of the same kind replaces.
 
     A set of samples is replaced by one of the same benchmark, wording, split and options that
     holds all its samples and more. Answers are never among them.
@@ -111,6 +118,9 @@ def superseded(run: RunFolder) -> Iterator[Path]:
     for asked, _ in sets:
         if asked.key in gone:
             yield run.path / f"samples_{asked.benchmark}_{asked.key}.jsonl"
+            crosscheck = crosscheck_path(run, asked.benchmark, asked.key)
+            if crosscheck.is_file():
+                yield crosscheck
 
 
 def _alike(one: SampleSet, other: SampleSet) -> bool:

@@ -7,6 +7,7 @@ runs/<model>-<method>-<key>/
     readings_<benchmark>_<key>.jsonl        what a scorer read: a line an image
     scores_<benchmark>_<key>.json           a `ScoresFile`
     judgements_<judge>.jsonl                what a judge said of an answer
+    crosscheck_<benchmark>_<key>.json       a `CrossCheckFile`: what other systems say of them
 
 Nothing is in it twice and nothing is edited: answers are appended, all else is written whole.
 """

@@ -190,8 +190,11 @@ def _digest(name: str) -> str:
     return hashlib.sha256(name.encode()).hexdigest()[:12]
 
 
-def judge(name: str) -> Judge:
+def judge(name: str, max_tokens: int = 512) -> Judge:
     """Return the judge a user names: "endpoint:gpt-4o" or "local:Qwen/Qwen3-4B".
+
+    Args:
+        max_tokens: Where its replies are cut.
 
     Raises:
         UserError: If the name is neither.
@@ -200,4 +203,4 @@ def judge(name: str) -> Judge:
     kinds = {"endpoint": EndpointJudge, "local": LocalJudge}
     if kind not in kinds or not model:
         raise UserError(f"judge {name!r}: write endpoint:MODEL or local:MODEL")
-    return CachedJudge(kinds[kind](model))
+    return CachedJudge(kinds[kind](model, max_tokens))

@@ -1,0 +1,1 @@
+"""CrossCheckGPT: what other systems say of the sentences of a description."""
