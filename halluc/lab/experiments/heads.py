@@ -83,10 +83,9 @@ class Quantity:
 
 @experiment("heads")
 class HeadMap(Experiment):
-    """Measures every head of every layer in four ways."""
+    """Measures every head in four ways, of which VHD is VHR's (arXiv:2412.13949, eq. 4 and 6)."""
 
     question = "What does each head look at, what moves it, and what is lost without it?"
-    source = "VHD is VHR's (arXiv:2412.13949, eq. 4 and 6)"
     scenes = 24
 
     def run(self, setting: Setting) -> Finding:

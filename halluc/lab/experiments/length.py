@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from halluc.lab.descriptions import Description
+    from halluc.models import VisionLanguageModel
     from halluc.scoring.bootstrap import Interval
     from halluc.world import Scene
 
@@ -91,41 +92,52 @@ class Length(Experiment):
         """Describe scenes and watch."""
         from halluc.lab.questions import scenes
 
-        watched = watch(setting, scenes(setting.scenes))
-        long = [one for one in watched if len(one.even) >= _LEAST]
-        falls = {
-            name: mean([slope(groups(one)[name]) for one in long], setting.seed)
-            for name in groups(watched[0])
-        }
-        even = mean([slope(one.even) for one in long], setting.seed)
-        relative = mean([slope(groups(one)["all"] / one.even) for one in long], setting.seed)
-        counts = [places(one.description) for one in watched]
-        behind = intervals(counts, later, setting.seed)["later"]
-        bins = table(watched, setting.seed)
-        by_group = ", ".join(
-            f"{name} layers {spoken(fall, 100, '+', 2)}" for name, fall in falls.items()
-        )
-        because = (
-            f"Each 10 tokens change the image's share of attention, in points: {by_group}; if "
-            f"attention were even over a text that grows, {spoken(even, 100, '+', 2)}, so next to "
-            f"that the image's share changes by {spoken(relative, 100, '+', 2)}%. Things that are "
-            f"made up stand {spoken(behind, sign='+')} tokens later than things that are there."
-        )
-        return Finding(
-            rows=tuple(bins.rows),
-            held=verdict(falls["all"], above=False),
-            because=because,
-            draw=bins.draw,
-            size=(8.4, 3.6),
-        )
+        return judged(watch(setting.model, scenes(setting.scenes)), setting.seed)
 
 
-def watch(setting: Setting, drawn: Sequence[Scene]) -> list[Seen]:
+def judged(watched: Sequence[Seen], seed: int = 0) -> Finding:
+    """Judge the claim by the slope of attention over the tokens of each description."""
+    bins = table(watched, seed)
+    long = [one for one in watched if len(one.even) >= _LEAST]
+    if not long:
+        because = f"No description has {_LEAST} tokens, so there is nothing that could fall."
+        return Finding(tuple(bins.rows), "not decided", because, bins.draw, (8.4, 3.6))
+    falls = {
+        name: mean([slope(groups(one)[name]) for one in long], seed) for name in groups(watched[0])
+    }
+    even = mean([slope(one.even) for one in long], seed)
+    relative = mean([slope(groups(one)["all"] / one.even) for one in long], seed)
+    counts = [places(one.description) for one in watched]
+    behind = intervals(counts, later, seed)["later"]
+    by_group = ", ".join(
+        f"{name} layers {spoken(fall, 100, '+', 2)}" for name, fall in falls.items()
+    )
+    because = (
+        f"Each 10 tokens change the image's share of attention, in points: {by_group}; if "
+        f"attention were even over a text that grows, {spoken(even, 100, '+', 2)}, so next to "
+        f"that the image's share changes by {spoken(relative, 100, '+', 2)}%. "
+    )
+    because += (
+        f"Things that are made up stand {spoken(behind, sign='+')} tokens later than things that "
+        "are there."
+        if _defined(behind)
+        else "Nothing is made up, or nothing is there."
+    )
+    return Finding(
+        rows=tuple(bins.rows),
+        held=verdict(falls["all"], above=False),
+        because=because,
+        draw=bins.draw,
+        size=(8.4, 3.6),
+    )
+
+
+def watch(model: VisionLanguageModel, drawn: Sequence[Scene]) -> list[Seen]:
     """Describe scenes, and note where the model looks at each token."""
     from halluc.lab.descriptions import described
     from halluc.lab.probes import Gaze
 
-    model, watched = setting.model, []
+    watched = []
     for gaze, written in described(model, Gaze, drawn):
         image = gaze.share("image", model.n_layers).mean(-1)  # [T, B, L]
         even = gaze.share("even", model.n_layers).nanmean((2, 3))
