@@ -79,12 +79,24 @@ PAINT = "methods/test_paint_end_to_end.py::test"
 PLACES = "interventions/test_places.py::test"
 COMPOSITES = "interventions/test_composites_sum.py::test"
 NEXT = "decoding/test_next_token.py::test"
+LAB = "lab/test_estimates.py::test"
 GENERATION = "decoding/test_generation.py::test"
 ENCODING = "models/test_encoding.py::test"
 
 MUTANTS = [
     Mutant(*row)
     for row in (
+        # The laboratory
+        ("halluc/lab/estimates.py", "if low > 0:", "if high > 0:",
+         f"{LAB}_a_claim_is_judged_by_the_side_its_interval_lies_on"),
+        ("halluc/lab/dose_response.py", "n * xy - x * y", "n * xy",
+         f"{LAB}_the_rise_is_the_fitted_line_s_over_the_range_of_doses"),
+        ("halluc/lab/doses.py", "x - mean(chances[category, sample.target])", "x",
+         "lab/test_doses.py::test_the_company_s_dose_compares_a_category_with_itself"),
+        ("halluc/lab/counterfactual_pairs.py", "if len(scene.categories) > 1 and ranked:",
+         "if ranked:", "lab/test_counterfactual.py::test_pairs_differ_in_one_clear_category_and_leave_something"),
+        ("halluc/world/rendering.py", 'generator("more clutter", scene.split, scene.index)', "rng",
+         "lab/test_controlled.py::test_more_clutter_lies_behind_the_things"),
         # VHR
         ("methods/vhr.py", "text = unseen.float().norm", "text = seen.float().norm",
          f"{VHR}_text_activity_is_read_without_the_image"),
