@@ -7,6 +7,7 @@
 # make table             evaluate every method, into README
 # make bench             measure why the model hallucinates, how fast all is, and what a grid takes
 # make lab               run the laboratory's experiments, into docs/lab.md and docs/figures/lab-*.png
+# make crosscheck       check every model with several methods against others, into docs/crosscheck.md
 # make families          try every method on a tiny model of every family, into docs/families.md
 # make world             train the embedded model           make matcher   train AGLA's matcher
 # make sinks             try whether attention sinks grow in text alone, into docs/sinks.md
@@ -33,7 +34,7 @@ LOWEST := .venv-lowest
 
 .DEFAULT_GOAL := help
 .PHONY: help setup eval sweep leaderboard test test-lowest test-slow mutants check table families \
-	lab schema bench world matcher sinks clean
+	crosscheck lab schema bench world matcher sinks clean
 
 help:
 	@sed -n 's/^# make/make/p' $(firstword $(MAKEFILE_LIST))
@@ -86,6 +87,26 @@ table: setup
 	$(BIN)/halluc eval --model glyph --benchmarks glyph --limit $(LIMIT) --output-dir $(RUNS) --method \
 		$$($(BIN)/halluc list methods --json | $(BIN)/python -c 'import json, sys; print(*(row["name"] for row in json.load(sys.stdin) if row["name"] not in sys.argv[1:]), sep=",")' $(SLOW))
 	$(BIN)/halluc leaderboard $(RUNS) --output $(RUNS)/leaderboard.json --markdown README.md --figure docs/figures/leaderboard.png --quiet
+
+# Takes up to a quarter of an hour an experiment on two cores; answers are kept and not asked for again.
+lab: setup
+	$(BIN)/halluc lab all --model $(MODEL) --markdown docs/lab.md --figures docs/figures --output-dir $(RUNS)/lab $(ARGS)
+
+# Checks what models with several methods describe against the models alone, in a folder of its own:
+# a board shows the scores only of the scenes that were checked. CHECK_RUNS=runs CHECK_LIMIT=300, where
+# all are evaluated on 300 scenes, puts them on the board of make table.
+CHECK_MODELS   ?= glyph glyph-qwen glyph-smol
+CHECK_METHODS  ?= baseline var vhr paint act zerotuning vcd dola
+CHECK_EVIDENCE ?= $(CHECK_MODELS)
+CHECK_LIMIT    ?= 60
+CHECK_RUNS     ?= $(RUNS)/checked
+CHECKED := $(foreach model,$(CHECK_MODELS),$(addprefix $(model):,$(CHECK_METHODS)))
+nothing :=
+comma   := ,
+listed   = $(subst $(nothing) $(nothing),$(comma),$(strip $(1)))
+crosscheck: setup
+	$(BIN)/halluc crosscheck --targets $(call listed,$(CHECKED)) --evidence $(call listed,$(CHECK_EVIDENCE)) \
+		--benchmark glyph_chair --limit $(CHECK_LIMIT) --output-dir $(CHECK_RUNS) --markdown docs/crosscheck.md $(ARGS)
 
 # Takes up to a quarter of an hour an experiment on two cores; answers are kept and not asked for again.
 lab: setup

@@ -45,7 +45,7 @@ def test_help_and_json_listing(tmp_path: Path) -> None:
 
 def test_every_option_is_explained_in_a_full_phrase() -> None:
     commands: dict[str, Any] = dict(get_command(app).commands)  # type: ignore[attr-defined]
-    assert len(commands) == 15
+    assert len(commands) == 16
     groups = commands["runs"].commands | commands["data"].commands
     assert len(groups) == 6
     for name, command in (commands | groups).items():

@@ -31,6 +31,7 @@ LAYERS = (
     {"evaluation"},
     {"sweep"},
     {"lab"},
+    {"crosscheck"},
     {"export"},
     {"doctor"},
     {"testing"},

@@ -85,6 +85,7 @@ def test_commands_of_readme_are_valid(
     for loading in (
         "halluc.evaluation.open_model",
         "halluc.sweep.running.open_model",
+        "halluc.crosscheck.asking_systems.open_model",
         "halluc.doctor.examine",
     ):
         monkeypatch.setattr(loading, load_nothing)

@@ -19,6 +19,7 @@ from halluc.cli.boards import (
 from halluc.cli.build import build_command
 from halluc.cli.calibrate import calibrate_command
 from halluc.cli.catalogue import list_command
+from halluc.cli.crosscheck import crosscheck_command
 from halluc.cli.data import data_app
 from halluc.cli.doctor import doctor_command
 from halluc.cli.evaluate import eval_command
@@ -47,6 +48,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "build": build_command,
     "sweep": sweep_command,
     "lab": lab_command,
+    "crosscheck": crosscheck_command,
     "compare": compare_command,
     "power": power_command,
     "leaderboard": leaderboard_command,

@@ -36,7 +36,8 @@ method, `MODEL:METHOD`.
 
 The higher a score, the more a target disagrees with the evidence. Columns without a remark leave
 the target out of the evidence; "with itself" leaves it in; "other models" leaves out all systems
-of the target's model, which make its mistakes; "itself alone" is SelfCheckGPT. `--variant
+of the target's model, which make its mistakes, so that methods of a model are checked against the
+same evidence, and is what boards show; "itself alone" is SelfCheckGPT. `--variant
 official_code` does as the published code: verdicts are summed over passages instead of averaged,
 the target stays in the evidence, and scores are negated. The paper's weights of evidence systems
 are not known to us; all weigh the same."""
@@ -96,7 +97,7 @@ def _finding(found: CrossCheck) -> str:
     said = [
         f"{label(one.score)} {interval(one.found.spearman, 1)}"
         for one in found.correlations
-        if one.model is None and one.score in ("explicit_cross", "implicit_cross")
+        if one.model is None and one.score.partition("_")[2] in ("cross", "other_models")
     ]
     return (
         f"Over {found.correlations[0].found.n} systems, Spearman's correlation: {'; '.join(said)}."

@@ -206,13 +206,20 @@ def _rule(config: CrossCheckConfig, said: Said) -> CrossCheckRule:
 
 
 def _keep(found: CrossCheck, target: Checked) -> None:
-    """Write a target's scores into its run folder, where boards find them."""
+    """Write a target's scores into its run folder, where boards find them.
+
+    A board's table is of one model. There all rows must be checked against the same evidence, which
+    the paper's leaving out of the target alone does not give: boards show what other models say,
+    and what all evidence says where there are none.
+    """
     scores = target.scored.scores
+    others = "explicit_other_models" in target.scores and not found.higher_is_better
+    shown = "other_models" if others else "with_self"
     values = {
         name: MetricValue(
             **finite(vars(value)),
             higher_is_better=found.higher_is_better,
-            headline=name.endswith("_cross"),
+            headline=name.partition("_")[2] == shown,
             scale=100,
         )
         for name, value in target.scores.items()

@@ -73,6 +73,32 @@ class RightWrong(_Part):
     bh: P | None = None
 
 
+class CheckedByOthers(_Part):
+    """What other systems say of a row's descriptions, as `halluc crosscheck` found it.
+
+    Attributes:
+        key: Hash of all below but the scores; scores of different keys are not to be compared.
+        evidence: The evidence systems.
+        samples_per_model, temperature: How many passages each of them sampled, and how.
+        judge: "objects", where named objects were compared, or the model that judged.
+        question: "objects", or the wording of the implicit question.
+        counted: Which evidence the scores are of: that of other models, or all where there is none
+            or the variant is the published code's.
+        explicit, implicit: The scores; None without sentences.
+    """
+
+    key: str
+    evidence: list[str]
+    samples_per_model: Annotated[int, Field(ge=1)]
+    temperature: Annotated[float, Field(gt=0)]
+    judge: str
+    question: str
+    variant: Literal["paper", "official_code"]
+    counted: Literal["other_models", "with_self"]
+    explicit: Value | None
+    implicit: Value | None
+
+
 class Row(_Part):
     """One method on one benchmark.
 
@@ -99,6 +125,7 @@ class Row(_Part):
         same_length: The same with descriptions cut to equal length; empty without descriptions.
         cost: Sums over answers: forward passes, tokens, seconds; peak memory in bytes.
         notes: Remarks of the scorer for the reader of the scores.
+        crosscheck: What other systems say of its descriptions; None where none were asked.
     """
 
     key: str
@@ -141,6 +168,7 @@ class Row(_Part):
     right_wrong: RightWrong | None
     cost: dict[str, Annotated[float, Field(ge=0)]]
     notes: list[str]
+    crosscheck: CheckedByOthers | None = None
 
     @field_validator("decoding")
     @classmethod

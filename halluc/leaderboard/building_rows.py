@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from halluc.config import BASELINE, content_hash
 from halluc.data.records import finite
-from halluc.leaderboard.board import Gap, RightWrong, Row, Value
+from halluc.leaderboard.board import CheckedByOthers, Gap, RightWrong, Row, Value
 from halluc.statistics import compare_scored
+from halluc.store.crosscheck_file import find_crosscheck
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -93,6 +94,29 @@ def _row(scored: Scored) -> Row:
         right_wrong=None,
         cost=scores.cost.model_dump(),
         notes=scores.notes,
+        crosscheck=_checked_by_others(scored),
+    )
+
+
+def _checked_by_others(scored: Scored) -> CheckedByOthers | None:
+    asked = scored.scores.asked
+    found = find_crosscheck(scored.run, asked.benchmark, asked.key)
+    if found is None:
+        return None
+    values = {
+        name: Value(**value.model_dump()) for name, value in found.values.items() if value.headline
+    }
+    others = any(name.endswith("_other_models") for name in values)
+    counted: Literal["other_models", "with_self"] = "other_models" if others else "with_self"
+    rule = found.rule.model_dump(exclude={"passages", "evidence"})
+    return CheckedByOthers(
+        key=found.rule.key,
+        evidence=list(found.rule.evidence),
+        samples_per_model=found.rule.samples_per_model,
+        **rule,
+        counted=counted,
+        explicit=values.get(f"explicit_{counted}"),
+        implicit=values.get(f"implicit_{counted}"),
     )
 
 

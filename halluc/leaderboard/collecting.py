@@ -78,6 +78,8 @@ def find_runs(paths: Iterable[Path]) -> list[RunFolder]:
 def merged(rows: Iterable[Row]) -> Iterator[Row]:
     """Drop rows that occur twice; of two, keep the one that was compared with a baseline.
 
+    The first cross-check of them is kept.
+
     Raises:
         UserError: If two rows about the same thing disagree.
     """
@@ -91,8 +93,10 @@ def merged(rows: Iterable[Row]) -> Iterator[Row]:
                     f"{row.method} on {row.benchmark} occurs twice and disagrees: {name} is "
                     f"{values[0]} in {other.run} and {values[1]} in {row.run}; leave one out"
                 )
+        crosscheck = other.crosscheck or row.crosscheck
         if other.baseline is None:
             known[row.key] = row
+        known[row.key].crosscheck = crosscheck
     yield from known.values()
 
 

@@ -65,6 +65,26 @@ def with_arrow(name: str, higher_is_better: bool | None) -> str:
     return printable(name) + {True: " ↑", False: " ↓", None: ""}[higher_is_better]
 
 
+def crosschecks(rows: Sequence[Row]) -> Iterator[tuple[str, list[str]]]:
+    """Yield what other systems say of descriptions: a column's name, and a cell for each row.
+
+    Scores of different evidence are different columns, with the first digits of their keys.
+    """
+    found = [row.crosscheck for row in rows]
+    keys = list(dict.fromkeys(one.key for one in found if one is not None))
+    for key in keys:
+        alike = [None if one is None or one.key != key else one for one in found]
+        scores = {
+            "explicit": [None if one is None else one.explicit for one in alike],
+            "implicit": [None if one is None else one.implicit for one in alike],
+        }
+        for kind, values in scores.items():
+            if known := [value for value in values if value is not None]:
+                name = f"crosscheck {kind}" + f" {key[:4]}" * (len(keys) > 1)
+                cells = ["-" if value is None else interval(value, value.scale) for value in values]
+                yield with_arrow(name, known[0].higher_is_better), cells
+
+
 def number(value: float | None, scale: float, sign: str = "") -> str:
     """Format a number, scaled; "-" where it is undefined."""
     if value is None or value != value:

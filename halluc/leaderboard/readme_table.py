@@ -10,6 +10,7 @@ from halluc.leaderboard.board import settings
 from halluc.leaderboard.formatting import (
     better,
     costs,
+    crosschecks,
     headline,
     interval,
     labels,
@@ -68,12 +69,15 @@ def markdown(board: Board) -> str:
 def _table(rows: Sequence[Row]) -> Iterator[str]:
     shown = headline(rows)
     names = [_plain(with_arrow(name, value.higher_is_better)) for name, value in shown.items()]
+    checked = list(crosschecks(rows))
+    names += [_plain(name) for name, _ in checked]
     yield f"**{_plain(title(rows[0]))}**\n"
     yield f"| method | {' | '.join([*names, *COSTS])} |"
     yield "|---" * (1 + len(names) + len(COSTS)) + "|"
-    for row, label in zip(rows, labels(rows), strict=True):
+    for number, (row, label) in enumerate(zip(rows, labels(rows), strict=True)):
         spent = dict(costs(row))
-        cells = [*(_cell(row, name) for name in shown), *(spent[name] for name in COSTS)]
+        cells = [_cell(row, name) for name in shown]
+        cells += [said[number] for _, said in checked] + [spent[name] for name in COSTS]
         yield f"| {_plain(label)} | {' | '.join(cells)} |"
 
 

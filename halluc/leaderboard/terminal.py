@@ -12,6 +12,7 @@ from halluc.leaderboard.board import settings
 from halluc.leaderboard.formatting import (
     better,
     costs,
+    crosschecks,
     headline,
     interval,
     labels,
@@ -50,14 +51,20 @@ def _table(rows: Sequence[Row]) -> Table:
         table.add_row(Text(with_arrow(name, value.higher_is_better)), *_cells(name, rows))
         if any(name in row.same_length for row in rows) and value.higher_is_better is not None:
             table.add_row("  at equal length", *_equal(name, rows))
+    for name, cells in crosschecks(rows):
+        table.add_row(Text(name), *_spread(rows, cells))
     table.add_section()
     for lines in zip(*map(costs, rows), strict=True):
-        cells = (
-            [text, "", ""] if row.differences else [text]
-            for row, (_, text) in zip(rows, lines, strict=True)
-        )
-        table.add_row(lines[0][0], *(text for cell in cells for text in cell))
+        table.add_row(lines[0][0], *_spread(rows, [text for _, text in lines]))
     return table
+
+
+def _spread(rows: Sequence[Row], cells: Sequence[str]) -> Iterator[str]:
+    """Yield a cell for each row, and blanks in its columns of differences."""
+    for row, text in zip(rows, cells, strict=True):
+        yield text
+        if row.differences:
+            yield from ("", "")
 
 
 def _seeds(methods: Sequence[Sequence[Row]]) -> Table:

@@ -63,7 +63,7 @@ class CrossCheckFile(_Part):
         asker: Key of the model and method that described.
         benchmark, asked: The benchmark, and the key of the samples it asked.
         rule: How it was made.
-        values: A score's name ("explicit_cross") to its value.
+        values: A score's name ("explicit_cross") to its value; headline are those boards show.
         n_images: The images that intervals resample.
         checksum: Hash of all the above, which shows an edit by hand.
     """

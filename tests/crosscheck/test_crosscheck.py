@@ -159,11 +159,11 @@ def test_correlations_are_of_the_scores_and_chair(found: CrossCheck) -> None:
 def test_boards_show_it(found: CrossCheck, runs: Path, tmp_path: Path) -> None:
     board = collect([runs], skip_unfinished=True)
     row = next(one for one in board.rows if one.method == "paint" and one.limit == 3)
-    score = found.targets[2].scores["explicit_cross"].value
+    score = found.targets[2].scores["explicit_with_self"].value
     assert row.crosscheck is not None and row.crosscheck.explicit is not None
     assert row.crosscheck.explicit.value == score
     assert row.crosscheck.evidence == ["glyph", "glyph:vhr"]
-    assert row.crosscheck.samples_per_model == PASSAGES
+    assert (row.crosscheck.samples_per_model, row.crosscheck.counted) == (PASSAGES, "with_self")
     console = Console(file=io.StringIO(), width=300)
     for table in board_tables(board):
         console.print(table)
