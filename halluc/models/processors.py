@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from typing import Any
 
 from transformers import AutoProcessor
@@ -19,13 +20,19 @@ def load_processor(path: str, config: Any, **source: Any) -> Any:
         source: The other arguments of `from_pretrained`: revision, trust_remote_code.
     """
     known = PROCESSOR_MAPPING.get(type(config), None)
-    takes_videos = known is not None and _VIDEOS in known.get_attributes()
-    loader: Any = without_videos(known) if takes_videos else AutoProcessor
+    loader: Any = AutoProcessor if known is None else without_videos(known) or AutoProcessor
     return loader.from_pretrained(path, **source)
 
 
 def without_videos(processor: Any) -> Any:
-    """Return a class of processors like this one that reads images and texts alone."""
+    """Return a class of processors like this one that reads images and texts alone.
+
+    Returns:
+        None for a class that reads no videos, and for one that cannot do without (SmolVLM's).
+    """
+    parameter = signature(processor.__init__).parameters.get(_VIDEOS)
+    if parameter is None or parameter.default is parameter.empty:
+        return None
     attributes = [name for name in processor.get_attributes() if name != _VIDEOS]
     body = {"get_attributes": classmethod(lambda cls: attributes), _VIDEOS: None}
     return type(processor.__name__, (processor,), body)

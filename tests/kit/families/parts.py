@@ -12,6 +12,7 @@ from transformers import AutoModelForImageTextToText
 from transformers.configuration_utils import PreTrainedConfig
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
+from halluc.models.processors import without_videos
 from tests.kit.families.words import SIZE
 
 SIDE, PATCH = 32, 8  # pixels; 4 x 4 patches a picture
@@ -54,14 +55,16 @@ def images(kind: str, **settings: Any) -> Any:
 
 
 def processor(kind: str, **parts: Any) -> Any:
-    """A family's processor.
+    """A family's processor, as models are loaded with it: without its reader of videos.
 
-    Those that take videos, too, get a stand-in for that: transformers' own need torchvision, and
+    SmolVLM's cannot do without, and transformers' reader needs torchvision: it gets a stand-in, and
     only the check that one is there is left out.
     """
     module = import_module(f"transformers.models.{kind}.processing_{kind}")
     cls = getattr(module, module.__all__[0])
-    if "video_processor" in cls.get_attributes():
+    if image_only := without_videos(cls):
+        cls = image_only
+    elif "video_processor" in cls.get_attributes():
         parts["video_processor"] = SimpleNamespace(num_frames=1, fps=1)
         unchecked = {"check_argument_for_proper_class": lambda self, name, part: None}
         cls = type(cls.__name__, (cls,), unchecked)
