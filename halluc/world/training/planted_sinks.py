@@ -1,8 +1,8 @@
 """Attention sinks put into a model's weights: in BOS, and in plain background patches.
 
 A small model that is trained for minutes grows no attention sinks (docs/sinks.md), while
-pre-trained ones have them. So they are put in before the last stage, and everything is trained on
-from there, these weights too:
+pre-trained ones have them. So they are put in before the last stage, and the language model is
+trained on from there, these weights too:
 
 - two dimensions of the residual stream are taken out of use: nothing writes or reads them;
 - BOS is massive in the first of them, from its embedding on; plain background patches are massive
@@ -34,10 +34,12 @@ than .01. Others would cost more, and training on would make up for it.
 """
 SHARE = 0.4
 """The mean share of a text token's attention that sinks get in each head, to start with."""
-SIZE = 10.0
+SIZE = 6.0
 """A sink's length, next to that of the largest other token in any layer."""
 FIT_SCENES = 400
 """Scenes on which the reading of plainness is fitted."""
+_TYPICAL = 6.0
+"""What the projector's unit says to a typical plain patch; to others -.17 at least (GELU)."""
 _TUNED_ON, _ROUNDS, _FIRST_LOGIT = 24, 4, 5.0
 
 
@@ -47,7 +49,7 @@ def plant_sinks(architecture: Architecture, bos: bool, patches: bool) -> dict[st
 
     Args:
         architecture: The model, changed in place.
-        bos: The first token becomes a sink, and every head starts to look at sinks.
+        bos: The first token becomes a sink.
         patches: Plain background patches become sinks; needs a projector of two matrices.
 
     Returns:
@@ -55,15 +57,11 @@ def plant_sinks(architecture: Architecture, bos: bool, patches: bool) -> dict[st
         their mean number in a scene ("a_scene"), sinks' share of attention ("share").
     """
     size = SIZE * largest(architecture)
-    found = {}
+    _take_out_of_use(architecture)
     if bos:
-        _take_out_of_use(architecture)
         architecture.words[architecture.ids(architecture.before[:1])[0], SINK_DIMS[0]] = size
-    if patches:
-        found = _plant_in_patches(architecture, size)
-    if bos:
-        found["share"] = _want_sinks(architecture)
-    return found
+    found = _plant_in_patches(architecture, size) if patches else {}
+    return found | {"share": _want_sinks(architecture)}
 
 
 def largest(architecture: Architecture) -> float:
@@ -179,14 +177,14 @@ def _plant_in_patches(architecture: Architecture, size: float) -> dict[str, floa
     score = torch.from_numpy(reading.decision_function(features.numpy())).float()
     least = score.topk(round(PLAIN_A_SCENE * FIT_SCENES)).values[-1].item()
     typical = score[score >= least].median().item()
-    sharp = 3.0 / (typical - least)  # GELU is nearly the identity at 3 and nearly 0 below 0
+    sharp = _TYPICAL / (typical - least)
     first.weight[-1] = torch.from_numpy(reading.coef_[0]).to(first.weight) * sharp
     first.bias[-1] = (float(reading.intercept_[0]) - least) * sharp
     second.weight[:, -1] = 0
     for dim in SINK_DIMS:
         second.weight[dim] = 0
         second.bias[dim] = 0
-        second.weight[dim, -1] = size / 3.0
+        second.weight[dim, -1] = size / _TYPICAL
     named = (score >= least).numpy()
     return {"precision": float(plain[named].mean()), "a_scene": float(named.sum()) / FIT_SCENES}
 

@@ -34,14 +34,14 @@ RECIPES: dict[str, Recipe] = {
         (
             Stage("see", 1600, 32, _rates(4e-3, 0.0, 1.5e-3)),
             Stage("speak", 1300, 24, _rates(1e-3, 2.5e-3, 1.5e-3), LOOSE),
-            Stage("polish", 800, 24, _rates(5e-4, 1.5e-3, 8e-4), STRICT, BOTH),
+            Stage("polish", 800, 24, _rates(0.0, 1.5e-3, 8e-4), STRICT, BOTH),
         ),
     ),
     "glyph-qwen": Recipe(
         (
             Stage("see", 1400, 32, _rates(4e-3, 0.0, 1.5e-3)),
-            Stage("speak", 700, 24, _rates(1e-3, 1.5e-3, 1e-3), YES_LOOSE, PATCHES),
-            Stage("polish", 600, 24, _rates(5e-4, 1e-3, 8e-4), YES_STRICT),
+            Stage("speak", 700, 24, _rates(1e-3, 1.5e-3, 1e-3), YES_LOOSE),
+            Stage("polish", 600, 24, _rates(0.0, 1e-3, 8e-4), YES_STRICT, PATCHES),
         ),
         starts_from="glyph",
     ),
@@ -49,7 +49,7 @@ RECIPES: dict[str, Recipe] = {
         (
             Stage("see", 1000, 32, _rates(4e-3, 0.0, 1.5e-3)),
             Stage("speak", 700, 24, _rates(1e-3, 1.5e-3, 1e-3), LOOSE),
-            Stage("polish", 600, 24, _rates(5e-4, 1e-3, 8e-4), STRICT),
+            Stage("polish", 600, 24, _rates(0.0, 1e-3, 8e-4), STRICT),
         ),
         starts_from="glyph",
     ),

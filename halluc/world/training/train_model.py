@@ -4,7 +4,8 @@ There are three stages, and every step makes new scenes:
 
 1. see: the vision tower and projector learn to predict, at each patch, the word for its category;
 2. speak: all parts learn to describe and to answer; the losses of the first stage are kept;
-3. polish: the same at lower rates and without auxiliary heads, until captions stop repeating.
+3. polish: the language model alone, at lower rates and without auxiliary heads, until captions
+   stop repeating.
 
 The recipe (recipes.py) says before which stage attention sinks are put into the weights
 (planted_sinks.py), and whether the language model of another embedded model is taken over.
@@ -110,7 +111,8 @@ class Trainer:
         scenes = [scene(f"train{self.seed}", first + number) for number in range(share)]
         seen = self._move(sights(scenes))
         with fast_matrices(self.device):
-            tokens, whole = self.architecture.see(seen.pixels)
+            with torch.set_grad_enabled(stage.rates["vision"] > 0):  # at rate 0 nothing moves
+                tokens, whole = self.architecture.see(seen.pixels)
             parts = seeing_losses(self.architecture.words, self.heads, seen, tokens, whole)
             loss = parts["name"] + 0.5 * parts["hue"] + 0.2 * parts["column"] + 2.0 * parts["whole"]
             if stage.name != "see":
