@@ -72,9 +72,7 @@ def lab_command(
     experiments = [EXPERIMENTS.get(name)() for name in wanted]
     compared = [name for name in methods_of(methods) if name != BASELINE] if methods else None
     config = model_config(model, model_args, revision, dtype, device)
-    for folder in (output_dir, figures):
-        if folder is not None and folder.exists() and not folder.is_dir():
-            raise UserError(f"{folder} is a file; give a folder for what the laboratory writes")
+    _check_places(output_dir, figures, markdown)
     from halluc.files import write_whole
     from halluc.lab.base import Setting
     from halluc.lab.report import Report
@@ -83,25 +81,43 @@ def lab_command(
     from halluc.store.run_folder import writing
 
     loaded, reports = load_model(**config.model_dump()), []
+    refused: dict[str, str] = {}
     for experiment in experiments:
+        given = experiment.methods if compared is None or not experiment.methods else compared
         setting = Setting(
             model=loaded,
-            methods=tuple(experiment.methods if compared is None else compared),
+            methods=tuple(given),
             scenes=limit or experiment.scenes,
             seed=seed,
             output_dir=output_dir,
             config=config,
         )
-        report = Report.of(experiment, setting, experiment.run(setting))
+        try:
+            found = experiment.run(setting)
+        except UserError as error:  # the others may fit this model all the same
+            refused[experiment.name] = str(error)
+            continue
+        report = Report.of(experiment, setting, found)
         report.write(output_dir, figures or output_dir)
         reports.append(report)
         if not as_json:
             _print(report)
     if as_json:
         print_json([report.content for report in reports])
-    if markdown is not None:
+    if markdown is not None and reports:
         with writing(markdown):
-            write_whole(markdown, page(reports, figures or output_dir, markdown.parent))
+            write_whole(markdown, page(reports, figures or output_dir, markdown.parent, refused))
+    if refused:
+        raise UserError("; ".join(f"{name}: {reason}" for name, reason in refused.items()))
+
+
+def _check_places(output_dir: Path, figures: Path | None, markdown: Path | None) -> None:
+    """Refuse, before anything is asked, places that nothing can be written to."""
+    for folder in (output_dir, figures):
+        if folder is not None and folder.exists() and not folder.is_dir():
+            raise UserError(f"{folder} is a file; give a folder for what the laboratory writes")
+    if markdown is not None and not markdown.parent.is_dir():
+        raise UserError(f"--markdown {markdown}: there is no folder {markdown.parent}")
 
 
 def _list(as_json: bool) -> None:

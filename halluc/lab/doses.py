@@ -1,9 +1,4 @@
-"""Six properties of scenes, each varied alone, and what is asked at every level of them.
-
-Of yes/no questions, hallucination is the share of absent categories that are affirmed, and recall
-the share of present ones. Of descriptions, hallucination is CHAIR_i, the share of mentions that are
-not there, and recall the share of categories there that are named.
-"""
+"""Six properties of scenes, each varied alone, and what is asked at every level of them."""
 
 from __future__ import annotations
 
@@ -15,30 +10,20 @@ from itertools import pairwise
 from statistics import mean
 from typing import TYPE_CHECKING, Any
 
-from halluc.lab.dose_response import Observed
-from halluc.lab.questions import caption, existence, named, said_yes
-from halluc.scoring.chair import metric as chair
+from halluc.lab.dose_readings import Levels, Question, by_caption, by_existence, by_length
+from halluc.lab.questions import caption, existence
 from halluc.world.catalog import NAMES
 from halluc.world.controlled import Variant, faded, fewer, resized
 from halluc.world.scenes import generator
 from halluc.world.themes import chance
 
 if TYPE_CHECKING:
+    from halluc.lab.dose_response import Observed
     from halluc.types import Answer, Sample
     from halluc.world.scenes import Scene
 
 BINS = (0.0, 0.02, 0.1, 0.2, 0.35, 1.0)
 """Edges of the levels of co-occurrence: the chance of a category in the scene's theme."""
-
-
-@dataclass(frozen=True)
-class Question:
-    """A sample with its place in a dose: the scene it is about, the level, and the dose itself."""
-
-    sample: Sample
-    scene: str
-    level: int
-    x: float
 
 
 @dataclass(frozen=True)
@@ -56,9 +41,9 @@ class Dose:
 
     name: str
     axis: str
-    levels: tuple[float, ...]
-    ask: Callable[[Sequence[Scene], tuple[float, ...]], Iterator[Question]]
-    read: Callable[[Question, Answer, Dose, Any], Iterator[Observed]]
+    levels: Levels
+    ask: Callable[[Sequence[Scene], Levels], Iterator[Question]]
+    read: Callable[[Question, Answer, Levels, Any], Iterator[Observed]]
     least: int = 1
 
     @property
@@ -67,51 +52,11 @@ class Dose:
         return self.levels[-1] - self.levels[0]
 
 
-def by_existence(question: Question, answer: Answer, dose: Dose, _: Any) -> Iterator[Observed]:
-    """Read a yes/no answer."""
-    rate = "recall" if question.sample.target == "yes" else "hallucination"
-    said = float(said_yes(answer))
-    yield Observed(question.scene, rate, question.level, question.x, 1, said)
-
-
-def by_caption(question: Question, answer: Answer, dose: Dose, _: Any) -> Iterator[Observed]:
-    """Read a description."""
-    yield from _counted(question, question.level, question.x, answer.text)
-
-
-def by_length(question: Question, answer: Answer, dose: Dose, tokenizer: Any) -> Iterator[Observed]:
-    """Read a description cut after the tokens of each level."""
-    for level, tokens in enumerate(dose.levels):
-        text = first_tokens(answer.text, int(tokens), tokenizer)
-        yield from _counted(question, level, tokens, text)
-
-
-def first_tokens(text: str, number: int, tokenizer: Any) -> str:
-    """Cut a text after some tokens; a word that is cut through is left out."""
-    ends = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
-    if len(ends) <= number:
-        return text
-    end = ends[number - 1][1]
-    kept = text[:end]
-    if text[end : end + 1].isalnum():
-        kept = kept[: len(kept) - len(kept.split(" ")[-1])]
-    return kept
-
-
-def _counted(question: Question, level: int, x: float, text: str) -> Iterator[Observed]:
-    counts = chair.tally(named(text), set(question.sample.target))
-    for rate, happened, chances in (
-        ("hallucination", "hallucinated", "mentions"),
-        ("recall", "found", "truth"),
-    ):
-        yield Observed(question.scene, rate, level, x, counts[chances], counts[happened])
-
-
 def _varied(
     name: str,
     change: Callable[[Scene, float], Variant],
     scenes: Sequence[Scene],
-    levels: tuple[float, ...],
+    levels: Levels,
 ) -> Iterator[Question]:
     """Ask the same at each level: for one category in view at all of them, and two absent ones."""
     for scene in scenes:
@@ -137,7 +82,7 @@ def _clutter(scene: Scene, blobs: float) -> Variant:
     return Variant(scene, f"clutter={blobs:g}", more_clutter=int(blobs))
 
 
-def _company(scenes: Sequence[Scene], levels: tuple[float, ...]) -> Iterator[Question]:
+def _company(scenes: Sequence[Scene], levels: Levels) -> Iterator[Question]:
     """Ask for an absent and a present category of each level of co-occurrence, where there are.
 
     A category that is common everywhere may be affirmed for that alone. So the dose that the slope
@@ -161,14 +106,14 @@ def _company(scenes: Sequence[Scene], levels: tuple[float, ...]) -> Iterator[Que
         yield Question(sample, name, level, x - mean(chances[category, sample.target]))
 
 
-def _number(scenes: Sequence[Scene], levels: tuple[float, ...]) -> Iterator[Question]:
+def _number(scenes: Sequence[Scene], levels: Levels) -> Iterator[Question]:
     for scene in scenes:
         for place, level in enumerate(levels):
             variant = Variant(fewer(scene, int(level)), f"things={level:g}")
             yield Question(caption(variant), scene.file_name, place, level)
 
 
-def _described(scenes: Sequence[Scene], levels: tuple[float, ...]) -> Iterator[Question]:
+def _described(scenes: Sequence[Scene], levels: Levels) -> Iterator[Question]:
     for scene in scenes:
         yield Question(caption(Variant(scene)), scene.file_name, 0, 0)
 

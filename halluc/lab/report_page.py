@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,12 +11,18 @@ if TYPE_CHECKING:
     from halluc.lab.report import Report
 
 
-def page(reports: Sequence[Report], figures: Path, folder: Path) -> str:
+def page(
+    reports: Sequence[Report],
+    figures: Path,
+    folder: Path,
+    refused: Mapping[str, str] | None = None,
+) -> str:
     """Write the page as markdown.
 
     Args:
         figures: The folder of the figures.
         folder: The folder the page lies in, from which figures are linked.
+        refused: By name, why an experiment could not be run on this model.
     """
     lines = ["# The laboratory", ""]
     models = dict.fromkeys(report.content["model"] for report in reports)
@@ -29,6 +35,8 @@ def page(reports: Sequence[Report], figures: Path, folder: Path) -> str:
     lines += _summary(reports)
     for report in reports:
         lines += _section(report, Path(os.path.relpath(figures, folder)))
+    for name, reason in (refused or {}).items():
+        lines += [f"## {name}", "", f"Not run: {_plain(reason)}.", ""]
     return "\n".join(lines).rstrip() + "\n"
 
 

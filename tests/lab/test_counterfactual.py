@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from halluc.lab.base import Finding
-from halluc.lab.experiments.counterfactual import TERCILES, Counterfactual, pairs
+from halluc.lab.counterfactual_pairs import TERCILES, pairs
+from halluc.lab.experiments.counterfactual import Counterfactual
 from halluc.lab.questions import scenes
 from halluc.types import Sample
 from halluc.world.themes import chance

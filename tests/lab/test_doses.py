@@ -9,7 +9,8 @@ from types import SimpleNamespace
 import pytest
 
 from halluc.lab.base import Finding
-from halluc.lab.doses import DOSES, first_tokens
+from halluc.lab.dose_readings import first_tokens
+from halluc.lab.doses import DOSES
 from halluc.lab.experiments.dose import DoseResponse
 from halluc.lab.questions import scenes
 from halluc.types import Sample

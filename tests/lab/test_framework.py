@@ -139,6 +139,23 @@ def test_a_page_has_a_section_for_each_experiment(
         assert part in text, part
 
 
+def test_what_does_not_fit_a_model_stops_no_other_experiment(
+    toy: type[Experiment], tiny: Path, tmp_path: Path
+) -> None:
+    @experiment("absent")
+    class Absent(toy):  # type: ignore[misc, valid-type]
+        """Refuses every model."""
+
+        def run(self, setting: Setting) -> Finding:
+            raise UserError("it has no sinks")
+
+    page, arguments = tmp_path / "lab.md", ("--output-dir", str(tmp_path), "--model", str(tiny))
+    with pytest.raises(UserError, match=r"^absent: it has no sinks$"):
+        run("absent", "toy", "--markdown", str(page), *arguments)
+    assert "## absent\n\nNot run: it has no sinks." in page.read_text()
+    assert (tmp_path / "lab-toy-tiny.json").is_file()
+
+
 def test_a_page_needs_a_folder_that_is_there(
     toy: type[Experiment], tiny: Path, tmp_path: Path
 ) -> None:

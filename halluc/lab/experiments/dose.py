@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from halluc.config import BASELINE
+from halluc.errors import UserError
 from halluc.lab.asking import answers
 from halluc.lab.base import Experiment, Finding, Row, Setting, experiment
 from halluc.lab.dose_response import Observed, counted, responses
@@ -17,7 +18,7 @@ from halluc.lab.questions import scenes
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from halluc.lab.doses import Question
+    from halluc.lab.dose_readings import Question
     from halluc.scoring.bootstrap import Interval
     from halluc.types import Answer
 
@@ -51,6 +52,11 @@ class DoseResponse(Experiment):
 
     def run(self, setting: Setting) -> Finding:
         """Ask all questions of all doses by each method."""
+        if not getattr(setting.model.processor.tokenizer, "is_fast", True):
+            raise UserError(
+                f"lab dose: the tokenizer of {setting.model.name!r} cannot tell which letters a "
+                "token is; descriptions cannot be cut after some tokens"
+            )
         drawn = {least: scenes(setting.scenes, least) for least in {dose.least for dose in DOSES}}
         asked = {dose.name: list(dose.ask(drawn[dose.least], dose.levels)) for dose in DOSES}
         samples = [question.sample for questions in asked.values() for question in questions]
@@ -73,7 +79,7 @@ def _observed(
     return [
         observed
         for question in asked
-        for observed in dose.read(question, given[question.sample.id], dose, tokenizer)
+        for observed in dose.read(question, given[question.sample.id], dose.levels, tokenizer)
     ]
 
 
