@@ -94,7 +94,8 @@ MUTANTS = [
         ("halluc/lab/doses.py", "x - mean(chances[category, sample.target])", "x",
          "lab/test_doses.py::test_the_company_s_dose_compares_a_category_with_itself"),
         ("halluc/lab/counterfactual_pairs.py", "if len(scene.categories) > 1 and ranked:",
-         "if ranked:", "lab/test_counterfactual.py::test_pairs_differ_in_one_clear_category_and_leave_something"),
+         "if ranked:",
+         "lab/test_counterfactual.py::test_pairs_differ_in_one_clear_category_and_leave_something"),
         ("halluc/world/rendering.py", 'generator("more clutter", scene.split, scene.index)', "rng",
          "lab/test_controlled.py::test_more_clutter_lies_behind_the_things"),
         # VHR
