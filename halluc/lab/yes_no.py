@@ -99,6 +99,10 @@ class FirstTokens:
         """Log-odds of yes against no [N]."""
         return self.yes.logsumexp(-1) - self.no.logsumexp(-1)
 
+    def of(self, count: int) -> FirstTokens:
+        """Return what is said to the first questions."""
+        return FirstTokens(self.yes[:count], self.no[:count], self.entropy[:count])
+
     def plus(self, other: FirstTokens, weight: float) -> FirstTokens:
         """Add another view's logits, weighted; the entropy stays this one's."""
         yes, no = self.yes + weight * other.yes, self.no + weight * other.no
@@ -148,7 +152,7 @@ def read(
     reader = _Reader(model.yes_no_tokens)
     generate(model, method, batch, DecodingConfig(), max_new_tokens=1, watch=[reader], memo=memo)
     assert reader.found is not None
-    return reader.found
+    return reader.found.of(batch.size)  # streams stand below each other, and say the same
 
 
 def first_tokens(

@@ -284,9 +284,10 @@ def _draw(found: Sequence[Quantity], figure: Figure) -> None:
 
 def _heat(panel: Axes, one: Quantity) -> None:
     import numpy as np
+    from matplotlib import colormaps
 
-    shades = panel.imshow(np.ma.masked_invalid(one.map), cmap="viridis", aspect="auto")
-    shades.cmap.set_bad("#bbbbbb")
+    shown = colormaps["viridis"].with_extremes(bad="#bbbbbb")
+    shades = panel.imshow(np.ma.masked_invalid(one.map), cmap=shown, aspect="auto")
     panel.figure.colorbar(shades, ax=panel)
     panel.set_xlabel("head")
     panel.set_ylabel("layer")
