@@ -242,6 +242,14 @@ def test_a_resumed_run_ends_like_one_that_was_not_interrupted(tmp_path: Path) ->
         assert torch.equal(parameter, parts[1].model.get_parameter(name)), name
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("planted", [False, True])
+def test_a_hundred_steps_grow_no_sink_and_wear_off_none(planted: bool, tmp_path: Path) -> None:
+    log = SinkRun(tmp_path, Cell("adamw", 48, 0.5, planted=planted), steps=100).run()
+    assert log[-1]["loss"] < log[0]["loss"] - 0.5
+    assert [line["sink"] for line in log] == [planted, planted]
+
+
 # The page
 
 
