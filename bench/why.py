@@ -26,7 +26,6 @@ from bench.claims import (
 )
 from halluc.config import ModelConfig, RunConfig
 from halluc.evaluation import Evaluation, evaluate
-from halluc.lab.base import Setting
 from halluc.lab.estimates import mean
 from halluc.lab.experiments.length import slope, watch
 from halluc.lab.experiments.sinks import ATTENDED, MASSIVE, Found, look
@@ -53,13 +52,12 @@ def hardness_table(number: int = 500) -> Iterator[str]:
     yield f"| {shares} | {total / number:.1f} |"
 
 
-def causes(model: VisionLanguageModel, run: Evaluation, runs: Path) -> list[str]:
+def causes(model: VisionLanguageModel, run: Evaluation) -> list[str]:
     """Measure the four causes; the cells of a row of the table."""
     given, _ = cooccurrence()
     yes = run.scores["glyph_pope"].values["adversarial/yes_ratio"]
     seen = [f"{said / asked:.0%}" for asked, said in seen_by_band(run).values()]
-    setting = Setting(model, (), LOOKS, output_dir=runs / "lab")
-    watched = watch(setting, scenes(LOOKS))
+    watched = watch(model, scenes(LOOKS))
     falls = [slope(one.image.mean(1)) for one in watched if len(one.even) >= LONG]
     return [
         auroc(yes_claims(run), given),
@@ -126,7 +124,7 @@ def report(limit: int, runs: Path, names: Sequence[str]) -> Iterator[str]:
         model = load_model(name)
         config = RunConfig(model=ModelConfig(name=name), benchmarks=BENCHMARKS, limit=limit)
         run = evaluate(config, runs, model=model)
-        yield f"| {name} | {' | '.join(causes(model, run, runs))} |"
+        yield f"| {name} | {' | '.join(causes(model, run))} |"
         var = VAR.for_model(model).params
         sinks += [
             f"\n### {name}\n",

@@ -8,7 +8,11 @@ from pathlib import Path
 
 from halluc.errors import UserError
 
-EMBEDDED = {"glyph": "a small LLaVA trained on drawn scenes; ships with the package"}
+EMBEDDED = {
+    "glyph": "A LLaVA trained on drawn scenes; sinks were put into its initial weights, in BOS and "
+    "in plain background patches",
+}
+"""Models that ship with the package, and what is special about them."""
 
 ENDPOINT = "openai:"
 """What the name of a model behind an OpenAI-compatible endpoint starts with."""

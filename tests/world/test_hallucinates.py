@@ -1,4 +1,8 @@
-"""The embedded model hallucinates as real ones do: a fresh run on 300 held-out scenes."""
+"""The embedded models hallucinate as real ones do: fresh runs on 300 held-out scenes.
+
+The causes of their hallucinations are there, each measured: co-occurrence, a leaning towards yes,
+weak eyes, attention that leaves the image as a description grows.
+"""
 
 from __future__ import annotations
 
@@ -6,26 +10,38 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
-from bench.why import affinity, caption_claims, cooccurrence, yes_claims
-from halluc.config import DecodingConfig, RunConfig
+from bench.claims import affinity, caption_claims, cooccurrence, seen_by_band, yes_claims
+from halluc.config import DecodingConfig, ModelConfig, RunConfig
 from halluc.decoding import answer_samples
 from halluc.evaluation import Evaluation, evaluate
+from halluc.lab.experiments.length import slope, watch
+from halluc.lab.experiments.sinks import look
+from halluc.lab.questions import scenes
 from halluc.methods.baseline import Baseline
 from halluc.models import load_model
+from halluc.models.names import EMBEDDED, locate
 from halluc.scoring.base import REGISTRY
 from halluc.scoring.scores import score
 from halluc.types import Sample
+
+pytestmark = pytest.mark.slow
 
 SCENES = 300
 NAMES = ("glyph_pope", "glyph_chair", "glyph_mme")
 
 
+@pytest.fixture(scope="module", params=EMBEDDED)
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Evaluation:
-    config = RunConfig(benchmarks=NAMES, limit=SCENES)
+def run(name: str, tmp_path_factory: pytest.TempPathFactory) -> Evaluation:
+    config = RunConfig(model=ModelConfig(name=name), benchmarks=NAMES, limit=SCENES)
     return evaluate(config, tmp_path_factory.mktemp("runs"))
 
 
@@ -60,7 +76,7 @@ def test_mme_is_well_above_chance(subtask: str, values: dict[str, float]) -> Non
     assert values[f"glyph_mme/{subtask}/accuracy"] >= 0.65
 
 
-def test_without_its_image_it_knows_little() -> None:
+def test_without_its_image_it_knows_little(name: str) -> None:
     benchmark = REGISTRY.get("glyph_pope")()
     blank = Image.new("RGB", (128, 128), (128, 128, 128))
     samples: Iterator[Sample] = (
@@ -69,7 +85,7 @@ def test_without_its_image_it_knows_little() -> None:
         if sample.group == "random"
     )
     greedy = Baseline(Baseline.Params())
-    answers = list(answer_samples(load_model("glyph"), greedy, samples, DecodingConfig(), 100))
+    answers = list(answer_samples(load_model(name), greedy, samples, DecodingConfig(), 100))
     assert score(benchmark, answers, draws=0).values["random/accuracy"].value <= 0.60
 
 
@@ -86,8 +102,35 @@ def test_cooccurrence_predicts_what_it_makes_up(claims, run: Evaluation) -> None
     assert roc_auc_score(truth, scores) > 0.7
 
 
-def test_the_shipped_model_is_small() -> None:
-    import halluc.world
+def test_what_is_plain_is_seen_more_often_than_what_is_not(run: Evaluation) -> None:
+    seen = {band: said / asked for band, (asked, said) in seen_by_band(run).items()}
+    assert seen["clear"] > seen["hard"] > seen["barely"]
 
-    folder = Path(halluc.world.__file__).parent / "glyph"
-    assert sum(file.stat().st_size for file in folder.iterdir()) <= 8_000_000
+
+def test_the_causes_differ_between_models(tmp_path: Path) -> None:
+    ratio, seen = {}, {}
+    for name in EMBEDDED:
+        config = RunConfig(model=ModelConfig(name=name), benchmarks=("glyph_pope",), limit=SCENES)
+        run = evaluate(config, tmp_path)
+        ratio[name] = run.scores["glyph_pope"].values["adversarial/yes_ratio"].value
+        asked, said = seen_by_band(run)["hard"]
+        seen[name] = said / asked
+    assert max(ratio, key=ratio.__getitem__) == "glyph-qwen"
+    assert min(seen, key=seen.__getitem__) == "glyph-smol"
+
+
+def test_attention_leaves_the_image_as_a_description_grows(name: str) -> None:
+    watched = watch(load_model(name), scenes(24))
+    assert np.mean([slope(one.image.mean(1)) for one in watched if len(one.even) >= 30]) < 0
+
+
+def test_sinks_are_where_the_model_is_said_to_have_them(name: str) -> None:
+    found = look(load_model(name), scenes(24))
+    first = np.mean([bool(one.first_sinks.any()) for one in found])
+    image = np.mean([int(one.anywhere.sum()) for one in found])
+    assert (first > 0.9) == ("BOS" in EMBEDDED[name])
+    assert (image > 0.5) == ("patches" in EMBEDDED[name])
+
+
+def test_the_shipped_model_is_small(name: str) -> None:
+    assert sum(file.stat().st_size for file in Path(locate(name)).iterdir()) <= 8_000_000

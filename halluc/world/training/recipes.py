@@ -39,17 +39,17 @@ RECIPES: dict[str, Recipe] = {
     ),
     "glyph-qwen": Recipe(
         (
-            Stage("see", 1400, 32, _rates(4e-3, 0.0, 1.5e-3)),
-            Stage("speak", 700, 24, _rates(1e-3, 1.5e-3, 1e-3), YES_LOOSE),
-            Stage("polish", 600, 24, _rates(0.0, 1e-3, 8e-4), YES_STRICT, PATCHES),
+            Stage("see", 1200, 32, _rates(4e-3, 0.0, 1.5e-3)),
+            Stage("speak", 500, 24, _rates(1e-3, 1.5e-3, 1e-3), YES_LOOSE),
+            Stage("polish", 500, 24, _rates(0.0, 1e-3, 8e-4), YES_STRICT, PATCHES),
         ),
         starts_from="glyph",
     ),
     "glyph-smol": Recipe(
         (
             Stage("see", 1000, 32, _rates(4e-3, 0.0, 1.5e-3)),
-            Stage("speak", 700, 24, _rates(1e-3, 1.5e-3, 1e-3), LOOSE),
-            Stage("polish", 600, 24, _rates(0.0, 1e-3, 8e-4), STRICT),
+            Stage("speak", 500, 24, _rates(1e-3, 1.5e-3, 1e-3), LOOSE),
+            Stage("polish", 400, 24, _rates(0.0, 1e-3, 8e-4), STRICT),
         ),
         starts_from="glyph",
     ),
