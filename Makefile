@@ -6,10 +6,10 @@
 # make leaderboard       put all runs on one board, and into docs/figures/leaderboard.png
 # make table             evaluate every method, into README
 # make bench             measure why the model hallucinates, how fast all is, and what a grid takes
+# make crosscheck        check models with several methods against others, into docs/crosscheck.md
 # make lab               run the laboratory's experiments, into docs/lab.md and docs/figures/lab-*.png
-# make crosscheck       check every model with several methods against others, into docs/crosscheck.md
 # make families          try every method on a tiny model of every family, into docs/families.md
-# make world             train the embedded model           make matcher   train AGLA's matcher
+# make world MODEL=glyph train an embedded model           make matcher   train AGLA's matcher
 # make sinks             try whether attention sinks grow in text alone, into docs/sinks.md
 
 METHOD ?= var
@@ -88,14 +88,10 @@ table: setup
 		$$($(BIN)/halluc list methods --json | $(BIN)/python -c 'import json, sys; print(*(row["name"] for row in json.load(sys.stdin) if row["name"] not in sys.argv[1:]), sep=",")' $(SLOW))
 	$(BIN)/halluc leaderboard $(RUNS) --output $(RUNS)/leaderboard.json --markdown README.md --figure docs/figures/leaderboard.png --quiet
 
-# Takes up to a quarter of an hour an experiment on two cores; answers are kept and not asked for again.
-lab: setup
-	$(BIN)/halluc lab all --model $(MODEL) --markdown docs/lab.md --figures docs/figures --output-dir $(RUNS)/lab $(ARGS)
-
 # Checks what models with several methods describe against the models alone, in a folder of its own:
 # a board shows the scores only of the scenes that were checked. CHECK_RUNS=runs CHECK_LIMIT=300, where
 # all are evaluated on 300 scenes, puts them on the board of make table.
-CHECK_MODELS   ?= glyph glyph-qwen glyph-smol
+CHECK_MODELS   ?= glyph
 CHECK_METHODS  ?= baseline var vhr paint act zerotuning vcd dola
 CHECK_EVIDENCE ?= $(CHECK_MODELS)
 CHECK_LIMIT    ?= 60
@@ -126,10 +122,10 @@ bench: setup
 	$(BIN)/python -m bench.picture
 
 world: setup
-	$(BIN)/python -m halluc.world.training.train_model --output halluc/world/glyph --work $(RUNS)/world --seed 0
+	$(BIN)/python -m halluc.world.training.train_model $(MODEL) --output halluc/world/$(MODEL) --work $(RUNS)/training/$(MODEL)
 
 matcher: setup
-	$(BIN)/python -m halluc.world.training.train_matcher --output halluc/world/matcher --work $(RUNS)/matcher --seed 0
+	$(BIN)/python -m halluc.world.training.train_matcher --output halluc/world/matcher --work $(RUNS)/training/matcher
 
 # Finished runs are kept and interrupted ones continue; from the start over half an hour on one core.
 sinks: setup
