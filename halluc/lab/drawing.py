@@ -22,11 +22,15 @@ MARKERS = "osD^vPX"
 
 
 def style(number: int) -> dict[str, Any]:
-    """Return colour and marker of the series with this number; 0 is the baseline."""
+    """Return colour and marker of the series with this number; 0 is the baseline.
+
+    The baseline's marker is a ring around what others draw in the same place.
+    """
+    shape = {"ms": 5.0} if number else {"ms": 9.0, "mfc": "none"}
     return {
         "color": COLOURS[number % len(COLOURS)],
         "marker": MARKERS[number % len(MARKERS)],
-        "ms": 5,
+        **shape,
     }
 
 

@@ -61,10 +61,15 @@ def cells(name: str, interval: Interval, scale: float = 1) -> Row:
     return {name: value, f"{name}_lo": low, f"{name}_hi": high}
 
 
+def rounded(number: float, digits: int) -> float:
+    """Round a number; what becomes 0 has no sign."""
+    return round(number, digits) + 0.0
+
+
 def spoken(interval: Interval, scale: float = 1, sign: str = "", digits: int = 1) -> str:
     """Write an interval for a sentence: "12.5 [10.1, 14.8]"."""
     value, low, high = (
-        "-" if x != x else f"{x * scale:{sign}.{digits}f}"
+        "-" if x != x else f"{rounded(x * scale, digits):{sign}.{digits}f}"
         for x in (interval.value, interval.low, interval.high)
     )
     return f"{value} [{low}, {high}]"
@@ -86,7 +91,6 @@ def verdict(interval: Interval, above: bool = True) -> Verdict:
 
 def all_of(*verdicts: Verdict) -> Verdict:
     """Judge a claim of several parts: it held if all held, and did not if one did not."""
-    for one in ("did not hold", "not decided"):
-        if one in verdicts:
-            return one  # type: ignore[return-value]  # both are verdicts
-    return "held"
+    if "did not hold" in verdicts:
+        return "did not hold"
+    return "not decided" if "not decided" in verdicts else "held"

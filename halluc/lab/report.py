@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from halluc.data.records import finite
 from halluc.files import write_json
 from halluc.lab.drawing import save
+from halluc.lab.estimates import rounded
 from halluc.store.run_folder import writing
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ def _cell(values: Sequence[Any], digits: int) -> str:
 def _text(value: Any, digits: int) -> str:
     if value is None or value != value:
         return "-"
-    return f"{value:.{digits}f}" if isinstance(value, float) else str(value)
+    return f"{rounded(value, digits):.{digits}f}" if isinstance(value, float) else str(value)
 
 
 def _digits(largest: float) -> int:

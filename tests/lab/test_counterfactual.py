@@ -9,6 +9,7 @@ from halluc.lab.counterfactual_pairs import TERCILES, pairs
 from halluc.lab.experiments.counterfactual import Counterfactual
 from halluc.lab.questions import scenes
 from halluc.types import Sample
+from halluc.world.controlled import fewer
 from halluc.world.themes import chance
 from tests.lab import made_up
 
@@ -33,6 +34,7 @@ def test_pairs_differ_in_one_clear_category_and_leave_something() -> None:
         assert (there.split, there.index) == (gone.split, gone.index)
         assert pair.there.image_id != pair.gone.image_id
     assert len(made) > 30
+    assert not pairs([fewer(scene, 1) for scene in scenes(5)])
 
 
 def test_terciles_are_a_third_each_in_order_of_chance() -> None:

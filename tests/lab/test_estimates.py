@@ -57,6 +57,7 @@ def test_intervals_are_three_cells_and_words_in_sentences() -> None:
     assert cells("x", Interval(0.5, 0.25, 0.75), 100) == {"x": 50, "x_lo": 25, "x_hi": 75}
     assert cells("x", Interval(float("nan")))["x"] is None
     assert spoken(Interval(0.5, -0.25, 0.75), 100, "+") == "+50.0 [-25.0, +75.0]"
+    assert spoken(Interval(-1e-9, -0.25, -0.0)) == "0.0 [-0.2, 0.0]"
 
 
 def test_the_rise_is_the_fitted_line_s_over_the_range_of_doses() -> None:

@@ -170,11 +170,11 @@ def test_an_unknown_experiment_is_one_line_with_what_was_meant() -> None:
 
 
 def test_columns_have_as_many_decimals_as_their_largest_number_needs() -> None:
-    rows: tuple[Row, ...] = ({"a": 2.0, "b": 123.456, "c": None}, {"a": 0.1234, "b": 1.0, "c": "x"})
+    rows: tuple[Row, ...] = ({"a": 2.0, "b": 123.456, "c": None}, {"a": -1e-9, "b": 1.0, "c": "x"})
     found = Finding(rows, "no claim", "", lambda figure: None)
     assert Report({}, found).table() == (
         ["a", "b", "c"],
-        [["2.00", "123.5", "-"], ["0.12", "1.0", "x"]],
+        [["2.00", "123.5", "-"], ["0.00", "1.0", "x"]],
     )
 
 
