@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -63,9 +64,10 @@ def test_any_family_has_a_map(family: str, left_out: str, tmp_path: Path) -> Non
 
 def test_nothing_is_lost_without_a_head_that_says_nothing() -> None:
     model = llava()
-    width = model.layers[1].self_attn.head_dim
+    attention: Any = model.layers[1].self_attn
+    width = attention.head_dim
     with torch.no_grad():
-        model.layers[1].self_attn.o_proj.weight[:, 2 * width : 3 * width] = 0.0
+        attention.o_proj.weight[:, 2 * width : 3 * width] = 0.0
     _, loss = without_each(model, questions(scenes(2), 1))
     assert bool((loss[:, 1, 2].abs() < 1e-5).all())
     others = loss.flatten(1)[:, [i for i in range(16) if i != 6]]

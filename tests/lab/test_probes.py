@@ -13,7 +13,7 @@ from halluc.config import DecodingConfig
 from halluc.decoding.generation import generate
 from halluc.interventions import At, BatchState, Method, MethodParams
 from halluc.interventions.engine import intervene
-from halluc.lab.probes import Chosen, Gaze, Peaks, RemovedKeys, SilentHeads
+from halluc.lab.probes import Chosen, Gaze, Kind, Peaks, RemovedKeys, SilentHeads
 from halluc.models import VisionLanguageModel
 from halluc.testing import leaks_nothing, needs_no_company, needs_no_sharing, restores_the_model
 from tests.kit.asking import logits_after, questions
@@ -55,7 +55,8 @@ def test_gaze_is_the_last_row_of_eager_attention(family: str) -> None:
     image = inputs["input_ids"] == model.image_token
     first = model.first_token(inputs)
     for layer, weights in enumerate(eager(model, inputs)):
-        for kind, columns in (("image", image), ("first", first)):
+        kinds: dict[Kind, Tensor] = {"image": image, "first": first}
+        for kind, columns in kinds.items():
             expected = (weights[:, :, -1] * columns[:, None]).sum(-1)
             assert torch.allclose(
                 gaze.share(kind, model.n_layers)[0, :, layer], expected, atol=1e-5
@@ -111,8 +112,9 @@ def test_layers_that_cannot_be_reached_are_not_numbers() -> None:
 def planted() -> VisionLanguageModel:
     """LLaVA all of whose image tokens are massive in one dimension."""
     model = llava()
+    projector: Any = model.tower.projector
     with torch.no_grad():
-        model.tower.projector.linear_2.bias[DIM] = 60.0
+        projector.linear_2.bias[DIM] = 60.0
     return model
 
 
@@ -163,9 +165,10 @@ def test_without_heads_the_image_has_no_influence(family: str, behind_image: boo
 def test_a_silent_head_is_one_whose_columns_of_the_output_projection_are_zero() -> None:
     model, edited = llava(), llava()
     inputs = prompts(model, *ASKED)
-    width = model.layers[1].self_attn.head_dim
+    attention: Any = edited.layers[1].self_attn
+    width = attention.head_dim
     with torch.no_grad():
-        edited.layers[1].self_attn.o_proj.weight[:, 2 * width : 3 * width] = 0.0
+        attention.o_proj.weight[:, 2 * width : 3 * width] = 0.0
     silent = logits_after(model, SilentHeads({1: (2,)}), inputs)
     assert torch.allclose(silent, logits_after(edited, plain(), inputs), atol=1e-5)
     assert not torch.allclose(silent, logits_after(model, plain(), inputs), atol=1e-4)

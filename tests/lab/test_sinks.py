@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -30,8 +32,9 @@ DIM = 7
 def planted(bias: float = 60.0) -> VisionLanguageModel:
     """LLaVA all of whose image tokens are massive in one dimension."""
     model = llava()
+    projector: Any = model.tower.projector
     with torch.no_grad():
-        model.tower.projector.linear_2.bias[DIM] = bias
+        projector.linear_2.bias[DIM] = bias
     return model
 
 
