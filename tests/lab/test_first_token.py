@@ -58,6 +58,8 @@ def test_the_surest_and_the_best_gamma_are_named() -> None:
     assert "30.0 [20.0, 40.0]% of attention" in finding.because
     assert finding.rows[1]["entropy"] == pytest.approx(0.45)
     assert finding.rows[1]["accuracy"] == pytest.approx(75.0)
+    assert [row["entropy_change"] for row in finding.rows] == pytest.approx([-0.2, 0.0, 0.2])
+    assert [row["accuracy_change"] for row in finding.rows] == pytest.approx([-25.0, 0.0, -25.0])
 
 
 def test_at_gamma_one_the_model_says_its_own(glyph: VisionLanguageModel) -> None:

@@ -28,7 +28,7 @@ class FirstToken(Experiment):
 
     question = "Does attention to the first token govern how sure an answer is?"
     claim = "A bias on the first token's attention steers attention's entropy and the output's."
-    source = "ZeroTuning (arXiv:2505.11739), sections 3 and 4"
+    source = "ZeroTuning (arXiv:2505.11739), abstract"
     scenes = 150
 
     def run(self, setting: Setting) -> Finding:
@@ -68,6 +68,20 @@ def looked(setting: Setting, samples: Sequence[Sample]) -> Interval:
         read(setting.model, gaze, batch)
         shares += gaze.share("first", setting.model.n_layers)[0].nanmean((1, 2)).tolist()
     return mean(shares, setting.seed)
+
+
+def averaged(
+    values: Mapping[float, Sequence[float]], seed: int
+) -> tuple[dict[float, Interval], dict[float, Interval]]:
+    """Average a value a scene for each gamma, and its difference to that at gamma 1."""
+    own = values[1.0]
+    changes = {
+        gamma: [a - b for a, b in zip(some, own, strict=True)] for gamma, some in values.items()
+    }
+    return (
+        {gamma: mean(some, seed) for gamma, some in values.items()},
+        {gamma: mean(some, seed) for gamma, some in changes.items()},
+    )
 
 
 def slope(values: Mapping[float, float]) -> float:
@@ -113,13 +127,19 @@ def judged(
         share: Attention to the first token with no factor.
         refusal: Why gamma cannot be varied on this model.
     """
-    nats = {gamma: mean(values, seed) for gamma, values in entropy.items()}
-    right = {gamma: mean(values, seed) for gamma, values in accuracy.items()}
+    nats, surer = averaged(entropy, seed)
+    right, better = averaged(accuracy, seed)
     rows: list[Row] = [
-        {"gamma": gamma, **cells("entropy", nats[gamma]), **cells("accuracy", right[gamma], 100)}
+        {
+            "gamma": gamma,
+            **cells("entropy", nats[gamma]),
+            **cells("entropy_change", surer[gamma]),
+            **cells("accuracy", right[gamma], 100),
+            **cells("accuracy_change", better[gamma], 100),
+        }
         for gamma in nats
     ]
-    draw = partial(_draw, nats, right)
+    draw = partial(_draw, surer, better)
     if refusal:
         return Finding(tuple(rows), "not decided", f"Nothing could be scaled: {refusal}.", draw)
     change = slopes(entropy, seed)
@@ -139,14 +159,16 @@ def judged(
 def _draw(
     entropy: Mapping[float, Interval], accuracy: Mapping[float, Interval], figure: Figure
 ) -> None:
+    """Draw the changes next to gamma 1."""
     from halluc.lab.drawing import line, plain
 
     panels = figure.subplots(1, 2)
     line(panels[0], list(entropy), list(entropy.values()), 1, "entropy")
-    plain(panels[0], "gamma, factor on the first token", "entropy of the answer (nats)")
+    plain(panels[0], "gamma, factor on the first token", "change of entropy (nats)")
     line(panels[1], list(accuracy), list(accuracy.values()), 2, "accuracy", 100)
-    plain(panels[1], "gamma, factor on the first token", "accuracy (%)")
+    plain(panels[1], "gamma, factor on the first token", "change of accuracy (points)")
     for panel in panels:
+        panel.axhline(0, color="#777777", lw=0.8)
         panel.set_xscale("log", base=2)
         panel.set_xticks(list(entropy), [f"{gamma:g}" for gamma in entropy])
         panel.minorticks_off()

@@ -76,7 +76,7 @@ class Knockout(Experiment):
 
     question = "Do heads whose output depends on the image matter more when they are knocked out?"
     claim = "Heads whose outputs move most when the image is removed carry what the model sees."
-    source = "VHR (arXiv:2412.13949), sections 3 and 4: heads above each layer's median VHD"
+    source = "VHR (arXiv:2412.13949), eq. 4 to 7: heads above each layer's median VHD"
     scenes = 80
 
     def run(self, setting: Setting) -> Finding:
@@ -191,9 +191,9 @@ def _draw(changes: Mapping[str, Mapping[str, Interval]], figure: Figure) -> None
         "chair_i": "CHAIR_i (points)",
         "recall": "recall (points)",
     }
-    panels = figure.subplots(1, len(units), sharey=True)
-    for panel, (metric, unit) in zip(panels, units.items(), strict=True):
+    for panel, (metric, unit) in zip(figure.subplots(1, len(units)), units.items(), strict=True):
         known = [name for name in changes if metric in changes[name]]
-        bars(panel, known, [changes[n][metric] for n in known], 1 if metric == "favour" else 100)
+        names = known if metric == "accuracy" else [""] * len(known)  # once, on the left
+        bars(panel, names, [changes[n][metric] for n in known], 1 if metric == "favour" else 100)
         panel.axvline(0, color="#777777", lw=0.8)
         plain(panel, f"change of\n{unit}", "")

@@ -38,7 +38,7 @@ class Masked(Experiment):
 
     question = "Do views masked to what bears on the question help to answer yes or no?"
     claim = "Adding the logits of a view masked to what is relevant makes answers better."
-    source = "AGLA (arXiv:2406.12718), sections 3 and 4"
+    source = "AGLA (arXiv:2406.12718), abstract"
     scenes = 150
 
     def run(self, setting: Setting) -> Finding:
@@ -144,14 +144,14 @@ def judged(views: Mapping[str, Counts], seed: int) -> Finding:
         f"{spoken(gaps[MASKED]['accuracy'], 100, '+')}, the random one by "
         f"{spoken(gaps[AT_RANDOM]['accuracy'], 100, '+')}."
     )
-    shown = {name: one["accuracy"] for name, one in values.items()}
-    return Finding(tuple(rows), verdict(gain), because, partial(_draw, shown), (6.4, 2.8))
+    shown = {name: one["accuracy"] for name, one in gaps.items() if name != WHOLE}
+    return Finding(tuple(rows), verdict(gain), because, partial(_draw, shown), (6.4, 2.4))
 
 
-def _draw(accuracy: Mapping[str, Interval], figure: Figure) -> None:
+def _draw(changes: Mapping[str, Interval], figure: Figure) -> None:
     from halluc.lab.drawing import bars, plain
 
     panel = figure.subplots()
-    bars(panel, list(accuracy), list(accuracy.values()), 100)
-    panel.axvline(accuracy[WHOLE].value * 100, color="#777777", lw=0.8)
-    plain(panel, "accuracy (%)", "")
+    bars(panel, list(changes), list(changes.values()), 100)
+    panel.axvline(0, color="#777777", lw=0.8)
+    plain(panel, "accuracy, difference to the whole image (points)", "")

@@ -132,7 +132,7 @@ class Sinks(Experiment):
 
     question = "Do visual attention sinks lie on the background, and can they be removed?"
     claim = "Visual sinks lie on the background, and removing them costs nothing."
-    source = "VAR (arXiv:2503.03321), section 4"
+    source = "VAR (arXiv:2503.03321), table 6 and what it says of masking sink tokens"
     scenes = 200
 
     def run(self, setting: Setting) -> Finding:
