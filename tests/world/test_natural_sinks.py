@@ -280,10 +280,18 @@ def test_the_page_counts_the_cells_that_grew_a_sink() -> None:
     assert "**0 of 2 cells grew a sink**" in none
     assert "**1 of 1 kept a sink.**" in none
     assert "### Long" not in none
+    assert "### Planted" not in markdown(Results([_run(0.0)] * 2, [], [], 0))
     some = markdown(Results([_run(0.5, sink=True), _run(0.0)], [_run(0.0)], [_run(0.0)], 0))
     assert "**1 of 2 cells grew a sink**" in some
     assert "**0 of 1 kept a sink.**" in some
     assert "**It grew no sink.**" in some
+
+
+def test_a_run_that_has_not_ended_is_called_so() -> None:
+    half = Trained(Cell("muon", 16, 0.0), 600, _run(0.0).log)
+    page = markdown(Results([_run(0.0), half], [], [], 0))
+    assert page.count("(interrupted at step 300)") == 1
+    assert "Muon, heads of 16, 0% backcopy (interrupted at step 300)" in page
 
 
 def test_only_what_is_between_the_markers_is_written(tmp_path: Path) -> None:
@@ -312,5 +320,10 @@ def test_the_command_writes_a_page_and_a_figure_and_keeps_what_is_trained(
     assert (tmp_path / "figures" / "sinks.png").stat().st_size > 10_000
     kept = {file: file.stat().st_mtime_ns for file in work.rglob("*.*") if file.is_file()}
     assert len(kept) == 2 * (8 + 4 + 2)
+    written = page.read_text()
     natural_sinks.main()
+    assert page.read_text() == written
+    monkeypatch.setattr(sys, "argv", [*sys.argv, "--write-only"])
+    natural_sinks.main()
+    assert page.read_text() == written
     assert {file: file.stat().st_mtime_ns for file in kept} == kept

@@ -15,6 +15,7 @@ The page is written between `<!-- text -->` and `<!-- /text -->` of the output, 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -23,7 +24,7 @@ from halluc.errors import UserError
 from halluc.world.training.natural_sinks_figure import draw_sinks
 from halluc.world.training.natural_sinks_model import WIDTH, Cell
 from halluc.world.training.natural_sinks_page import Results, Trained, best, write_page
-from halluc.world.training.natural_sinks_run import SinkRun
+from halluc.world.training.natural_sinks_run import SinkRun, read_log
 
 PREDICTED = (
     Cell("adamw", 48, 0.5),
@@ -47,10 +48,18 @@ ONE_LAYER = Cell("adamw", WIDTH, 1.0, layers=1)
 """One layer with one head, and Bigram-Backcopy text alone: as Guo et al. have it."""
 
 
-def trained(cell: Cell, steps: int, work: Path, seed: int) -> Trained:
-    """Train a cell to its last step, or read the log of a run that got there."""
-    folder = work / f"{cell.name}-{steps}-seed{seed}"
-    return Trained(cell, steps, SinkRun(folder, cell, steps, seed).run())
+def trained(cells: Sequence[Cell], steps: int, options: argparse.Namespace) -> list[Trained]:
+    """Train each cell to its last step, or read the logs there are: of any length, or none."""
+    runs = []
+    for cell in cells:
+        folder = options.work / f"{cell.name}-{steps}-seed{options.seed}"
+        if options.write_only:
+            log = read_log(folder)
+        else:
+            log = SinkRun(folder, cell, steps, options.seed).run()
+        if log:
+            runs.append(Trained(cell, steps, log))
+    return runs
 
 
 def main() -> None:
@@ -63,17 +72,20 @@ def main() -> None:
         "--long-steps", type=int, default=20000, help="Of the last two runs; 0: none."
     )
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--write-only", action="store_true", help="Train nothing; write of all runs what they have."
+    )
     options = parser.parse_args()
     if options.steps < 1 or options.long_steps < 0:
         raise SystemExit("--steps takes a number from 1, --long-steps one from 0")
     # Products of this size are not worth a second thread.
     torch.set_num_threads(1)
-    work, seed = options.work, options.seed
-    natural = [trained(cell, options.steps, work, seed) for cell in PREDICTED]
-    planted = [trained(cell, options.steps, work, seed) for cell in PLANTED]
+    natural = trained(PREDICTED, options.steps, options)
+    if not natural:
+        raise SystemExit(f"{options.work}: no run of {options.steps} steps to write of")
+    planted = trained(PLANTED, options.steps, options)
     late = (ONE_LAYER, best(natural).cell) if options.long_steps else ()
-    long = [trained(cell, options.long_steps, work, seed) for cell in late]
-    results = Results(natural, planted, long, seed)
+    results = Results(natural, planted, trained(late, options.long_steps, options), options.seed)
     figure = options.output.parent / "figures" / "sinks.png"
     try:
         write_page(results, options.output)

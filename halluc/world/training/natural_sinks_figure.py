@@ -30,12 +30,8 @@ def draw_sinks(results: Results, file: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    groups: list[tuple[str, Sequence[Trained]]] = [
-        ("natural", results.natural),
-        ("planted", results.planted),
-    ]
-    if results.long:
-        groups.append(("long", results.long))
+    named = (("natural", results.natural), ("planted", results.planted), ("long", results.long))
+    groups = [(name, runs) for name, runs in named if runs]
     figure = Figure(figsize=(4.2 * len(groups), 5.4), layout="constrained")
     FigureCanvasAgg(figure)
     panels = figure.subplots(2, len(groups), sharey="row", squeeze=False)

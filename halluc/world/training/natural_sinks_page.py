@@ -23,7 +23,7 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Trained:
-    """A run that has ended: its cell, its steps and its log."""
+    """A run: its cell, the steps it is to take, and its log, which is not empty."""
 
     cell: Cell
     steps: int
@@ -31,8 +31,14 @@ class Trained:
 
     @property
     def last(self) -> dict[str, Any]:
-        """What was measured after the last step."""
+        """What was measured last."""
         return self.log[-1]
+
+    @property
+    def left(self) -> str:
+        """What is missing, in words; empty where the run has ended."""
+        step = self.last["step"]
+        return "" if step == self.steps else f" (interrupted at step {step:,})"
 
 
 @dataclass(frozen=True)
@@ -102,11 +108,14 @@ def markdown(results: Results) -> str:
         f"order and the measured one have a rank correlation of {rank_correlation(places):+.2f}"
         + ("." if found else "; without a sink in any cell it ranks small differences."),
         _table(results.natural, places),
-        "### Planted: the same with sinks in the initial weights",
-        f"**{sum(run.last['sink'] for run in results.planted)} of {len(results.planted)} kept a "
-        "sink.** The first row of each cell is before training.",
-        _control(results.planted),
     ]
+    if results.planted:
+        parts += [
+            "### Planted: the same with sinks in the initial weights",
+            f"**{sum(run.last['sink'] for run in results.planted)} of {len(results.planted)} kept "
+            "a sink.** The first row of each cell is before training.",
+            _control(results.planted),
+        ]
     for run in results.long:
         parts += [_long_title(run), _course(run)]
     return "\n\n".join(parts)
@@ -126,7 +135,7 @@ def _millions(steps: int) -> str:
 def _table(runs: Sequence[Trained], places: Sequence[int]) -> str:
     head = f"| predicted | measured | cell | {COLUMNS} |"
     rows = [
-        f"| {i} | {place} | {title(run.cell)} | {_cells(run.last)} |"
+        f"| {i} | {place} | {title(run.cell)}{run.left} | {_cells(run.last)} |"
         for i, (run, place) in enumerate(zip(runs, places, strict=True), 1)
     ]
     return "\n".join([head, _rule(3), *rows])
@@ -134,7 +143,7 @@ def _table(runs: Sequence[Trained], places: Sequence[int]) -> str:
 
 def _control(runs: Sequence[Trained]) -> str:
     rows = [
-        f"| {title(run.cell)} | {line['step']:,} | {_cells(line)} |"
+        f"| {title(run.cell)}{run.left} | {line['step']:,} | {_cells(line)} |"
         for run in runs
         for line in (run.log[0], run.last)
     ]
@@ -150,7 +159,7 @@ def _long_title(run: Trained) -> str:
     grown = "It grew a sink" if run.last["sink"] else "It grew no sink"
     return (
         f"### Long: {title(run.cell)}\n\n{what}; {run.steps:,} steps, {_millions(run.steps)} "
-        f"million tokens. **{grown}.**"
+        f"million tokens. **{grown}{run.left}.**"
     )
 
 

@@ -118,6 +118,12 @@ class SinkRun:
         print(f"{self.folder.name} {self.step}/{self.steps} {_shown(line)}", flush=True)
 
 
+def read_log(folder: Path) -> list[dict[str, Any]]:
+    """Return what a run has measured so far; nothing where there is no run."""
+    file = folder / "log.jsonl"
+    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+
 def token_losses(logits: Tensor, ids: Tensor) -> Tensor:
     """Return the cross-entropy of every token but the first, [B, T, V] and [B, T] to [B, T - 1]."""
     targets = ids[:, 1:]
