@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,8 +16,11 @@ from halluc.crosscheck.asking_systems import Place, Said
 from halluc.crosscheck.crosscheck_config import CrossCheckConfig
 from halluc.crosscheck.running import CrossCheck, run_crosscheck
 from halluc.crosscheck.systems import System
+from halluc.errors import UserError
 from halluc.leaderboard import collect
-from halluc.store import Scored, find_scored
+from halluc.leaderboard.board_file import write_board
+from halluc.store import RunFolder, Scored, find_scored
+from halluc.store.kept_runs import superseded
 from halluc.types import Sample
 from halluc.validation import checked
 from tests.kit.runs import write_run
@@ -132,3 +137,34 @@ def test_boards_compare_methods_by_what_other_models_say(found: CrossCheck, runs
         assert shown.value == score(found, "org/model:paint", f"{kind}_other_models")
         assert shown.higher_is_better is False and shown.low < shown.value < shown.high
     assert rows["org/other", "baseline"].crosscheck is not None
+
+
+def test_a_board_of_another_machine_brings_its_cross_checks(
+    found: CrossCheck, runs: Path, tmp_path: Path
+) -> None:
+    write_board(collect([runs]), tmp_path / "board.json")
+    checks = shutil.ignore_patterns("crosscheck*")
+    shutil.copytree(runs, tmp_path / "runs", ignore=checks)
+    assert not any(row.crosscheck for row in collect([tmp_path / "runs"]).rows)
+    merged = collect([tmp_path / "runs", tmp_path / "board.json"])
+    assert merged.rows and all(row.crosscheck for row in merged.rows)
+
+
+def test_pruning_takes_the_cross_check_of_fewer_samples_along(
+    found: CrossCheck, runs: Path, tmp_path: Path
+) -> None:
+    (file,) = runs.glob("*-paint-*/crosscheck_*.json")
+    folder = shutil.copytree(file.parent, tmp_path / "run")
+    run = RunFolder.read(folder)
+    assert not list(superseded(run))
+    (asked, samples), *_ = run.sample_sets()
+    more = [*samples, replace(samples[0], id="more")]
+    run.write_samples(asked.keyed(more), more)
+    assert folder / file.name in set(superseded(run))
+
+
+def test_a_judge_that_is_none_is_refused_before_anybody_is_asked(tmp_path: Path) -> None:
+    values = {"targets": "glyph", "evidence": "glyph", "judge": "gpt"}
+    with pytest.raises(UserError, match="write endpoint:MODEL or local:MODEL"):
+        run_crosscheck(checked(CrossCheckConfig, values, "crosscheck"), Place(tmp_path))
+    assert not any(tmp_path.iterdir())
