@@ -19,6 +19,7 @@ LAYERS = (
     {"data"},
     {"world"},
     {"models"},
+    {"world.training"},
     {"remote"},
     {"interventions"},
     {"decoding"},
@@ -90,7 +91,9 @@ def imports(module: str) -> Iterator[Import]:
 
 
 def room(module: str) -> str:
-    """The room of a module: the first name below halluc."""
+    """The room of a module: the first name below halluc; training is a room of its own."""
+    if module.startswith("halluc.world.training"):
+        return "world.training"
     _, *inner = module.split(".")
     return inner[0] if inner else "halluc"
 

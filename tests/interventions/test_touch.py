@@ -48,7 +48,7 @@ def test_comparing_ends_after_a_few_batches() -> None:
 
 def test_the_run_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = RunConfig(
-        model=ModelConfig(name="glyph"), method=MethodConfig(name="var"),
+        model=ModelConfig(name="glyph"), method=MethodConfig(name="var", params=NOTHING["var"]),
         benchmarks=("glyph_pope",), limit=2,
     )  # fmt: skip
     done = evaluate(config, tmp_path)

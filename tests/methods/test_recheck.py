@@ -189,7 +189,7 @@ def made_up(answer: Answer) -> set[str]:
 
 
 def test_glyph_makes_up_less_and_the_questions_are_counted() -> None:
-    stock, ours = answers("baseline", "glyph_chair", 5), answers("recheck", "glyph_chair", 5)
+    stock, ours = answers("baseline", "glyph_chair", 12), answers("recheck", "glyph_chair", 12)
     revisions = 0
     for name, before in stock.items():
         after = ours[name]
@@ -204,7 +204,7 @@ def test_glyph_makes_up_less_and_the_questions_are_counted() -> None:
 
 
 def test_drafts_are_kept_in_the_run_folder(tmp_path: Path) -> None:
-    given = list(answers("recheck", "glyph_chair", 5).values())
+    given = list(answers("recheck", "glyph_chair", 12).values())
     folder = write_run(tmp_path, "recheck", benchmarks=())
     with folder.keeping("glyph_chair", print) as keep:
         keep(given)

@@ -13,7 +13,7 @@ from halluc.world.scenes import outline
 from halluc.world.training import planted_sinks
 from halluc.world.training.architectures import ARCHITECTURES, Architecture
 from halluc.world.training.architectures.base import normalise
-from halluc.world.training.plain_patches import PLAIN_A_SCENE, plain_patches
+from halluc.world.training.plainness import PLAIN_A_SCENE, plain_patches
 from halluc.world.training.planted_sinks import SHARE, SINK_DIMS, look, plant_sinks
 
 

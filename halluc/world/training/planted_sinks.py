@@ -24,7 +24,7 @@ from halluc.world.language import CAPTION_PROMPTS, exists
 from halluc.world.rendering import render
 from halluc.world.scenes import scene
 from halluc.world.training.architectures.base import Architecture, embedded, normalise
-from halluc.world.training.plain_patches import PLAIN_A_SCENE, plain_patches
+from halluc.world.training.plainness import PLAIN_A_SCENE, plain_patches
 
 SINK_DIMS = (16, 172)
 """The dimensions of the residual stream in which sinks are massive; BOS in the first alone.
