@@ -1,4 +1,4 @@
-"""Answers made up by a rule, in place of a model's."""
+"""Answers made up by a rule, in place of a model's, and a method that makes a model say yes."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from torch import Tensor, full_like
 
 from halluc.config import BASELINE
+from halluc.interventions import At, Method
 from halluc.lab.asking import Arm
 from halluc.lab.base import Experiment, Finding, Setting
+from halluc.models import VisionLanguageModel
 from halluc.types import Answer, Sample
 from halluc.world.catalog import NAMES
 from halluc.world.language import exists
@@ -82,3 +85,18 @@ def run(
     if methods is None:
         methods = [name for name in rules if name != BASELINE]
     return experiment.run(Setting(model, tuple(methods), scenes, output_dir=Path("unused")))
+
+
+class Affirming(Method):
+    """Says yes to everything, and nothing else."""
+
+    name = "affirming"
+
+    def load(self, model: VisionLanguageModel) -> None:
+        assert model.yes_no_tokens is not None
+        self._yes, self._end = model.yes_no_tokens[0][0], model.processor.tokenizer.eos_token_id
+
+    def next_token_logits(self, at: At, logits: Mapping[str, Tensor]) -> Tensor:
+        sure = full_like(logits["main"], -100.0)
+        sure[:, self._end if at.step else self._yes] = 100.0
+        return sure

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from torch import Tensor
 from typer.testing import CliRunner
 
 from halluc.cli.app import app
 from halluc.errors import UserError
-from halluc.interventions import REGISTRY, At, Method, method
+from halluc.interventions import REGISTRY
 from halluc.lab.asking import Arm, answers
 from halluc.lab.base import EXPERIMENTS, Experiment, Finding, Row, Setting, experiment
 from halluc.lab.estimates import cells
@@ -23,6 +22,7 @@ from halluc.models import VisionLanguageModel, load_model
 from halluc.scoring.bootstrap import Interval
 from halluc.types import Answer, Sample
 from halluc.world.controlled import Variant
+from tests.lab.made_up import Affirming
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -183,17 +183,7 @@ def test_answers_are_those_of_the_baseline_and_each_method_and_are_kept(
 ) -> None:
     samples = [existence(Variant(scene), "dog") for scene in scenes(3)]
     with REGISTRY.scratch():
-
-        @method("affirming")
-        class Affirming(Method):
-            """Says yes."""
-
-            def next_token_logits(self, at: At, logits: Mapping[str, Tensor]) -> Tensor:
-                yes, tokens = logits["main"] * 0, glyph.processor.tokenizer
-                word = tokens.eos_token_id if at.step else (glyph.yes_no_tokens or ([], []))[0][0]
-                yes[:, word] = 100.0
-                return yes
-
+        REGISTRY.register("affirming")(Affirming)
         setting = Setting(glyph, ("affirming",), 3, output_dir=tmp_path)
         found = answers(setting, "trial", samples)
         assert list(found) == ["baseline", "affirming"]
