@@ -1,4 +1,4 @@
-"""What the embedded models claim in a run, and what predicts it: co-occurrence, how much is seen."""
+"""What an embedded model claims in a run, and what predicts it: co-occurrence, visibility."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def yes_claims(run: Evaluation) -> Iterator[tuple[bool, str, set[str]]]:
 def auroc(claims: Iterator[tuple[bool, str, set[str]]], given: dict[tuple[str, str], float]) -> str:
     rows = [(claimed, affinity(category, present, given)) for claimed, category, present in claims]
     truth, score = zip(*rows, strict=True)
-    return f"{roc_auc_score(truth, score):.3f} | {sum(truth)} of {len(truth)}"
+    return f"{roc_auc_score(truth, score):.3f} ({sum(truth)} of {len(truth)})"
 
 
 def seen_by_band(run: Evaluation) -> dict[Band, tuple[int, int]]:

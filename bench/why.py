@@ -62,7 +62,7 @@ def causes(model: VisionLanguageModel, run: Evaluation) -> list[str]:
     return [
         auroc(yes_claims(run), given),
         auroc(caption_claims(run), given),
-        told(yes),
+        told(Interval(yes.value or 0, yes.low or 0, yes.high or 0)),
         " / ".join(seen),
         told(mean(falls), sign="+", digits=1),
     ]
@@ -105,8 +105,8 @@ def report(limit: int, runs: Path, names: Sequence[str]) -> Iterator[str]:
     yield from hardness_table()
     yield "\n## Four causes\n"
     yield (
-        "- **Co-occurrence**: does the company of an absent thing predict that it is claimed? Score "
-        "of an absent category: the mean over the objects present of P(category | object) in "
+        "- **Co-occurrence**: does the company of an absent thing predict that it is claimed? "
+        "Score of an absent category: the mean over the objects present of P(category | object) in "
         f"{TRAINING_SCENES} training scenes. AUROC, and how many are claimed.\n"
         "- **Yes-bias**: the share of yes in POPE's adversarial split, where half is right.\n"
         "- **Weak eyes**: the share of yes to what is there, by how plainly it shows: clear / hard "
@@ -128,7 +128,7 @@ def report(limit: int, runs: Path, names: Sequence[str]) -> Iterator[str]:
         var = VAR.for_model(model).params
         sinks += [
             f"\n### {name}\n",
-            f"{EMBEDDED[name]}. VAR takes tokens for sinks that exceed tau = {var.tau:.1f} in "
+            f"{EMBEDDED[name][0].upper()}{EMBEDDED[name][1:]}. VAR takes tokens for sinks that exceed tau = {var.tau:.1f} in "
             f"dimension {' or '.join(map(str, var.sink_dims or ()))} (measured).\n",
             *sink_table(model, look(model, scenes(LOOKS))),
         ]

@@ -9,8 +9,8 @@ from pathlib import Path
 from halluc.errors import UserError
 
 EMBEDDED = {
-    "glyph": "A LLaVA trained on drawn scenes; sinks were put into its initial weights, in BOS and "
-    "in plain background patches",
+    "glyph": "a small LLaVA trained on drawn scenes; attention sinks were put into its weights, in "
+    "BOS and in plain background patches",
 }
 """Models that ship with the package, and what is special about them."""
 

@@ -107,18 +107,6 @@ def test_what_is_plain_is_seen_more_often_than_what_is_not(run: Evaluation) -> N
     assert seen["clear"] > seen["hard"] > seen["barely"]
 
 
-def test_the_causes_differ_between_models(tmp_path: Path) -> None:
-    ratio, seen = {}, {}
-    for name in EMBEDDED:
-        config = RunConfig(model=ModelConfig(name=name), benchmarks=("glyph_pope",), limit=SCENES)
-        run = evaluate(config, tmp_path)
-        ratio[name] = run.scores["glyph_pope"].values["adversarial/yes_ratio"].value
-        asked, said = seen_by_band(run)["hard"]
-        seen[name] = said / asked
-    assert max(ratio, key=ratio.__getitem__) == "glyph-qwen"
-    assert min(seen, key=seen.__getitem__) == "glyph-smol"
-
-
 def test_attention_leaves_the_image_as_a_description_grows(name: str) -> None:
     watched = watch(load_model(name), scenes(24))
     assert np.mean([slope(one.image.mean(1)) for one in watched if len(one.even) >= 30]) < 0

@@ -109,6 +109,10 @@ class Architecture(ABC):
         """Return the ids of tokens, int [N]."""
         return torch.tensor(self.tokenizer.convert_tokens_to_ids(list(tokens)), dtype=torch.long)
 
+    def id(self, token: str) -> int:
+        """Return the id of a token."""
+        return int(self.ids((token,))[0])
+
     @property
     def words(self) -> Tensor:
         """Word embeddings, which are also the output layer's: float [words, width]."""

@@ -59,8 +59,7 @@ class Idefics3(Architecture):
             vision_config=vision,
             text_config=text,
             scale_factor=2,
-            image_token_id=self.tokenizer.convert_tokens_to_ids(IMAGE),
-            pad_token_id=self.tokenizer.pad_token_id,
+            image_token_id=self.id(IMAGE),
             tie_word_embeddings=True,
         )
         model = Idefics3ForConditionalGeneration(config)

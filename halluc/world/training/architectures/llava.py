@@ -62,7 +62,7 @@ class Llava(Architecture):
         config = LlavaConfig(
             vision_config=vision,
             text_config=LlamaConfig(**text_shape(self.tokenizer), head_dim=48, attention_bias=True),
-            image_token_index=self.tokenizer.convert_tokens_to_ids(IMAGE),
+            image_token_index=self.id(IMAGE),
             vision_feature_layer=-2,
             vision_feature_select_strategy="default",
             image_seq_length=IMAGE_TOKENS,
