@@ -22,7 +22,7 @@ from halluc.scoring.base import REGISTRY
 from halluc.types import Answer
 from halluc.world.language import SYNONYMS
 
-SIDE, TEXT, GAP = 256, 150, 16
+SIDE, GAP, LINE, MOST_LINES = 256, 16, 17, 20
 COLOURS = {None: "#222222", True: "#1a7f37", False: "#cf222e"}
 _WORDS = {form: name for name, forms in SYNONYMS.items() for form in forms}
 _PATTERN = re.compile(
@@ -43,7 +43,7 @@ def spans(caption: str, present: set[str]) -> Iterator[tuple[str, bool | None]]:
 
 def panel(answer: Answer, image: Image.Image) -> Image.Image:
     """Draw a scene above the description of it."""
-    sheet = Image.new("RGB", (SIDE, SIDE + TEXT), "white")
+    sheet = Image.new("RGB", (SIDE, SIDE + MOST_LINES * LINE), "white")
     sheet.paste(image.resize((SIDE, SIDE), Image.Resampling.LANCZOS))
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
     x, y = 0.0, SIDE + 6.0
@@ -51,11 +51,11 @@ def panel(answer: Answer, image: Image.Image) -> Image.Image:
         glue = word in {".", ","}
         width = draw.textlength(word, font)
         if x + width > SIDE and not glue:
-            x, y = 0.0, y + 17
+            x, y = 0.0, y + LINE
         x -= 4 if glue else 0
         draw.text((x, y), word, COLOURS[there], font)
         x += width + 4
-    return sheet
+    return sheet.crop((0, 0, SIDE, round(y) + LINE + 4))
 
 
 def main(
@@ -69,10 +69,11 @@ def main(
     scored = evaluate(config, runs).scored["glyph_chair"]
     answers = {reading.id: reading.answer for reading in scored.readings}
     samples = list(REGISTRY.get("glyph_chair")().samples(300))[first : first + columns]
+    panels = [panel(answers[sample.id], sample.load_image()) for sample in samples]
     wide = columns * SIDE + (columns - 1) * GAP
-    sheet = Image.new("RGB", (wide, SIDE + TEXT), "white")
-    for column, sample in enumerate(samples):
-        sheet.paste(panel(answers[sample.id], sample.load_image()), (column * (SIDE + GAP), 0))
+    sheet = Image.new("RGB", (wide, max(one.height for one in panels)), "white")
+    for column, one in enumerate(panels):
+        sheet.paste(one, (column * (SIDE + GAP), 0))
     output.parent.mkdir(parents=True, exist_ok=True)
     sheet.save(output, optimize=True)
     print(f"{output}: {sheet.width} x {sheet.height}")
