@@ -128,8 +128,9 @@ def report(limit: int, runs: Path, names: Sequence[str]) -> Iterator[str]:
         var = VAR.for_model(model).params
         sinks += [
             f"\n### {name}\n",
-            f"{EMBEDDED[name][0].upper()}{EMBEDDED[name][1:]}. VAR takes tokens for sinks that exceed tau = {var.tau:.1f} in "
-            f"dimension {' or '.join(map(str, var.sink_dims or ()))} (measured).\n",
+            f"{EMBEDDED[name][0].upper()}{EMBEDDED[name][1:]}. VAR takes tokens for sinks that "
+            f"exceed tau = {var.tau:.1f} in dimension "
+            f"{' or '.join(map(str, var.sink_dims or ()))} (measured).\n",
             *sink_table(model, look(model, scenes(LOOKS))),
         ]
     yield "\n## Sinks\n"
