@@ -107,6 +107,7 @@ def test_planted_sinks_are_found_and_removed() -> None:
     finding = Sinks().run(Setting(model, (), 2))
     rows = {row["measure"]: row for row in finding.rows if row["layer"] is None}
     assert rows["visual sinks a scene, in any layer"]["value"] == 16.0
+    assert rows["scenes with visual sinks (%)"]["value"] == 100.0
     assert rows["difference (%)"]["value"] == pytest.approx(0.0)  # all tokens are sinks
     assert finding.held == "did not hold"
     others = rows["accuracy without as many others, change"]

@@ -148,6 +148,8 @@ class Sinks(Experiment):
                 tuple(rows), "not decided", _none(setting.model, found), partial(_draw, rows)
             )
         number = mean([float(one.anywhere.sum()) for one in found], seed)
+        some = mean([float(one.anywhere.any()) for one in found], seed)
+        rows.append(row_of("scenes with visual sinks (%)", some, 100))
         rows.append(row_of("visual sinks a scene, in any layer", number))
         places, where = _places(found, scene_grid(setting.model), seed)
         rows += places
@@ -155,7 +157,8 @@ class Sinks(Experiment):
         rows += [row_of(name, cost, 100) for name, cost in costs.items()]
         cost = costs[SINKS]
         because = (
-            f"A scene has {spoken(number)} visual sinks. {where[1]} Removing them from the keys "
+            f"{spoken(some, 100)}% of scenes have visual sinks, {spoken(number)} a scene on "
+            f"average. {where[1]} Removing them from the keys "
             f"changes accuracy by {spoken(cost, 100, '+')} points, removing as many other image "
             f"tokens by {spoken(costs[OTHERS], 100, '+')}."
         )
