@@ -80,12 +80,29 @@ PLACES = "interventions/test_places.py::test"
 COMPOSITES = "interventions/test_composites_sum.py::test"
 NEXT = "decoding/test_next_token.py::test"
 LAB = "lab/test_estimates.py::test"
+CALIBRATION = "calibration/test_calibration.py::test"
+TRAINING = "world/test_training.py::test_training_computes_what_the_saved_model_computes"
 GENERATION = "decoding/test_generation.py::test"
 ENCODING = "models/test_encoding.py::test"
 
 MUTANTS = [
     Mutant(*row)
     for row in (
+        # The embedded models, and sinks measured in any model
+        ("methods/_sinks.py", "float(below.max())) / 2", "float(above.min())) / 2",
+         f"{CALIBRATION}_sinks_are_told_from_other_tokens_by_the_middle_of_the_gap"),
+        ("methods/_sinks.py", "if size >= _ALSO * most or not massive.any()", "if True",
+         f"{CALIBRATION}_a_second_dimension_counts_only_where_sinks_are_large_in_it"),
+        ("methods/_sinks.py", "below) else split", "below) else 0.0",
+         f"{CALIBRATION}_where_nothing_is_massive_nothing_passes_tau"),
+        ("halluc/models/processors.py", "or parameter.default is parameter.empty", "",
+         "models/test_processors.py::test_a_processor_that_needs_its_reader_of_videos_keeps_it"),
+        ("halluc/world/training/planted_sinks.py", "wanted += math.log", "wanted -= math.log",
+         "world/test_planted_sinks.py::test_heads_give_sinks_the_share_that_is_said"),
+        ("halluc/world/training/plainness.py", "detail[row][busy] = np.inf", "pass",
+         "world/test_planted_sinks.py::test_plain_patches_hold_no_thing_and_are_the_least_detailed"),
+        ("halluc/world/training/architectures/qwen2_vl.py", "end = start + COLUMNS",
+         "end = start + IMAGE_TOKENS", f"{TRAINING}[glyph-qwen]"),
         # The laboratory
         ("halluc/lab/estimates.py", "if low > 0:", "if high > 0:",
          f"{LAB}_a_claim_is_judged_by_the_side_its_interval_lies_on"),
