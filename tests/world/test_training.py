@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import transformers
 from torch import Tensor, nn
 
 from halluc.models import load_model
@@ -24,6 +26,7 @@ from halluc.world.training.train_matcher import STAGE, MatcherTrainer
 from halluc.world.training.train_model import Trainer
 
 RATE, DECAY, MOMENTUM = 0.01, 0.05, 0.95
+LOWEST = "5.17.0"
 QUESTION = "Is there a dog in the image?"
 
 
@@ -56,6 +59,8 @@ def test_matrices_are_moved_by_muon() -> None:
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_training_computes_what_the_saved_model_computes(name: str, tmp_path: Path) -> None:
+    if name == "glyph-smol" and transformers.__version__ == LOWEST and not find_spec("torchvision"):
+        pytest.skip(f"transformers {LOWEST} reads Idefics3's images with torchvision alone")
     torch.manual_seed(0)
     architecture = ARCHITECTURES[name]()
     save(architecture, tmp_path)
