@@ -287,11 +287,14 @@ def test_the_page_counts_the_cells_that_grew_a_sink() -> None:
     assert "**It grew no sink.**" in some
 
 
-def test_a_run_that_has_not_ended_is_called_so() -> None:
+def test_what_has_not_ended_is_called_so() -> None:
     half = Trained(Cell("muon", 16, 0.0), 600, _run(0.0).log)
-    page = markdown(Results([_run(0.0), half], [], [], 0))
-    assert page.count("(interrupted at step 300)") == 1
-    assert "Muon, heads of 16, 0% backcopy (interrupted at step 300)" in page
+    assert natural_sinks.ended([half, _run(0.0)]) == [_run(0.0)]
+    page = markdown(Results([_run(0.0), _run(0.0)], [], [half], 0, waiting=6))
+    assert "**It grew no sink (interrupted at step 300).**" in page
+    assert "6 cells are not trained yet" in page
+    whole = markdown(Results([_run(0.0), _run(0.0)], [], [_run(0.0)], 0))
+    assert "interrupted" not in whole and "not trained yet" not in whole
 
 
 def test_only_what_is_between_the_markers_is_written(tmp_path: Path) -> None:

@@ -62,14 +62,19 @@ def trained(cells: Sequence[Cell], steps: int, options: argparse.Namespace) -> l
     return runs
 
 
+def ended(runs: Sequence[Trained]) -> list[Trained]:
+    """Return the runs that took all their steps: cells are compared after equally many."""
+    return [run for run in runs if run.last["step"] == run.steps]
+
+
 def main() -> None:
     """Read the command line, train what is not trained yet, write the page and its figure."""
     parser = argparse.ArgumentParser(description="Try whether attention sinks grow in text alone.")
     parser.add_argument("--output", type=Path, default=Path("docs/sinks.md"))
     parser.add_argument("--work", type=Path, default=Path("runs/natural_sinks"))
-    parser.add_argument("--steps", type=int, default=2000, help="Steps of each cell.")
+    parser.add_argument("--steps", type=int, default=1500, help="Steps of each cell.")
     parser.add_argument(
-        "--long-steps", type=int, default=20000, help="Of the last two runs; 0: none."
+        "--long-steps", type=int, default=8000, help="Of the last two runs; 0: none."
     )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
@@ -80,12 +85,14 @@ def main() -> None:
         raise SystemExit("--steps takes a number from 1, --long-steps one from 0")
     # Products of this size are not worth a second thread.
     torch.set_num_threads(1)
-    natural = trained(PREDICTED, options.steps, options)
+    natural = ended(trained(PREDICTED, options.steps, options))
     if not natural:
-        raise SystemExit(f"{options.work}: no run of {options.steps} steps to write of")
-    planted = trained(PLANTED, options.steps, options)
+        raise SystemExit(f"{options.work}: no cell of {options.steps} steps has ended")
+    planted = ended(trained(PLANTED, options.steps, options))
     late = (ONE_LAYER, best(natural).cell) if options.long_steps else ()
-    results = Results(natural, planted, trained(late, options.long_steps, options), options.seed)
+    long = trained(late, options.long_steps, options)
+    waiting = len(PREDICTED) - len(natural)
+    results = Results(natural, planted, long, options.seed, waiting)
     figure = options.output.parent / "figures" / "sinks.png"
     try:
         write_page(results, options.output)

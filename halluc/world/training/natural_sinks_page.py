@@ -43,12 +43,21 @@ class Trained:
 
 @dataclass(frozen=True)
 class Results:
-    """All runs: natural ones in the predicted order, planted ones, long ones where there are."""
+    """All runs.
+
+    Attributes:
+        natural: Cells that have ended, in the predicted order.
+        planted: Cells with planted sinks that have ended.
+        long: Long runs, of which the log may be of a part.
+        seed: Of weights and texts.
+        waiting: Natural cells that have not ended.
+    """
 
     natural: Sequence[Trained]
     planted: Sequence[Trained]
     long: Sequence[Trained]
     seed: int
+    waiting: int = 0
 
 
 def sinkness(run: Trained) -> tuple[float, float]:
@@ -106,7 +115,8 @@ def markdown(results: Results) -> str:
         "### Natural: nothing planted",
         f"**{found} of {len(places)} cells grew a sink** (BOS massive and attended). The predicted "
         f"order and the measured one have a rank correlation of {rank_correlation(places):+.2f}"
-        + ("." if found else "; without a sink in any cell it ranks small differences."),
+        + ("." if found else "; without a sink in any cell it ranks small differences.")
+        + (f" {results.waiting} cells are not trained yet." if results.waiting else ""),
         _table(results.natural, places),
     ]
     if results.planted:
@@ -135,7 +145,7 @@ def _millions(steps: int) -> str:
 def _table(runs: Sequence[Trained], places: Sequence[int]) -> str:
     head = f"| predicted | measured | cell | {COLUMNS} |"
     rows = [
-        f"| {i} | {place} | {title(run.cell)}{run.left} | {_cells(run.last)} |"
+        f"| {i} | {place} | {title(run.cell)} | {_cells(run.last)} |"
         for i, (run, place) in enumerate(zip(runs, places, strict=True), 1)
     ]
     return "\n".join([head, _rule(3), *rows])
@@ -143,7 +153,7 @@ def _table(runs: Sequence[Trained], places: Sequence[int]) -> str:
 
 def _control(runs: Sequence[Trained]) -> str:
     rows = [
-        f"| {title(run.cell)}{run.left} | {line['step']:,} | {_cells(line)} |"
+        f"| {title(run.cell)} | {line['step']:,} | {_cells(line)} |"
         for run in runs
         for line in (run.log[0], run.last)
     ]
