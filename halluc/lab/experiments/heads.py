@@ -299,7 +299,9 @@ def _heat(panel: Axes, one: Quantity) -> None:
     for place in np.ndindex(one.map.shape):
         if (value := float(one.map[place])) == value:
             colour = "white" if value < least + 0.6 * (most - least) else "black"
-            text = panel.text(place[1], place[0], f"{value:.{digits}f}", color=colour, size=7)
+            rounded = round(value, digits) + 0.0  # no -0.0
+            label = f"{rounded:.{digits}f}"
+            text = panel.text(place[1], place[0], label, color=colour, size=7)
             text.set(ha="center", va="center")
     panel.set_xticks(range(one.map.shape[1]))
     panel.set_yticks(range(one.map.shape[0]))
