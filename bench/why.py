@@ -28,10 +28,11 @@ from halluc.config import ModelConfig, RunConfig
 from halluc.evaluation import Evaluation, evaluate
 from halluc.lab.estimates import mean
 from halluc.lab.experiments.length import slope, watch
-from halluc.lab.experiments.sinks import ATTENDED, MASSIVE, Found, look
+from halluc.lab.experiments.sinks import ATTENDED, Found, look
 from halluc.lab.questions import scenes
 from halluc.methods.var import VAR
 from halluc.models import VisionLanguageModel, load_model
+from halluc.models.massive import MASSIVE
 from halluc.models.names import EMBEDDED
 from halluc.scoring.bootstrap import Interval
 from halluc.world import scene

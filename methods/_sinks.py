@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from math import sqrt
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from halluc.models.massive import MASSIVE, root_mean_square
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -35,9 +37,8 @@ def sink_tokens(hidden: Tensor, dims: tuple[int, ...], tau: float) -> Tensor:
     Returns:
         bool [B, T].
     """
-    hidden = hidden.float()
-    rms = (hidden.pow(2).mean(-1) + 1e-6).sqrt()
-    return hidden[..., list(dims)].abs().amax(-1) / rms > tau
+    size = hidden[..., list(dims)].float().abs().amax(-1)
+    return size / root_mean_square(hidden) > tau
 
 
 _PER_TOKEN = 1e-6  # the published code adds this to every image token's attention
@@ -69,8 +70,6 @@ class Sinks(NamedTuple):
     share: float
 
 
-MASSIVE = 0.6
-"""A token is massive where |x_d| / rms(x) is this share of sqrt(D), the most there can be."""
 _ALSO = 0.2  # a second dimension counts if massive tokens typically reach this share in it
 
 
@@ -94,7 +93,7 @@ def sink_dimensions(tokens: Tensor, first: Tensor, n_dims: int = 2) -> Sinks:
         n_dims: The most dimensions; VAR names two for LLaMA-2.
     """
     tokens = tokens.float()
-    relative = tokens.abs() / (tokens.pow(2).mean(-1, keepdim=True) + 1e-6).sqrt()
+    relative = tokens.abs() / root_mean_square(tokens)[:, None]
     most = sqrt(tokens.shape[-1])
     massive = relative.amax(1) >= MASSIVE * most
     typical = relative[massive if massive.any() else first].median(0).values

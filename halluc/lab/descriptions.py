@@ -6,18 +6,16 @@ import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from halluc.config import DecodingConfig
 from halluc.decoding.batch_encoding import batch_of
 from halluc.decoding.generation import generate, lengths
 from halluc.interventions import Method, MethodParams
-from halluc.lab.questions import named
+from halluc.lab.questions import MOST_TOKENS, caption, named
 from halluc.scoring.chair.metric import tally
-from halluc.types import Sample
-from halluc.world import Scene, render
-from halluc.world.language import CAPTION_PROMPTS
+from halluc.world import Scene
+from halluc.world.controlled import Variant
 
 if TYPE_CHECKING:
     from halluc.models import VisionLanguageModel
@@ -25,8 +23,6 @@ if TYPE_CHECKING:
 AnyMethod = TypeVar("AnyMethod", bound=Method)
 
 _BATCH = 16
-MOST_TOKENS = 192
-"""Tokens a description may have, as many as `glyph_chair` gives it."""
 
 
 @dataclass(frozen=True)
@@ -66,24 +62,13 @@ class Description:
         return tally(named(self.text), set(self.scene.categories))
 
 
-def sample(drawn: Scene) -> Sample:
-    """Ask for a description of a scene."""
-    return Sample(
-        id=drawn.file_name,
-        image_id=drawn.file_name,
-        prompt=CAPTION_PROMPTS[0],
-        load_image=partial(render, drawn),
-        max_new_tokens=MOST_TOKENS,
-    )
-
-
 def described(
     model: VisionLanguageModel, method: Callable[[], AnyMethod], drawn: Sequence[Scene]
 ) -> Iterator[tuple[AnyMethod, list[Description]]]:
     """Let a model with a method describe scenes, greedily.
 
     Args:
-        method: Makes the method, anew for each batch, so that a probe keeps what it saw of it.
+        method: Makes the method, once for each batch, so that a probe keeps what it saw of it.
 
     Yields:
         By batch, the method and the descriptions.
@@ -91,7 +76,7 @@ def described(
     for start in range(0, len(drawn), _BATCH):
         some = drawn[start : start + _BATCH]
         probe = method()
-        batch = batch_of(model, Method(MethodParams()), [sample(one) for one in some])
+        batch = batch_of(model, Method(MethodParams()), [caption(Variant(one)) for one in some])
         made = generate(model, probe, batch, DecodingConfig(), max_new_tokens=MOST_TOKENS)
         ends = lengths(made.tokens, model).tolist()
         written = zip(some, made.tokens.tolist(), ends, strict=True)

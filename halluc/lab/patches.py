@@ -44,16 +44,13 @@ def coverage(drawn: Scene, grid: Grid, category: str | None = None) -> Array:
     import numpy as np
 
     from halluc.world.backgrounds import SIDE
-    from halluc.world.scenes import outline
+    from halluc.world.scenes import outlines
 
     things = [thing for thing in drawn.things if category in (None, thing.category)]
-    outlines = np.zeros((SIDE, SIDE), dtype=bool)
-    for thing in things:
-        outlines |= outline(thing)
     row, column = (np.arange(SIDE) * count // SIDE for count in grid)
     patch = row[:, None] * grid[1] + column
     pixels = np.bincount(patch.ravel(), minlength=grid[0] * grid[1])
-    taken: Array = np.bincount(patch.ravel(), outlines.ravel(), grid[0] * grid[1]) / pixels
+    taken: Array = np.bincount(patch.ravel(), outlines(things).ravel(), grid[0] * grid[1]) / pixels
     return taken
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from halluc.interventions import At, Method, MethodParams
 from halluc.interventions.requirements import Heads, head_mask
+from halluc.models.massive import MASSIVE, root_mean_square
 
 if TYPE_CHECKING:
     from halluc.models import VisionLanguageModel
@@ -107,7 +108,7 @@ class Peaks(Method):
     rows = "all"
     hidden_phases = ("prefill",)
 
-    def __init__(self, massive: float = 0.6) -> None:
+    def __init__(self, massive: float = MASSIVE) -> None:
         super().__init__(MethodParams())
         self.massive = massive
         self.size: dict[int, Tensor] = {}
@@ -118,8 +119,8 @@ class Peaks(Method):
     def hidden(self, at: At, hidden: Tensor) -> None:
         """Measure tokens by their largest dimension, next to sqrt(D)."""
         stream = hidden.float()
-        rms = (stream.pow(2).mean(-1) + 1e-6).sqrt()
-        self.size[at.layer] = stream.abs().amax(-1) / rms / stream.shape[-1] ** 0.5
+        relative = stream.abs().amax(-1) / root_mean_square(stream)
+        self.size[at.layer] = relative / stream.shape[-1] ** 0.5
         self.image = at.image_mask
 
     def attention_weights(self, at: At, weights: Tensor) -> Tensor:

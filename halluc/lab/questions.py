@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 SPLIT = "lab"
 """The split experiments draw their scenes from; nothing is trained, tuned or calibrated on it."""
 
+MOST_TOKENS = 192
+"""Tokens a description may have, as many as `glyph_chair` gives it."""
+
 
 def scenes(number: int, least: int = 1) -> list[Scene]:
     """Draw scenes with at least `least` things.
@@ -30,7 +33,7 @@ def scenes(number: int, least: int = 1) -> list[Scene]:
     return list(islice((one for one in drawn if len(one.things) >= least), number))
 
 
-def existence(variant: Variant, category: str) -> Sample:
+def existence(variant: Variant, category: str, max_new_tokens: int = 8) -> Sample:
     """Ask for a category in POPE's words; the target is whether it is there."""
     from halluc.world.language import exists
 
@@ -40,11 +43,11 @@ def existence(variant: Variant, category: str) -> Sample:
         prompt=exists(category),
         load_image=variant.image,
         target="yes" if category in variant.scene.categories else "no",
-        max_new_tokens=8,
+        max_new_tokens=max_new_tokens,
     )
 
 
-def caption(variant: Variant, max_new_tokens: int = 192) -> Sample:
+def caption(variant: Variant) -> Sample:
     """Ask for a description; the target is what is there."""
     from halluc.world.language import CAPTION_PROMPTS
 
@@ -54,7 +57,7 @@ def caption(variant: Variant, max_new_tokens: int = 192) -> Sample:
         prompt=CAPTION_PROMPTS[0],
         load_image=variant.image,
         target=list(variant.scene.categories),
-        max_new_tokens=max_new_tokens,
+        max_new_tokens=MOST_TOKENS,
     )
 
 

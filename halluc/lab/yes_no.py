@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -20,9 +19,10 @@ from halluc.decoding.batch_encoding import batch_of
 from halluc.decoding.generation import generate
 from halluc.errors import UserError
 from halluc.interventions import Batch, Method, MethodParams
+from halluc.lab.questions import existence
 from halluc.types import Sample
-from halluc.world import NAMES, Scene, render
-from halluc.world.language import exists
+from halluc.world import NAMES, Scene
+from halluc.world.controlled import Variant
 from halluc.world.themes import chance
 
 if TYPE_CHECKING:
@@ -50,14 +50,7 @@ class Question:
     @property
     def sample(self) -> Sample:
         """The question in POPE's words."""
-        return Sample(
-            id=f"{self.scene.file_name}/{self.category}",
-            image_id=self.scene.file_name,
-            prompt=exists(self.category),
-            load_image=partial(render, self.scene),
-            target="yes" if self.present else "no",
-            max_new_tokens=1,
-        )
+        return existence(Variant(self.scene), self.category, max_new_tokens=1)
 
 
 def questions(drawn: Sequence[Scene], each: int = 3) -> list[Question]:

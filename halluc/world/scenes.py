@@ -7,7 +7,7 @@ the border or hidden behind others. All are annotated, as in COCO, whose annotat
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Literal
@@ -183,6 +183,14 @@ def in_view(things: Sequence[Thing]) -> Iterator[Thing]:
 def _stencil(name: str, flipped: bool, size: tuple[int, int]) -> Mask:
     alpha = icon(name, "red", flipped).getchannel("A").resize(size)
     return np.asarray(alpha) > 127
+
+
+def outlines(things: Iterable[Thing]) -> Mask:
+    """Return the pixels that any of these things would cover if it were alone, bool [128, 128]."""
+    mask = np.zeros((SIDE, SIDE), bool)
+    for thing in things:
+        mask |= outline(thing)
+    return mask
 
 
 def outline(thing: Thing) -> Mask:

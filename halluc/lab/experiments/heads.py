@@ -7,9 +7,6 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, NamedTuple, Self
 
-import torch
-from torch import Tensor
-
 from halluc.lab.base import Experiment, Finding, Row, Setting, experiment
 from halluc.lab.estimates import cells, spoken
 from halluc.scoring.bootstrap import Interval, percentile, weights
@@ -20,6 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
+    from torch import Tensor
 
     from halluc.lab.yes_no import Question
     from halluc.models import VisionLanguageModel
@@ -123,6 +121,8 @@ class HeadMap(Experiment):
 
 def laid_out(by_layer: dict[int, Tensor], like: Tensor) -> Tensor:
     """Lay values by layer, [N, H] each, into one tensor [N, L, H] with nan in other layers."""
+    import torch
+
     whole = torch.full_like(like, torch.nan)
     for layer, values in by_layer.items():
         whole[:, layer] = values
@@ -138,6 +138,8 @@ def without_each(model: VisionLanguageModel, asked: Sequence[Question]) -> tuple
         Attention to the image in the row that answers, and the log-odds of the right answer that
         are lost without the head, [N, L, H] each.
     """
+    import torch
+
     from halluc.interventions.shared_prefix import Memo
     from halluc.lab.probes import Gaze, SilentHeads
     from halluc.lab.yes_no import batches, read
@@ -169,6 +171,8 @@ def retrieval(
         Shares of the row's attention [N, L, H]; None if prompts do not end with what they are cut
         at, because the model's processor puts tokens behind them.
     """
+    import torch
+
     from halluc.interventions import Batch, BatchState
     from halluc.interventions.engine import intervene
     from halluc.lab.patches import showing

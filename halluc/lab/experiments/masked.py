@@ -7,18 +7,17 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
-
 from halluc.lab.base import Experiment, Finding, Row, Setting, experiment
 from halluc.lab.estimates import cells, intervals, paired, spoken, verdict
 from halluc.scoring.confusion_rates import ratio
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
     from PIL.Image import Image
+    from torch import Tensor
 
     from halluc.lab.estimates import Counts
     from halluc.lab.yes_no import FirstTokens, Question
@@ -43,6 +42,8 @@ class Masked(Experiment):
 
     def run(self, setting: Setting) -> Finding:
         """Ask about each view once; sums of views are sums of their logits."""
+        import torch
+
         from halluc.interventions import Method, MethodParams
         from halluc.lab.questions import scenes
         from halluc.lab.yes_no import first_tokens, questions, rights
@@ -84,6 +85,8 @@ def views(
     A random mask is made as AGLA's is, of relevances that are drawn for each patch, so it has the
     same number of pixels in patches as large and edges as soft.
     """
+    import torch
+
     from halluc.methods._masked_views import question_in
 
     made: dict[str, list[Image]] = {MASKED: [], AT_RANDOM: []}

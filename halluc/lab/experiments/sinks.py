@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
-
 from halluc.lab.base import Experiment, Finding, Row, Setting, Verdict, experiment
 from halluc.lab.estimates import cells, intervals, mean, paired, spoken, verdict
+from halluc.models.massive import MASSIVE
 from halluc.scoring.confusion_rates import ratio
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
+    from torch import Tensor
 
     from halluc.lab.estimates import Counts
     from halluc.lab.probes import Peaks
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-MASSIVE, ATTENDED = 0.6, 0.3
-"""A sink's least |x_d| / rms(x), of sqrt(D), and its least share of later rows' attention."""
+ATTENDED = 0.3
+"""A sink's least share of later rows' attention; it is `MASSIVE`, too."""
 MOST_COST = 0.01
 """The accuracy that removing sinks may cost at most: one point."""
 _DRAWS = 3
@@ -85,17 +85,20 @@ def sink_tokens(size: Tensor, attended: Tensor, together: Tensor, image: Tensor)
 
 def look(model: VisionLanguageModel, drawn: Sequence[Scene]) -> list[Found]:
     """Read prompts that ask for descriptions, and find sinks in them."""
+    import torch
+
     from halluc.decoding.batch_encoding import batch_of
     from halluc.interventions import BatchState, Method, MethodParams
     from halluc.interventions.engine import intervene
-    from halluc.lab.descriptions import sample
     from halluc.lab.probes import Peaks
+    from halluc.lab.questions import caption
     from halluc.models.embed_prompt import forwarded
+    from halluc.world.controlled import Variant
 
     found = []
     for start in range(0, len(drawn), _BATCH):
         some = drawn[start : start + _BATCH]
-        batch = batch_of(model, Method(MethodParams()), [sample(one) for one in some])
+        batch = batch_of(model, Method(MethodParams()), [caption(Variant(one)) for one in some])
         peaks, inputs = Peaks(MASSIVE), dict(batch.inputs)
         memory = BatchState.of_inputs(model, inputs, batch)
         with torch.inference_mode(), intervene(model, peaks, memory):
@@ -109,6 +112,8 @@ def look(model: VisionLanguageModel, drawn: Sequence[Scene]) -> list[Found]:
 
 
 def _of_row(peaks: Peaks, row: int, drawn: Scene, image_hash: str, first: Tensor) -> Found:
+    import torch
+
     image = peaks.image[row]
     layers = sorted(peaks.attended)
     size = torch.stack([peaks.size[i][row] for i in layers])
@@ -234,6 +239,8 @@ def _shares(totals: Mapping[str, Array]) -> dict[str, Array]:
 
 def removed(model: VisionLanguageModel, found: Sequence[Found], seed: int) -> dict[str, Difference]:
     """Ask without the sinks among the keys, and without as many other image tokens."""
+    import torch
+
     from halluc.interventions import Method, MethodParams
     from halluc.lab.probes import RemovedKeys
     from halluc.lab.yes_no import first_tokens, questions, rights
@@ -263,6 +270,8 @@ def removed(model: VisionLanguageModel, found: Sequence[Found], seed: int) -> di
 
 def as_many_others(sinks: Tensor, draw: torch.Generator) -> Tensor:
     """Choose as many of the other image tokens at random, or all where they are fewer [n]."""
+    import torch
+
     others = (~sinks).nonzero()[:, 0]
     order = torch.randperm(len(others), generator=draw)[: int(sinks.sum())]
     chosen = torch.zeros_like(sinks)

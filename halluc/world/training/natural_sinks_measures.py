@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from halluc.models.massive import MASSIVE
+
 EPSILON = 0.3
 """Attention above which a head has a sink."""
-MASSIVE = 0.6
-"""Share of the limit sqrt(D) of max |x| / rms from which an activation is massive."""
 
 
 class Inside(NamedTuple):

@@ -11,6 +11,7 @@ from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from halluc.world.training.natural_sinks_text import BOS, VOCABULARY
+from halluc.world.training.stages import warm_cosine
 
 WIDTH, FEED_FORWARD = 192, 512
 LENGTH, BATCH = 64, 8
@@ -130,6 +131,4 @@ def optimisers(model: Any, cell: Cell) -> list[torch.optim.Optimizer]:
 
 def rate_at(step: int, steps: int) -> float:
     """Return the learning rate of a step: a linear rise over WARMUP, then a cosine to LAST."""
-    rise = min(1.0, (step + 1) / WARMUP)
-    fall = 0.5 * (1 + math.cos(math.pi * min(1.0, step / steps)))
-    return RATE * rise * (LAST + (1 - LAST) * fall)
+    return RATE * warm_cosine(step, steps, WARMUP, LAST)

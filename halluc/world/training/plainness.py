@@ -8,7 +8,7 @@ import numpy as np
 
 from halluc.world.backgrounds import SIDE
 from halluc.world.rendering import render
-from halluc.world.scenes import Scene, outline
+from halluc.world.scenes import Scene, outlines
 from halluc.world.training.architectures.base import COLUMNS
 
 PLAIN_A_SCENE = 3.0
@@ -29,10 +29,7 @@ def plain_patches(scenes: Sequence[Scene]) -> np.ndarray[tuple[int, ...], np.dty
     for row, drawn in enumerate(scenes):
         pixels = np.asarray(render(drawn), np.float32).reshape(COLUMNS, each, COLUMNS, each, 3)
         detail[row] = pixels.std((1, 3)).mean(-1).reshape(-1)
-        covered = np.zeros((SIDE, SIDE), bool)
-        for thing in drawn.things:
-            covered |= outline(thing)
-        busy = covered.reshape(COLUMNS, each, COLUMNS, each).any((1, 3)).reshape(-1)
+        busy = outlines(drawn.things).reshape(COLUMNS, each, COLUMNS, each).any((1, 3)).reshape(-1)
         detail[row][busy] = np.inf
     number = round(PLAIN_A_SCENE * len(scenes))
     most: float = np.partition(detail.reshape(-1), number - 1)[number - 1]

@@ -33,9 +33,15 @@ AID_UNTIL = 0.6
 
 
 def rate_at(step: int, stage: Stage) -> float:
-    """Return the factor of the learning rate: a linear warm-up, then half a cosine to 4%."""
-    rise = min(1.0, (step + 1) / stage.warmup)
-    return rise * (0.04 + 0.96 * 0.5 * (1 + math.cos(math.pi * min(1.0, step / stage.steps))))
+    """Return the factor of a stage's learning rates, which falls to 4%."""
+    return warm_cosine(step, stage.steps, stage.warmup, least=0.04)
+
+
+def warm_cosine(step: int, steps: int, warmup: int, least: float) -> float:
+    """Return the factor of the learning rate: a linear warm-up, then half a cosine to `least`."""
+    rise = min(1.0, (step + 1) / warmup)
+    fall = 0.5 * (1 + math.cos(math.pi * min(1.0, step / steps)))
+    return rise * (least + (1 - least) * fall)
 
 
 def optimisers(

@@ -28,6 +28,7 @@ from typing import Any
 import torch
 from torch import Tensor, distributed, nn
 
+from halluc.files import replacing
 from halluc.world.scenes import scene
 from halluc.world.training.architectures import ARCHITECTURES, Architecture, save
 from halluc.world.training.language_model import take_language_model
@@ -177,9 +178,8 @@ class Trainer:
             "heads": self.heads.state_dict(),
             "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
         }
-        fresh = self.work / "checkpoint.new"
-        torch.save(state, fresh)
-        fresh.replace(self.work / "checkpoint.pt")
+        with replacing(self.work / "checkpoint.pt") as stream:
+            torch.save(state, stream)
 
     def _resume(self) -> None:
         path = self.work / "checkpoint.pt"
