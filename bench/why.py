@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from math import sqrt
+from math import nan, sqrt
 from pathlib import Path
 from typing import Annotated
 
@@ -26,7 +26,7 @@ from bench.claims import (
 )
 from halluc.config import ModelConfig, RunConfig
 from halluc.evaluation import Evaluation, evaluate
-from halluc.lab.estimates import mean
+from halluc.lab.estimates import mean, spoken
 from halluc.lab.experiments.length import slope, watch
 from halluc.lab.experiments.sinks import ATTENDED, Found, look
 from halluc.lab.questions import scenes
@@ -63,17 +63,10 @@ def causes(model: VisionLanguageModel, run: Evaluation) -> list[str]:
     return [
         auroc(yes_claims(run), given),
         auroc(caption_claims(run), given),
-        told(Interval(yes.value or 0, yes.low or 0, yes.high or 0)),
+        spoken(Interval(*(nan if x is None else x for x in (yes.value, yes.low, yes.high))), 100),
         " / ".join(seen),
-        told(mean(falls), sign="+", digits=1),
+        spoken(mean(falls), 100, sign="+"),
     ]
-
-
-def told(interval: Interval, sign: str = "", digits: int = 0) -> str:
-    """Write an interval in percent."""
-    value, low, high = (100 * x for x in (interval.value, interval.low, interval.high))
-    form = f"{sign}.{digits}f"
-    return f"{value:{form}}% [{low:{form}}, {high:{form}}]"
 
 
 def sink_table(model: VisionLanguageModel, found: Sequence[Found]) -> Iterator[str]:
@@ -116,8 +109,8 @@ def report(limit: int, runs: Path, names: Sequence[str]) -> Iterator[str]:
         f"description, in points, mean of all heads, {LOOKS} scenes.\n"
     )
     yield (
-        "| model | AUROC of yes to absent things | AUROC of absent things in descriptions | yes | "
-        "seen | drift |"
+        "| model | AUROC of yes to absent things | AUROC of absent things in descriptions | "
+        "yes, % | seen | drift, points |"
     )
     yield "|---|---|---|---|---|---|"
     sinks: list[str] = []

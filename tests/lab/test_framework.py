@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -229,3 +231,12 @@ def test_answers_are_read_as_by_pope(text: str, yes: bool) -> None:
 
 def test_descriptions_name_categories_by_all_their_words() -> None:
     assert named("Two men on a sofa, and a wine glass.").nodes == ["person", "couch", "wine glass"]
+
+
+def test_listing_needs_no_torch() -> None:
+    code = (
+        "import sys; from halluc.lab.base import EXPERIMENTS; assert EXPERIMENTS.names()\n"
+        "heavy = {'torch', 'transformers', 'matplotlib'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

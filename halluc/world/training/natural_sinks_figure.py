@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from halluc.files import write_whole
-from halluc.world.training.natural_sinks_measures import EPSILON, MASSIVE
+from halluc.models.massive import MASSIVE
+from halluc.world.training.natural_sinks_measures import EPSILON
 from halluc.world.training.natural_sinks_page import Results, Trained, title
 
 if TYPE_CHECKING:

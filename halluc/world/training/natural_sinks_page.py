@@ -9,7 +9,8 @@ from typing import Any
 
 from halluc.errors import UserError
 from halluc.files import write_whole
-from halluc.world.training.natural_sinks_measures import EPSILON, MASSIVE
+from halluc.models.massive import MASSIVE
+from halluc.world.training.natural_sinks_measures import EPSILON
 from halluc.world.training.natural_sinks_model import BATCH, LENGTH, Cell
 
 START, END = "<!-- text -->", "<!-- /text -->"

@@ -153,6 +153,30 @@ def text_shape(tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
     }
 
 
+def chat_template(image: str, first: bool = False, ends_question: str = " ") -> str:
+    """Write a chat template: "USER: ...", "ASSISTANT: ...", as Vicuna's turns, no system sentence.
+
+    Args:
+        image: What stands for an image.
+        first: Images stand in front of "USER:", not behind it.
+        ends_question: What stands behind a question.
+    """
+    part = "{%% for part in message['content'] if part['type'] == '%s' %%}{{ %s }}{%% endfor %%}"
+    images, texts = part % ("image", f"'{image}'"), part % ("text", "part['text']")
+    opening = f"{{% if message['content'] is not string %}}{images}{{% endif %}}" if first else ""
+    return (
+        "{% for message in messages %}"
+        f"{opening}"
+        "{{ 'USER: ' if message['role'] == 'user' else 'ASSISTANT: ' }}"
+        "{% if message['content'] is string %}{{ message['content'] }}{% else %}"
+        f"{'' if first else images}{texts}"
+        "{% endif %}"
+        f"{{{{ '{ends_question}' if message['role'] == 'user' else eos_token }}}}"
+        "{% endfor %}"
+        "{% if add_generation_prompt %}{{ 'ASSISTANT:' }}{% endif %}"
+    )
+
+
 def image_arguments() -> dict[str, Any]:
     """Return the arguments that all image processors share."""
     return {"image_mean": list(MEAN), "image_std": list(SPREAD)}

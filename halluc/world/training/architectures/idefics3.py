@@ -13,6 +13,7 @@ from halluc.world.backgrounds import SIDE
 from halluc.world.training.architectures.base import (
     IMAGE_TOKENS,
     Architecture,
+    chat_template,
     image_arguments,
     text_shape,
 )
@@ -20,19 +21,6 @@ from halluc.world.training.tokenizer import IMAGE
 
 PATCH = 8
 """Side of a patch in pixels; two by two of them are an image token."""
-
-CHAT_TEMPLATE = (
-    "{% for message in messages %}"
-    "{{ 'USER: ' if message['role'] == 'user' else 'ASSISTANT: ' }}"
-    "{% if message['content'] is string %}{{ message['content'] }}{% else %}"
-    "{% for part in message['content'] if part['type'] == 'image' %}{{ '<image>' }}{% endfor %}"
-    "{% for part in message['content'] if part['type'] == 'text' %}{{ part['text'] }}{% endfor %}"
-    "{% endif %}"
-    "{{ '<end_of_utterance> ' if message['role'] == 'user' else eos_token }}"
-    "{% endfor %}"
-    "{% if add_generation_prompt %}{{ 'ASSISTANT:' }}{% endif %}"
-)
-"""SmolVLM's turns, with this world's words for the speakers."""
 
 
 class Idefics3(Architecture):
@@ -79,7 +67,7 @@ class Idefics3(Architecture):
             image_processor=images,
             tokenizer=self.tokenizer,
             image_seq_len=IMAGE_TOKENS,
-            chat_template=CHAT_TEMPLATE,
+            chat_template=chat_template("<image>", ends_question="<end_of_utterance> "),
         )
 
     def see(self, pixels: Tensor) -> tuple[Tensor, Tensor]:

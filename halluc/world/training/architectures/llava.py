@@ -19,6 +19,7 @@ from halluc.world.backgrounds import SIDE
 from halluc.world.training.architectures.base import (
     IMAGE_TOKENS,
     Architecture,
+    chat_template,
     image_arguments,
     square,
     text_shape,
@@ -27,19 +28,6 @@ from halluc.world.training.tokenizer import IMAGE
 
 PATCH = 16
 """Side of a patch in pixels."""
-
-CHAT_TEMPLATE = (
-    "{% for message in messages %}"
-    "{{ 'USER: ' if message['role'] == 'user' else 'ASSISTANT: ' }}"
-    "{% if message['content'] is string %}{{ message['content'] }}{% else %}"
-    "{% for part in message['content'] if part['type'] == 'image' %}{{ '<image>\n' }}{% endfor %}"
-    "{% for part in message['content'] if part['type'] == 'text' %}{{ part['text'] }}{% endfor %}"
-    "{% endif %}"
-    "{{ ' ' if message['role'] == 'user' else eos_token }}"
-    "{% endfor %}"
-    "{% if add_generation_prompt %}{{ 'ASSISTANT:' }}{% endif %}"
-)
-"""Vicuna's turns without its system sentence: "USER: <image>\\n... ASSISTANT:"."""
 
 
 class Llava(Architecture):
@@ -83,7 +71,7 @@ class Llava(Architecture):
             tokenizer=self.tokenizer,
             patch_size=PATCH,
             vision_feature_select_strategy="default",
-            chat_template=CHAT_TEMPLATE,
+            chat_template=chat_template("<image>\n"),
             num_additional_image_tokens=1,
         )
 

@@ -15,6 +15,7 @@ from halluc.world.training.architectures.base import (
     COLUMNS,
     IMAGE_TOKENS,
     Architecture,
+    chat_template,
     image_arguments,
     text_shape,
 )
@@ -24,21 +25,6 @@ PATCH = 8
 MERGE = 2
 FRAMES = 2
 """A picture counts as two equal frames."""
-
-CHAT_TEMPLATE = (
-    "{% for message in messages %}"
-    "{% if message['content'] is not string %}"
-    "{% for part in message['content'] if part['type'] == 'image' %}"
-    "{{ '<|vision_start|><|image_pad|><|vision_end|>' }}{% endfor %}{% endif %}"
-    "{{ 'USER: ' if message['role'] == 'user' else 'ASSISTANT: ' }}"
-    "{% if message['content'] is string %}{{ message['content'] }}{% else %}"
-    "{% for part in message['content'] if part['type'] == 'text' %}{{ part['text'] }}{% endfor %}"
-    "{% endif %}"
-    "{{ ' ' if message['role'] == 'user' else eos_token }}"
-    "{% endfor %}"
-    "{% if add_generation_prompt %}{{ 'ASSISTANT:' }}{% endif %}"
-)
-"""The image first, then the turn's words."""
 
 
 class Qwen2VL(Architecture):
@@ -90,7 +76,9 @@ class Qwen2VL(Architecture):
             **image_arguments(),
         )
         return without_videos(Qwen2VLProcessor)(
-            image_processor=images, tokenizer=self.tokenizer, chat_template=CHAT_TEMPLATE
+            image_processor=images,
+            tokenizer=self.tokenizer,
+            chat_template=chat_template("<|vision_start|><|image_pad|><|vision_end|>", first=True),
         )
 
     def see(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
