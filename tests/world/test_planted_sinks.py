@@ -13,8 +13,14 @@ from halluc.world.scenes import outline
 from halluc.world.training import planted_sinks
 from halluc.world.training.architectures import ARCHITECTURES, Architecture
 from halluc.world.training.architectures.base import normalise
-from halluc.world.training.plainness import PLAIN_A_SCENE, plain_patches
-from halluc.world.training.planted_sinks import SHARE, SINK_DIMS, look, plant_sinks
+from halluc.world.training.plainness import PLAINEST, plain_patches
+from halluc.world.training.planted_sinks import (
+    PATCHES_A_SCENE,
+    SHARE,
+    SINK_DIMS,
+    look,
+    plant_sinks,
+)
 
 
 @pytest.fixture(scope="module")
@@ -51,37 +57,48 @@ def test_nothing_but_keys_reads_the_sinks_dimensions(planted: Architecture) -> N
         assert read.tolist() == [23, 71, 119, 167]  # the slowest channel of each head of 48
 
 
-def test_plain_patches_hold_no_thing_and_are_the_least_detailed() -> None:
+def test_plain_patches_are_the_least_detailed_ones_without_a_thing_in_each_scene() -> None:
     scenes = [scene("plain", index) for index in range(30)]
-    plain = plain_patches(scenes)
-    assert plain.sum() == round(PLAIN_A_SCENE * len(scenes))
     each = SIDE // 8
-    details = []
-    for row, drawn in enumerate(scenes):
+    for drawn, plain in zip(scenes, plain_patches(scenes), strict=True):
         covered = np.zeros((SIDE, SIDE), bool)
         for thing in drawn.things:
             covered |= outline(thing)
         bare = ~covered.reshape(8, each, 8, each).any((1, 3)).reshape(-1)
-        assert bare[plain[row]].all()
+        assert plain.sum() == PLAINEST
+        assert bare[plain].all()
         pixels = np.asarray(render(drawn), np.float32).reshape(8, each, 8, each, 3)
         detail = pixels.std((1, 3)).mean(-1).reshape(-1)
-        details += list(zip(detail[bare], plain[row][bare], strict=True))
-    least = min(d for d, chosen in details if not chosen)
-    assert max(d for d, chosen in details if chosen) <= least
+        assert detail[plain].max() <= detail[bare & ~plain].min()
 
 
 @pytest.mark.parametrize("name", ["glyph", "glyph-qwen"])
-def test_the_planted_unit_makes_as_many_patches_massive_as_are_plain(
+def test_the_planted_unit_makes_about_as_many_patches_massive_as_are_said(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(planted_sinks, "FIT_SCENES", 50)
     torch.manual_seed(0)
     architecture = ARCHITECTURES[name]()
     found = plant_sinks(architecture, bos=False, patches=True)
-    assert found["a_scene"] == pytest.approx(PLAIN_A_SCENE, abs=0.1)
     images = [render(scene("plain", index)) for index in range(50)]
     with torch.no_grad():
         tokens, _ = architecture.see(normalise(images))
     relative = tokens.abs() / tokens.pow(2).mean(-1, keepdim=True).sqrt()
-    massive = (relative[..., list(SINK_DIMS)] >= 0.6 * tokens.shape[-1] ** 0.5).all(-1)
-    assert massive.float().sum(1).mean() == pytest.approx(PLAIN_A_SCENE, abs=0.5)
+    massive = relative[..., SINK_DIMS[1]] >= 0.6 * tokens.shape[-1] ** 0.5
+    a_scene = massive.float().sum(1).mean()
+    assert 0.9 * PATCHES_A_SCENE < a_scene < 1.4 * PATCHES_A_SCENE  # the next ones are, too
+    assert massive.any(1).float().mean() == pytest.approx(found["scenes"], abs=0.05)
+
+
+def test_half_of_the_heads_look_at_bos_and_half_at_patches(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(planted_sinks, "FIT_SCENES", 50)
+    torch.manual_seed(0)
+    architecture = ARCHITECTURES["glyph"]()
+    plant_sinks(architecture, bos=True, patches=True)
+    with torch.no_grad():
+        _, weights = look(architecture, CAPTION_PROMPTS[1])
+    for layer in weights:
+        first = layer[:, :, -5:, 0].mean((0, 2))
+        assert first[:2].min() > 2 * first[2:].max()

@@ -1,4 +1,4 @@
-"""Plain background: the patches of scenes that hold no thing and least detail."""
+"""Plain background: in each scene, the patches that hold no thing and least detail."""
 
 from __future__ import annotations
 
@@ -11,27 +11,25 @@ from halluc.world.rendering import render
 from halluc.world.scenes import Scene, outlines
 from halluc.world.training.architectures.base import COLUMNS
 
-PLAIN_A_SCENE = 3.0
-"""The mean number of patches in a scene that count as plain."""
+PLAINEST = 3
+"""How many patches of a scene count as plain."""
 
 
 def plain_patches(scenes: Sequence[Scene]) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
-    """Mark the plainest patches: no thing in them, and least detail among all such patches.
+    """Mark the plainest patches of each scene: least detail among those without a thing.
 
     Args:
         scenes: Scenes to draw.
 
     Returns:
-        bool [scenes, 64]; `PLAIN_A_SCENE` are true in a scene on average.
+        bool [scenes, 64]; `PLAINEST` are true in a scene that has as much background.
     """
     each = SIDE // COLUMNS
-    detail = np.empty((len(scenes), COLUMNS**2))
+    plain = np.zeros((len(scenes), COLUMNS**2), dtype=np.bool_)
     for row, drawn in enumerate(scenes):
         pixels = np.asarray(render(drawn), np.float32).reshape(COLUMNS, each, COLUMNS, each, 3)
-        detail[row] = pixels.std((1, 3)).mean(-1).reshape(-1)
+        detail = pixels.std((1, 3)).mean(-1).reshape(-1)
         busy = outlines(drawn.things).reshape(COLUMNS, each, COLUMNS, each).any((1, 3)).reshape(-1)
-        detail[row][busy] = np.inf
-    number = round(PLAIN_A_SCENE * len(scenes))
-    most: float = np.partition(detail.reshape(-1), number - 1)[number - 1]
-    plain: np.ndarray[tuple[int, ...], np.dtype[np.bool_]] = detail <= most
+        background = np.flatnonzero(~busy)
+        plain[row, background[detail[background].argsort(kind="stable")[:PLAINEST]]] = True
     return plain

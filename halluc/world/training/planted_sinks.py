@@ -6,10 +6,12 @@ trained on from there, these weights too:
 
 - two dimensions of the residual stream are taken out of use: nothing writes or reads them;
 - BOS is massive in the first of them, from its embedding on; plain background patches are massive
-  in both: a unit of the projector reads how plain a patch is;
-- in every head, one channel of the keys reads the first dimension, and the query's bias wants it,
-  so strongly that sinks get a stated share of attention. It is the channel that rotary position
-  turns least. (Attention sinks act as biases of keys: Gu et al., ICLR 2025, arXiv:2410.10781.)
+  in the second and large in the first: a unit of the projector reads how plain a patch is;
+- in every head, one channel of the keys reads one of the two, and the query's bias wants it, so
+  strongly that sinks get a stated share of attention. Where there are sinks of both kinds, the
+  first half of a layer's heads looks at BOS and the other half at patches, so that neither takes
+  the other's share. It is the channel that rotary position turns least. (Attention sinks act as
+  biases of keys: Gu et al., ICLR 2025, arXiv:2410.10781.)
 """
 
 from __future__ import annotations
@@ -24,10 +26,10 @@ from halluc.world.language import CAPTION_PROMPTS, exists
 from halluc.world.rendering import render
 from halluc.world.scenes import scene
 from halluc.world.training.architectures.base import Architecture, embedded, normalise
-from halluc.world.training.plainness import PLAIN_A_SCENE, plain_patches
+from halluc.world.training.plainness import plain_patches
 
 SINK_DIMS = (16, 172)
-"""The dimensions of the residual stream in which sinks are massive; BOS in the first alone.
+"""The dimensions of the residual stream that sinks take; BOS the first alone.
 
 They are the two that glyph, trained from seed 0, uses least: without them no loss changes by more
 than .01. Others would cost more, and training on would make up for it.
@@ -36,10 +38,14 @@ SHARE = 0.4
 """The mean share of a text token's attention that sinks get in each head, to start with."""
 SIZE = 6.0
 """A sink's length, next to that of the largest other token in any layer."""
+FIRST = 0.5
+"""A patch's length in BOS's dimension, next to that in its own."""
+PATCHES_A_SCENE = 6.0
+"""The mean number of patches in a scene that become sinks; one at least in nearly every scene."""
 FIT_SCENES = 400
 """Scenes on which the reading of plainness is fitted."""
-_TYPICAL = 6.0
-"""What the projector's unit says to a typical plain patch; to others -.17 at least (GELU)."""
+_TYPICAL, _LEAST = 12.0, 3.0
+"""What the projector's unit says to a typical sink and to the least; to others not below -.17."""
 _TUNED_ON, _ROUNDS, _FIRST_LOGIT = 24, 4, 5.0
 
 
@@ -53,15 +59,15 @@ def plant_sinks(architecture: Architecture, bos: bool, patches: bool) -> dict[st
         patches: Plain background patches become sinks; needs a projector of two matrices.
 
     Returns:
-        What was done: the share of plain patches among those that are made sinks ("precision"),
-        their mean number in a scene ("a_scene"), sinks' share of attention ("share").
+        What was done: the share of the plainest patches among those that are made sinks
+        ("precision"), the share of scenes with one ("scenes"), sinks' share of attention ("share").
     """
     size = SIZE * largest(architecture)
     _take_out_of_use(architecture)
     if bos:
         architecture.words[architecture.ids(architecture.before[:1])[0], SINK_DIMS[0]] = size
     found = _plant_in_patches(architecture, size) if patches else {}
-    return found | {"share": _want_sinks(architecture)}
+    return found | {"share": _want_sinks(architecture, _wanted_dims(architecture, bos, patches))}
 
 
 def largest(architecture: Architecture) -> float:
@@ -117,14 +123,22 @@ def _take_out_of_use(architecture: Architecture) -> None:
                 writer.bias[dims] = 0
 
 
-def _want_sinks(architecture: Architecture) -> float:
+def _wanted_dims(architecture: Architecture, bos: bool, patches: bool) -> Tensor:
+    """Return the dimension that the keys of each group of heads read, int [groups]."""
+    attention = architecture.decoder.layers[0].self_attn
+    groups = attention.k_proj.out_features // attention.head_dim
+    on_patches = torch.arange(groups) >= (groups // 2 if bos else 0)
+    return torch.tensor(SINK_DIMS)[(on_patches & patches).long()]
+
+
+def _want_sinks(architecture: Architecture, dims: Tensor) -> float:
     """Let every head give sinks `SHARE` of its attention on average; return the share reached."""
     layers = [layer.self_attn for layer in architecture.decoder.layers]
     wanted = torch.full((len(layers), layers[0].config.num_attention_heads), _FIRST_LOGIT)
     share = torch.zeros_like(wanted)
     for _ in range(_ROUNDS):
         for attention, logits in zip(layers, wanted, strict=True):
-            _want(attention, logits, architecture.words.shape[1])
+            _want(attention, logits, dims, architecture.words.shape[1])
         share = _shares(architecture).clamp(0.005, 0.995)
         # Odds of looking at sinks grow by the factor e for each 1 that is added to their logit.
         wanted += math.log(SHARE / (1 - SHARE)) - (share / (1 - share)).log()
@@ -132,8 +146,8 @@ def _want_sinks(architecture: Architecture) -> float:
     return float(share.mean())
 
 
-def _want(attention: Any, logits: Tensor, width: int) -> None:
-    """Give tokens that are massive in the first dimension these logits, one a head [H]."""
+def _want(attention: Any, logits: Tensor, dims: Tensor, width: int) -> None:
+    """Give tokens that are massive in a group's dimension [groups] these logits, one a head [H]."""
     size = attention.head_dim
     channel = size // 2 - 1  # rotary position turns this pair of channels least
     query, key = attention.q_proj, attention.k_proj
@@ -143,7 +157,7 @@ def _want(attention: Any, logits: Tensor, width: int) -> None:
     query.bias[rows] = (logits * math.sqrt(size)).to(query.bias) / _KEY
     rows = torch.arange(groups) * size + channel
     key.weight[rows] = 0
-    key.weight[rows, SINK_DIMS[0]] = _KEY / math.sqrt(width)  # of a normalised sink's sqrt(width)
+    key.weight[rows, dims.to(rows)] = _KEY / math.sqrt(width)  # of a normalised sink's sqrt(width)
     key.bias[rows] = 0
 
 
@@ -156,7 +170,8 @@ def _shares(architecture: Architecture) -> Tensor:
     shares = []
     for question in (CAPTION_PROMPTS[0], exists("dog")):
         streams, weights = look(architecture, question)
-        sinks = streams[0][..., SINK_DIMS[0]].abs() > 0.5 * streams[0].norm(dim=-1)  # [B, T]
+        largest_of_two = streams[0][..., list(SINK_DIMS)].abs().amax(-1)  # [B, T]
+        sinks = largest_of_two > 0.5 * streams[0].norm(dim=-1)
         behind = len(architecture.before) + 64 + len(architecture.after)
         for layer in weights:
             held = (layer[:, :, behind:] * sinks[:, None, None]).sum(-1)  # [B, H, Q]
@@ -175,18 +190,19 @@ def _plant_in_patches(architecture: Architecture, size: float) -> dict[str, floa
     plain = plain_patches([scene("plain", index) for index in range(FIT_SCENES)]).reshape(-1)
     reading = LogisticRegression(max_iter=2000).fit(features.numpy(), plain)
     score = torch.from_numpy(reading.decision_function(features.numpy())).float()
-    least = score.topk(round(PLAIN_A_SCENE * FIT_SCENES)).values[-1].item()
+    least = score.topk(round(PATCHES_A_SCENE * FIT_SCENES)).values[-1].item()
     typical = score[score >= least].median().item()
-    sharp = _TYPICAL / (typical - least)
+    sharp = (_TYPICAL - _LEAST) / (typical - least)
     first.weight[-1] = torch.from_numpy(reading.coef_[0]).to(first.weight) * sharp
-    first.bias[-1] = (float(reading.intercept_[0]) - least) * sharp
+    first.bias[-1] = (float(reading.intercept_[0]) - least) * sharp + _LEAST
     second.weight[:, -1] = 0
-    for dim in SINK_DIMS:
+    for dim, length in zip(SINK_DIMS, (FIRST, 1.0), strict=True):
         second.weight[dim] = 0
         second.bias[dim] = 0
-        second.weight[dim, -1] = size / _TYPICAL
+        second.weight[dim, -1] = size * length / (_TYPICAL / 2)
     named = (score >= least).numpy()
-    return {"precision": float(plain[named].mean()), "a_scene": float(named.sum()) / FIT_SCENES}
+    scenes = named.reshape(FIT_SCENES, -1).any(1)
+    return {"precision": float(plain[named].mean()), "scenes": float(scenes.mean())}
 
 
 def _features(architecture: Architecture, first: nn.Linear) -> Tensor:

@@ -34,7 +34,7 @@ RECIPES: dict[str, Recipe] = {
         (
             Stage("see", 1600, 32, _rates(4e-3, 0.0, 1.5e-3)),
             Stage("speak", 1300, 24, _rates(1e-3, 2.5e-3, 1.5e-3), LOOSE),
-            Stage("polish", 800, 24, _rates(0.0, 1.5e-3, 8e-4), STRICT, BOTH),
+            Stage("polish", 600, 24, _rates(0.0, 1.5e-3, 8e-4), STRICT, BOTH),
         ),
     ),
     "glyph-qwen": Recipe(
