@@ -106,15 +106,29 @@ def leaderboard_command(
     output: Annotated[
         Path | None, typer.Option(help="File to write the board to, as JSON.")
     ] = None,
-    markdown: Annotated[
+    markdown_in: Annotated[
         Path | None,
-        typer.Option(help="File to write the tables into, between its leaderboard markers."),
+        typer.Option(
+            "--markdown", help="File to write the tables into, between its leaderboard markers."
+        ),
+    ] = None,
+    overview_in: Annotated[
+        Path | None,
+        typer.Option(
+            "--overview", help="File to write models by methods into, between the same markers."
+        ),
     ] = None,
     csv: Annotated[
         Path | None, typer.Option(help="File to write the board to, a line per metric.")
     ] = None,
     figure: Annotated[
         Path | None, typer.Option(help="PNG file to draw the differences to.")
+    ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Repeatable: only rows of these models; corrected with all others none the less."
+        ),
     ] = None,
     skip_unfinished: Annotated[
         bool, typer.Option("--skip-unfinished", help="Leave out runs that are not finished.")
@@ -124,7 +138,16 @@ def leaderboard_command(
     """Gather finished runs, and boards of other machines, into one board."""
     from rich.console import Console
 
-    from halluc.leaderboard import collect, draw_board, insert, render, write_csv
+    from halluc.leaderboard import (
+        collect,
+        draw_board,
+        insert,
+        markdown,
+        of_models,
+        overview,
+        render,
+        write_csv,
+    )
     from halluc.leaderboard.board_file import write_board
 
     if figure is not None:
@@ -133,11 +156,13 @@ def leaderboard_command(
             raise UserError(
                 f"--figure {str(figure)!r}: only PNG is drawn; let the name end in .png"
             )
-    board = collect(places, skip_unfinished)
+    board = of_models(collect(places, skip_unfinished), model or ())
     if output is not None:
         write_board(board, output)
-    if markdown is not None:
-        insert(board, markdown)
+    if markdown_in is not None:
+        insert(markdown(board), markdown_in)
+    if overview_in is not None:
+        insert(overview(board), overview_in)
     if csv is not None:
         write_csv(board, csv)
     if figure is not None:

@@ -1,11 +1,12 @@
 """Boards: pure functions of run folders."""
 
-from halluc.leaderboard.board import Board, Row
+from halluc.leaderboard.board import Board, Row, of_models
 from halluc.leaderboard.board_figure import draw_board
 from halluc.leaderboard.board_file import read_board
 from halluc.leaderboard.collecting import board_of, collect
 from halluc.leaderboard.csv_file import write_csv
-from halluc.leaderboard.readme_table import insert
+from halluc.leaderboard.markdown_tables import insert, markdown
+from halluc.leaderboard.models_by_methods import overview
 from halluc.leaderboard.terminal import render
 
 __all__ = [
@@ -15,6 +16,9 @@ __all__ = [
     "collect",
     "draw_board",
     "insert",
+    "markdown",
+    "of_models",
+    "overview",
     "read_board",
     "render",
     "write_csv",

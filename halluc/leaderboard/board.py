@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from halluc.config import DecodingConfig
+from halluc.errors import UserError
 
 SCHEMA_VERSION = 3
 COSTS = ("samples", "forward_passes", "prompt_tokens", "tokens", "seconds", "peak_memory_bytes")
@@ -235,3 +237,16 @@ def settings(board: Board) -> list[list[Row]]:
     for row in board.rows:
         groups.setdefault(row.setting, []).append(row)
     return list(groups.values())
+
+
+def of_models(board: Board, names: Collection[str]) -> Board:
+    """Return the rows of these models, of all without a name; corrections stay the whole board's.
+
+    Raises:
+        UserError: If there is no such row.
+    """
+    known = dict.fromkeys(row.model for row in board.rows)
+    if unknown := [name for name in names if name not in known]:
+        raise UserError(f"--model {unknown[0]!r}: not on this board, which has {', '.join(known)}")
+    rows = [row for row in board.rows if not names or row.model in names]
+    return board.model_copy(update={"rows": rows})

@@ -31,13 +31,17 @@ class Estimate(Protocol):
 
 def title(row: Row) -> str:
     """Describe what a table is about: benchmark, model, size, decoding and dtype."""
-    decoding = "sampling" if row.decoding["do_sample"] else "greedy decoding"
-    if row.decoding["num_beams"] > 1:
-        decoding = f"{row.decoding['num_beams']} beams"
     return printable(
         f"{row.benchmark} on {row.model}: {row.n} answers about {row.n_images} images, "
-        f"{decoding}, {row.dtype}; 95% intervals by image"
+        f"{decoded(row)}, {row.dtype}; 95% intervals by image"
     )
+
+
+def decoded(row: Row) -> str:
+    """Describe a row's decoding."""
+    if row.decoding["num_beams"] > 1:
+        return f"{row.decoding['num_beams']} beams"
+    return "sampling" if row.decoding["do_sample"] else "greedy decoding"
 
 
 def labels(rows: Sequence[Row]) -> list[str]:

@@ -21,7 +21,7 @@ from halluc.crosscheck.running import CrossCheck, run_crosscheck
 from halluc.errors import UserError
 from halluc.leaderboard import collect
 from halluc.leaderboard import render as board_tables
-from halluc.leaderboard.readme_table import markdown
+from halluc.leaderboard.markdown_tables import markdown
 from halluc.store import RunFolder
 from halluc.store.kept_runs import problems
 from halluc.validation import checked

@@ -12,7 +12,7 @@ from halluc.config import DecodingConfig
 from halluc.leaderboard import Board, collect, insert, render, write_csv
 from halluc.leaderboard.board_file import read_board, write_board
 from halluc.leaderboard.corrections import correct
-from halluc.leaderboard.readme_table import END, START
+from halluc.leaderboard.markdown_tables import END, START, markdown
 from tests.kit.any_file import FEW, MANY, Reader, survives
 from tests.kit.runs import write_run
 
@@ -40,8 +40,8 @@ def shown(folder: Path) -> tuple[Board, Board]:
         console.print(table)
     write_csv(board, folder / "board.csv")
     (folder / "README.md").write_text(f"{START}\n{END}\nafter")
-    insert(board, folder / "README.md")
-    insert(board, folder / "README.md")
+    insert(markdown(board), folder / "README.md")
+    insert(markdown(board), folder / "README.md")
     text = (folder / "README.md").read_text()
     assert text.count(END) == text.count(START) == 1
     assert text.endswith(f"{END}\nafter")

@@ -17,7 +17,7 @@ from halluc.errors import UserError
 from halluc.leaderboard import Board, collect, read_board, render, write_csv
 from halluc.leaderboard.collecting import find_runs
 from halluc.leaderboard.json_schema import FILE, schema
-from halluc.leaderboard.readme_table import markdown
+from halluc.leaderboard.markdown_tables import markdown
 from halluc.store.kept_runs import problems
 from tests.kit.runs import VERSIONS, write_run
 

@@ -17,11 +17,11 @@ from typer.testing import CliRunner
 
 from halluc.cli.app import app
 from halluc.errors import UserError
-from halluc.leaderboard import Board, collect, draw_board, insert, render, write_csv
+from halluc.leaderboard import Board, collect, draw_board, insert, overview, render, write_csv
 from halluc.leaderboard.board_file import read_board, write_board
 from halluc.leaderboard.corrections import correct
 from halluc.leaderboard.csv_file import lines
-from halluc.leaderboard.readme_table import END, START, markdown
+from halluc.leaderboard.markdown_tables import END, START, markdown
 from tests.kit.runs import write_run
 
 HOSTILE = "\x1b]0;pwn\x07[red]a[/] | <script>\n<!-- leaderboard:end --> `*[x](http://y) $\\frac$"
@@ -137,19 +137,22 @@ def test_names_cannot_act_on_a_terminal(hostile: Board) -> None:
     assert "\\x1b]0;pwn\\x07[red]a[/] | <script>" in said.getvalue()
 
 
-def test_names_are_text_in_markdown(hostile: Board, tmp_path: Path) -> None:
-    text = markdown(hostile)
+@pytest.mark.parametrize("tables_of", [markdown, overview])
+def test_names_are_text_in_markdown(
+    tables_of: Callable[[Board], str], hostile: Board, tmp_path: Path
+) -> None:
+    text = tables_of(hostile)
     assert "<script" not in text and START not in text and END not in text
     tables = [part.split("\n") for part in text.split("\n\n") if part.startswith("|")]
-    assert len(tables) == 2
+    assert tables
     for table in tables:
         assert all(line.startswith("|") for line in table)
         assert len({line.replace("\\|", "").count("|") for line in table}) == 1
     file = tmp_path / "README.md"
     file.write_text(f"before\n{START}\n{END}\nafter\n")
-    insert(hostile, file)
+    insert(tables_of(hostile), file)
     once = file.read_text()
-    insert(hostile, file)
+    insert(tables_of(hostile), file)
     assert file.read_text() == once
     assert once.startswith("before\n") and once.endswith(f"{END}\nafter\n")
 

@@ -9,7 +9,7 @@ import pytest
 
 from halluc.config import DecodingConfig
 from halluc.leaderboard import collect, render
-from halluc.leaderboard.readme_table import markdown
+from halluc.leaderboard.markdown_tables import markdown
 from halluc.leaderboard.seed_spread import heading, repeated, spreads
 from tests.kit.runs import write_run
 

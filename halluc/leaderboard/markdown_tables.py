@@ -1,4 +1,4 @@
-"""A board as markdown between two markers of a file: one row a method."""
+"""A board as markdown tables, one row a method; and any tables between two markers of a file."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ LEGEND = (
 COSTS = ("passes a sample", "ms a sample", "failed / unparseable")
 
 
-def insert(board: Board, file: Path) -> None:
-    """Replace what is between the markers of a file by the board's tables.
+def insert(tables: str, file: Path) -> None:
+    """Replace what is between the markers of a file by tables.
 
     The file is replaced as a whole or not at all, and keeps its own ends of lines; a link to it
     stays one.
@@ -50,7 +50,7 @@ def insert(board: Board, file: Path) -> None:
     _, end, after = rest.partition(END)
     if not start or not end:
         raise UserError(f"{file}: no lines {START} and {END} to write between")
-    write_whole(file.resolve(), f"{before}{START}\n{markdown(board)}\n{END}{after}")
+    write_whole(file.resolve(), f"{before}{START}\n{tables}\n{END}{after}")
 
 
 def markdown(board: Board) -> str:
@@ -68,31 +68,31 @@ def markdown(board: Board) -> str:
 
 def _table(rows: Sequence[Row]) -> Iterator[str]:
     shown = headline(rows)
-    names = [_plain(with_arrow(name, value.higher_is_better)) for name, value in shown.items()]
+    names = [escaped(with_arrow(name, value.higher_is_better)) for name, value in shown.items()]
     checked = list(crosschecks(rows))
-    names += [_plain(name) for name, _ in checked]
-    yield f"**{_plain(title(rows[0]))}**\n"
+    names += [escaped(name) for name, _ in checked]
+    yield f"**{escaped(title(rows[0]))}**\n"
     yield f"| method | {' | '.join([*names, *COSTS])} |"
     yield "|---" * (1 + len(names) + len(COSTS)) + "|"
     for number, (row, label) in enumerate(zip(rows, labels(rows), strict=True)):
         spent = dict(costs(row))
         cells = [_cell(row, name) for name in shown]
         cells += [said[number] for _, said in checked] + [spent[name] for name in COSTS]
-        yield f"| {_plain(label)} | {' | '.join(cells)} |"
+        yield f"| {escaped(label)} | {' | '.join(cells)} |"
 
 
 def _seeds(methods: Sequence[Sequence[Row]]) -> Iterator[str]:
     shown = headline(methods[0])
-    yield f"**{_plain(heading(methods))}**\n"
-    metrics = [_plain(with_arrow(name, value.higher_is_better)) for name, value in shown.items()]
+    yield f"**{escaped(heading(methods))}**\n"
+    metrics = [escaped(with_arrow(name, value.higher_is_better)) for name, value in shown.items()]
     yield f"| method | {' | '.join(metrics)} |"
     yield "|---" * (1 + len(shown)) + "|"
     for label, runs in zip(names(methods), methods, strict=True):
         cells = ("<br>".join(spreads(runs, name)) for name in shown)
-        yield f"| {_plain(label)} | {' | '.join(cells)} |"
+        yield f"| {escaped(label)} | {' | '.join(cells)} |"
 
 
-def _plain(text: str) -> str:
+def escaped(text: str) -> str:
     """Escape what markdown would take for a table's column, HTML, a link or emphasis."""
     for special in "\\`*[]|":
         text = text.replace(special, f"\\{special}")
