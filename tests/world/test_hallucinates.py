@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from bench.claims import affinity, caption_claims, cooccurrence, seen_by_band, yes_claims
+from bench.var_moves import moved_by_var
 from halluc.config import DecodingConfig, ModelConfig, RunConfig
 from halluc.decoding import answer_samples
 from halluc.evaluation import Evaluation, evaluate
@@ -120,5 +121,22 @@ def test_sinks_are_where_the_model_is_said_to_have_them(name: str) -> None:
     assert (image > 0.5) == ("patches" in EMBEDDED[name])
 
 
+def test_var_moves_attention_to_image_tokens_in_every_scene(name: str) -> None:
+    moved = moved_by_var(load_model(name), scenes(64))
+    assert (min(moved) > 0.01) == (name != "glyph-qwen")
+
+
 def test_the_shipped_model_is_small(name: str) -> None:
     assert sum(file.stat().st_size for file in Path(locate(name)).iterdir()) <= 8_000_000
+
+
+def test_the_causes_differ_between_models(tmp_path: Path) -> None:
+    ratio, seen = {}, {}
+    for name in EMBEDDED:
+        config = RunConfig(model=ModelConfig(name=name), benchmarks=("glyph_pope",), limit=SCENES)
+        run = evaluate(config, tmp_path)
+        ratio[name] = run.scores["glyph_pope"].values["adversarial/yes_ratio"].value
+        asked, said = seen_by_band(run)["hard"]
+        seen[name] = said / asked
+    assert max(ratio, key=ratio.__getitem__) == "glyph-qwen"
+    assert min(seen, key=seen.__getitem__) == "glyph-smol"
