@@ -3,17 +3,18 @@
 # make test-lowest       run the tests on the lowest versions supported
 # make mutants           try wrong changes that tests must notice
 # make sweep METHOD=vhr  try a method at many settings: a table and docs/figures/sweep-vhr-*.png
-# make leaderboard       put all runs on one board, and into docs/figures/leaderboard.png
-# make table             evaluate every method, into README
+# make leaderboard       put all runs on one board, and MODEL's into docs/figures/leaderboard-MODEL.png
+# make table             evaluate every method on the embedded models, into README and docs/board.md
 # make bench             measure why the model hallucinates, how fast all is, and what a grid takes
 # make crosscheck        check models with several methods against others, into docs/crosscheck.md
-# make lab               run the laboratory's experiments, into docs/lab.md and docs/figures/lab-*.png
+# make lab               run the laboratory on the embedded models, into docs/lab*.md and docs/figures
 # make families          try every method on a tiny model of every family, into docs/families.md
 # make world MODEL=glyph train an embedded model           make matcher   train AGLA's matcher
-# make sinks             try whether attention sinks grow in text alone, into docs/sinks.md
+# make sinks             try whether attention sinks grow by themselves, into docs/sinks.md
 
 METHOD ?= var
 MODEL  ?= glyph
+MODELS ?= glyph glyph-qwen glyph-smol
 BENCH  ?= glyph
 LIMIT  ?= 300
 ARGS   ?=
@@ -55,7 +56,7 @@ sweep: setup
 
 # Evaluates METHOD first where there is no run yet.
 leaderboard: $(if $(wildcard $(RUNS)/*/scores_*.json),setup,eval)
-	$(BIN)/halluc leaderboard $(RUNS) --output $(RUNS)/leaderboard.json --figure docs/figures/leaderboard.png
+	$(BIN)/halluc leaderboard $(RUNS) --output $(RUNS)/leaderboard.json --model $(MODEL) --figure docs/figures/leaderboard-$(MODEL).png
 
 test: setup
 	$(BIN)/python -m pytest -n $(JOBS) -m 'not slow'
@@ -80,18 +81,23 @@ check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m tests.typecheck
 
-# Evaluates every method on the embedded model and writes the tables into README; OPERA, which takes
-# 2,000 passes a caption, only on request: make table SLOW= (over an hour on two cores).
+# Evaluates every method on the embedded models and writes the tables; OPERA, which takes 2,000 passes
+# a caption, only on request: make table SLOW= (over an hour a model on two cores).
 SLOW ?= opera
 table: setup
-	$(BIN)/halluc eval --model glyph --benchmarks glyph --limit $(LIMIT) --output-dir $(RUNS) --method \
-		$$($(BIN)/halluc list methods --json | $(BIN)/python -c 'import json, sys; print(*(row["name"] for row in json.load(sys.stdin) if row["name"] not in sys.argv[1:]), sep=",")' $(SLOW))
-	$(BIN)/halluc leaderboard $(RUNS) --output $(RUNS)/leaderboard.json --markdown README.md --figure docs/figures/leaderboard.png --quiet
+	methods=$$($(BIN)/halluc list methods --json | $(BIN)/python -c 'import json, sys; print(*(row["name"] for row in json.load(sys.stdin) if row["name"] not in sys.argv[1:]), sep=",")' $(SLOW)); \
+	for model in $(MODELS); do \
+		$(BIN)/halluc eval --model $$model --benchmarks glyph --limit $(LIMIT) --output-dir $(RUNS) --method $$methods || exit 1; \
+	done
+	$(BIN)/halluc leaderboard $(RUNS) --output $(RUNS)/leaderboard.json --overview README.md --markdown docs/board.md --quiet
+	for model in $(MODELS); do \
+		$(BIN)/halluc leaderboard $(RUNS) --model $$model --figure docs/figures/leaderboard-$$model.png --quiet || exit 1; \
+	done
 
 # Checks what models with several methods describe against the models alone, in a folder of its own:
 # a board shows the scores only of the scenes that were checked. CHECK_RUNS=runs CHECK_LIMIT=300, where
 # all are evaluated on 300 scenes, puts them on the board of make table.
-CHECK_MODELS   ?= glyph
+CHECK_MODELS   ?= $(MODELS)
 CHECK_METHODS  ?= baseline var vhr paint act zerotuning vcd dola
 CHECK_EVIDENCE ?= $(CHECK_MODELS)
 CHECK_LIMIT    ?= 60
@@ -104,9 +110,12 @@ crosscheck: setup
 	$(BIN)/halluc crosscheck --targets $(call listed,$(CHECKED)) --evidence $(call listed,$(CHECK_EVIDENCE)) \
 		--benchmark glyph_chair --limit $(CHECK_LIMIT) --output-dir $(CHECK_RUNS) --markdown docs/crosscheck.md $(ARGS)
 
-# Takes up to a quarter of an hour an experiment on two cores; answers are kept and not asked for again.
+# Takes up to a quarter of an hour an experiment and model on two cores; answers are kept and not asked
+# for again.
 lab: setup
-	$(BIN)/halluc lab all --model $(MODEL) --markdown docs/lab.md --figures docs/figures --output-dir $(RUNS)/lab $(ARGS)
+	for model in $(MODELS); do \
+		$(BIN)/halluc lab all --model $$model --markdown docs/lab$$(test $$model = glyph || echo -$$model).md --figures docs/figures --output-dir $(RUNS)/lab $(ARGS) || exit 1; \
+	done
 
 families: setup
 	$(BIN)/python -m tests.matrix --output docs/families.md
@@ -127,9 +136,10 @@ world: setup
 matcher: setup
 	$(BIN)/python -m halluc.world.training.train_matcher --output halluc/world/matcher --work $(RUNS)/training/matcher
 
-# Finished runs are kept and interrupted ones continue; from the start over half an hour on one core.
+# Finished runs are kept and interrupted ones continue; from the start three hours on two cores.
 sinks: setup
-	$(BIN)/python -m halluc.world.training.natural_sinks --output docs/sinks.md --work $(RUNS)/natural_sinks
+	$(BIN)/python -m halluc.world.training.natural_glyph --work $(RUNS)/natural_glyph --output $(RUNS)/natural_glyph/model
+	$(BIN)/python -m halluc.world.training.natural_sinks --output docs/sinks.md --work $(RUNS)/natural_sinks --images $(RUNS)/natural_glyph
 
 clean:
 	rm -rf $(VENV) $(LOWEST) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .staging

@@ -8,6 +8,7 @@ from bench.geometry import plain_loop
 from bench.timing import ours
 from halluc.models import VisionLanguageModel
 from halluc.models.load import load_model
+from halluc.models.names import EMBEDDED
 from halluc.scoring.base import REGISTRY
 from halluc.types import Answer
 
@@ -16,15 +17,20 @@ _HOW = {"batch 1": (1, False), "batch 32": (32, False), "batch 32, shared": (32,
 
 
 def invariance(_: VisionLanguageModel, rounds: int) -> Iterator[str]:
-    """Compare answers of the embedded model in batches with those of a plain loop."""
-    yield "\n## Answers in batches against a plain loop, glyph\n"
+    """Compare answers of the embedded models in batches with those of a plain loop."""
+    for name in EMBEDDED:
+        yield from _of_model(name)
+
+
+def _of_model(model_name: str) -> Iterator[str]:
+    yield f"\n## Answers in batches against a plain loop, {model_name}\n"
     yield (
         "| dtype | batches | POPE: equal | captions: equal | largest change of log p(yes) |"
         "\n|---|---|---|---|---|"
     )
     ties = []
     for dtype in ("float32", "bfloat16"):
-        model = load_model("glyph", dtype=dtype, device="cpu")
+        model = load_model(model_name, dtype=dtype, device="cpu")
         by_benchmark = {
             name: list(REGISTRY.get(name)().asked(images))
             for name, images in (("glyph_pope", 40), ("glyph_chair", 40))
@@ -43,7 +49,7 @@ def invariance(_: VisionLanguageModel, rounds: int) -> Iterator[str]:
                     alone = alone or {a.id: a for a in answers}
                     moved = max(change(a, alone[a.id]) for a in answers)
             yield f"| {dtype} | {how} | {cells[0]} | {cells[1]} | {moved:.1e} |"
-    double = load_model("glyph", dtype="float64", device="cpu")
+    double = load_model(model_name, dtype="float64", device="cpu")
     for how, sample, text, plainly in ties:
         (judge,) = plain_loop(double, [sample])
         side = {text: "ours", plainly: "the plain loop"}.get(judge, "neither")

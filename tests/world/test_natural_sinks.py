@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import sys
 from pathlib import Path
@@ -30,10 +31,11 @@ from halluc.world.training.natural_sinks_page import (
     best,
     markdown,
     measured_order,
+    of_images,
     rank_correlation,
-    write_page,
+    write_part,
 )
-from halluc.world.training.natural_sinks_run import SinkRun, token_losses
+from halluc.world.training.natural_sinks_run import SinkRun, read_log, token_losses
 from halluc.world.training.natural_sinks_text import BOS, TRIGGERS, VOCABULARY, Text
 
 ROOT = Path(__file__).parents[2]
@@ -298,15 +300,13 @@ def test_what_has_not_ended_is_called_so() -> None:
 
 
 def test_only_what_is_between_the_markers_is_written(tmp_path: Path) -> None:
-    page, results = tmp_path / "sinks.md", Results([_run(0.0)] * 2, [_run(0.0)], [], 0)
+    page = tmp_path / "sinks.md"
     page.write_text("before\n<!-- text -->\nold\n<!-- /text -->\nafter\n")
-    write_page(results, page)
-    assert page.read_text().startswith("before\n<!-- text -->\n")
-    assert page.read_text().endswith("\n<!-- /text -->\nafter\n")
-    assert "old" not in page.read_text()
+    write_part("text", "new", page)
+    assert page.read_text() == "before\n<!-- text -->\nnew\n<!-- /text -->\nafter\n"
     (tmp_path / "other.md").write_text("no markers\n")
     with pytest.raises(UserError, match="no lines <!-- text -->"):
-        write_page(results, tmp_path / "other.md")
+        write_part("text", "new", tmp_path / "other.md")
 
 
 @pytest.mark.slow
@@ -314,9 +314,10 @@ def test_the_command_writes_a_page_and_a_figure_and_keeps_what_is_trained(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page, work = tmp_path / "sinks.md", tmp_path / "work"
-    page.write_text("<!-- text -->\n<!-- /text -->\n")
+    page.write_text("<!-- text -->\n<!-- /text -->\n<!-- images -->\n<!-- /images -->\n")
     command = ["natural_sinks", "--output", str(page), "--work", str(work), "--steps", "1"]
-    monkeypatch.setattr(sys, "argv", [*command, "--long-steps", "2"])
+    images = tmp_path / "images"
+    monkeypatch.setattr(sys, "argv", [*command, "--long-steps", "2", "--images", str(images)])
     natural_sinks.main()
     assert "of 8 cells" in page.read_text()
     assert "Long: AdamW, one layer" in page.read_text()
@@ -329,4 +330,20 @@ def test_the_command_writes_a_page_and_a_figure_and_keeps_what_is_trained(
     monkeypatch.setattr(sys, "argv", [*sys.argv, "--write-only"])
     natural_sinks.main()
     assert page.read_text() == written
+    images.mkdir()
+    line = read_log(next(work.iterdir()))[0] | {"image_peak": 4.0, "image_most": 0.1}
+    (images / "log.jsonl").write_text(json.dumps(line) + "\n")
+    natural_sinks.main()
+    assert "**In 0 steps so far, of 4,000 planned, BOS grew no sink.**" in page.read_text()
     assert {file: file.stat().st_mtime_ns for file in kept} == kept
+
+
+def test_the_part_on_images_says_how_far_it_is_and_whether_a_sink_grew() -> None:
+    line = {"image_peak": 4.0, "image_most": 0.05}
+    log = [one | line for one in _run(0.0).log]
+    page = of_images(log, steps=4000)
+    assert "**In 300 steps so far, of 4,000 planned, BOS grew no sink.**" in page
+    assert page.count("\n| ") == 2 + len(log)
+    assert "**In 300 steps, BOS grew a sink.**" in of_images(
+        [*log[:-1], log[-1] | {"sink": True}], steps=400
+    )

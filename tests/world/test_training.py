@@ -18,6 +18,7 @@ from halluc.world.training.architectures import ARCHITECTURES, Architecture, sav
 from halluc.world.training.architectures.base import embedded, normalise
 from halluc.world.training.language_model import take_language_model
 from halluc.world.training.lessons import LOOSE
+from halluc.world.training.precision import use_float32_attention
 from halluc.world.training.recipes import RECIPES
 from halluc.world.training.stages import optimisers
 from halluc.world.training.tensors import talks
@@ -70,6 +71,7 @@ def test_training_computes_what_the_saved_model_computes(name: str, tmp_path: Pa
     with torch.no_grad():
         want = model.model(**inputs).logits[0]
         architecture.model = model.model  # float16 on disk
+        use_float32_attention(model.model)
         tokens, _ = architecture.see(normalise([image]))
         got = packed(architecture, tokens)
     assert torch.allclose(got, want, atol=1e-5)

@@ -9,7 +9,8 @@ Four groups of runs, each resumable; runs that are finished are kept:
 3. one layer: the model that the text comes from, where sinks are known to grow;
 4. long: the natural cell with most attention on the first token, for more steps.
 
-The page is written between `<!-- text -->` and `<!-- /text -->` of the output, whatever comes out.
+The page is written between `<!-- text -->` and `<!-- /text -->` of the output, whatever comes out;
+between `<!-- images -->` and `<!-- /images -->` what natural_glyph.py has logged by then.
 """
 
 from __future__ import annotations
@@ -21,9 +22,19 @@ from pathlib import Path
 import torch
 
 from halluc.errors import UserError
+from halluc.world.training.natural_glyph import STEPS
 from halluc.world.training.natural_sinks_figure import draw_sinks
 from halluc.world.training.natural_sinks_model import WIDTH, Cell
-from halluc.world.training.natural_sinks_page import Results, Trained, best, write_page
+from halluc.world.training.natural_sinks_page import (
+    IMAGES,
+    TEXT,
+    Results,
+    Trained,
+    best,
+    markdown,
+    of_images,
+    write_part,
+)
 from halluc.world.training.natural_sinks_run import SinkRun, read_log
 
 PREDICTED = (
@@ -72,6 +83,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Try whether attention sinks grow in text alone.")
     parser.add_argument("--output", type=Path, default=Path("docs/sinks.md"))
     parser.add_argument("--work", type=Path, default=Path("runs/natural_sinks"))
+    parser.add_argument(
+        "--images", type=Path, default=Path("runs/natural_glyph"), help="Work of natural_glyph.py."
+    )
     parser.add_argument("--steps", type=int, default=1500, help="Steps of each cell.")
     parser.add_argument(
         "--long-steps", type=int, default=8000, help="Of the last two runs; 0: none."
@@ -95,7 +109,9 @@ def main() -> None:
     results = Results(natural, planted, long, options.seed, waiting)
     figure = options.output.parent / "figures" / "sinks.png"
     try:
-        write_page(results, options.output)
+        write_part(TEXT, markdown(results), options.output)
+        if log := read_log(options.images):
+            write_part(IMAGES, of_images(log, STEPS), options.output)
     except UserError as error:
         raise SystemExit(str(error)) from None
     draw_sinks(results, figure)

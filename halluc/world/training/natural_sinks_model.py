@@ -16,6 +16,8 @@ from halluc.world.training.stages import warm_cosine
 WIDTH, FEED_FORWARD = 192, 512
 LENGTH, BATCH = 64, 8
 """Tokens of a text, and texts of a step."""
+LOG_STEPS = 100
+"""What is measured is logged every so many steps."""
 RATE, WARMUP, LAST, DECAY = 2e-3, 100, 0.1, 0.3
 """Peak learning rate, steps of its rise, the share of it at the end, decay of matrices."""
 

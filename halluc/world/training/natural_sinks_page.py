@@ -11,11 +11,12 @@ from halluc.errors import UserError
 from halluc.files import write_whole
 from halluc.models.massive import MASSIVE
 from halluc.world.training.natural_sinks_measures import EPSILON
-from halluc.world.training.natural_sinks_model import BATCH, LENGTH, Cell
+from halluc.world.training.natural_sinks_model import BATCH, LENGTH, LOG_STEPS, Cell
 
-START, END = "<!-- text -->", "<!-- /text -->"
+TEXT, IMAGES = "text", "images"
+"""The page's parts, between markers: <!-- text --> and <!-- /text -->."""
 ROWS = 9
-"""Rows of the long run's table, at most."""
+"""Rows of the table of a run's course, at most."""
 COLUMNS = (
     "heads with a sink | attention on BOS by layer | most in a head | max abs(x)/rms of BOS "
     "by layer | abs(v) of BOS over others | excess kurtosis | copied | loss"
@@ -84,18 +85,19 @@ def rank_correlation(places: Sequence[int]) -> float:
     return 1 - 6 * sum((place - i) ** 2 for i, place in enumerate(places, 1)) / (n * (n**2 - 1))
 
 
-def write_page(results: Results, file: Path) -> None:
-    """Replace what is between the markers of a file by what was measured.
+def write_part(part: str, text: str, file: Path) -> None:
+    """Replace what is between the markers of a part of the page.
 
     Raises:
         UserError: If the file or its markers are missing.
     """
-    text = file.read_text() if file.is_file() else ""
-    before, start, rest = text.partition(START)
-    _, end, after = rest.partition(END)
-    if not start or not end:
-        raise UserError(f"{file}: no lines {START} and {END} to write between")
-    write_whole(file, f"{before}{START}\n{markdown(results)}\n{END}{after}")
+    start, end = f"<!-- {part} -->", f"<!-- /{part} -->"
+    page = file.read_text() if file.is_file() else ""
+    before, found, rest = page.partition(start)
+    _, ended, after = rest.partition(end)
+    if not found or not ended:
+        raise UserError(f"{file}: no lines {start} and {end} to write between")
+    write_whole(file, f"{before}{start}\n{text}\n{end}{after}")
 
 
 def markdown(results: Results) -> str:
@@ -130,6 +132,36 @@ def markdown(results: Results) -> str:
     for run in results.long:
         parts += [_long_title(run), _course(run)]
     return "\n\n".join(parts)
+
+
+def of_images(log: Sequence[dict[str, Any]], steps: int) -> str:
+    """Return the page's part on the vision-language model: what its log says so far."""
+    last = log[-1]
+    left = "" if last["step"] + LOG_STEPS >= steps else f" so far, of {steps:,} planned"
+    grown = "grew a sink" if last["sink"] else "grew no sink"
+    rows = [
+        f"| {line['step']:,} | {line['sink_share']:.0%} | {_each(line['attention'], 2)} "
+        f"| {line['attention_most']:.2f} | {_each(line['peak_first'], 1)} "
+        f"| {_each(line['values'], 2)} | {line['image_peak']:.1f} | {line['image_most']:.2f} |"
+        for line in (log[i] for i in _shown(len(log)))
+    ]
+    head = (
+        "step | heads with a sink | attention on BOS by layer | most in a head | max abs(x)/rms of "
+        "BOS by layer | abs(v) of BOS over others | max abs(x)/rms of image tokens | most on an "
+        "image token"
+    )
+    return "\n".join(
+        [
+            "    python -m halluc.world.training.natural_glyph\n",
+            f"**In {last['step']:,} steps{left}, BOS {grown}.** abs(x)/rms is at most "
+            f"{last['limit']:.1f}, and massive from {MASSIVE * last['limit']:.1f}; attention is "
+            "the mean over prompts about 24 scenes, that on an image token the mean over the rows "
+            "behind the image, in the head, layer and token with most.\n",
+            f"| {head} |",
+            "| --- " * (head.count("|") + 1) + "|",
+            *rows,
+        ]
+    )
 
 
 def title(cell: Cell) -> str:
@@ -175,10 +207,13 @@ def _long_title(run: Trained) -> str:
 
 
 def _course(run: Trained) -> str:
-    last = len(run.log) - 1
-    shown = sorted({round(last * i / (ROWS - 1)) for i in range(ROWS)})
-    rows = [f"| {run.log[i]['step']:,} | {_cells(run.log[i])} |" for i in shown]
+    rows = [f"| {run.log[i]['step']:,} | {_cells(run.log[i])} |" for i in _shown(len(run.log))]
     return "\n".join([f"| step | {COLUMNS} |", _rule(1), *rows])
+
+
+def _shown(lines: int) -> list[int]:
+    """Choose lines of a log to show: the first, the last, and some evenly between."""
+    return sorted({round((lines - 1) * i / (ROWS - 1)) for i in range(ROWS)})
 
 
 def _rule(before: int) -> str:

@@ -15,6 +15,7 @@ from halluc.world.training.natural_sinks_measures import look_inside, measures
 from halluc.world.training.natural_sinks_model import (
     BATCH,
     LENGTH,
+    LOG_STEPS,
     Cell,
     build_model,
     optimisers,
@@ -22,7 +23,6 @@ from halluc.world.training.natural_sinks_model import (
 )
 from halluc.world.training.natural_sinks_text import BOS, TRIGGERS, Text
 
-LOG_STEPS = 100
 SAVE_SECONDS = 60.0
 HELD_OUT = 2**40
 """The number of the batch that is measured: no training step gets there."""

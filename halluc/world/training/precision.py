@@ -30,9 +30,14 @@ def use_float32_attention(model: Any) -> None:
 
 
 def _attention(
-    module: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, **options: Any
+    module: Any,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    **options: Any,
 ) -> tuple[Tensor, None]:
     with torch.autocast(query.device.type, enabled=False):
         return sdpa_attention_forward(
-            module, query.float(), key.float(), value.float(), mask, **options
+            module, query.float(), key.float(), value.float(), attention_mask, **options
         )

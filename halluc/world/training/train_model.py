@@ -106,6 +106,12 @@ class Trainer:
                 saved = time.monotonic()
 
     def _learn(self, stage: Stage) -> dict[str, float]:
+        loss, parts = self._loss(stage)
+        self._apply(loss, stage)
+        return {name: float(part.detach()) for name, part in parts.items()}
+
+    def _loss(self, stage: Stage) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the loss of this worker's share of the step's scenes, and its parts by name."""
         offset = sum(s.steps * s.size for s in self.stages[: self.stage])
         share = stage.size // self.workers
         first = offset + self.step * stage.size + self.rank * share
@@ -125,8 +131,7 @@ class Trainer:
                 aid = said["presence"] + 0.5 * (said["its_hue"] + said["its_side"])
                 loss = loss + guide * aid
                 parts |= said
-        self._apply(loss, stage)
-        return {name: float(part.detach()) for name, part in parts.items()}
+        return loss, parts
 
     def _apply(self, loss: Tensor, stage: Stage) -> None:
         """Take one step along the gradients of all workers."""
