@@ -21,6 +21,10 @@ _SPEAKING = (OSError, ValueError, RuntimeError, ImportError, TypeError, Attribut
 """Errors whose messages can be read without their names."""
 
 
+_MISSING = "Missing optional dependencies:"
+"""What transformers says before the packages that an image processor lacks."""
+
+
 @contextmanager
 def in_one_line(what: str, hint: str = "") -> Iterator[None]:
     """Turn whatever is raised into one line, and keep transformers' own reports away.
@@ -37,7 +41,7 @@ def in_one_line(what: str, hint: str = "") -> Iterator[None]:
         raise
     except Exception as error:  # a broken file makes readers raise anything
         reason = reason_of(error)
-        if hint:
+        if hint and _MISSING not in str(error):
             reason = f"{reason.split('. ')[0]}; {hint}"
         raise UserError(f"{what} cannot be loaded: {reason}") from error
     finally:
@@ -47,6 +51,9 @@ def in_one_line(what: str, hint: str = "") -> Iterator[None]:
 def reason_of(error: Exception) -> str:
     """Say in one line why a thing cannot be loaded."""
     text = str(error).strip()
+    if _MISSING in text:
+        packages = text.partition(_MISSING)[2].split(".")[0].strip()
+        return f"this version of transformers reads its images with {packages}: install it"
     if "trust_remote_code" in text:
         return "it brings Python code of its own; read it, then allow it by trust_remote_code=true"
     if "use_safetensors=True" in text:

@@ -23,6 +23,7 @@ from halluc.methods.baseline import Baseline
 from halluc.methods.var import VAR
 from halluc.models import VisionLanguageModel, load_model
 from halluc.models.load import load_config
+from halluc.models.load_errors import in_one_line
 from tests.kit.asking import answer, prepared, questions
 from tests.kit.families import llava
 
@@ -112,6 +113,19 @@ def test_a_broken_checkpoint_is_refused_in_one_line(
         load_model(str(copy))
     assert "\n" not in str(refused.value)
     assert str(copy) in str(refused.value)
+
+
+def test_a_package_that_an_image_processor_needs_is_named() -> None:
+    said = (
+        "Could not load any image processor class for x. None of these classes could be imported. "
+        "Missing optional dependencies: torchvision. Please install the missing dependencies."
+    )
+    with pytest.raises(UserError) as refused, in_one_line("the processor of model 'x'", "put all"):
+        raise ValueError(said)
+    assert str(refused.value) == (
+        "the processor of model 'x' cannot be loaded: this version of transformers reads its images "
+        "with torchvision: install it"
+    )
 
 
 def test_a_processor_without_images_is_refused(copy: Path) -> None:
