@@ -29,7 +29,7 @@ from halluc.config import ModelConfig, RunConfig
 from halluc.evaluation import Evaluation, evaluate
 from halluc.lab.estimates import mean, spoken
 from halluc.lab.experiments.length import slope, watch
-from halluc.lab.experiments.sinks import ATTENDED, Found, look
+from halluc.lab.found_sinks import ATTENDED, Found, look
 from halluc.lab.questions import scenes
 from halluc.methods.var import VAR
 from halluc.models import VisionLanguageModel, load_model

@@ -80,6 +80,8 @@ PLACES = "interventions/test_places.py::test"
 COMPOSITES = "interventions/test_composites_sum.py::test"
 NEXT = "decoding/test_next_token.py::test"
 LAB = "lab/test_estimates.py::test"
+OVERVIEW = "leaderboard/test_overview.py::test"
+PLAIN = "world/test_planted_sinks.py::test_plain_patches"
 CALIBRATION = "calibration/test_calibration.py::test"
 TRAINING = "world/test_training.py::test_training_computes_what_the_saved_model_computes"
 GENERATION = "decoding/test_generation.py::test"
@@ -99,10 +101,21 @@ MUTANTS = [
          "models/test_processors.py::test_a_processor_that_needs_its_reader_of_videos_keeps_it"),
         ("halluc/world/training/planted_sinks.py", "wanted += math.log", "wanted -= math.log",
          "world/test_planted_sinks.py::test_heads_give_sinks_the_share_that_is_said"),
-        ("halluc/world/training/plainness.py", "detail[row][busy] = np.inf", "pass",
-         "world/test_planted_sinks.py::test_plain_patches_hold_no_thing_and_are_the_least_detailed"),
+        ("halluc/world/training/planted_sinks.py", "(groups // 2 if bos else 0)", "0",
+         "world/test_planted_sinks.py::test_half_of_the_heads_look_at_bos_and_half_at_patches"),
+        ("halluc/world/training/plainness.py", "np.flatnonzero(~busy)", "np.flatnonzero(busy < 2)",
+         f"{PLAIN}_are_the_least_detailed_ones_without_a_thing_in_each_scene"),
+        ("halluc/world/training/natural_glyph.py", "last.weight[:, -1] = 0", "pass",
+         "world/test_natural_glyph.py::test_it_starts_without_glyphs_planted_patches"),
         ("halluc/world/training/architectures/qwen2_vl.py", "end = start + COLUMNS",
          "end = start + IMAGE_TOKENS", f"{TRAINING}[glyph-qwen]"),
+        # Boards
+        ("halluc/leaderboard/models_by_methods.py", "(rows[0].benchmark, decoded(rows[0]))",
+         '(rows[0].benchmark, "")', f"{OVERVIEW}_other_decodings_are_other_tables"),
+        ("halluc/leaderboard/models_by_methods.py", "better(gap, value) is not None", "True",
+         f"{OVERVIEW}_the_baseline_shows_values_and_methods_show_differences"),
+        ("halluc/leaderboard/board.py", "if not names or row.model in names", "",
+         f"{OVERVIEW}_rows_of_some_models_keep_the_whole_boards_corrections"),
         # The laboratory
         ("halluc/lab/estimates.py", "if low > 0:", "if high > 0:",
          f"{LAB}_a_claim_is_judged_by_the_side_its_interval_lies_on"),

@@ -11,19 +11,15 @@ import torch
 
 from halluc.lab.base import Setting
 from halluc.lab.drawing import save
-from halluc.lab.experiments.heads import (
-    HeadMap,
-    Quantity,
-    agreement,
+from halluc.lab.experiments.heads import HeadMap, Quantity, agreement, table, told
+from halluc.lab.questions import scenes
+from halluc.lab.single_heads import (
     cut_behind_name,
     ends_with_name,
     laid_out,
     retrieval,
-    table,
-    told,
     without_each,
 )
-from halluc.lab.questions import scenes
 from halluc.lab.yes_no import questions
 from halluc.models import VisionLanguageModel, load_model
 from tests.kit.families import build, llava

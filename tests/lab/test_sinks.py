@@ -10,16 +10,14 @@ from torch import Tensor
 
 from halluc.lab.base import Setting
 from halluc.lab.experiments.sinks import (
-    Found,
     Sinks,
     _places,
     as_many_others,
     both,
     costs_little,
-    look,
     removed,
-    sink_tokens,
 )
+from halluc.lab.found_sinks import Found, look, sink_tokens
 from halluc.lab.patches import background
 from halluc.lab.questions import scenes
 from halluc.models import VisionLanguageModel

@@ -20,7 +20,7 @@ from halluc.config import DecodingConfig, ModelConfig, RunConfig
 from halluc.decoding import answer_samples
 from halluc.evaluation import Evaluation, evaluate
 from halluc.lab.experiments.length import slope, watch
-from halluc.lab.experiments.sinks import look
+from halluc.lab.found_sinks import look
 from halluc.lab.questions import scenes
 from halluc.methods.baseline import Baseline
 from halluc.models import load_model
