@@ -105,7 +105,7 @@ MUTANTS = [
          "world/test_planted_sinks.py::test_half_of_the_heads_look_at_bos_and_half_at_patches"),
         ("halluc/world/training/plainness.py", "np.flatnonzero(~busy)", "np.flatnonzero(busy < 2)",
          f"{PLAIN}_are_the_least_detailed_ones_without_a_thing_in_each_scene"),
-        ("halluc/world/training/natural_glyph.py", "last.weight[:, -1] = 0", "pass",
+        ("halluc/world/training/natural_glyph.py", "side[list(SINK_DIMS)] = 0", "pass",
          "world/test_natural_glyph.py::test_it_starts_without_glyphs_planted_patches"),
         ("halluc/world/training/architectures/qwen2_vl.py", "end = start + COLUMNS",
          "end = start + IMAGE_TOKENS", f"{TRAINING}[glyph-qwen]"),

@@ -58,7 +58,7 @@ def test_nothing_but_keys_reads_the_sinks_dimensions(planted: Architecture) -> N
 
 
 def test_plain_patches_are_the_least_detailed_ones_without_a_thing_in_each_scene() -> None:
-    scenes = [scene("plain", index) for index in range(30)]
+    scenes = [scene("plain", index) for index in range(200)]
     each = SIDE // 8
     for drawn, plain in zip(scenes, plain_patches(scenes), strict=True):
         covered = np.zeros((SIDE, SIDE), bool)

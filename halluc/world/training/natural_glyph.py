@@ -96,7 +96,6 @@ def take_eyes(architecture: Architecture, name: str) -> None:
         )
     assert architecture.projector is not None
     last = architecture.projector[1]
-    last.weight[:, -1] = 0
     for side in (last.weight, last.bias):
         side[list(SINK_DIMS)] = 0
 
