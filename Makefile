@@ -81,12 +81,13 @@ check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m tests.typecheck
 
-# Evaluates every method on the embedded models and writes the tables; OPERA, which takes 2,000 passes
-# a caption, only on request: make table SLOW= (over an hour a model on two cores).
+# Evaluates every method on the embedded models it applies to and writes the tables; OPERA, which takes
+# 2,000 passes a caption, only on request: make table SLOW= (over an hour a model on two cores).
 SLOW ?= opera
+APPLY := import json, sys; print(*(row["name"] for row in json.load(sys.stdin)["methods"] if row["status"] == "applies" and row["name"] not in sys.argv[1:]), sep=",")
 table: setup
-	methods=$$($(BIN)/halluc list methods --json | $(BIN)/python -c 'import json, sys; print(*(row["name"] for row in json.load(sys.stdin) if row["name"] not in sys.argv[1:]), sep=",")' $(SLOW)); \
 	for model in $(MODELS); do \
+		methods=$$($(BIN)/halluc doctor --model $$model --json | $(BIN)/python -c '$(APPLY)' $(SLOW)); \
 		$(BIN)/halluc eval --model $$model --benchmarks glyph --limit $(LIMIT) --output-dir $(RUNS) --method $$methods || exit 1; \
 	done
 	$(BIN)/halluc leaderboard $(RUNS) --output $(RUNS)/leaderboard.json --overview README.md --markdown docs/board.md --quiet

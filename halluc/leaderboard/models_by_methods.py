@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 LEGEND = (
     "Values of the baseline; of each method the difference to it, bold where it stays significant "
-    "among all tested (Holm, .05). 95% intervals resample images."
+    "among all tested (Holm, .05). 95% intervals resample images; - where a model has no such row."
 )
 
 

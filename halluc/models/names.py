@@ -10,11 +10,11 @@ from halluc.errors import UserError
 
 EMBEDDED = {
     "glyph": "a small LLaVA trained on drawn scenes; attention sinks were put into its weights, in "
-    "BOS and in plain background patches",
+    "BOS and in plain background patches; it sees the least",
     "glyph-qwen": "a small Qwen2-VL trained on drawn scenes; attention sinks were put into its "
-    "weights, in plain background patches; it leans towards yes",
+    "weights, in plain background patches; it makes up the least",
     "glyph-smol": "a small Idefics3 (SmolVLM's classes) trained on drawn scenes; attention sinks "
-    "were put into the language model it started with, in BOS; it sees the least",
+    "were put into the language model it started with, in BOS; it makes up the most",
 }
 """Models that ship with the package, and what is special about them."""
 

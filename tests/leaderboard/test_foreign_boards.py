@@ -203,15 +203,15 @@ def test_a_full_disk_leaves_the_old_file(
 def test_a_readme_keeps_its_own_ends_of_lines(board: Board, tmp_path: Path) -> None:
     file = tmp_path / "README.md"
     file.write_bytes(f"\ufeffbefore\r\n{START}\r\n{END}\r\nafter".encode())
-    insert(board, file)
+    insert(markdown(board), file)
     assert file.read_bytes().startswith(f"\ufeffbefore\r\n{START}".encode())
     assert file.read_bytes().endswith(f"{END}\r\nafter".encode())
     (tmp_path / "link.md").symlink_to(file)
-    insert(board, tmp_path / "link.md")
+    insert(markdown(board), tmp_path / "link.md")
     assert (tmp_path / "link.md").is_symlink()
     file.write_bytes(b"\xff" + START.encode())
     with pytest.raises(UserError, match=r"README.md: is not UTF-8 text"):
-        insert(board, file)
+        insert(markdown(board), file)
 
 
 def test_the_command_shows_names_and_paths_as_they_are(hostile: Board, tmp_path: Path) -> None:

@@ -58,7 +58,9 @@ def test_its_texts_are_read_from_bos_on_and_learned(tmp_path: Path) -> None:
     assert before == pytest.approx(math.log(len(trainer.architecture.words)), abs=0.3)
     assert {group["weight_decay"] for group in trainer.optimisers[0].param_groups} == {0.3, 0.0}
     trainer.stages = (replace(trainer.stages[0], steps=3, size=2, warmup=1),)
-    eyes = trainer.architecture.projector[0].weight.clone()
+    assert trainer.architecture.projector is not None
+    first, _ = trainer.architecture.projector
+    eyes = first.weight.clone()
     trainer.run()
     assert float(trainer.text_loss(texts).detach()) < before
-    assert torch.equal(eyes, trainer.architecture.projector[0].weight)
+    assert torch.equal(eyes, first.weight)
