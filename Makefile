@@ -99,7 +99,7 @@ table: setup
 # a board shows the scores only of the scenes that were checked. CHECK_RUNS=runs CHECK_LIMIT=300, where
 # all are evaluated on 300 scenes, puts them on the board of make table.
 CHECK_MODELS   ?= $(MODELS)
-CHECK_METHODS  ?= baseline var vhr paint act zerotuning vcd dola
+CHECK_METHODS  ?= baseline var vhr act zerotuning vcd dola vti
 CHECK_EVIDENCE ?= $(CHECK_MODELS)
 CHECK_LIMIT    ?= 60
 CHECK_RUNS     ?= $(RUNS)/checked
