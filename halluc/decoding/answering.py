@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
 
 from halluc.config import DecodingConfig
-from halluc.decoding.asking_again import Rewritten, revised
+from halluc.decoding.asking_again import AskingAgain, Rewritten, revised
 from halluc.decoding.batch_encoding import batch_of
 from halluc.decoding.batching import distinct, planned, question, repeated
 from halluc.decoding.generation import generate, lengths
@@ -156,10 +156,11 @@ class _Answering:
         saved = self.memo.saved if self.memo else 0.0
         batch = ready or self._encoded(samples)
         yes_no = YesNo(model.yes_no_tokens) if model.yes_no_tokens else None
+        ask = AskingAgain(model, batch)
         made = generate(
             model,
             self.method,
-            batch,
+            replace(batch, ask=ask),
             self.decoding,
             max_new_tokens=max(sample.max_new_tokens for sample in samples),
             watch=[yes_no] if yes_no else [],
@@ -170,12 +171,13 @@ class _Answering:
         read = batch.inputs["attention_mask"].sum(1).tolist()
         written = lengths(made.tokens, model).tolist()
         decoded = model.processor.tokenizer.batch_decode(made.tokens, skip_special_tokens=True)
-        said = Rewritten([text.strip() for text in decoded], made.passes)
+        said = Rewritten([text.strip() for text in decoded])
         if "revise" in self.method.declared():
-            said = revised(model, self.method, batch, said, self.decoding)
+            said = revised(self.method, batch, said.texts, ask)
             if self.touch is not None and any(said.drafts):
                 self.touch.seen = True
-        broken = said.broken | made.broken
+        broken = ask.broken | made.broken
+        passes = [own + again for own, again in zip(made.passes, ask.passes, strict=True)]
         if self.memo:  # what another run has read for this one too
             started -= self.memo.saved - saved
         seconds = (time.perf_counter() - started) / len(samples)
@@ -189,7 +191,7 @@ class _Answering:
                 yes_no=yes_no.found[i * repeats] if yes_no and yes_no.found else None,
                 prompt_tokens=read[i],
                 tokens=written[i],
-                forward_passes=round(said.passes[i]),
+                forward_passes=round(passes[i]),
                 images_encoded=made.images_encoded / len(samples),
                 seconds=seconds,
             )

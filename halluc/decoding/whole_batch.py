@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch.nn.functional import pad
 
+from halluc.decoding.asking_again import AskingAgain
 from halluc.decoding.batch_encoding import encoded
 from halluc.decoding.generation import generate
 from halluc.images import image_hash
@@ -58,17 +59,29 @@ def answer_together(
     parts = [batch]
     if "search" in method.declared() and batch.size > 1:
         parts = [encoded(model, row_of(batch, row)) for row in range(batch.size)]
+    asks = [AskingAgain(model, part) for part in parts]
     made = [
         generate(
-            model, method, part, decoding, max_new_tokens=max_new_tokens, watch=watch(), share=share
+            model,
+            method,
+            replace(part, ask=ask),
+            decoding,
+            max_new_tokens=max_new_tokens,
+            watch=watch(),
+            share=share,
         )
-        for part in parts
+        for part, ask in zip(parts, asks, strict=True)
     ]
     width = max(part.tokens.shape[1] for part in made)
     rows = [
         pad(part.tokens, (0, width - part.tokens.shape[1]), value=model.pad_token) for part in made
     ]
-    return Answered(torch.cat(rows), [count for part in made for count in part.passes])
+    passes = [
+        own + again
+        for part, ask in zip(made, asks, strict=True)
+        for own, again in zip(part.passes, ask.passes, strict=True)
+    ]
+    return Answered(torch.cat(rows), passes)
 
 
 def batch_of_questions(

@@ -3,23 +3,28 @@
 from halluc.interventions.base import (
     REGISTRY,
     Calibrated,
+    Cost,
     Method,
     MethodCard,
     MethodParams,
     method,
 )
-from halluc.interventions.context import At, Batch, BatchState
+from halluc.interventions.context import Ask, At, Batch, BatchState
 from halluc.interventions.search_loop import SearchLoop
+from halluc.interventions.two_streams import TwoStreams
 
 __all__ = [
     "REGISTRY",
+    "Ask",
     "At",
     "Batch",
     "BatchState",
     "Calibrated",
+    "Cost",
     "Method",
     "MethodCard",
     "MethodParams",
     "SearchLoop",
+    "TwoStreams",
     "method",
 ]

@@ -19,17 +19,18 @@ from halluc.validation import checked, nested
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from halluc.interventions.context import At, Batch
+    from halluc.interventions.context import Ask, At, Batch
     from halluc.interventions.search_loop import SearchLoop
     from halluc.models import VisionLanguageModel
 
     Inputs = Mapping[str, Any]
     Forward = Callable[[Inputs], Tensor]
-    Ask = Callable[[Sequence[tuple[int, str]]], list[str]]
 
 REGISTRY: Registry[Method] = Registry("method", "halluc.methods")
 
 Dependence = Literal["nothing", "method", "question"]
+
+PHASES = ("prefix", "prefill", "decode")
 
 SEAMS = (
     "prompt",
@@ -49,6 +50,18 @@ SEAMS = (
 )
 
 
+class Cost(NamedTuple):
+    """Forward passes of the language model that an answer of T tokens takes: token * T + prompt.
+
+    Attributes:
+        token: Of each token; None where it depends on the answer.
+        prompt: Of each prompt, next to those of its tokens; None where it depends on the answer.
+    """
+
+    token: int | None = 1
+    prompt: int | None = 0
+
+
 @dataclass(frozen=True)
 class MethodCard:
     """Card of a method: where it comes from, and how ours differs.
@@ -59,6 +72,8 @@ class MethodCard:
         code: The reference repository and the commit it was checked against.
         licence: Of that code.
         deviations: Known differences from the paper or its code, one sentence each.
+        cost: Forward passes it takes; a test counts them.
+        needs: What a model has to have, one phrase each; models that lack it are refused.
     """
 
     title: str
@@ -69,6 +84,8 @@ class MethodCard:
     code: str = ""
     licence: str = ""
     deviations: tuple[str, ...] = ()
+    cost: Cost = Cost()
+    needs: tuple[str, ...] = ()
 
 
 class MethodParams(BaseModel):
@@ -103,6 +120,8 @@ class Method:
         in_vision_tower: `hidden` and `feed_forward` are also called in the vision tower.
         resting: Declared seams that are not called with these parameters.
         hidden_phases: The phases in which `hidden` is called; fewer cost less.
+        attention_phases: The phases in which `attention_logits` and `attention_weights` are called;
+            a method that looks at the prompt only costs nothing for generated tokens.
         filters: `next_token_logits` only filters or overrides the row that another part of a
             composite made, so that both can act.
         prefix_depends_on: What the rows up to the end of the image depend on, next to the model: on
@@ -119,7 +138,8 @@ class Method:
     vision_layers: ClassVar[tuple[int, ...]] = ()
     in_vision_tower: bool = False
     resting: Collection[str] = ()
-    hidden_phases: Collection[str] = ("prefix", "prefill", "decode")
+    hidden_phases: Collection[str] = PHASES
+    attention_phases: Collection[str] = PHASES
     takes_gradients: bool = False
     filters: ClassVar[bool] = False
     prefix_depends_on: Dependence = "question"
@@ -257,7 +277,7 @@ class Method:
         Returns:
             By the stream's name, model inputs of B rows each (`model.encode` or
             `model.without_image` make them), of any length; all streams are fed the tokens that
-            `next_token_logits` leads to.
+            `next_token_logits` leads to. `batch.ask` asks the model something first.
         """
         raise NotImplementedError
 
@@ -384,8 +404,7 @@ class Method:
 
         Args:
             texts: One for each prompt of the batch.
-            ask: Asks the model, without this method, about images of the batch: takes (row,
-                prompt) pairs, returns texts; passes are counted.
+            ask: `batch.ask`.
 
         Returns:
             The final texts, one for each prompt.

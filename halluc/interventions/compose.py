@@ -27,11 +27,12 @@ from halluc.interventions.base import (
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from halluc.interventions.base import Ask, Forward, Inputs
-    from halluc.interventions.context import At, Batch
+    from halluc.interventions.base import Forward, Inputs
+    from halluc.interventions.context import Ask, At, Batch
     from halluc.interventions.search_loop import SearchLoop
     from halluc.models import VisionLanguageModel
 
+_EDITS = {"attention_logits", "attention_weights"}
 ROWS: tuple[Literal["all", "after_image", "last"], ...] = ("all", "after_image", "last")
 
 
@@ -89,6 +90,8 @@ class Composite(Method):
         self.resting = {seam for seam in self.declared() if seam not in active}
         hidden = [method for method in self.methods if "hidden" in _active(method)]
         self.hidden_phases = {phase for method in hidden for phase in method.hidden_phases}
+        looks = [method for method in self.methods if _EDITS & set(_active(method))]
+        self.attention_phases = {phase for method in looks for phase in method.attention_phases}
 
     @classmethod
     def requires(cls, params: Any, config: Any, model: str) -> None:
@@ -170,6 +173,7 @@ class Composite(Method):
                 acts = method.in_vision_tower
             else:
                 acts = at.layer in method.layers(at.n_layers)
+            acts = acts and (seam not in _EDITS or at.phase in method.attention_phases)
             if seam in _active(method) and acts:
                 memory = at.memory.of_part(part, at.layer)
                 yield part, method, replace(at, rows=_rows(method, at), memory=memory)

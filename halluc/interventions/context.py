@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from halluc.models.tokens import PromptTokens, first_token, on_keys
 
@@ -22,6 +22,29 @@ MAIN = "main"
 """The name of the stream of the prompts themselves."""
 
 
+class Ask(Protocol):
+    """Asks the model, without any method, about images of a batch; passes are counted."""
+
+    def __call__(
+        self,
+        questions: Sequence[tuple[int, str]],
+        max_new_tokens: int = 16,
+        temperature: float | None = None,
+    ) -> list[str]:
+        """Ask questions, each the row whose image it is about and the prompt; return the replies.
+
+        Args:
+            max_new_tokens: Where each reply is cut.
+            temperature: Draw replies at this temperature; None replies greedily. What is drawn
+                depends on the run's seed, the sample and how often it was asked before.
+        """
+
+
+def _nobody(questions: Sequence[tuple[int, str]], *_: Any, **__: Any) -> list[str]:
+    """Refuse to answer, where no model answers the batch."""
+    raise ValueError("batch.ask exists while a batch is answered only")
+
+
 @dataclass(frozen=True)
 class Batch:
     """Prompts that are answered together.
@@ -35,6 +58,7 @@ class Batch:
         seed: The run's.
         rendered: The prompts in the model's chat template; empty before they are encoded.
         inputs: The main stream's model inputs; empty before they are encoded.
+        ask: Asks the model again about these images, from `streams` on.
     """
 
     ids: Sequence[str]
@@ -45,6 +69,7 @@ class Batch:
     seed: int = 0
     rendered: Sequence[str] = ()
     inputs: Mapping[str, Any] = field(default_factory=dict)
+    ask: Ask = field(default=_nobody, repr=False, compare=False)
 
     @property
     def size(self) -> int:

@@ -169,9 +169,10 @@ class Engine:
         """Return the attention seams to be called in a layer."""
         if layer not in self._edited_layers:
             return ()
-        if self._in_prefix and self.method.rows != "all":
-            behind_image = ("attention_logits", "attention_weights")
-            return tuple(seam for seam in self.seams if seam not in behind_image)
+        behind_image = self._in_prefix and self.method.rows != "all"
+        if behind_image or self.phase not in self.method.attention_phases:
+            edits = ("attention_logits", "attention_weights")
+            return tuple(seam for seam in self.seams if seam not in edits)
         return self.seams
 
     def prefix(self, rows: int) -> Prefix | None:

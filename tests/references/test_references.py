@@ -5,60 +5,23 @@ The loops read the whole sequence again for every token, one question at a time,
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
 from typing import Any
 
 import pytest
-import torch
 from torch import Tensor
 
-from halluc.decoding import generation
-from halluc.decoding.logits_processors import Forbid
-from halluc.interventions import Batch, Method
+from halluc.interventions import Batch
 from halluc.methods.vcd import normal_noise
 from halluc.models import VisionLanguageModel
-from halluc.testing import reply
-from tests.kit.asking import prepared, questions
-from tests.kit.families import build
-from tests.kit.steps import Steps
+from tests.kit.asking import questions
 from tests.references.apc import apc
+from tests.references.compare import FAMILIES, TOKENS, Reference, by, equal, tiny
 from tests.references.dola import dola
 from tests.references.memvr import memvr
 from tests.references.olm import olm
 from tests.references.pba import FORMAT, pba
 from tests.references.vcd import vcd
-
-TOKENS = 12
-Reference = Callable[..., tuple[list[int], Tensor]]
-
-
-@cache
-def tiny(family: str, seed: int = 0) -> VisionLanguageModel:
-    return build(family, seed)
-
-
-def engine(
-    model: VisionLanguageModel, method: Method, batch: Batch, patch: pytest.MonkeyPatch
-) -> tuple[list[int], Tensor]:
-    """Greedy tokens and logits [T, V], -inf where a token is ruled out."""
-    steps = Steps()
-
-    class Watched(Forbid):
-        def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-            return steps(input_ids, super().__call__(input_ids, scores))
-
-    patch.setattr(generation, "Forbid", Watched)
-    if "next_token_logits" in method.declared():
-        made = reply(model, method, batch, tokens=TOKENS)
-    else:
-        from halluc.config import DecodingConfig
-        from halluc.decoding.whole_batch import answer_together
-
-        answered = answer_together(model, method, batch, DecodingConfig(), TOKENS, lambda: [steps])
-        return answered.tokens[0].tolist(), torch.stack(steps.rows)
-    return made.tokens[0].tolist(), torch.stack(steps.rows)
 
 
 def by_vcd(model: VisionLanguageModel, batch: Batch, **params: Any) -> tuple[list[int], Tensor]:
@@ -67,15 +30,6 @@ def by_vcd(model: VisionLanguageModel, batch: Batch, **params: Any) -> tuple[lis
     frames = 2 if "image_grid_thw" in batch.inputs else 1
     noise = normal_noise(batch.inputs["pixel_values"].shape, seed, frames)
     return vcd(model.model, batch.inputs, noise=noise, n_tokens=TOKENS, **params)
-
-
-def by(reference: Reference) -> Reference:
-    """A reference that takes the inputs as they are."""
-
-    def run(model: VisionLanguageModel, batch: Batch, **params: Any) -> tuple[list[int], Tensor]:
-        return reference(model.model, batch.inputs, n_tokens=TOKENS, **params)
-
-    return run
 
 
 def by_olm(model: VisionLanguageModel, batch: Batch, **params: Any) -> tuple[list[int], Tensor]:
@@ -135,17 +89,7 @@ CASES: list[tuple[str, Reference, dict[str, Any]]] = [
 ]
 
 
-def close(found: Tensor, expected: Tensor, name: str) -> None:
-    """Hold the rows [T, V] to each other, what is ruled out too."""
-    finite = expected.isfinite()
-    assert torch.equal(found.isfinite(), finite)
-    if name == "dola":  # up to a constant of each row, which no decoding sees
-        found, expected = found.log_softmax(-1), expected.log_softmax(-1)
-    difference = float((found - expected)[finite].abs().max())
-    assert difference < 1e-4
-
-
-@pytest.mark.parametrize("family", ["llava", "qwen2_5_vl"])
+@FAMILIES
 @pytest.mark.parametrize(("name", "reference", "params"), CASES)
 def test_tokens_and_logits_equal_the_reference(
     name: str,
@@ -158,7 +102,4 @@ def test_tokens_and_logits_equal_the_reference(
     batch = questions(model, 0)
     if name == "pba":  # as the benchmark of the code asks
         batch = replace(batch, prompts=[batch.prompts[0] + FORMAT])
-    expected, rows = reference(model, batch, **params)
-    tokens, logits = engine(model, prepared(name, model, **params), batch, monkeypatch)
-    assert tokens == expected
-    close(logits, rows, name)
+    equal(model, name, reference, params, monkeypatch, batch)

@@ -1,0 +1,56 @@
+"""Base of methods that decode another view of the prompt next to it and contrast the two."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import Field
+
+from halluc.interventions.base import Method
+from halluc.interventions.contrast import contrasted, implausible
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from halluc.interventions.base import Inputs
+    from halluc.interventions.context import At, Batch
+    from halluc.models import VisionLanguageModel
+
+
+class TwoStreams(Method):
+    """A method gives the other `view`, and may `join` the two streams in its own way.
+
+    Attributes:
+        other: The other stream's name.
+    """
+
+    other: ClassVar[str] = "other"
+    prefix_depends_on = "nothing"
+    noop: ClassVar[dict[str, Any]] = {"alpha": 0.0, "beta": 0.0}
+
+    class Params(Method.Params):
+        """Parameters of a contrast."""
+
+        alpha: float = Field(1.0, ge=0, description="strength of the contrast")
+        beta: float = Field(0.1, ge=0, le=1, description="least share of the best token's chance")
+
+    params: Params
+
+    def view(self, batch: Batch, model: VisionLanguageModel) -> Inputs:
+        """Make the other view: model inputs of B rows, by `model.encode` or `without_image`."""
+        raise NotImplementedError
+
+    def join(self, at: At, main: Tensor, other: Tensor) -> Tensor:
+        """Join the streams' next-token logits [B, V]: (1 + alpha) l - alpha l'."""
+        return contrasted(main, other, self.params.alpha)
+
+    def streams(self, batch: Batch, model: VisionLanguageModel) -> dict[str, Inputs]:
+        """Decode the other view next to the prompts."""
+        return {self.other: self.view(batch, model)}
+
+    def next_token_logits(self, at: At, logits: Mapping[str, Tensor]) -> Tensor:
+        """Rule out what the prompts themselves make implausible, and join the streams."""
+        main = logits["main"]
+        at.forbid(implausible(main, self.params.beta))
+        return self.join(at, main, logits[self.other])
