@@ -62,6 +62,9 @@ class Cost(NamedTuple):
     prompt: int | None = 0
 
 
+ONE_A_TOKEN = Cost()
+
+
 @dataclass(frozen=True)
 class MethodCard:
     """Card of a method: where it comes from, and how ours differs.
@@ -84,7 +87,7 @@ class MethodCard:
     code: str = ""
     licence: str = ""
     deviations: tuple[str, ...] = ()
-    cost: Cost = Cost()
+    cost: Cost = ONE_A_TOKEN
     needs: tuple[str, ...] = ()
 
 
