@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from halluc.interventions.base import Method
+from halluc.interventions.base import Dependence, Method
 from halluc.interventions.contrast import contrasted, implausible
 
 if TYPE_CHECKING:
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 
 class TwoStreams(Method):
-    """A method gives the other `view`, and may `join` the two streams in its own way.
+    """A method gives the other `view`; it may `join` the streams and `rule_out` tokens its own way.
 
     Attributes:
         other: The other stream's name.
     """
 
     other: ClassVar[str] = "other"
-    prefix_depends_on = "nothing"
+    prefix_depends_on: Dependence = "nothing"
     noop: ClassVar[dict[str, Any]] = {"alpha": 0.0, "beta": 0.0}
 
     class Params(Method.Params):
@@ -45,12 +45,16 @@ class TwoStreams(Method):
         """Join the streams' next-token logits [B, V]: (1 + alpha) l - alpha l'."""
         return contrasted(main, other, self.params.alpha)
 
+    def rule_out(self, main: Tensor, other: Tensor) -> Tensor:
+        """Mark tokens that are not chosen from, bool [B, V]; never the best of the main stream."""
+        return implausible(main, self.params.beta)
+
     def streams(self, batch: Batch, model: VisionLanguageModel) -> dict[str, Inputs]:
         """Decode the other view next to the prompts."""
         return {self.other: self.view(batch, model)}
 
     def next_token_logits(self, at: At, logits: Mapping[str, Tensor]) -> Tensor:
         """Rule out what the prompts themselves make implausible, and join the streams."""
-        main = logits["main"]
-        at.forbid(implausible(main, self.params.beta))
-        return self.join(at, main, logits[self.other])
+        main, other = logits["main"], logits[self.other]
+        at.forbid(self.rule_out(main, other))
+        return self.join(at, main, other)
