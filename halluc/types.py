@@ -52,6 +52,8 @@ class Answer:
         id, image_id, group, prompt, target, history, max_new_tokens: As in the sample.
         text: The raw answer, special tokens removed.
         status: "failed" if no answer could be had; then `error` says why and `text` is empty.
+            "withheld" if the method does not trust it; `text` is what would have been said.
+        confidence: How far a method that may withhold answers trusts this one, 0 to 1.
         yes_no: Log-probabilities of "yes" and of "no" (all spellings summed) at the first
             generated position, where the tokenizer has one-token spellings of both.
         image_hash: Hash of the image's pixels.
@@ -72,8 +74,9 @@ class Answer:
     target: Any
     text: str = ""
     history: tuple[tuple[str, str], ...] = ()
-    status: Literal["ok", "failed"] = "ok"
+    status: Literal["ok", "failed", "withheld"] = "ok"
     error: str | None = None
+    confidence: float | None = None
     yes_no: tuple[float | None, float | None] | None = None
     image_hash: str = ""
     prompt_tokens: int = 0

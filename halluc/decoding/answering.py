@@ -176,6 +176,9 @@ class _Answering:
             said = revised(self.method, batch, said.texts, ask)
             if self.touch is not None and any(said.drafts):
                 self.touch.seen = True
+        trust: Sequence[float | None] = [None] * len(samples)
+        if "confidence" in self.method.declared():
+            trust = self.method.confidence(batch, said.texts, ask)
         broken = ask.broken | made.broken
         passes = [own + again for own, again in zip(made.passes, ask.passes, strict=True)]
         if self.memo:  # what another run has read for this one too
@@ -188,6 +191,8 @@ class _Answering:
                 image_hash=batch.image_hashes[i],
                 text=said.texts[i],
                 drafts=said.drafts.get(i, ()),
+                confidence=trust[i],
+                status="withheld" if self._withholds(trust[i]) else "ok",
                 yes_no=yes_no.found[i * repeats] if yes_no and yes_no.found else None,
                 prompt_tokens=read[i],
                 tokens=written[i],
@@ -199,6 +204,9 @@ class _Answering:
             else self._broken(sample, broken[i], alone=len(samples) == 1)
             for i, sample in enumerate(samples)
         ]
+
+    def _withholds(self, confidence: float | None) -> bool:
+        return confidence is not None and confidence < self.method.withhold_below
 
     def _broken(self, sample: Sample, token: int, alone: bool) -> Answer:
         """Fail a sample whose logits are not finite.

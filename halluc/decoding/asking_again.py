@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+import torch
+
 from halluc.config import DecodingConfig
 from halluc.decoding.batch_encoding import encoded
 from halluc.decoding.generation import generate
@@ -100,6 +102,39 @@ class AskingAgain:
         self.broken |= {rows[number]: at for number, at in made.broken.items()}
         decoded = model.processor.tokenizer.batch_decode(made.tokens, skip_special_tokens=True)
         return [text.strip() for text in decoded]
+
+    def likelihood(self, replies: Sequence[tuple[int, str, str, str]]) -> list[float]:
+        """Return log p(going on | image, prompt, beginning), summed over tokens.
+
+        Args:
+            replies: Each the row whose image it is about, the prompt, how the reply begins, and
+                how it goes on.
+        """
+        found: list[float] = []
+        for start in range(0, len(replies), _MOST):
+            found += self._read(replies[start : start + _MOST])
+        return found
+
+    def _read(self, replies: Sequence[tuple[int, str, str, str]]) -> list[float]:
+        """Read no more replies than a batch holds, one pass over all."""
+        model, images = self._model, self._batch.images
+        begun = [model.render(prompt) + beginning for _, prompt, beginning, _ in replies]
+        whole = [text + reply[3] for text, reply in zip(begun, replies, strict=True)]
+        count = model.processor.tokenizer
+        new = [
+            len(count(w).input_ids) - len(count(b).input_ids)
+            for w, b in zip(whole, begun, strict=True)
+        ]
+        inputs = model.encode(whole, [images[row] for row, *_ in replies])
+        with torch.inference_mode():
+            output = model.model(**inputs, use_cache=False, logits_to_keep=max(new) + 1)
+        log_p = output.logits.float().log_softmax(-1)
+        for row, *_ in replies:
+            self.passes[row] += 1
+        return [
+            float(log_p[i, -n - 1 : -1].gather(1, inputs["input_ids"][i, -n:, None]).sum())
+            for i, n in enumerate(new)
+        ]
 
 
 def revised(method: Method, batch: Batch, texts: list[str], ask: AskingAgain) -> Rewritten:

@@ -163,7 +163,7 @@ def known_answers(
     """
     kept: dict[tuple[object, ...], list[Answer]] = {}
     for answer in run.folder.answers(name):
-        if answer.status == "ok":
+        if answer.status != "failed":
             to = (answer.id, answer.prompt, answer.history, answer.max_new_tokens)
             kept.setdefault(to, []).append(answer)
     known: Known = {}

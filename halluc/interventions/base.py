@@ -45,6 +45,7 @@ SEAMS = (
     "next_token_logits",
     "search",
     "revise",
+    "confidence",
     "weights",
     "prepare",
 )
@@ -125,6 +126,7 @@ class Method:
         hidden_phases: The phases in which `hidden` is called; fewer cost less.
         attention_phases: The phases in which `attention_logits` and `attention_weights` are called;
             a method that looks at the prompt only costs nothing for generated tokens.
+        withhold_below: Answers whose `confidence` is less are withheld.
         filters: `next_token_logits` only filters or overrides the row that another part of a
             composite made, so that both can act.
         prefix_depends_on: What the rows up to the end of the image depend on, next to the model: on
@@ -144,6 +146,7 @@ class Method:
     hidden_phases: Collection[str] = PHASES
     attention_phases: Collection[str] = PHASES
     takes_gradients: bool = False
+    withhold_below: float = 0.0
     filters: ClassVar[bool] = False
     prefix_depends_on: Dependence = "question"
     noop: ClassVar[dict[str, Any]] = {}
@@ -411,6 +414,18 @@ class Method:
 
         Returns:
             The final texts, one for each prompt.
+        """
+        raise NotImplementedError
+
+    def confidence(self, batch: Batch, texts: list[str], ask: Ask) -> Sequence[float]:
+        """Say how far each finished answer can be trusted; what is below the limit is withheld.
+
+        Args:
+            texts: One for each prompt of the batch, revised.
+            ask: `batch.ask`.
+
+        Returns:
+            0 to 1 for each prompt.
         """
         raise NotImplementedError
 

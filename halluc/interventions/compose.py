@@ -8,7 +8,7 @@ be combined.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
@@ -84,6 +84,7 @@ class Composite(Method):
         self.rows = next(rows for rows in ROWS if rows in wanted)
         depends = (method.prefix_depends_on for method in self.methods)
         self.prefix_depends_on = max(depends, key=get_args(Dependence).index)
+        self.withhold_below = max(method.withhold_below for method in self.methods)
         self.takes_gradients = any(method.takes_gradients for method in self.methods)
         self.in_vision_tower = any(method.in_vision_tower for method in self.methods)
         active = {seam for method in self.methods for seam in _active(method)}
@@ -106,7 +107,7 @@ class Composite(Method):
                 f"method {cls.name!r}: {' and '.join(rivals)} cannot be combined; "
                 "each makes the logits of the next token"
             )
-        for seam in ("search", "weights"):
+        for seam in ("search", "weights", "confidence"):
             rivals = [part.name for part in cls.parts if seam in part.declared()]
             if len(rivals) > 1:
                 raise UserError(
@@ -278,6 +279,9 @@ class _Seams(Composite):
         for method in self._with("revise"):
             texts = method.revise(batch, texts, ask)
         return texts
+
+    def confidence(self, batch: Batch, texts: list[str], ask: Ask) -> Sequence[float]:
+        return self._with("confidence")[0].confidence(batch, texts, ask)
 
     def weights(self, model: VisionLanguageModel) -> Mapping[str, Tensor]:
         return self._with("weights")[0].weights(model)

@@ -39,10 +39,27 @@ class Ask(Protocol):
                 depends on the run's seed, the sample and how often it was asked before.
         """
 
+    def likelihood(self, replies: Sequence[tuple[int, str, str, str]]) -> list[float]:
+        """Return the log-probabilities of what could be said, in one pass each.
 
-def _nobody(questions: Sequence[tuple[int, str]], *_: Any, **__: Any) -> list[str]:
-    """Refuse to answer, where no model answers the batch."""
-    raise ValueError("batch.ask exists while a batch is answered only")
+        Args:
+            replies: Each the row whose image it is about, the prompt, how the reply begins, and
+                how it goes on: log p(going on | image, prompt, beginning), summed over tokens.
+        """
+
+
+class Nobody:
+    """Refuses to answer, where no model answers the batch."""
+
+    def __call__(self, *_: Any, **__: Any) -> list[str]:
+        """Refuse.
+
+        Raises:
+            ValueError: Always.
+        """
+        raise ValueError("batch.ask exists in `streams`, `revise` and `confidence` only")
+
+    likelihood: Any = __call__
 
 
 @dataclass(frozen=True)
@@ -58,7 +75,7 @@ class Batch:
         seed: The run's.
         rendered: The prompts in the model's chat template; empty before they are encoded.
         inputs: The main stream's model inputs; empty before they are encoded.
-        ask: Asks the model again about these images, from `streams` on.
+        ask: Asks the model again about these images, in `streams`, `revise` and `confidence`.
     """
 
     ids: Sequence[str]
@@ -69,7 +86,7 @@ class Batch:
     seed: int = 0
     rendered: Sequence[str] = ()
     inputs: Mapping[str, Any] = field(default_factory=dict)
-    ask: Ask = field(default=_nobody, repr=False, compare=False)
+    ask: Ask = field(default_factory=Nobody, repr=False, compare=False)
 
     @property
     def size(self) -> int:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from halluc.config import DecodingConfig
 from halluc.errors import UserError
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 COSTS = ("samples", "forward_passes", "prompt_tokens", "tokens", "seconds", "peak_memory_bytes")
 """What every row's cost holds."""
 
@@ -101,6 +101,24 @@ class CheckedByOthers(_Part):
     implicit: Value | None
 
 
+class Selective(_Part):
+    """Risk and coverage of a run (`halluc.scoring.selective_risk`).
+
+    Attributes:
+        trusted_by: Whose confidence orders the answers: the method's, or the model's own
+            probability of its yes or no.
+        coverage: The share of answers that are not withheld.
+        risk: The share of errors among those; `full_risk` if none were withheld.
+        area: Under the risk-coverage curve.
+    """
+
+    trusted_by: Literal["method", "answer_probability"]
+    coverage: Value
+    risk: Value
+    full_risk: Value
+    area: Value
+
+
 class Row(_Part):
     """One method on one benchmark.
 
@@ -122,6 +140,8 @@ class Row(_Part):
         options: The benchmark's other options that decide what is asked.
         engine: The version of what serves methods and generates.
         versions: Of the libraries beneath it.
+        withheld: Answers the method did not give; they are in no other count, and not wrong.
+        selective: How errors fall as less is answered; None where answers have no confidence.
         metrics: A metric's name to its value, in the benchmark's order.
         differences: A metric's name to the run minus its baseline.
         same_length: The same with descriptions cut to equal length; empty without descriptions.
@@ -164,6 +184,8 @@ class Row(_Part):
     n_images: Count
     failed: Count
     unparseable: Count
+    withheld: Count = 0
+    selective: Selective | None = None
     metrics: dict[str, Value]
     differences: dict[str, Gap]
     same_length: dict[str, Gap]
@@ -217,7 +239,7 @@ class Statistics(_Part):
 class Board(_Part):
     """What `halluc leaderboard` writes."""
 
-    schema_version: Literal[3] = 3
+    schema_version: Literal[4] = 4
     statistics: Statistics = Statistics()
     rows: list[Row]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from halluc.config import BASELINE, content_hash
 from halluc.data.records import finite
-from halluc.leaderboard.board import CheckedByOthers, Gap, RightWrong, Row, Value
+from halluc.leaderboard.board import CheckedByOthers, Gap, RightWrong, Row, Selective, Value
 from halluc.statistics import compare_scored
 from halluc.store.crosscheck_file import find_crosscheck
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from halluc.statistics import Comparison, Difference
     from halluc.store import Scored
+    from halluc.store.scores_file import RiskCoverageValues
 
 
 class ScoredRow(NamedTuple):
@@ -88,6 +89,8 @@ def _row(scored: Scored) -> Row:
         n_images=scores.n_images,
         failed=scores.failed,
         unparseable=scores.unparseable,
+        withheld=scores.withheld,
+        selective=_selective(scores.risk_coverage),
         metrics={name: Value(**value.model_dump()) for name, value in scores.values.items()},
         differences={},
         same_length={},
@@ -96,6 +99,10 @@ def _row(scored: Scored) -> Row:
         notes=scores.notes,
         crosscheck=_checked_by_others(scored),
     )
+
+
+def _selective(found: RiskCoverageValues | None) -> Selective | None:
+    return None if found is None else Selective.model_validate(found.model_dump())
 
 
 def _checked_by_others(scored: Scored) -> CheckedByOthers | None:

@@ -89,6 +89,26 @@ def crosschecks(rows: Sequence[Row]) -> Iterator[tuple[str, list[str]]]:
                 yield with_arrow(name, known[0].higher_is_better), cells
 
 
+SELECTIVE = {
+    "coverage": "answered, %",
+    "risk": "errors among them, % ↓",
+    "area": "area under risk-coverage, % ↓",
+}
+
+
+def selective(rows: Sequence[Row]) -> Iterator[tuple[str, list[str]]]:
+    """Yield coverage, risk and the area under their curve, where a method withholds answers.
+
+    A run whose method has no confidence is ordered by the model's own probability of its answer.
+    """
+    found = [row.selective for row in rows]
+    if not any(one is not None and one.trusted_by == "method" for one in found):
+        return
+    for name, label in SELECTIVE.items():
+        values: list[Value | None] = [None if one is None else getattr(one, name) for one in found]
+        yield label, ["-" if value is None else interval(value, value.scale) for value in values]
+
+
 def number(value: float | None, scale: float, sign: str = "") -> str:
     """Format a number, scaled; "-" where it is undefined."""
     if value is None or value != value:

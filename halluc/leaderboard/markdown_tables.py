@@ -14,6 +14,7 @@ from halluc.leaderboard.formatting import (
     headline,
     interval,
     labels,
+    selective,
     title,
     with_arrow,
 )
@@ -69,7 +70,7 @@ def markdown(board: Board) -> str:
 def _table(rows: Sequence[Row]) -> Iterator[str]:
     shown = headline(rows)
     names = [escaped(with_arrow(name, value.higher_is_better)) for name, value in shown.items()]
-    checked = list(crosschecks(rows))
+    checked = [*crosschecks(rows), *selective(rows)]
     names += [escaped(name) for name, _ in checked]
     yield f"**{escaped(title(rows[0]))}**\n"
     yield f"| method | {' | '.join([*names, *COSTS])} |"

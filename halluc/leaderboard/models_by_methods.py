@@ -55,7 +55,11 @@ def _cell(row: Row) -> str:
         text = interval(gap, value.scale, "+") if gap else interval(value, value.scale)
         decided = gap is not None and better(gap, value) is not None
         lines.append(f"{arrow} **{text}**" if decided else f"{arrow} {text}")
-    for count, what in ((row.failed, "failed"), (row.unparseable, "unparseable")):
+    for count, what in (
+        (row.failed, "failed"),
+        (row.unparseable, "unparseable"),
+        (row.withheld, "withheld"),
+    ):
         if count:
             lines.append(f"{count} {what}")
     return "<br>".join(lines)

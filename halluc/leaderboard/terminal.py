@@ -17,6 +17,7 @@ from halluc.leaderboard.formatting import (
     interval,
     labels,
     probability,
+    selective,
     title,
     with_arrow,
 )
@@ -51,7 +52,7 @@ def _table(rows: Sequence[Row]) -> Table:
         table.add_row(Text(with_arrow(name, value.higher_is_better)), *_cells(name, rows))
         if any(name in row.same_length for row in rows) and value.higher_is_better is not None:
             table.add_row("  at equal length", *_equal(name, rows))
-    for name, cells in crosschecks(rows):
+    for name, cells in (*crosschecks(rows), *selective(rows)):
         table.add_row(Text(name), *_spread(rows, cells))
     table.add_section()
     for lines in zip(*map(costs, rows), strict=True):

@@ -15,7 +15,7 @@ from halluc.scoring.bootstrap import DRAWS
 from halluc.scoring.building import build
 from halluc.scoring.pope.answer_files import strategy_of
 from halluc.scoring.pope.relabelling import NAME, label_files
-from halluc.scoring.scores import read, score_readings
+from halluc.scoring.scores import missing, read, score_readings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -65,7 +65,7 @@ def score_files(
     """
     answers = benchmark.read_answers(files)
     readings = read(benchmark, answers)
-    scores = score_readings(benchmark, readings, len(answers) - len(readings), draws, seed)
+    scores = score_readings(benchmark, readings, missing(answers), draws, seed)
     details = [detail for answer in answers if (detail := benchmark.detail(answer))]
     result: dict[str, Any] = finite(
         {

@@ -32,6 +32,8 @@ class Scores:
         n_images: The number of units that intervals resample, images unless the benchmark groups
             them.
         failed: The number of samples without an answer; they are not in any count.
+        withheld: The number of answers that the method did not give; they are not in any other
+            count either.
         unparseable: The number of answers that the parser cannot read; the protocol decides what
             they count as.
         totals: The summed counts behind the values: confusion matrices, mentions, pairs.
@@ -44,6 +46,7 @@ class Scores:
     failed: int
     unparseable: int
     totals: Mapping[str, float] = field(default_factory=dict)
+    withheld: int = 0
 
 
 class Tallies(NamedTuple):
@@ -51,6 +54,19 @@ class Tallies(NamedTuple):
 
     names: list[str]
     counts: NDArray[np.float64]
+
+
+class Missing(NamedTuple):
+    """The numbers of samples without an answer, and of answers that were withheld."""
+
+    failed: int
+    withheld: int
+
+
+def missing(answers: Iterable[Answer]) -> Missing:
+    """Count what cannot be scored."""
+    counts = Counter(answer.status for answer in answers)
+    return Missing(counts["failed"], counts["withheld"])
 
 
 def score(
@@ -68,13 +84,13 @@ def score(
     """
     answers = list(answers)
     readings = read(benchmark, answers)
-    return score_readings(benchmark, readings, len(answers) - len(readings), draws, seed)
+    return score_readings(benchmark, readings, missing(answers), draws, seed)
 
 
 def score_readings(
     benchmark: Benchmark,
     readings: Sequence[Reading],
-    failed: int,
+    without: Missing,
     draws: int = DRAWS,
     seed: int = 0,
     counted: Tallies | None = None,
@@ -82,7 +98,7 @@ def score_readings(
     """Score what was read in answers.
 
     Args:
-        failed: The number of samples without an answer.
+        without: The numbers of samples whose answers are not among them.
         draws, seed: As for `score`.
         counted: The counts of every cluster, if they are known.
 
@@ -90,7 +106,10 @@ def score_readings(
         UserError: If there is nothing to score.
     """
     if not readings:
-        raise UserError(f"{benchmark.name}: none of {failed} answers can be scored")
+        raise UserError(
+            f"{benchmark.name}: none of {sum(without)} answers can be scored: {without.failed} "
+            f"failed, {without.withheld} were withheld"
+        )
     names, counts = counted or tallies(benchmark, clusters(benchmark, readings).values())
     values = estimate(counts, names, benchmark.metrics)
     if draws:
@@ -103,7 +122,8 @@ def score_readings(
         values=intervals,
         n=len(readings),
         n_images=len(counts),
-        failed=failed,
+        failed=without.failed,
+        withheld=without.withheld,
         unparseable=sum(reading.prediction is None for reading in readings),
         totals=dict(zip(names, counts.sum(axis=0).tolist(), strict=True)),
     )
@@ -137,7 +157,7 @@ def by_protocol(
 
 
 def read(benchmark: Benchmark, answers: Iterable[Answer]) -> list[Reading]:
-    """Parse answers; failed ones are dropped.
+    """Parse answers; failed ones and those that were withheld are dropped.
 
     Raises:
         UserError: If two answers have the same id.

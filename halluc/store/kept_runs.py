@@ -49,7 +49,7 @@ def progress(run: RunFolder) -> Iterator[Progress]:
         yield Progress(
             asked=asked,
             total=len(samples),
-            answered=found.count("ok"),
+            answered=len(found) - found.count("failed"),
             failed=found.count("failed"),
             scored=[protocol for key, protocol in scores if key == asked.key],
             writers=[f"{owner} ({name.removesuffix('.lock')})" for name, owner in writers],
@@ -73,9 +73,9 @@ def problems(run: RunFolder) -> Iterator[str]:
         seen: set[str] = set()
         for file in run.answers_files(benchmark):
             for number, answer in answers[file].records:
-                if answer.status == "ok" and answer.key in seen:
+                if answer.status != "failed" and answer.key in seen:
                     yield f"{file}, line {number}: answers {answer.id!r} again"
-                if answer.status == "ok":
+                if answer.status != "failed":
                     seen.add(answer.key)
     try:
         sets = run.sample_sets()

@@ -18,7 +18,7 @@ def match_answers(kept: Iterable[Answer], samples: Sequence[AskedSample]) -> dic
     known: dict[tuple[object, ...], Answer] = {}
     for answer in kept:
         to = (answer.id, answer.prompt, answer.history, answer.max_new_tokens)
-        if to not in known or answer.status == "ok":
+        if to not in known or answer.status != "failed":
             known[to] = answer
     found: dict[str, Answer] = {}
     for sample in samples:

@@ -42,6 +42,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     ),
     **dict.fromkeys(("images_encoded", "seconds"), (int, float)),
     **dict.fromkeys(("history", "drafts"), (list,)),
+    "confidence": (int, float, NoneType),
     "yes_no": (list, NoneType),
     "target": (object,),
 }
@@ -254,7 +255,7 @@ def read_answer(record: dict[str, Any]) -> Answer:
         yes_no = _number(yes), _number(no)
     drafts = tuple(map(str, record["drafts"]))
     answer = Answer(**{**record, "history": history, "drafts": drafts, "yes_no": yes_no})
-    if answer.key != key or answer.status not in ("ok", "failed"):
+    if answer.key != key or answer.status not in ("ok", "failed", "withheld"):
         raise ValueError("the line was edited")
     return answer
 

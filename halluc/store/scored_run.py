@@ -16,10 +16,18 @@ from halluc.lines_file import line_of, read_lines
 from halluc.scoring.bootstrap import DRAWS
 from halluc.scoring.building import PATHS, build
 from halluc.scoring.judges.judge_models import judgements_kept
-from halluc.scoring.scores import clusters, read, score_readings, tallied
+from halluc.scoring.scores import clusters, missing, read, score_readings, tallied
+from halluc.scoring.selective_risk import risk_coverage
 from halluc.scoring.yes_probability import logit_scores
 from halluc.store.run_folder import RunFolder, now
-from halluc.store.scores_file import Cost, SampleSet, ScoresFile, Scoring, values_of
+from halluc.store.scores_file import (
+    Cost,
+    RiskCoverageValues,
+    SampleSet,
+    ScoresFile,
+    Scoring,
+    values_of,
+)
 from halluc.types import Answer, Reading
 
 if TYPE_CHECKING:
@@ -205,8 +213,10 @@ def score_run(
         readings = read(benchmark, answers)
         grouped = clusters(benchmark, readings)
         rows = {name: benchmark.tally(members) for name, members in grouped.items()}
-    failed = len(answers) - len(readings)
-    scores = score_readings(benchmark, readings, failed, draws, counted=tallied([*rows.values()]))
+        withheld = [answer for answer in answers if answer.status == "withheld"]
+        selective = risk_coverage(benchmark, readings, withheld) if draws else None
+    counted = tallied([*rows.values()])
+    scores = score_readings(benchmark, readings, missing(answers), draws, counted=counted)
     lines = [
         {
             "image": name,
@@ -228,6 +238,8 @@ def score_run(
         n_images=scores.n_images,
         failed=scores.failed,
         unparseable=scores.unparseable,
+        withheld=scores.withheld,
+        risk_coverage=None if selective is None else RiskCoverageValues.of(selective),
         totals=finite(dict(scores.totals)),
         probabilities=finite(logit_scores(benchmark, answers)),
         cost=Cost.of(answers),

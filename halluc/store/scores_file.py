@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, FiniteFloat
 from halluc.config import content_hash
 
 if TYPE_CHECKING:
+    from halluc.scoring.selective_risk import RiskCoverage
     from halluc.types import Answer, Sample
 
 Number = FiniteFloat | None
@@ -159,6 +160,39 @@ class Cost(_Part):
         )
 
 
+class RiskCoverageValues(_Part):
+    """Risk and coverage of a run that may withhold answers (`halluc.scoring.selective_risk`).
+
+    Attributes:
+        trusted_by: Whose confidence orders the answers.
+        coverage, risk: Of the answers that were given.
+        full_risk: The risk if none were withheld.
+        area: Under the risk-coverage curve.
+    """
+
+    trusted_by: Literal["method", "answer_probability"]
+    coverage: MetricValue
+    risk: MetricValue
+    full_risk: MetricValue
+    area: MetricValue
+
+    @classmethod
+    def of(cls, found: RiskCoverage) -> RiskCoverageValues:
+        """Make it of what was measured; coverage is no headline where nothing is withheld."""
+        from halluc.data.records import finite
+
+        values = {
+            name: MetricValue(
+                **finite(vars(getattr(found, name))),
+                higher_is_better={"coverage": None}.get(name, False),
+                headline=found.trusted_by == "method",
+                scale=100.0,
+            )
+            for name in ("coverage", "risk", "full_risk", "area")
+        }
+        return cls(trusted_by=found.trusted_by, **values)
+
+
 class ScoresFile(_Part):
     """The scores of a run on a benchmark under one rule.
 
@@ -170,6 +204,8 @@ class ScoresFile(_Part):
         n, n_images: Answers scored, and the images (or groups of them) that intervals resample.
         failed, unparseable: Samples without an answer, which are in no count; answers the parser
             cannot read.
+        withheld: Answers the method did not give, which are in no other count.
+        risk_coverage: How errors fall as less is answered; None where answers have no confidence.
         totals: The summed counts behind the values.
         probabilities: A group's name to scores from the probability of yes; empty without any.
         cost: What answering took.
@@ -181,7 +217,7 @@ class ScoresFile(_Part):
         checksum: Hash of all the above, which shows an edit by hand.
     """
 
-    format: Literal[1] = 1
+    format: Literal[2] = 2
     asker: str
     asked: SampleSet
     scoring: Scoring
@@ -190,6 +226,8 @@ class ScoresFile(_Part):
     n_images: int
     failed: int
     unparseable: int
+    withheld: int = 0
+    risk_coverage: RiskCoverageValues | None = None
     totals: dict[str, Number]
     probabilities: dict[str, dict[str, Number]]
     cost: Cost

@@ -176,11 +176,11 @@ def test_duplicates_that_disagree_are_refused(runs: Path, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
-        ({"schema_version": 2, "rows": []}, "schema version 2, this halluc reads 3"),
-        ({"schema_version": 4, "rows": []}, "schema version 4"),
+        ({"schema_version": 2, "rows": []}, "schema version 2, this halluc reads 4"),
+        ({"schema_version": 5, "rows": []}, "schema version 5"),
         ({"rows": []}, "not a board of halluc"),
         ([], "not a board of halluc"),
-        ({"schema_version": 3, "rows": [{}]}, "broken board, rows.0.key: Field required"),
+        ({"schema_version": 4, "rows": [{}]}, "broken board, rows.0.key: Field required"),
     ],
 )
 def test_what_is_no_board_of_this_version_is_refused(

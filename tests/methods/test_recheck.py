@@ -14,7 +14,8 @@ from halluc.data.coco_names import COCO_NAMES
 from halluc.decoding.answering import answer_batches
 from halluc.errors import UserError
 from halluc.interventions import Batch
-from halluc.methods.recheck import Recheck, Vocabulary, denies, words_for
+from halluc.methods._named_objects import Vocabulary, words_for
+from halluc.methods.recheck import Recheck, denies
 from halluc.models import VisionLanguageModel
 from halluc.models.load import load_model
 from halluc.scoring.base import REGISTRY as BENCHMARKS

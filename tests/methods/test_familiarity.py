@@ -1,0 +1,89 @@
+"""Familiarity: where a concept is recovered, how likely, and what is asked for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import log
+
+import pytest
+
+from halluc.interventions import Batch
+from halluc.methods.familiarity import (
+    DESCRIBE,
+    EXPLAIN,
+    Cloze,
+    Familiarity,
+    cloze,
+    least_familiar,
+)
+from halluc.models import load_model
+from halluc.testing import batch_of_questions
+from tests.kit.families import llava, picture
+
+
+def test_the_concept_is_hidden_at_its_first_place() -> None:
+    assert cloze("There are two dogs and a dog.", "dog") == Cloze("There are two", " dogs")
+    assert cloze("Dog.", "dog") == Cloze("", "Dog")
+    assert cloze("A sofa by a couch", "couch") == Cloze("A", " sofa")
+    assert cloze("A hotdog.", "dog") is None
+
+
+def test_the_least_familiar_concept_counts() -> None:
+    assert least_familiar([log(0.5), log(0.25)]) == pytest.approx(0.25)
+    assert least_familiar([log(0.5), None]) == 0
+    assert least_familiar([]) == 1  # no concept: nothing is unfamiliar
+
+
+class Explains:
+    """Explains what it is asked about, and says how likely the word is."""
+
+    def __init__(self, explanation: str, chance: float) -> None:
+        self.explanation, self.chance = explanation, chance
+        self.asked: list[tuple[int, str]] = []
+        self.recovered: list[tuple[int, str, str, str]] = []
+
+    def __call__(
+        self,
+        questions: Sequence[tuple[int, str]],
+        max_new_tokens: int = 16,
+        temperature: float | None = None,
+    ) -> list[str]:
+        self.asked += questions
+        return [self.explanation] * len(questions)
+
+    def likelihood(self, replies: Sequence[tuple[int, str, str, str]]) -> list[float]:
+        self.recovered += replies
+        return [log(self.chance)] * len(replies)
+
+
+def batch() -> Batch:
+    prompts = ["Is there a dog?", "Please describe.", "Is there a cat by the dog?"]
+    return batch_of_questions(prompts, [picture(0)] * 3, ["a", "b", "c"])
+
+
+def test_what_is_asked_about_is_explained_and_recovered() -> None:
+    ask = Explains("The dog is red.", 0.25)
+    method = Familiarity(Familiarity.Params(explain="What is the {concept} like?", threshold=0.2))
+    trusted = method.confidence(batch(), ["Yes"] * 3, ask)
+    assert trusted == [pytest.approx(0.25), 1.0, 0.0]  # the cat is explained without its name
+    assert method.withhold_below == 0.2
+    assert ask.asked == [(0, "What is the dog like?"), (2, "What is the cat like?")]
+    dog = (0, "What is the dog like?", "The", " dog")
+    assert ask.recovered == [dog, (2, *dog[1:])]
+
+
+def test_one_explanation_serves_all_questions_about_an_image() -> None:
+    ask = Explains("A dog and a cat.", 0.5)
+    method = Familiarity(Familiarity.Params(explain=DESCRIBE))
+    assert method.confidence(batch(), ["Yes"] * 3, ask) == [
+        pytest.approx(0.5),
+        1.0,
+        pytest.approx(0.5),
+    ]
+    assert ask.asked == [(0, DESCRIBE)]
+
+
+def test_how_an_explanation_is_asked_for() -> None:
+    assert Familiarity.for_model(llava()).params.explain == EXPLAIN
+    assert Familiarity.for_model(load_model("glyph")).params.explain == DESCRIBE
+    assert Familiarity.for_model(llava(), {"explain": "{concept}?"}).params.explain == "{concept}?"
