@@ -6,29 +6,24 @@ the outliers of what it attends to in the layer whose features the language mode
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from halluc.interventions import Method, MethodCard, MethodParams, method
-from halluc.interventions.contrast import guided, implausible
+from halluc.interventions import MethodCard, MethodParams, method
 from halluc.interventions.requirements import needs_cls, needs_patch_tokens
-from halluc.methods._image_emphasis import emphasise, local_tokens, summary_tokens
+from halluc.methods._image_emphasis import GuidedBoost, emphasise, local_tokens, summary_tokens
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from halluc.interventions import At, Batch
-    from halluc.interventions.base import Inputs
-    from halluc.models import VisionLanguageModel
 
 _FIRST, _FEATURES = 0, -2  # layers of the vision tower; the published code fixes both
-_PLAUSIBLE = 0.1
 
 
 @method("paint")
-class PAINT(Method):
+class PAINT(GuidedBoost):
     """Emphasises local and summary image tokens for the last row, layers 2 to L-1."""
 
     card = MethodCard(
@@ -53,9 +48,7 @@ class PAINT(Method):
             "guidance keeps tokens of a tenth of the likeliest one's probability or more, as PAI's",
         ),
     )
-    rows = "last"
     vision_layers: ClassVar[tuple[int, ...]] = (_FIRST, _FEATURES)
-    prefix_depends_on = "nothing"
     noop = {"alpha": 0.0, "beta": 0.0}
 
     class Params(MethodParams):
@@ -78,17 +71,8 @@ class PAINT(Method):
         needs_patch_tokens("paint", config, model)
 
     @classmethod
-    def decides(cls, params: Params) -> bool:
-        """Return whether there is guidance, which makes the next token's logits."""
-        return cls._filled(params).gamma != 1.0
-
-    @classmethod
-    def resolve(cls, params: Params, model: VisionLanguageModel) -> Params:
+    def filled(cls, params: Params) -> Params:
         """Fill in guidance and the prompt's boost by variant."""
-        return cls._filled(params)
-
-    @staticmethod
-    def _filled(params: Params) -> Params:
         paper = params.variant == "paper"
         filled: dict[str, Any] = {}
         if params.gamma is None:
@@ -96,10 +80,6 @@ class PAINT(Method):
         if params.boost_prompt is None:
             filled["boost_prompt"] = paper
         return params.model_copy(update=filled)
-
-    def layers(self, n_layers: int) -> range:
-        """Return layers from `first_layer` to the last."""
-        return range(self.params.first_layer, n_layers)
 
     def begin(self, batch: Batch) -> dict[str, Tensor]:
         """Start without local and summary columns of the prompt, bool [B, L]."""
@@ -119,21 +99,6 @@ class PAINT(Method):
             alpha=self.params.alpha,
             beta=self.params.beta,
         )
-
-    def streams(self, batch: Batch, model: VisionLanguageModel) -> dict[str, Inputs]:
-        """Decode the prompts without their image too, where there is guidance."""
-        return {"no image": model.without_image(batch.inputs)} if self._gamma > 1 else {}
-
-    def next_token_logits(self, at: At, logits: Mapping[str, Tensor]) -> Tensor:
-        """Guide away from what the prompts lead to without their image."""
-        if self._gamma == 1:
-            return logits["main"]
-        at.forbid(implausible(logits["main"], _PLAUSIBLE))
-        return guided(logits["main"], logits["no image"], self._gamma)
-
-    @property
-    def _gamma(self) -> float:
-        return self.params.gamma or 1.0
 
     def _select(self, at: At) -> None:
         seen, image = at.memory.vision_attention, at.tokens.image_mask
