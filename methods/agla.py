@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from halluc.errors import UserError
-from halluc.interventions import Method, MethodCard, MethodParams, method
+from halluc.interventions import Cost, Method, MethodCard, MethodParams, method
 from halluc.interventions.contrast import implausible
 from halluc.methods._masked_views import mask_image, question_in
 
@@ -53,6 +53,8 @@ class AGLA(Method):
             "decoding is the run's own, greedy by default; the paper samples at temperature 1",
             "glyph is matched by a matcher trained on drawn scenes",
         ),
+        cost=Cost(token=2),
+        needs=("an image-text matcher",),
     )
     prefix_depends_on = "nothing"
     noop = {"alpha": 0.0, "beta": 0.0}

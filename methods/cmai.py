@@ -75,6 +75,7 @@ class CMAI(Method):
             "generated rows aggregate over the prompt's text and not over earlier generated "
             "tokens, so that beams may change places",
         ),
+        needs=("image tokens in the prompt",),
     )
     prefix_depends_on = "nothing"
     noop = {"share": 0.0}

@@ -88,6 +88,7 @@ class FlowCut(Method):
             "made",
             "towers without a CLS token, for which the paper averages the patches, are refused",
         ),
+        needs=("a vision tower with a CLS token", "an image token a patch", "one feature layer"),
     )
     prefix_depends_on = "method"
     noop = {"target": 1.0}

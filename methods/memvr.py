@@ -73,6 +73,7 @@ class MemVR(Method):
             "image tokens are read where they enter the first layer, in fp32",
             "ratio 0.12 is the code's for MME, MM-Vet and CHAIR; other scripts set up to 0.32",
         ),
+        needs=("image tokens in the prompt", "feed-forward networks to hook"),
     )
     rows = "all"
     prefix_depends_on = "question"

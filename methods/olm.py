@@ -58,6 +58,7 @@ class OLM(Method):
             "the answer's recorded chances of yes and no are those before Yes is forced",
             "behind a method that makes logits of its own the chances are those it leads to",
         ),
+        needs=("Yes and No as one token each",),
     )
     filters = True
     prefix_depends_on = "nothing"

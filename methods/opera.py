@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from halluc.interventions import Method, MethodCard, MethodParams, method
+from halluc.interventions import Cost, Method, MethodCard, MethodParams, method
 from halluc.interventions.beam_search import Options, Retries, Step, search_beams
 from halluc.methods._over_trust import over_trust, summary_in_code, summary_in_paper
 
@@ -53,6 +53,7 @@ class OPERA(Method):
             "what is no candidate is ruled out; the code's -999 lets it in where candidates end",
             "penalties are float64; the code's float16 makes them at most 0.0066, or infinite",
         ),
+        cost=Cost(token=None, prompt=None),
     )
     rows = "last"
     noop = {"num_beams": 1, "n_can": 1, "alpha": 0.0, "threshold": None}

@@ -55,6 +55,7 @@ class VAR(Method):
             "the code ran LLaVA-1.5 with Vicuna's system prompt, which the checkpoint's template "
             "on the hub leaves out: --model-args system_prompt=vicuna",
         ),
+        needs=("image tokens in the prompt",),
     )
 
     noop = {"keep": 1.0}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from halluc.errors import UserError
-from halluc.interventions import Method, MethodCard, MethodParams, method
+from halluc.interventions import Cost, Method, MethodCard, MethodParams, method
 from halluc.interventions.contrast import contrasted, implausible
 
 if TYPE_CHECKING:
@@ -89,6 +89,8 @@ class VCD(Method):
             "decoding is the run's own, greedy by default; the code replaces sampling only, and "
             "does nothing under greedy search",
         ),
+        cost=Cost(token=2),
+        needs=("pixels in the processor's output",),
     )
     prefix_depends_on = "nothing"
     noop = {"alpha": 0.0, "beta": 0.0}

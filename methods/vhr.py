@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from halluc.errors import UserError
-from halluc.interventions import Calibrated, Method, MethodCard, MethodParams, method
+from halluc.interventions import Calibrated, Cost, Method, MethodCard, MethodParams, method
 from halluc.methods._image_heads import (
     divergence,
     drop_outliers,
@@ -66,6 +66,8 @@ class VHR(Method):
             "the prompt is read twice, once to choose heads and once to answer; the paper's single "
             "pass chooses while it answers",
         ),
+        cost=Cost(prompt=2),
+        needs=("image tokens in the prompt",),
     )
 
     cross_attention = True

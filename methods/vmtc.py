@@ -73,6 +73,7 @@ class VMTC(Method):
             "k-means starts from farthest points, runs 10 rounds, on the features themselves",
             "a merged token stands where its most important member stood",
         ),
+        needs=("a vision tower with a CLS token", "an image token a patch", "one feature layer"),
     )
     prefix_depends_on = "method"
     noop = {"primary": 1.0}

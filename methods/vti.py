@@ -75,6 +75,7 @@ class VTI(Method):
             "where pictures differ in their number of tokens, directions are means over tokens",
             "text directions are fitted without steering; the code steers the tower meanwhile",
         ),
+        needs=("feed-forward networks to hook (official_code)",),
     )
     prefix_depends_on = "method"
     in_vision_tower = True

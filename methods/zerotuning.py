@@ -71,6 +71,7 @@ class ZeroTuning(Method):
             "the code cannot run as published: it defines ZeroTuning_Attention and calls "
             "ZeroTunning; it was read, not executed",
         ),
+        needs=("text before the image",),
     )
     prefix_depends_on = "method"
     noop = {"gamma": 1.0}

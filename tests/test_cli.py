@@ -39,13 +39,13 @@ def test_help_and_json_listing(tmp_path: Path) -> None:
     assert "eval" in halluc("--help", cwd=tmp_path).stdout
     rows = json.loads(halluc("list", "methods", "--json", cwd=tmp_path).stdout)
     var = next(row for row in rows if row["name"] == "var")
-    assert var["parameters"]["rho"] == 0.5
+    assert var["parameters"]["rho"]["default"] == 0.5
     assert var["seams"] == ["attention_weights", "hidden"]
 
 
 def test_every_option_is_explained_in_a_full_phrase() -> None:
     commands: dict[str, Any] = dict(get_command(app).commands)  # type: ignore[attr-defined]
-    assert len(commands) == 16
+    assert len(commands) == 17
     groups = commands["runs"].commands | commands["data"].commands
     assert len(groups) == 6
     for name, command in (commands | groups).items():

@@ -19,6 +19,7 @@ from halluc.cli.boards import (
 from halluc.cli.build import build_command
 from halluc.cli.calibrate import calibrate_command
 from halluc.cli.catalogue import list_command
+from halluc.cli.cite import cite_command
 from halluc.cli.crosscheck import crosscheck_command
 from halluc.cli.data import data_app
 from halluc.cli.doctor import doctor_command
@@ -44,6 +45,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "calibrate": calibrate_command,
     "doctor": doctor_command,
     "list": list_command,
+    "cite": cite_command,
     "score": score_command,
     "build": build_command,
     "sweep": sweep_command,

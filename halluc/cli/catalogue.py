@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from dataclasses import asdict
+from typing import Annotated, Any, Literal, get_args
 
 import typer
 from rich.console import Console
@@ -10,6 +11,7 @@ from rich.table import Table
 
 from halluc.cli.options import Json, print_json
 from halluc.interventions import REGISTRY as METHODS
+from halluc.interventions import Cost
 from halluc.models.names import EMBEDDED
 from halluc.scoring.base import REGISTRY as BENCHMARKS
 
@@ -36,7 +38,7 @@ def listing(what: str) -> list[dict[str, Any]]:
 def table(what: str, rows: list[dict[str, Any]]) -> Table:
     """Make a table of the columns that people want first."""
     columns = {
-        "methods": ("name", "title", "venue", "seams", "parameters"),
+        "methods": ("name", "kind", "passes", "needs", "variants", "paper"),
         "benchmarks": ("name", "title", "task", "licence"),
         "models": ("name", "what"),
     }[what]
@@ -52,22 +54,34 @@ def _methods() -> list[dict[str, Any]]:
     rows = []
     for name in METHODS.names():
         cls = METHODS.get(name)
-        card = cls.card
         fields = cls.Params.model_fields
+        variant = fields.get("variant")
         rows.append(
             {
                 "name": name,
-                "title": card.title,
-                "authors": card.authors,
-                "venue": f"{card.venue} {card.year}" if card.year else card.venue,
-                "paper": card.paper,
-                "code": card.code,
+                "kind": list(cls.kinds()),
+                "passes": passes(cls.card.cost),
+                "variants": list(get_args(variant.annotation)) if variant else [],
+                **asdict(cls.card),
+                "cost": cls.card.cost._asdict(),
                 "seams": list(cls.declared()),
-                "parameters": {key: field.default for key, field in fields.items()},
-                "deviations": list(card.deviations),
+                "parameters": {
+                    key: {"default": field.default, "what": field.description}
+                    for key, field in fields.items()
+                },
+                "noop": cls.noop,
             }
         )
     return rows
+
+
+def passes(cost: Cost) -> str:
+    """Describe a cost in forward passes: "2 a token, 1 a prompt"."""
+    parts = (cost.token, "token"), (cost.prompt, "prompt")
+    told = [f"{n} a {what}" for n, what in parts if n]
+    if cost.token is None or cost.prompt is None:
+        told.append("more, by the answer")
+    return ", ".join(told)
 
 
 def _benchmarks() -> list[dict[str, Any]]:
@@ -104,6 +118,6 @@ def _models() -> list[dict[str, Any]]:
 def _text(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{key}={inner}" for key, inner in value.items())
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return ", ".join(map(str, value))
     return str(value)

@@ -66,6 +66,21 @@ class Cost(NamedTuple):
 ONE_A_TOKEN = Cost()
 
 
+KINDS = (
+    (("search",), "search"),
+    (("streams",), "contrast"),
+    (("attention_bias", "attention_logits", "attention_weights"), "attention"),
+    (("head_gain",), "heads"),
+    (("hidden", "feed_forward"), "hidden states"),
+    (("image_tokens",), "image tokens"),
+    (("weights",), "weights"),
+    (("prompt",), "prompt"),
+    (("revise",), "revision"),
+    (("confidence",), "abstaining"),
+)
+"""The kind of a method that overrides any of some seams."""
+
+
 @dataclass(frozen=True)
 class MethodCard:
     """Card of a method: where it comes from, and how ours differs.
@@ -232,6 +247,15 @@ class Method:
     def declared(cls) -> tuple[str, ...]:
         """Return the names of the seams this method overrides."""
         return tuple(seam for seam in SEAMS if getattr(cls, seam) is not getattr(Method, seam))
+
+    @classmethod
+    def kinds(cls) -> tuple[str, ...]:
+        """Return the kinds of method this is, by the seams it overrides."""
+        kinds = [kind for seams, kind in KINDS if set(seams) & set(cls.declared())]
+        if "next_token_logits" in cls.declared() and "contrast" not in kinds:
+            early = cls.early_layers is not Method.early_layers
+            kinds.append("early layers" if early else "logits")
+        return tuple(dict.fromkeys(kinds))
 
     @classmethod
     def decides(cls, params: Any) -> bool:

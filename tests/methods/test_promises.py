@@ -8,6 +8,7 @@ import pytest
 
 from halluc import testing
 from halluc.config import DecodingConfig
+from halluc.decoding.generation import lengths
 from halluc.interventions import REGISTRY
 from halluc.models import VisionLanguageModel
 from tests.kit.asking import prepared, questions
@@ -55,6 +56,27 @@ def test_no_state_leaks_from_one_sample_to_the_next(name: str) -> None:
 @EVERY
 def test_leaving_restores_the_model(name: str) -> None:
     testing.restores_the_model(model(), prepared(name, model()), questions(model(), 0, 1))
+
+
+@EVERY
+def test_cost_is_what_is_counted(name: str) -> None:
+    batch = testing.batch_of_questions(questions(model(), 0).prompts, questions(model(), 0).images)
+    made = testing.reply(model(), prepared(name, model()), batch, share=False)
+    written = int(lengths(made.tokens, model())[0])
+    token, prompt = REGISTRY.get(name).card.cost
+    if token is not None and prompt is not None:
+        assert made.passes == [token * written + prompt]
+    else:
+        assert made.passes[0] >= (token or 1) * written
+
+
+def test_kinds_follow_from_seams() -> None:
+    kinds = {name: REGISTRY.get(name).kinds() for name in ALL}
+    assert kinds["baseline"] == ()
+    assert kinds["vcd"] == ("contrast",) and kinds["dola"] == ("early layers",)
+    assert kinds["apc"] == ("logits",) and kinds["opera"] == ("search", "attention")
+    assert kinds["vhr"] == ("heads",) and kinds["nullu"] == ("weights",)
+    assert all(kinds[name] for name in ALL if name != "baseline")
 
 
 @EVERY
