@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from halluc.errors import UserError
 from halluc.interventions import Method, MethodCard, MethodParams, method
 from halluc.interventions.contrast import implausible
-from halluc.interventions.requirements import needs_early_logits
+from halluc.methods._early import needs_hidden_states
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -120,17 +119,13 @@ class DoLa(Method):
     @classmethod
     def resolve(cls, params: Params, model: VisionLanguageModel) -> Params:
         """Fill in the layers by bucket, or check those given; check that they can be read."""
-        needs_early_logits("dola", model)
         layers = params.layers
         if layers is None:
             layers = bucket_of(model.n_layers, params.bucket)
             embedding = model.model.get_input_embeddings().weight
             tied = embedding is model.model.get_output_embeddings().weight
             layers = tuple(layer for layer in layers if layer or not tied) or layers
-        for layer in layers:
-            if not 0 <= layer < model.n_layers:
-                has = f"{model.name!r} has 0 to {model.n_layers - 1} before its last"
-                raise UserError(f"method 'dola': layers names hidden state {layer}; {has}")
+        needs_hidden_states("dola", layers, model)
         return params.model_copy(update={"layers": layers})
 
     def early_layers(self, n_layers: int) -> Collection[int]:

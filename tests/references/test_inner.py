@@ -1,0 +1,56 @@
+"""Methods that read or edit hidden states, next to plain loops that share no code with them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from torch import Tensor
+
+from halluc.interventions import Batch
+from halluc.models import VisionLanguageModel
+from tests.kit.asking import prepared, questions
+from tests.references.compare import FAMILIES, Reference, by, engine, equal, tiny
+from tests.references.deco import deco
+
+
+def by_deco(
+    model: VisionLanguageModel, batch: Batch, *, layers: Any = None, **params: Any
+) -> tuple[list[int], Tensor]:
+    return by(deco)(model, batch, among_layers=layers, **params)
+
+
+CASES: list[tuple[str, Reference, dict[str, Any]]] = [
+    ("deco", by_deco, {}),
+    ("deco", by_deco, {"layers": (0, 1, 2, 3), "alpha": 3.0}),
+    ("deco", by_deco, {"layers": (1, 3), "alpha": 20.0, "top_p": 1.0, "top_k": 7}),
+]
+
+
+@FAMILIES
+@pytest.mark.parametrize(("name", "reference", "params"), CASES)
+def test_tokens_and_logits_equal_the_reference(
+    name: str,
+    reference: Reference,
+    params: dict[str, Any],
+    family: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    equal(tiny(family), name, reference, params, monkeypatch)
+
+
+STRONG: list[tuple[str, dict[str, Any]]] = [
+    ("deco", {"layers": (1, 3), "alpha": 20.0, "top_p": 1.0, "top_k": 7}),
+]
+
+
+@FAMILIES
+@pytest.mark.parametrize(("name", "params"), STRONG)
+def test_strong_parameters_change_tokens(
+    name: str, params: dict[str, Any], family: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cases above would prove little if all methods said what the model says."""
+    model = tiny(family)
+    batch = questions(model, 0)
+    plain, _ = engine(model, prepared("baseline", model), batch, monkeypatch)
+    assert engine(model, prepared(name, model, **params), batch, monkeypatch)[0] != plain
