@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy, deepcopy
 from typing import TYPE_CHECKING, Any
 
@@ -149,6 +149,14 @@ class CacheLoop:
             self.tokens = torch.cat([self.tokens, token[:, None]], 1)
             self.logits = self._read(self._whole())
         self._log_probs = log_probs
+
+    def forward(self, inputs: Mapping[str, Any]) -> Tensor:
+        """Run a pass over other prompts, any number N; return next-token logits, fp32 [N, V]."""
+        engine = self._engine
+        if self.part is None:
+            return engine.forward(inputs).float()
+        with engine.serving(engine.method.methods[self.part], engine.memory.of_part(self.part, 0)):
+            return engine.forward(inputs).float()
 
     def score(self) -> Tensor:
         """Return each row's sum of log-probabilities of its tokens, fp32 [N]."""

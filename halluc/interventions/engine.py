@@ -270,6 +270,7 @@ class Engine:
             streams=(MAIN,),
             remembered={},
             prefix=None,
+            generated=None,
         )
         self._in_own_pass = True
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -48,6 +49,13 @@ class SearchLoop(Protocol):
 
     def rollback(self, count: int) -> None:
         """Take the last `count` tokens of every row back, with `logits` as they then were."""
+
+    def forward(self, inputs: Mapping[str, Any]) -> Tensor:
+        """Run a pass over other prompts, any number N; return next-token logits, fp32 [N, V].
+
+        It is counted, and sees no other part of a composite. `model.encode` makes such prompts,
+        and `model.continued` lets tokens of the answer follow them.
+        """
 
     def score(self) -> Tensor:
         """Return each row's sum of log-probabilities of its tokens, fp32 [N]."""

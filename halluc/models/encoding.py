@@ -15,7 +15,15 @@ from torch import Tensor
 from halluc.errors import UserError
 from halluc.images import padded
 from halluc.models.families import Family, family_of
-from halluc.models.inputs import Inputs, apart, kept, of_images, stacked, with_queries_right_padded
+from halluc.models.inputs import (
+    Inputs,
+    apart,
+    continued,
+    kept,
+    of_images,
+    stacked,
+    with_queries_right_padded,
+)
 from halluc.models.tokens import PromptTokens, first_token
 
 if TYPE_CHECKING:
@@ -209,6 +217,14 @@ class PromptEncoder:
     def stacked(self, *batches: Inputs) -> dict[str, Tensor]:
         """Stack batches of prompts, left-padded to one length; images stand in that order."""
         return stacked(batches, self.pad_token)
+
+    def continued(self, inputs: Inputs, tokens: Tensor) -> dict[str, Tensor]:
+        """Append tokens of an answer, int [T], to each prompt; image tokens among them are blank."""
+        blank = tokens.masked_fill(tokens == self.image_token, self.pad_token)
+        longer = continued(inputs, blank.expand(len(inputs["input_ids"]), -1))
+        if self.model.config.model_type == "paligemma":  # there tokens of type 0 see each other
+            longer["token_type_ids"][:, inputs["input_ids"].shape[1] :] = 1
+        return longer
 
     def image_inputs(self, inputs: Inputs) -> list[dict[str, Tensor]]:
         """Return the inputs of each image alone, in the order of their rows, at most one a row."""

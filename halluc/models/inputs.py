@@ -51,6 +51,20 @@ def kept(inputs: Inputs, keep: Tensor, pad: int) -> dict[str, Tensor]:
     return shorter
 
 
+def continued(inputs: Inputs, tokens: Tensor) -> dict[str, Tensor]:
+    """Append tokens of an answer to prompts; whatever else grows with tokens repeats its last.
+
+    Args:
+        inputs: [B, L, ...] each, left-padded.
+        tokens: int [B, T].
+    """
+    longer = dict(inputs) | {"input_ids": torch.cat([inputs["input_ids"], tokens], 1)}
+    for key in set(PER_TOKEN) & inputs.keys() - {"input_ids"}:
+        last = [inputs[key][:, -1:]] * tokens.shape[1]
+        longer[key] = torch.cat([inputs[key], *last], 1)
+    return longer
+
+
 def apart(inputs: Inputs, tokens: Sequence[int]) -> list[dict[str, Tensor]]:
     """Split inputs by image; their rows may be whole images, tiles or patches.
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 from transformers import LogitsProcessor
 
@@ -16,13 +17,15 @@ from halluc.errors import UserError
 from halluc.interventions import At, Batch, Method, MethodParams
 from halluc.interventions.search_loop import SearchLoop
 from halluc.models import VisionLanguageModel
+from halluc.models.inputs import continued
 from tests.kit.asking import questions
-from tests.kit.families import FAMILIES, build
+from tests.kit.families import FAMILIES, build, picture
 from tests.references import plain_loop
 
 CLOSE = 1e-4
 INDEPENDENT = ("llava", "qwen2_5_vl", "gemma3")
 A, B, C = [5, 9, 11], [60, 12, 13], [33, 14, 15]  # words and special tokens of the tiny models
+WORDS = [9, 11, 12]  # image tokens of no tiny model
 
 Script = Callable[[SearchLoop], list[int]]
 
@@ -343,3 +346,77 @@ def test_sampling_and_batches_are_refused_by_name() -> None:
         )
     with pytest.raises(ValueError, match="one prompt at a time"):
         generate(model, method, questions(model, 0, 1), DecodingConfig(), max_new_tokens=2)
+
+
+def looked(model: VisionLanguageModel, images: list[Image.Image], cls: type[Scripted]) -> Any:
+    """Logits of a look at other images behind WORDS, those of the loop around it, and passes."""
+    found: list[Tensor] = []
+
+    def script(loop: SearchLoop) -> list[int]:
+        for token in WORDS:
+            step(loop, token)
+        others = loop.model.encode([*loop.batch.rendered] * len(images), images)
+        found.append(loop.forward(loop.model.continued(others, torch.tensor(WORDS))))
+        found.append(loop.logits)
+        found.append(step(loop, 6))
+        return [7]
+
+    return found, search(model, script, cls)[1].passes[0]
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_every_family_looks_at_other_images_and_goes_on(name: str) -> None:
+    model = build(name)
+    (seen, before, after), passes = looked(model, [picture(0), picture(3, 64, 48)], Scripted)
+    assert seen.shape == (2, before.shape[1])
+    assert differs(seen[:1], before) < CLOSE
+    assert differs(seen[:1], seen[1:]) > CLOSE
+    straight: list[Tensor] = []
+
+    def script(loop: SearchLoop) -> list[int]:
+        straight.extend(step(loop, token) for token in [*WORDS, 6])
+        return [7]
+
+    search(model, script)
+    assert differs(after, straight[-1]) < CLOSE
+    assert passes == 1 + len(WORDS) + 2 + 1
+
+
+def test_a_look_is_a_prompt_of_its_own() -> None:
+    model = build("llava")
+    steps: list[tuple[str, int]] = []
+
+    class Noting(Streamed):
+        def hidden(self, at: At, hidden: Tensor) -> None:
+            if at.layer == 0:
+                steps.append((at.phase, at.step))
+
+    (seen, streamed, _), _ = looked(model, [picture(0)], Noting)
+    assert differs(seen, plain(model, WORDS)) < CLOSE  # no further stream takes part
+    assert differs(streamed, plain(model, WORDS)) > CLOSE
+    assert steps[-2:] == [("prefill", 0), ("decode", 4)]
+
+
+def test_answers_that_go_on_are_attended_to_as_text() -> None:
+    inputs = {
+        "input_ids": torch.tensor([[0, 7], [8, 9]]),
+        "attention_mask": torch.tensor([[0, 1], [1, 1]]),
+        "mm_token_type_ids": torch.tensor([[1, 0], [1, 0]]),
+        "pixel_values": torch.zeros(2, 3),
+    }
+    longer = continued(inputs, torch.tensor([[5, 6], [3, 4]]))
+    assert longer["input_ids"].tolist() == [[0, 7, 5, 6], [8, 9, 3, 4]]
+    assert longer["attention_mask"].tolist() == [[0, 1, 1, 1], [1, 1, 1, 1]]
+    assert longer["mm_token_type_ids"].tolist() == [[1, 0, 0, 0], [1, 0, 0, 0]]
+    assert longer["pixel_values"] is inputs["pixel_values"]
+
+
+def test_an_image_token_that_was_written_stands_for_no_image() -> None:
+    model = build("llava")
+    inputs = questions(model, 0).inputs
+    longer = model.continued(inputs, torch.tensor([9, model.image_token]))
+    assert longer["input_ids"][0, -2:].tolist() == [9, model.pad_token]
+    for name in ("llava", "paligemma"):
+        same = build(name).continued(questions(build(name), 0).inputs, torch.tensor([]).long())
+        inputs = questions(build(name), 0).inputs
+        assert all(torch.equal(same[key], inputs[key]) for key in inputs)
