@@ -219,7 +219,7 @@ class PromptEncoder:
         return stacked(batches, self.pad_token)
 
     def continued(self, inputs: Inputs, tokens: Tensor) -> dict[str, Tensor]:
-        """Append tokens of an answer, int [T], to each prompt; image tokens among them are blank."""
+        """Append tokens of an answer, int [T], to each prompt; image tokens in it become blank."""
         blank = tokens.masked_fill(tokens == self.image_token, self.pad_token)
         longer = continued(inputs, blank.expand(len(inputs["input_ids"]), -1))
         if self.model.config.model_type == "paligemma":  # there tokens of type 0 see each other
