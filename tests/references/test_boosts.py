@@ -5,12 +5,26 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from torch import Tensor
 
+from halluc.interventions import Batch
+from halluc.models import VisionLanguageModel
 from tests.kit.asking import answer, prepared, questions
+from tests.references.adaptvis import adaptvis
 from tests.references.compare import FAMILIES, TOKENS, Reference, by, equal, tiny
+from tests.references.hgai import hgai
 from tests.references.pai import pai
+from tests.references.vaf import vaf
 
 CODE = "official_code"
+
+
+def by_vaf(model: VisionLanguageModel, batch: Batch, **params: Any) -> tuple[list[int], Tensor]:
+    if "first_layer" in params:
+        params["between"] = (params.pop("first_layer") - 1, params.pop("last_layer") + 1)
+    return vaf(model.model, batch.inputs, n_tokens=TOKENS, **params)
+
+
 CASES: list[tuple[str, Reference, dict[str, Any]]] = [
     ("pai", by(pai), {}),
     ("pai", by(pai), {"alpha": 4.0, "gamma": 3.0, "first_layer": 0}),
@@ -18,6 +32,16 @@ CASES: list[tuple[str, Reference, dict[str, Any]]] = [
     ("pai", by(pai), {"variant": CODE}),
     ("pai", by(pai), {"variant": CODE, "alpha": 4.0, "gamma": 1.5, "first_layer": 0}),
     ("pai", by(pai), {"variant": CODE, "alpha": 4.0, "gamma": 1.0, "first_layer": 1}),
+    ("vaf", by_vaf, {}),
+    ("vaf", by_vaf, {"enhance": 4.0, "suppress": 0.1, "first_layer": 0, "last_layer": 3}),
+    ("vaf", by_vaf, {"enhance": 1.0, "suppress": 5.0, "first_layer": 2, "last_layer": 2}),
+    ("hgai", by(hgai), {}),
+    ("hgai", by(hgai), {"alpha": 6.0, "first_layer": 1, "last_layer": 3}),
+    ("adaptvis", by(adaptvis), {}),
+    ("adaptvis", by(adaptvis), {"threshold": 0.0, "sharpen": 40.0}),
+    ("adaptvis", by(adaptvis), {"threshold": 1.1, "smooth": 0.0}),
+    ("adaptvis", by(adaptvis), {"variant": CODE}),
+    ("adaptvis", by(adaptvis), {"variant": CODE, "weight": 5.0}),
 ]
 
 
@@ -36,6 +60,9 @@ def test_tokens_and_logits_equal_the_reference(
 STRONG: list[tuple[str, dict[str, Any]]] = [
     ("pai", {"alpha": 2.0, "gamma": 1.0}),
     ("pai", {"alpha": 4.0, "gamma": 3.0, "first_layer": 0}),
+    ("vaf", {"enhance": 4.0, "suppress": 0.1, "first_layer": 0, "last_layer": 3}),
+    ("hgai", {"alpha": 6.0, "first_layer": 1, "last_layer": 3}),
+    ("adaptvis", {"threshold": 0.0, "sharpen": 40.0}),
 ]
 
 
