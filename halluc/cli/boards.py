@@ -118,6 +118,16 @@ def leaderboard_command(
             "--overview", help="File to write models by methods into, between the same markers."
         ),
     ] = None,
+    findings_in: Annotated[
+        Path | None,
+        typer.Option(
+            "--findings", help="File to write which gains survive into, between the same markers."
+        ),
+    ] = None,
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(help="Repeatable, of --findings: the metric that counts, benchmark.metric."),
+    ] = None,
     csv: Annotated[
         Path | None, typer.Option(help="File to write the board to, a line per metric.")
     ] = None,
@@ -141,6 +151,7 @@ def leaderboard_command(
     from halluc.leaderboard import (
         collect,
         draw_board,
+        findings,
         insert,
         markdown,
         of_models,
@@ -163,6 +174,9 @@ def leaderboard_command(
         insert(markdown(board), markdown_in)
     if overview_in is not None:
         insert(overview(board), overview_in)
+    if findings_in is not None:
+        chosen = dict(one.partition(".")[::2] for one in metric or ())
+        insert(findings(board, chosen), findings_in)
     if csv is not None:
         write_csv(board, csv)
     if figure is not None:

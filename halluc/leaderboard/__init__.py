@@ -7,6 +7,7 @@ from halluc.leaderboard.collecting import board_of, collect
 from halluc.leaderboard.csv_file import write_csv
 from halluc.leaderboard.markdown_tables import insert, markdown
 from halluc.leaderboard.models_by_methods import overview
+from halluc.leaderboard.surviving_gains import findings
 from halluc.leaderboard.terminal import render
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "board_of",
     "collect",
     "draw_board",
+    "findings",
     "insert",
     "markdown",
     "of_models",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from halluc.leaderboard.board import settings
 from halluc.leaderboard.formatting import better, decoded, headline, interval, labels, with_arrow
 from halluc.leaderboard.markdown_tables import escaped
+from halluc.leaderboard.seed_spread import spreads
+from halluc.leaderboard.surviving_gains import over_seeds
 from halluc.plain_text import printable
 
 if TYPE_CHECKING:
@@ -23,43 +25,67 @@ LEGEND = (
 def overview(board: Board) -> str:
     """Return a legend, and one table for each benchmark and decoding.
 
-    A model of which a benchmark ran in several settings (images, dtype) has a column for each. A
-    cell holds all headline metrics, so that CHAIR stands beside recall and length; and how many
-    answers failed or could not be parsed, where there are any.
+    A model of which a benchmark ran in several settings (images, dtype) has a column for each;
+    those that differ in their seed alone share one. A cell holds all headline metrics, so that
+    CHAIR stands next to recall and length; and how many answers failed, could not be parsed or were
+    withheld, where there are any.
     """
-    groups: dict[tuple[str, str], list[list[Row]]] = {}
+    groups: dict[tuple[str, str], dict[str, list[list[Row]]]] = {}
     for rows in settings(board):
-        groups.setdefault((rows[0].benchmark, decoded(rows[0])), []).append(rows)
-    tables = ["\n".join(_table(*of, models)) for of, models in groups.items()]
+        first = rows[0]
+        column = f"{first.model}, {first.n_images} images, {first.dtype}, {_but_seed(first)}"
+        models = groups.setdefault((first.benchmark, decoded(first)), {})
+        models.setdefault(column, []).append(rows)
+    tables = ["\n".join(_table(*of, list(models.values()))) for of, models in groups.items()]
     return "\n\n".join([LEGEND, *tables])
 
 
-def _table(benchmark: str, decoding: str, models: list[list[Row]]) -> Iterator[str]:
+def _but_seed(row: Row) -> dict[str, Any]:
+    """Return the decoding of a row without its seed, which greedy search and beams have none of."""
+    return {key: value for key, value in row.decoding.items() if key != "seed"}
+
+
+def _table(benchmark: str, decoding: str, models: list[list[list[Row]]]) -> Iterator[str]:
+    """Yield a table's lines.
+
+    Args:
+        models: Of each column, of each seed, the rows of its methods.
+    """
     yield f"**{escaped(printable(benchmark))}, {decoding}**\n"
-    heads = [f"{rows[0].model}, {rows[0].n_images} images" for rows in models]
+    firsts = [seeds[0][0] for seeds in models]
+    heads = [f"{row.model}, {row.n_images} images" for row in firsts]
     if len(set(heads)) < len(heads):
-        heads = [f"{head}, {rows[0].dtype}" for head, rows in zip(heads, models, strict=True)]
+        heads = [f"{head}, {row.dtype}" for head, row in zip(heads, firsts, strict=True)]
+    pairs = zip(heads, models, strict=True)
+    heads = [f"{head}, {len(s)} seeds" if len(s) > 1 else head for head, s in pairs]
     yield f"| method | {' | '.join(escaped(printable(head)) for head in heads)} |"
     yield "|---" * (1 + len(models)) + "|"
-    named = [dict(zip(labels(rows), rows, strict=True)) for rows in models]
-    for label in dict.fromkeys(label for rows in named for label in rows):
-        cells = [_cell(rows[label]) if label in rows else "-" for rows in named]
+    named: list[dict[str, list[Row]]] = []
+    for seeds in models:
+        found: dict[str, list[Row]] = {}
+        for rows in seeds:
+            for label, row in zip(labels(rows), rows, strict=True):
+                found.setdefault(label, []).append(row)
+        named.append(found)
+    for label in dict.fromkeys(label for found in named for label in found):
+        cells = [_cell(found[label]) if label in found else "-" for found in named]
         yield f"| {escaped(label)} | {' | '.join(cells)} |"
 
 
-def _cell(row: Row) -> str:
+def _cell(runs: list[Row]) -> str:
+    """Show a method's metrics; of several seeds the mean, bold where all are decided alike."""
     lines = []
-    for name, value in headline([row]).items():
+    for name, value in headline(runs[:1]).items():
         arrow = escaped(with_arrow(name, value.higher_is_better))
-        gap = row.differences.get(name)
-        text = interval(gap, value.scale, "+") if gap else interval(value, value.scale)
-        decided = gap is not None and better(gap, value) is not None
+        gaps = [row.differences[name] for row in runs if name in row.differences]
+        if not gaps:
+            text = interval(value, value.scale) if len(runs) == 1 else next(spreads(runs, name))
+        else:
+            text = interval(gaps[0] if len(gaps) == 1 else over_seeds(gaps), value.scale, "+")
+        verdicts = {better(gap, value) for gap in gaps}
+        decided = len(verdicts) == 1 and None not in verdicts
         lines.append(f"{arrow} **{text}**" if decided else f"{arrow} {text}")
-    for count, what in (
-        (row.failed, "failed"),
-        (row.unparseable, "unparseable"),
-        (row.withheld, "withheld"),
-    ):
-        if count:
+    for what in ("failed", "unparseable", "withheld"):
+        if count := sum(getattr(row, what) for row in runs):
             lines.append(f"{count} {what}")
     return "<br>".join(lines)

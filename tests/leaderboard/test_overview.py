@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from halluc.config import DecodingConfig
 from halluc.errors import UserError
 from halluc.leaderboard import Board, collect, of_models, overview
 from halluc.leaderboard.formatting import interval
+from halluc.leaderboard.surviving_gains import over_seeds
 from tests.kit.runs import write_run
 
 
@@ -77,6 +80,20 @@ def test_failed_and_unparseable_answers_are_counted(board: Board) -> None:
     row = board.rows[0].model_copy(update={"failed": 2, "unparseable": 3})
     table = overview(board.model_copy(update={"rows": [row]}))
     assert table.rstrip(" |").endswith("<br>2 failed<br>3 unparseable")
+
+
+def test_seeds_share_a_column(tmp_path: Path) -> None:
+    for seed in (0, 1):
+        drawn = DecodingConfig(do_sample=True, seed=seed)
+        write_run(tmp_path, error=0.2, seed=seed, decoding=drawn)
+        write_run(tmp_path, "vhr", error=0.8, seed=seed, decoding=drawn)
+    board = collect([tmp_path])
+    table = _table(board, "glyph_mme, sampling**")
+    assert "| method | org/model, 12 images, 2 seeds |" in table
+    rows = [row for row in board.rows if (row.benchmark, row.method) == ("glyph_mme", "vhr")]
+    gap = over_seeds([row.differences["total"] for row in rows])
+    assert f"total ↑ **{interval(gap, 1.0, '+')}**" in _cells(table, "vhr")[0]
+    assert " ± " in _cells(table, "baseline")[0]
 
 
 def test_rows_of_some_models_keep_the_whole_boards_corrections(board: Board) -> None:

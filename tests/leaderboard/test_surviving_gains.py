@@ -1,0 +1,128 @@
+"""Which gains survive: verdicts by hand, and the tables of a board with both decodings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from halluc.config import DecodingConfig
+from halluc.errors import UserError
+from halluc.leaderboard import Board, collect, findings
+from halluc.leaderboard.board import Gap, Value
+from halluc.leaderboard.surviving_gains import Gains, apart, gains, greedy_alone, over_seeds
+from halluc.scoring.bootstrap import Interval
+from tests.kit.runs import write_run
+
+FEWER = Value(
+    value=0.2, low=0.1, high=0.3, stderr=0.05, higher_is_better=False, headline=True, scale=100.0
+)
+
+
+def gap(value: float, stderr: float = 0.01, holm: float | None = 1.0) -> Gap:
+    low, high = value - 1.96 * stderr, value + 1.96 * stderr
+    return Gap(value=value, low=low, high=high, stderr=stderr, p=0.5, effect=None, holm=holm)
+
+
+def spread(value: float, stderr: float = 0.01) -> Interval:
+    return Interval(value, value - 1.96 * stderr, value + 1.96 * stderr, stderr)
+
+
+@pytest.mark.parametrize(
+    ("greedy", "same_length", "sampled", "over_control", "verdict"),
+    [
+        (gap(-0.1, holm=0.01), gap(-0.05), spread(-0.1), None, "survives"),
+        (gap(-0.1, holm=0.01), None, None, None, "survives"),  # no descriptions
+        (gap(-0.1, holm=0.01), gap(-0.01), None, None, "shorter only"),
+        (gap(-0.1, holm=0.06), gap(-0.1), spread(-0.1), spread(-0.1), "sampling only"),
+        (gap(0.0), gap(0.0), spread(-0.1), spread(-0.01), "sampling, as its control"),
+        (gap(0.0), gap(0.0), spread(-0.1), None, "sampling, as its control"),
+        (gap(0.1, holm=0.01), gap(0.1), spread(-0.1), spread(-0.1), "worse"),
+        (gap(0.1), gap(0.1), spread(-0.01), None, "undecided"),
+        (None, None, spread(-0.1), spread(-0.1), "sampling only"),
+        (None, None, None, None, "undecided"),
+    ],
+)
+def test_verdicts(
+    greedy: Gap | None,
+    same_length: Gap | None,
+    sampled: Interval | None,
+    over_control: Interval | None,
+    verdict: str,
+) -> None:
+    assert Gains(greedy, same_length, sampled, over_control, FEWER).verdict == verdict
+
+
+def test_a_metric_that_shall_rise_turns_the_verdict() -> None:
+    more = FEWER.model_copy(update={"higher_is_better": True})
+    assert Gains(gap(0.1, holm=0.01), gap(0.1), None, None, more).verdict == "survives"
+    assert Gains(gap(-0.1, holm=0.01), None, None, None, more).verdict == "worse"
+    assert Gains(gap(0.0), None, spread(0.1), spread(0.1), more).verdict == "sampling only"
+
+
+def test_seeds_are_averaged_without_gaining_precision() -> None:
+    found = over_seeds([gap(0.1, 0.02), gap(0.3, 0.04)])
+    assert (found.value, found.stderr) == (pytest.approx(0.2), pytest.approx(0.03))
+    assert found.high == pytest.approx(0.2 + 1.96 * 0.03)
+
+
+def test_differences_of_differences_are_cautious() -> None:
+    found = apart(spread(0.5, 0.03), spread(0.2, 0.04))
+    assert (found.value, found.stderr) == (pytest.approx(0.3), pytest.approx(0.05))
+
+
+@pytest.fixture(scope="module")
+def board(tmp_path_factory: pytest.TempPathFactory) -> Board:
+    """Greedy runs, and sampled ones of two seeds that are worse all together."""
+    folder: Path = tmp_path_factory.mktemp("runs")
+    for seed in (None, 0, 1):
+        drawn = DecodingConfig() if seed is None else DecodingConfig(do_sample=True, seed=seed)
+        base = 0.1 if seed is None else 0.5
+        write_run(folder, error=base, seed=seed or 0, decoding=drawn)
+        write_run(folder, "apc", error=0.1, seed=seed or 0, decoding=drawn)
+        write_run(folder, "vcd", error=0.1, seed=seed or 0, decoding=drawn)
+        write_run(folder, "vhr", error=0.8, seed=seed or 0, decoding=drawn)
+    write_run(folder, "var", error=0.0, decoding=DecodingConfig(num_beams=3))
+    return collect([folder])
+
+
+def test_gains_of_a_board(board: Board) -> None:
+    rows = [row for row in board.rows if row.benchmark == "glyph_mme"]
+    found = gains(rows, "total")
+    assert list(found) == ["apc", "vcd", "vhr"]  # beams are left out
+    vcd = found["vcd"]
+    drawn = [row for row in rows if row.method == "vcd" and row.decoding["do_sample"]]
+    each = [row.differences["total"].value for row in drawn]
+    assert vcd.greedy is not None and vcd.greedy.value == 0
+    assert vcd.sampled is not None and len(each) == 2
+    assert vcd.sampled.value == pytest.approx(sum(each) / 2) and vcd.sampled.value > 0
+    assert vcd.over_control is not None and vcd.over_control.value == 0
+    assert found["apc"].over_control is None
+    assert vcd.verdict == found["apc"].verdict == "sampling, as its control"
+    assert found["vhr"].verdict == "worse"
+
+
+def test_greedy_alone_is_what_the_baseline_gains_by_it(board: Board) -> None:
+    rows = [row for row in board.rows if row.benchmark == "glyph_mme"]
+    alone = greedy_alone(rows, "total")
+    totals = {
+        (row.decoding["do_sample"], row.decoding["seed"]): row.metrics["total"].value or 0.0
+        for row in rows
+        if row.method == "baseline"
+    }
+    assert alone is not None
+    mean = (totals[True, 0] + totals[True, 1]) / 2
+    assert alone.value == pytest.approx(totals[False, 0] - mean) and alone.low > 0
+    assert greedy_alone([row for row in rows if not row.decoding["do_sample"]], "total") is None
+
+
+def test_the_page_says_what_counts_and_names_every_method(board: Board) -> None:
+    page = findings(board, {"glyph_mme": "total", "glyph_chair": "chair_i"})
+    assert "**survives**: under greedy decoding" in page
+    assert "## glyph\\_mme" not in page and "## glyph_mme, total ↑" in page
+    assert "| vcd | sampling, as its control |" in page and "| vhr | worse |" in page
+    assert "| *greedy decoding alone* | +" in page
+    heads = "| method | sampled, over sampling | over the control | greedy, over greedy |"
+    assert heads + " at equal length | verdict |\n|---|---|---|---|---|---|\n" in page
+    with pytest.raises(UserError, match="glyph_mme: has no metric 'sum'"):
+        findings(board, {"glyph_mme": "sum"})
