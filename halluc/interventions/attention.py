@@ -145,7 +145,8 @@ class EditedAttention:
                 visible_keys = self.engine.all_true(1, 1, at.n_keys)
             else:
                 visible_keys = may_attend(mask)[:, 0]
-            at = replace(at, visible=visible_keys[:, -at.rows.shape[1] :])
+            attends = partial(_attended, at.layer, prefix, rows.value)
+            at = replace(at, visible=visible_keys[:, -at.rows.shape[1] :], attends=attends)
         attention = products(query, rows.key)
         if prefix:
             attention = torch.cat([prefix.products(at.layer, query), attention], dim=-1)
@@ -160,13 +161,7 @@ class EditedAttention:
         attention = attention_weights(attention, mask) if changed else attention.softmax(-1)
         if "attention_weights" in seams:
             attention = self._edited("attention_weights", at, attention)
-        attention = attention.to(query.dtype)
-        if prefix is None:
-            return times_values(attention, rows.value).transpose(1, 2)
-        # The sum over keys falls into the prefix's keys and those behind it.
-        of_prefix = prefix.times_values(at.layer, attention[..., : prefix.length])
-        of_rest = times_values(attention[..., prefix.length :], rows.value)
-        return (of_prefix + of_rest).transpose(1, 2)
+        return _attended(at.layer, prefix, rows.value, attention)
 
     def _edited(self, seam: str, at: At, values: Tensor) -> Tensor:
         """Hand the last rows of [B, H, R', K] to a seam; others come back as they are."""
@@ -177,3 +172,18 @@ class EditedAttention:
             return after
         after = torch.where(at.rows[:, None, :, None], after, before)
         return torch.cat([values[:, :, :-rows], after], dim=2)
+
+
+def _attended(layer: int, prefix: Prefix | None, value: Tensor, weights: Tensor) -> Tensor:
+    """Sum values up by weights [B, H, R, K], into [B, R, H, d].
+
+    Args:
+        value: Without that of the prefix [B, Hk, K', d].
+    """
+    weights = weights.to(value.dtype)
+    if prefix is None:
+        return times_values(weights, value).transpose(1, 2)
+    # The sum over keys falls into the prefix's keys and those behind it.
+    of_prefix = prefix.times_values(layer, weights[..., : prefix.length])
+    of_rest = times_values(weights[..., prefix.length :], value)
+    return (of_prefix + of_rest).transpose(1, 2)

@@ -223,6 +223,7 @@ class At:
         part: "vision" in the vision tower, where rows are images or tiles and not prompts.
         visible: Keys each row may attend to, bool [B or 1, R, K]; only `attention_logits` and
             `attention_weights` have it.
+        attends: Serves `attend`, in the same seams.
         tower_layer: Data of the tower's layer for `tower`; only `image_tokens` has it.
         logits_at: Serves `early`; only `next_token_logits` has it.
         forbidden: Masks that `forbid` collects.
@@ -242,6 +243,7 @@ class At:
     repeats: int = 1
     part: Literal["text", "vision"] = "text"
     visible: Tensor | None = None
+    attends: Callable[[Tensor], Tensor] | None = field(default=None, repr=False)
     tower_layer: TowerLayer | None = None
     logits_at: Callable[[int, bool], Mapping[str, Tensor]] | None = field(default=None, repr=False)
     forbidden: list[Tensor] = field(default_factory=list, repr=False)
@@ -378,6 +380,22 @@ class At:
         if self.logits_at is None:
             raise ValueError("early() exists in next_token_logits only")
         return self.logits_at(layer, normed)
+
+    def attend(self, weights: Tensor) -> Tensor:
+        """Attend by other weights than those handed back, next to the model's own attention.
+
+        Args:
+            weights: [B, H, R, K], of the rows that the seam is given.
+
+        Returns:
+            The heads' outputs, before o_proj [B, R, H, d].
+
+        Raises:
+            ValueError: Outside `attention_logits` and `attention_weights`.
+        """
+        if self.attends is None:
+            raise ValueError("attend() exists where attention is edited only")
+        return self.attends(weights)
 
     def forbid(self, tokens: Tensor) -> None:
         """Rule tokens out, bool [B, V], once the probabilities of yes and no are read.

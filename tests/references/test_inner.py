@@ -12,6 +12,7 @@ from halluc.models import VisionLanguageModel
 from tests.kit.asking import prepared, questions
 from tests.references.compare import FAMILIES, Reference, by, engine, equal, tiny
 from tests.references.deco import deco
+from tests.references.only import only
 
 
 def by_deco(
@@ -24,6 +25,9 @@ CASES: list[tuple[str, Reference, dict[str, Any]]] = [
     ("deco", by_deco, {}),
     ("deco", by_deco, {"layers": (0, 1, 2, 3), "alpha": 3.0}),
     ("deco", by_deco, {"layers": (1, 3), "alpha": 20.0, "top_p": 1.0, "top_k": 7}),
+    ("only", by(only), {}),
+    ("only", by(only), {"gamma": 2.0, "collaborate": 5.0, "beta": 0.0}),
+    ("only", by(only), {"gamma": 0.7, "contrast": 2.0, "beta": 0.01}),
 ]
 
 
@@ -41,6 +45,8 @@ def test_tokens_and_logits_equal_the_reference(
 
 STRONG: list[tuple[str, dict[str, Any]]] = [
     ("deco", {"layers": (1, 3), "alpha": 20.0, "top_p": 1.0, "top_k": 7}),
+    ("only", {"gamma": 2.0, "collaborate": 5.0, "beta": 0.0}),
+    ("only", {"gamma": 0.7, "contrast": 2.0, "beta": 0.01}),
 ]
 
 
@@ -54,3 +60,11 @@ def test_strong_parameters_change_tokens(
     batch = questions(model, 0)
     plain, _ = engine(model, prepared("baseline", model), batch, monkeypatch)
     assert engine(model, prepared(name, model, **params), batch, monkeypatch)[0] != plain
+
+
+@FAMILIES
+def test_only_joins_in_both_ways(family: str) -> None:
+    """The case of gamma 0.7 above goes through both branches."""
+    model, distances = tiny(family), list[float]()
+    by(only)(model, questions(model, 0), gamma=0.7, contrast=2.0, beta=0.01, distances=distances)
+    assert min(distances) < 0.7 <= max(distances), distances
