@@ -6,7 +6,7 @@ the outliers of what it attends to in the layer whose features the language mode
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
@@ -48,7 +48,7 @@ class PAINT(GuidedBoost):
             "guidance keeps tokens of a tenth of the likeliest one's probability or more, as PAI's",
         ),
     )
-    vision_layers: ClassVar[tuple[int, ...]] = (_FIRST, _FEATURES)
+    vision_layers = (_FIRST, _FEATURES)
     noop = {"alpha": 0.0, "beta": 0.0}
 
     class Params(MethodParams):

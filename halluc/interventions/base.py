@@ -155,7 +155,7 @@ class Method:
     card: ClassVar[MethodCard]
     rows: Literal["after_image", "last", "all"] = "after_image"
     cross_attention: ClassVar[bool] = False
-    vision_layers: ClassVar[tuple[int, ...]] = ()
+    vision_layers: tuple[int, ...] = ()
     in_vision_tower: bool = False
     resting: Collection[str] = ()
     hidden_phases: Collection[str] = PHASES

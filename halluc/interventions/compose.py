@@ -59,7 +59,6 @@ def _composite(name: str, parts: tuple[type[Method], ...]) -> type[Method]:
         "card": MethodCard(f"{name}: the parts in this order", "-", 0, "-", "-"),
         "cross_attention": any(part.cross_attention for part in parts),
         "filters": all(part.filters for part in parts),
-        "vision_layers": tuple(sorted({layer for part in parts for layer in part.vision_layers})),
         "Params": create_model("Params", __base__=MethodParams, **fields),
         "__doc__": "Several methods at once.",
     }
@@ -87,6 +86,7 @@ class Composite(Method):
         self.withhold_below = max(method.withhold_below for method in self.methods)
         self.takes_gradients = any(method.takes_gradients for method in self.methods)
         self.in_vision_tower = any(method.in_vision_tower for method in self.methods)
+        self.vision_layers = tuple({layer for each in self.methods for layer in each.vision_layers})
         active = {seam for method in self.methods for seam in _active(method)}
         self.resting = {seam for seam in self.declared() if seam not in active}
         hidden = [method for method in self.methods if "hidden" in _active(method)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import pytest
@@ -10,9 +11,17 @@ from torch import Tensor
 
 from halluc.models import VisionLanguageModel
 from tests.kit.asking import answer, prepared, questions
+from tests.kit.families import build
 from tests.references.compare import FAMILIES, TOKENS, Reference, by, equal, tiny
+from tests.references.damro import damro
 from tests.references.sid import sid
 
+DAMRO: list[dict[str, Any]] = [
+    {},
+    {"variant": "official_code"},
+    {"share": 0.3, "alpha": 4.0, "beta": 0.01},
+    {"share": 0.3, "alpha": 4.0, "variant": "official_code"},
+]
 CASES: list[tuple[str, Reference, dict[str, Any]]] = [
     ("sid", by(sid), {}),
     ("sid", by(sid), {"alpha": 3.0, "beta": 0.01, "layer": 2, "share": 0.3}),
@@ -33,12 +42,36 @@ def test_tokens_and_logits_equal_the_reference(
     equal(tiny(family), name, reference, params, monkeypatch)
 
 
+@cache
+def sharp(seed: int = 0) -> VisionLanguageModel:
+    """A LLaVA in whose tower heads attend to few patches each, so that it matters who counts."""
+    model = build("llava", seed)
+    attention: Any = model.tower.attention_modules[-2]
+    with torch.no_grad():
+        attention.q_proj.weight.mul_(40.0)
+    return model
+
+
+@pytest.mark.parametrize("params", DAMRO)
+@pytest.mark.parametrize("seed", [0, 1])  # a tower without CLS, as Qwen2.5-VL's, is refused
+def test_damro_equals_its_reference(
+    params: dict[str, Any], seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    equal(sharp(seed), "damro", by(damro), params, monkeypatch)
+
+
 def said(model: VisionLanguageModel, name: str, **params: Any) -> Tensor:
     return answer(model, prepared(name, model, **params), questions(model, 0), tokens=TOKENS).tokens
 
 
-@FAMILIES
-@pytest.mark.parametrize(("name", "params"), [("sid", {"alpha": 2.0})])
+@pytest.mark.parametrize(
+    ("family", "name", "params"),
+    [
+        ("llava", "sid", {"alpha": 2.0}),
+        ("qwen2_5_vl", "sid", {"alpha": 2.0}),
+        ("llava", "damro", {}),
+    ],
+)
 def test_some_cases_change_tokens(name: str, params: dict[str, Any], family: str) -> None:
     model = tiny(family)
     stock = said(model, "baseline")
