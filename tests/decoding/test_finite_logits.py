@@ -22,7 +22,7 @@ from halluc.interventions import REGISTRY, At, Batch, Method
 from halluc.interventions.search_loop import SearchLoop
 from halluc.models import VisionLanguageModel
 from halluc.types import Answer, Sample
-from tests.kit.asking import BATCHED, prepared, questions
+from tests.kit.asking import BATCHED, able_to_ask, prepared, questions
 from tests.kit.families import llava, picture
 
 GREEDY, BEAMS = DecodingConfig(), DecodingConfig(num_beams=3)
@@ -236,7 +236,8 @@ def test_no_method_of_ours_makes_any(name: str, model: VisionLanguageModel) -> N
             decoding = DecodingConfig(num_beams=beams)
             for batch in parts:
                 method = prepared(name, model)
-                made = generate(model, method, batch, decoding, max_new_tokens=4)
+                asking = able_to_ask(model, batch)
+                made = generate(model, method, asking, decoding, max_new_tokens=4)
                 assert made.broken == {}
                 assert not torch.isin(made.tokens, torch.tensor([33, 9])).any()
     finally:

@@ -23,7 +23,7 @@ from halluc.models import VisionLanguageModel
 from halluc.models.load import load_model
 from halluc.scoring.base import REGISTRY as BENCHMARKS
 from halluc.types import Sample
-from tests.kit.asking import BATCHED
+from tests.kit.asking import BATCHED, able_to_ask
 from tests.kit.families import build, picture
 
 TIE = 1e-3
@@ -70,7 +70,7 @@ def said(
     made = generate(
         model,
         prepared,
-        batch_of(model, prepared, samples),
+        able_to_ask(model, batch_of(model, prepared, samples)),
         DecodingConfig(),
         max_new_tokens=max(sample.max_new_tokens for sample in samples),
         watch=[margins],

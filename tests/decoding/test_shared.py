@@ -16,7 +16,7 @@ from halluc.interventions.attention_math import products, times_values
 from halluc.interventions.shared_prefix import Memo, Prefix
 from halluc.models import VisionLanguageModel
 from halluc.testing import FirstLogits, batch_of_questions
-from tests.kit.asking import BATCHED, prepared
+from tests.kit.asking import BATCHED, able_to_ask, prepared
 from tests.kit.families import llava, picture
 
 QUESTIONS = (
@@ -44,7 +44,7 @@ CASES: list[tuple[str, dict[str, Any]]] = [
 def five_questions(model: VisionLanguageModel) -> Batch:
     images = [picture(number) for number in IMAGES]
     ids = [f"{row}-{number}" for row, number in enumerate(IMAGES)]
-    return encoded(model, batch_of_questions(QUESTIONS, images, ids))
+    return able_to_ask(model, encoded(model, batch_of_questions(QUESTIONS, images, ids)))
 
 
 def first_logits(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from halluc.config import DecodingConfig
+from halluc.decoding.asking_again import AskingAgain
 from halluc.decoding.batch_encoding import encoded
 from halluc.decoding.streams import encoded_images
 from halluc.decoding.whole_batch import answer_together
@@ -42,6 +44,11 @@ def questions_about_shapes(model: VisionLanguageModel, *rows: int) -> Batch:
     images = [picture(number, 32 + 16 * number, 32) for number in rows]
     texts = [QUESTIONS[number] for number in rows]
     return encoded(model, batch_of_questions(texts, images, [str(number) for number in rows]))
+
+
+def able_to_ask(model: VisionLanguageModel, batch: Batch) -> Batch:
+    """The batch as `generate` is given it where a method may ask the model first."""
+    return replace(batch, ask=AskingAgain(model, batch))
 
 
 def answer(
