@@ -11,6 +11,7 @@ from pydantic import Field
 
 from halluc.interventions import Calibrated, Method, MethodCard, MethodParams, method
 from halluc.interventions.requirements import needs_feed_forwards
+from halluc.methods._steering import of_length, unit
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,11 +21,6 @@ if TYPE_CHECKING:
     from halluc.models import VisionLanguageModel
 
 
-def unit(x: Tensor) -> Tensor:
-    """Scale x [..., D] to length 1; zeros stay zeros."""
-    return x.div(x.norm(dim=-1, keepdim=True).clamp(min=1e-12))
-
-
 def shifted(x: Tensor, direction: Tensor, alpha: float) -> Tensor:
     """Give x [..., T, D] + alpha unit(d), d [T or 1, D] (the paper, at second hand)."""
     return (x.float() + alpha * unit(direction)).to(x)
@@ -32,8 +28,7 @@ def shifted(x: Tensor, direction: Tensor, alpha: float) -> Tensor:
 
 def turned(x: Tensor, direction: Tensor, alpha: float) -> Tensor:
     """Give |x| unit(unit(x) + 0.1 alpha unit(d)), shapes as above (llm_layers.py:16-30)."""
-    towards = unit(unit(x.float()) + 0.1 * alpha * unit(direction))
-    return towards.mul(x.float().norm(dim=-1, keepdim=True)).to(x)
+    return of_length(unit(x.float()) + 0.1 * alpha * unit(direction), x)
 
 
 def measured(model: VisionLanguageModel, params: VTI.Params) -> dict[str, Tensor]:

@@ -13,12 +13,17 @@ from tests.kit.asking import prepared, questions
 from tests.references.compare import FAMILIES, Reference, by, engine, equal, tiny
 from tests.references.deco import deco
 from tests.references.only import only
+from tests.references.vista import vista
 
 
 def by_deco(
     model: VisionLanguageModel, batch: Batch, *, layers: Any = None, **params: Any
 ) -> tuple[list[int], Tensor]:
     return by(deco)(model, batch, among_layers=layers, **params)
+
+
+def by_vista(model: VisionLanguageModel, batch: Batch, **params: Any) -> tuple[list[int], Tensor]:
+    return by(vista)(model, batch, without=model.without_image(batch.inputs), **params)
 
 
 CASES: list[tuple[str, Reference, dict[str, Any]]] = [
@@ -28,6 +33,10 @@ CASES: list[tuple[str, Reference, dict[str, Any]]] = [
     ("only", by(only), {}),
     ("only", by(only), {"gamma": 2.0, "collaborate": 5.0, "beta": 0.0}),
     ("only", by(only), {"gamma": 0.7, "contrast": 2.0, "beta": 0.01}),
+    ("vista", by_vista, {}),
+    ("vista", by_vista, {"variant": "official_code"}),
+    ("vista", by_vista, {"strength": 2.0, "gamma": 0.6, "window": 2}),
+    ("vista", by_vista, {"strength": 2.0, "gamma": 0.6, "variant": "official_code"}),
 ]
 
 
@@ -47,6 +56,8 @@ STRONG: list[tuple[str, dict[str, Any]]] = [
     ("deco", {"layers": (1, 3), "alpha": 20.0, "top_p": 1.0, "top_k": 7}),
     ("only", {"gamma": 2.0, "collaborate": 5.0, "beta": 0.0}),
     ("only", {"gamma": 0.7, "contrast": 2.0, "beta": 0.01}),
+    ("vista", {"strength": 2.0, "gamma": 0.6, "window": 2}),
+    ("vista", {"strength": 2.0, "gamma": 0.6, "variant": "official_code"}),
 ]
 
 
