@@ -66,9 +66,9 @@ def test_refusals() -> None:
     config = LlavaConfig(vision_config=SiglipVisionConfig())
     with pytest.raises(UserError, match=r"'damro' reads the CLS.*'some/model' \(siglip_vision_m"):
         DAMRO.requires(DAMRO.Params(), config, "some/model")
-    with pytest.raises(UserError, match="'damro' chooses among patches.*learned queries"):
+    with pytest.raises(UserError, match=r"'damro' chooses among patches.*learned queries"):
         DAMRO.requires(DAMRO.Params(), InstructBlipConfig(), "some/model")
-    with pytest.raises(UserError, match="vision_layer -4 is not one of the 3 layers.*-3 to -1"):
+    with pytest.raises(UserError, match=r"vision_layer -4 is not one of the 3 layers.*-3 to -1"):
         prepared("damro", llava(), vision_layer=-4)
     several = build("vipllava")
     with pytest.raises(UserError, match="'tiny-vipllava' does not read exactly one; set vision_la"):

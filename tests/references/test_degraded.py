@@ -12,6 +12,7 @@ from torch import Tensor
 from halluc.models import VisionLanguageModel
 from tests.kit.asking import answer, prepared, questions
 from tests.kit.families import build
+from tests.references.avisc import avisc
 from tests.references.compare import FAMILIES, TOKENS, Reference, by, equal, tiny
 from tests.references.damro import damro
 from tests.references.sid import sid
@@ -27,6 +28,10 @@ CASES: list[tuple[str, Reference, dict[str, Any]]] = [
     ("sid", by(sid), {"alpha": 3.0, "beta": 0.01, "layer": 2, "share": 0.3}),
     ("sid", by(sid), {"alpha": 2.0, "variant": "official_code"}),
     ("sid", by(sid), {"alpha": 2.0, "variant": "official_code", "layer": 3, "share": 0.05}),
+    ("avisc", by(avisc), {}),
+    ("avisc", by(avisc), {"alpha": 3.0, "beta": 0.01, "lamb": 0.3}),
+    ("avisc", by(avisc), {"alpha": 2.0, "gamma": 0.9, "lamb": 0.0}),
+    ("avisc", by(avisc), {"alpha": 2.0, "gamma": 0.1, "lamb": -0.5}),
 ]
 
 
@@ -70,6 +75,8 @@ def said(model: VisionLanguageModel, name: str, **params: Any) -> Tensor:
         ("llava", "sid", {"alpha": 2.0}),
         ("qwen2_5_vl", "sid", {"alpha": 2.0}),
         ("llava", "damro", {}),
+        ("llava", "avisc", {"alpha": 2.0}),
+        ("qwen2_5_vl", "avisc", {"alpha": 2.0}),
     ],
 )
 def test_some_cases_change_tokens(name: str, params: dict[str, Any], family: str) -> None:
