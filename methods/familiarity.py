@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from halluc.models import VisionLanguageModel
 
 EXPLAIN = "Explain what the {concept} in the image looks like, in one short paragraph."
-DESCRIBE = "Please describe this image in detail."
 
 
 class Cloze(NamedTuple):
@@ -106,12 +105,11 @@ class Familiarity(Method):
     @classmethod
     def resolve(cls, params: Params, model: VisionLanguageModel) -> Params:
         """Choose how to ask for an explanation."""
-        from halluc.models.names import EMBEDDED
+        from halluc.models.names import description_prompt
 
         if params.explain is not None:
             return params
-        own = DESCRIBE if model.name in EMBEDDED else EXPLAIN
-        return params.model_copy(update={"explain": own})
+        return params.model_copy(update={"explain": description_prompt(model.name, EXPLAIN)})
 
     def concepts(self, prompt: str) -> list[str]:
         """Return the categories that a prompt names."""

@@ -18,10 +18,23 @@ EMBEDDED = {
 }
 """Models that ship with the package, and what is special about them."""
 
+DESCRIBE = "Please describe this image in detail."
+"""What asks an embedded model for a description; it understands few other words for that."""
+
 ENDPOINT = "openai:"
 """What the name of a model behind an OpenAI-compatible endpoint starts with."""
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+def description_prompt(name: str, published: str) -> str:
+    """Return what asks a model for a description: as published, or as an embedded model knows it.
+
+    Args:
+        name: The model's.
+        published: The wording of a method's authors.
+    """
+    return DESCRIBE if name in EMBEDDED else published
 
 
 def endpoint_name(name: str) -> str | None:

@@ -9,7 +9,6 @@ import pytest
 
 from halluc.interventions import Batch
 from halluc.methods.familiarity import (
-    DESCRIBE,
     EXPLAIN,
     Cloze,
     Familiarity,
@@ -17,6 +16,7 @@ from halluc.methods.familiarity import (
     least_familiar,
 )
 from halluc.models import load_model
+from halluc.models.names import DESCRIBE
 from halluc.testing import batch_of_questions
 from tests.kit.families import llava, picture
 
