@@ -11,12 +11,14 @@ from halluc.interventions import Batch
 from halluc.models import VisionLanguageModel
 from tests.kit.asking import answer, prepared, questions
 from tests.references.adaptvis import adaptvis
+from tests.references.adhh import adhh
 from tests.references.compare import FAMILIES, TOKENS, Reference, by, equal, tiny
 from tests.references.hgai import hgai
 from tests.references.pai import pai
 from tests.references.vaf import vaf
 
 CODE = "official_code"
+EVERY = dict.fromkeys(range(4), (0, 1, 2, 3))
 
 
 def by_vaf(model: VisionLanguageModel, batch: Batch, **params: Any) -> tuple[list[int], Tensor]:
@@ -42,6 +44,9 @@ CASES: list[tuple[str, Reference, dict[str, Any]]] = [
     ("adaptvis", by(adaptvis), {"threshold": 1.1, "smooth": 0.0}),
     ("adaptvis", by(adaptvis), {"variant": CODE}),
     ("adaptvis", by(adaptvis), {"variant": CODE, "weight": 5.0}),
+    ("adhh", by(adhh), {"heads": EVERY}),
+    ("adhh", by(adhh), {"heads": {1: (0, 3), 3: (2,)}, "threshold": 0.3}),
+    ("adhh", by(adhh), {"heads": EVERY, "threshold": 0.0}),
 ]
 
 
@@ -63,6 +68,7 @@ STRONG: list[tuple[str, dict[str, Any]]] = [
     ("vaf", {"enhance": 4.0, "suppress": 0.1, "first_layer": 0, "last_layer": 3}),
     ("hgai", {"alpha": 6.0, "first_layer": 1, "last_layer": 3}),
     ("adaptvis", {"threshold": 0.0, "sharpen": 40.0}),
+    ("adhh", {"heads": EVERY, "threshold": 0.3}),
 ]
 
 
@@ -74,3 +80,10 @@ def test_strong_parameters_change_tokens(name: str, params: dict[str, Any], fami
     plain = answer(model, prepared("baseline", model), batch, tokens=TOKENS).tokens
     found = answer(model, prepared(name, model, **params), batch, tokens=TOKENS).tokens
     assert found.tolist() != plain.tolist()
+
+
+@FAMILIES
+def test_some_heads_and_rows_pass_the_default_threshold_and_some_do_not(family: str) -> None:
+    model, cuts = tiny(family), list[bool]()
+    adhh(model.model, questions(model, 0).inputs, heads=EVERY, n_tokens=TOKENS, cuts=cuts)
+    assert set(cuts) == {True, False}
