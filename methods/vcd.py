@@ -5,19 +5,18 @@ The same prompt is also asked about a noisy copy of its image; what that leads t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from halluc.errors import UserError
-from halluc.interventions import Cost, Method, MethodCard, MethodParams, method
-from halluc.interventions.contrast import contrasted, implausible
+from halluc.interventions import Cost, MethodCard, TwoStreams, method
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from halluc.interventions import At, Batch
+    from halluc.interventions import Batch
     from halluc.interventions.base import Inputs
     from halluc.models import VisionLanguageModel
 
@@ -63,8 +62,8 @@ def diffused(pixels: Tensor, noise: Tensor, step: int) -> Tensor:
 
 
 @method("vcd")
-class VCD(Method):
-    """Contrasts the image with a copy under Gaussian noise."""
+class VCD(TwoStreams):
+    """Contrasts the image with a copy under Gaussian noise (VCD, eq. 3 and 4)."""
 
     card = MethodCard(
         title="Mitigating Object Hallucinations in Large Vision-Language Models through Visual "
@@ -92,14 +91,12 @@ class VCD(Method):
         cost=Cost(token=2),
         needs=("pixels in the processor's output",),
     )
-    prefix_depends_on = "nothing"
-    noop = {"alpha": 0.0, "beta": 0.0}
+    other: ClassVar[str] = "noised"
 
-    class Params(MethodParams):
+    class Params(TwoStreams.Params):
         """VCD's parameters."""
 
         variant: Literal["paper", "official_code"] = "paper"
-        alpha: float = Field(1.0, ge=0, description="strength of the contrast")
         beta: float | None = Field(None, ge=0, le=1, description="cut-off; None: the variant's")
         step: int = Field(500, ge=0, lt=_STEPS, description="diffusion step of the noise")
 
@@ -123,7 +120,7 @@ class VCD(Method):
             return params
         return params.model_copy(update={"beta": 0.1 if params.variant == "paper" else 0.2})
 
-    def streams(self, batch: Batch, model: VisionLanguageModel) -> dict[str, Inputs]:
+    def view(self, batch: Batch, model: VisionLanguageModel) -> Inputs:
         """Ask the same about noisy images."""
         paper, frames = self.params.variant == "paper", 1
         if "image_grid_thw" in batch.inputs:
@@ -142,10 +139,4 @@ class VCD(Method):
             pixels = image["pixel_values"]
             noise = normal_noise(pixels.shape, seed, frames)
             noised.append({"pixel_values": diffused(pixels, noise, self.params.step)})
-        return {"noised": {**batch.inputs, **model.stacked(*noised)}}
-
-    def next_token_logits(self, at: At, logits: Mapping[str, Tensor]) -> Tensor:
-        """Take the noisy image's logits off: (1 + alpha) l - alpha l' (VCD, eq. 3 and 4)."""
-        assert self.params.beta is not None
-        at.forbid(implausible(logits["main"], self.params.beta))
-        return contrasted(logits["main"], logits["noised"], self.params.alpha)
+        return {**batch.inputs, **model.stacked(*noised)}

@@ -33,7 +33,9 @@ class TwoStreams(Method):
         """Parameters of a contrast."""
 
         alpha: float = Field(1.0, ge=0, description="strength of the contrast")
-        beta: float = Field(0.1, ge=0, le=1, description="least share of the best token's chance")
+        beta: float | None = Field(
+            0.1, ge=0, le=1, description="least share of the best token's chance"
+        )
 
     params: Params
 
@@ -47,6 +49,7 @@ class TwoStreams(Method):
 
     def rule_out(self, main: Tensor, other: Tensor) -> Tensor:
         """Mark tokens that are not chosen from, bool [B, V]; never the best of the main stream."""
+        assert self.params.beta is not None, "`resolve` fills it in"
         return implausible(main, self.params.beta)
 
     def streams(self, batch: Batch, model: VisionLanguageModel) -> dict[str, Inputs]:
