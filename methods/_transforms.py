@@ -92,10 +92,9 @@ def blurred(image: Image, sigma: float) -> Image:
     for axis in (0, 1):
         room = [(_RADIUS, _RADIUS) if a == axis else (0, 0) for a in range(pixels.ndim)]
         wide, length = np.pad(pixels, room, mode="reflect"), pixels.shape[axis]
-        pixels = sum(
-            weight * wide.take(range(start, start + length), axis)
-            for start, weight in enumerate(bell(sigma))
-        )
+        pixels = np.zeros_like(pixels)
+        for start, weight in enumerate(bell(sigma)):
+            pixels += weight * wide.take(range(start, start + length), axis)
     return fromarray(pixels.round().clip(0, 255).astype(np.uint8))
 
 

@@ -106,7 +106,7 @@ def test_each_image_is_described_once() -> None:
     texts = ["is there a dog ?", "is there a cat in the image ?", "a dog ?"]
     images = [picture(0), picture(1), picture(0)]
     batch = encoded(model, batch_of_questions(texts, images))
-    ask = Describing("a dog", "no cat there")
+    ask: Any = Describing("a dog", "no cat there")
     method = prepared("code", model, max_new_tokens=7, prompt="describe this")
     inputs = method.streams(replace(batch, ask=ask), model)["described"]
     assert ask.asked == [([(0, "describe this"), (1, "describe this")], 7)]
