@@ -14,7 +14,9 @@ from transformers import LogitsProcessor
 from halluc.config import DecodingConfig
 from halluc.decoding.batch_encoding import encoded
 from halluc.decoding.generation import generate
-from halluc.interventions import At, Batch, BatchState, Method
+from halluc.interventions import REGISTRY, At, Batch, BatchState, Method
+from halluc.interventions import method as register
+from halluc.interventions.compose import find
 from halluc.interventions.engine import intervene
 from halluc.interventions.vision_hooks import _among
 from halluc.models import VisionLanguageModel
@@ -109,6 +111,74 @@ def test_a_shared_prefix_is_a_phase_of_its_own() -> None:
 @pytest.mark.parametrize("phase", ["prefix", "prefill", "decode"])
 def test_hidden_is_called_in_the_phases_it_asks_for_alone(phase: str) -> None:
     assert {called for called, _, _ in diary(share=True, hidden_phases=(phase,))} == {phase}
+
+
+class Glances(Method):
+    """Writes down in which phases its edits of attention are called."""
+
+    name = "glances"
+    prefix_depends_on = "method"
+    rows = "all"
+    seen: set[tuple[str, str]]
+
+    def attention_logits(self, at: At, logits: Tensor) -> Tensor:
+        self.seen.add(("logits", at.phase))
+        return logits
+
+    def attention_weights(self, at: At, weights: Tensor) -> Tensor:
+        self.seen.add(("weights", at.phase))
+        return weights
+
+    def head_gain(self, at: At, outputs: Tensor) -> Tensor:
+        self.seen.add(("gain", at.phase))
+        return outputs.new_ones(1, 1)
+
+
+EVERY_PHASE = ("prefix", "prefill", "decode")
+PHASES_ASKED_FOR = pytest.mark.parametrize(
+    "asked", [("prefix",), ("prefill",), ("decode",), ("prefix", "prefill"), EVERY_PHASE]
+)
+
+
+def glanced(method: Method) -> None:
+    generate(model(), method, three_questions(), DecodingConfig(), max_new_tokens=3)
+
+
+def wanted(asked: tuple[str, ...]) -> set[tuple[str, str]]:
+    edits = {(seam, phase) for seam in ("logits", "weights") for phase in asked}
+    return edits | {("gain", phase) for phase in EVERY_PHASE}  # other seams are called as ever
+
+
+@PHASES_ASKED_FOR
+def test_attention_is_shown_in_the_phases_asked_for_alone(asked: tuple[str, ...]) -> None:
+    method = Glances(Glances.Params())
+    method.attention_phases, method.seen = asked, set()
+    glanced(method)
+    assert method.seen == wanted(asked)
+
+
+@PHASES_ASKED_FOR
+def test_and_so_to_each_part_of_a_composite(asked: tuple[str, ...]) -> None:
+    with REGISTRY.scratch():
+        for name in ("one", "other"):
+            register(name)(type("Part", (Glances,), {}))
+        both = find("one+other").for_model(model())
+        one, other = parts = [part for part in both.methods if isinstance(part, Glances)]
+        for part in parts:
+            part.seen = set()
+        one.attention_phases, other.attention_phases = asked, ("decode",)
+        both.attention_phases = {*asked, "decode"}
+        glanced(both)
+    assert one.seen == wanted(asked)
+    assert other.seen == wanted(("decode",))
+
+
+def test_a_composite_is_shown_attention_where_any_part_is() -> None:
+    both = find("adaptvis+var").for_model(model())
+    assert set(both.attention_phases) == set(EVERY_PHASE)
+    assert set(both.methods[0].attention_phases) == {"prefill"}
+    looks = find("adaptvis+vhr").for_model(model())
+    assert set(looks.attention_phases) == {"prefill"}
 
 
 class Recalls(Method):
