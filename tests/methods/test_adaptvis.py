@@ -85,15 +85,15 @@ def test_defaults() -> None:
 
 
 class Places(AdaptVis):
-    """Notes where logits are edited, and the weights that were chosen."""
+    """Notes where logits are edited, and the factors that were chosen."""
 
     places: set[tuple[str, int, int]]
-    weights: list[float]
+    factors: list[float]
 
     def prepare(self, at: At, inputs: Inputs, forward: Forward) -> None:
         super().prepare(at, inputs, forward)
         assert not self.places  # the first pass scales nothing
-        self.weights = at.state.chosen.tolist()
+        self.factors = at.state.chosen.tolist()
 
     def attention_logits(self, at: At, logits: Tensor) -> Tensor:
         out = super().attention_logits(at, logits)
@@ -112,11 +112,11 @@ def test_acts_in_the_prompts_last_row_after_one_more_pass(model: VisionLanguageM
     method.places = set()
     found = answer(model, method, batch)
     assert method.places == {("prefill", layer, 1) for layer in range(4)}
-    assert method.weights == [0.5 if one < between else 1.5 for one in sure.tolist()]
-    assert set(method.weights) == {0.5, 1.5}
+    assert method.factors == [0.5 if one < between else 1.5 for one in sure.tolist()]
+    assert set(method.factors) == {0.5, 1.5}
     assert found.passes == [1.0 + found.tokens.shape[1]] * 2
     alone = answer(
-        model, prepared("adaptvis", model, weight=method.weights[1]), questions(model, 1)
+        model, prepared("adaptvis", model, weight=method.factors[1]), questions(model, 1)
     )
     assert torch.allclose(found.logits[1], alone.logits[0], atol=1e-4)
     assert alone.passes == [float(alone.tokens.shape[1])]

@@ -12,7 +12,8 @@ from transformers import MllamaConfig
 from halluc.calibration import Calibrator
 from halluc.calibration.calibration_samples import drawn
 from halluc.errors import UserError
-from halluc.interventions import At
+from halluc.interventions import At, BatchState, Method
+from halluc.interventions.engine import intervene
 from halluc.methods import _head_influence, adhh
 from halluc.methods._head_influence import influences, where_captions_part
 from halluc.methods._text_heads import published_heads, strongest, text_keys
@@ -84,7 +85,7 @@ def checkpoint(family: str, size: str, kind: str = "llama", **more: Any) -> Any:
     return config(family, text_config=made.to_dict())
 
 
-YI = {"num_key_value_heads": 8, "vocab_size": 64064}
+YI: dict[str, Any] = {"num_key_value_heads": 8, "vocab_size": 64064}
 
 
 @pytest.mark.parametrize(
@@ -175,13 +176,11 @@ def test_influence_is_the_fall_of_the_hallucinated_word_against_the_true_one(
     inputs, follow = part
 
     def lead(method: ADHH | None) -> Tensor:
-        from halluc.interventions import BatchState, Method
-        from halluc.interventions.engine import intervene
-
         served = method or Method(Method.Params())
         with torch.no_grad(), intervene(model, served, BatchState.of_inputs(model, inputs)):
             chance = model.model(**inputs).logits[:, -1].log_softmax(-1)
-        return chance.gather(1, follow[:, 1:]) - chance.gather(1, follow[:, :1])
+        ahead: Tensor = chance.gather(1, follow[:, 1:]) - chance.gather(1, follow[:, :1])
+        return ahead
 
     cut = ADHH(ADHH.Params(heads={2: (1,)}, threshold=0.0))
     assert found[2, 1] == pytest.approx(float((lead(None) - lead(cut)).mean()), abs=1e-4)

@@ -47,8 +47,9 @@ def adaptvis(
             return next_logits(model, inputs, tokens)
 
     with eager(model):
-        factor = weight
-        if factor is None:
+        if weight is not None:
+            factor = weight
+        else:
             sure = float(next_logits(model, inputs, []).softmax(-1).max())
             if variant == "official_code":
                 sure = float(np.round(sure, 2))
