@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from halluc.interventions import REGISTRY, Method
+from halluc.interventions import REGISTRY, Method, TwoStreams
 from halluc.interventions.base import SEAMS
 from halluc.models import VisionLanguageModel
 from halluc.testing import batch_of_questions, check_method, reply
@@ -31,7 +31,9 @@ def defined(example: str) -> type[Method]:
     (found,) = [
         value
         for value in space.values()
-        if isinstance(value, type) and issubclass(value, Method) and value is not Method
+        if isinstance(value, type)
+        and issubclass(value, Method)
+        and value not in (Method, TwoStreams)
     ]
     return found
 
@@ -49,7 +51,20 @@ def test_the_example_of_a_seam_keeps_every_promise(seam: str) -> None:
     check_method(cls, model(), batch=batch)
     with_it = reply(model(), cls.for_model(model()), batch)
     without = reply(model(), REGISTRY.get("baseline").for_model(model()), batch)
-    assert seam in ("revise", "search", "prompt") or not with_it.logits.equal(without.logits)
+    assert seam in ("revise", "search", "prompt", "confidence") or not with_it.logits.equal(
+        without.logits
+    )
+
+
+def test_the_base_of_contrasts_is_all_a_contrast_needs() -> None:
+    (example,) = re.findall(r"^## Contrasts.*?```python\n(.*?)```", PAGE, flags=re.M | re.S)
+    with REGISTRY.scratch():
+        cls = defined(example)
+    assert issubclass(cls, TwoStreams)
+    batch = batch_of_questions(QUESTIONS, [picture(0), picture(1)])
+    check_method(cls, model(), batch=batch)
+    without = reply(model(), REGISTRY.get("baseline").for_model(model()), batch)
+    assert not reply(model(), cls.for_model(model()), batch).logits.equal(without.logits)
 
 
 @pytest.mark.parametrize("seam", SECTIONS)
