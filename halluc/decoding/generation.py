@@ -104,7 +104,8 @@ def generate(
             engine.prepare(prompts)
             if not common:
                 cache = growing_cache(model, config.max_new_tokens)
-                prompts = embedded(model, prompts, encode=bool(method.vision_layers))
+                reads = bool(method.vision_layers) or method.attention_in_tower
+                prompts = embedded(model, prompts, encode=reads)
             peaks = Peaks(engine)
             processor = _processors(engine, decoding, watch, peaks)
             if "search" in engine.seams:

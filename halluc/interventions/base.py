@@ -137,6 +137,7 @@ class Method:
             (Mllama).
         vision_layers: Layers of the vision tower whose CLS attention the method reads.
         in_vision_tower: `hidden` and `feed_forward` are also called in the vision tower.
+        attention_in_tower: `attention_weights` is also called in the vision tower, in every layer.
         resting: Declared seams that are not called with these parameters.
         hidden_phases: The phases in which `hidden` is called; fewer cost less.
         attention_phases: The phases in which `attention_logits` and `attention_weights` are called;
@@ -157,6 +158,7 @@ class Method:
     cross_attention: ClassVar[bool] = False
     vision_layers: tuple[int, ...] = ()
     in_vision_tower: bool = False
+    attention_in_tower: bool = False
     resting: Collection[str] = ()
     hidden_phases: Collection[str] = PHASES
     attention_phases: Collection[str] = PHASES
@@ -359,10 +361,11 @@ class Method:
         """Edit attention weights after the softmax.
 
         Args:
-            weights: fp32 [B, H, R, K].
+            weights: fp32 [B, H, R, K]; in the vision tower [N, H, T, T], N images or tiles, or a
+                part of one image at a time where the tower sees patches below each other.
 
         Returns:
-            [B, H, R, K].
+            [B, H, R, K], or [N, H, T, T].
         """
         raise NotImplementedError
 

@@ -86,6 +86,7 @@ class Composite(Method):
         self.withhold_below = max(method.withhold_below for method in self.methods)
         self.takes_gradients = any(method.takes_gradients for method in self.methods)
         self.in_vision_tower = any(method.in_vision_tower for method in self.methods)
+        self.attention_in_tower = any(method.attention_in_tower for method in self.methods)
         self.vision_layers = tuple({layer for each in self.methods for layer in each.vision_layers})
         active = {seam for method in self.methods for seam in _active(method)}
         self.resting = {seam for seam in self.declared() if seam not in active}
@@ -114,11 +115,11 @@ class Composite(Method):
                     f"method {cls.name!r}: {' and '.join(rivals)} cannot be combined; "
                     f"each has a {seam} of its own"
                 )
-        steers = [part.name for part in cls.parts if part.in_vision_tower]
+        steers = [p.name for p in cls.parts if p.in_vision_tower or p.attention_in_tower]
         thins = [part.name for part in cls.parts if "image_tokens" in part.declared()]
         if steers and thins:
             raise UserError(
-                f"method {cls.name!r}: {steers[0]} edits hidden states of the vision tower, and "
+                f"method {cls.name!r}: {steers[0]} edits what the vision tower computes, and "
                 f"{thins[0]} thins out its tokens beforehand; they cannot be combined"
             )
         for part in cls.parts:
@@ -171,10 +172,11 @@ class Composite(Method):
             if at.crosses and not method.cross_attention:
                 continue
             if at.part == "vision":
-                acts = method.in_vision_tower
+                attends = seam == "attention_weights"
+                acts = method.attention_in_tower if attends else method.in_vision_tower
             else:
                 acts = at.layer in method.layers(at.n_layers)
-            acts = acts and (seam not in _EDITS or at.phase in method.attention_phases)
+                acts = acts and (seam not in _EDITS or at.phase in method.attention_phases)
             if seam in _active(method) and acts:
                 memory = at.memory.of_part(part, at.layer)
                 yield part, method, replace(at, rows=_rows(method, at), memory=memory)

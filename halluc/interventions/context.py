@@ -221,6 +221,8 @@ class At:
         crosses: True where the keys are the image alone and no tokens of the prompt.
         repeats: How often each prompt stands in the batch, as many times as there are beams.
         part: "vision" in the vision tower, where rows are images or tiles and not prompts.
+        owners: Finds the row of the batch whose image each row of the tower belongs to, int [N];
+            only seams in the vision tower have it. Serves `stream` and `prompts` there.
         visible: Keys each row may attend to, bool [B or 1, R, K]; only `attention_logits` and
             `attention_weights` have it.
         attends: Serves `attend`, in the same seams.
@@ -242,6 +244,7 @@ class At:
     crosses: bool = False
     repeats: int = 1
     part: Literal["text", "vision"] = "text"
+    owners: Callable[[], Tensor | None] | None = field(default=None, repr=False)
     visible: Tensor | None = None
     attends: Callable[[Tensor], Tensor] | None = field(default=None, repr=False)
     tower_layer: TowerLayer | None = None
@@ -303,10 +306,30 @@ class At:
         """Number of the stream of each row, int [B]; all of the main one in phase "prefix"."""
         import torch
 
+        if self.part == "vision":
+            return self._owned // self.batch.size
         rows = self.tokens.size * self.repeats
         count = 1 if self.phase == "prefix" else len(self.streams)
         numbers = torch.arange(count, device=self.tokens.input_ids.device)
         return numbers.repeat_interleave(rows // count)
+
+    @property
+    def prompts(self) -> Tensor:
+        """Number of the prompt of each row, int [B]; in the vision tower of the one it shows."""
+        import torch
+
+        size = self.batch.size
+        if self.part == "vision":
+            return self._owned % size
+        rows = torch.arange(self.tokens.size, device=self.tokens.input_ids.device) % size
+        return self._for_beams(rows)
+
+    @property
+    def _owned(self) -> Tensor:
+        owned = self.owners() if self.owners is not None else None
+        if owned is None:
+            raise ValueError("rows of this vision tower are not one image's each")
+        return owned
 
     @property
     def image_columns(self) -> Tensor:

@@ -27,6 +27,7 @@ from halluc.interventions.engine_view import Place
 from halluc.interventions.residual import hook_residual
 from halluc.interventions.shared_prefix import KeptPrefix, Memo, Prefix
 from halluc.interventions.touch import Touch
+from halluc.interventions.tower_attention import TowerAttention, images_of_rows
 from halluc.interventions.vision_hooks import reading_cls
 from halluc.interventions.weight_scope import scoped_weights
 from halluc.models.embed_prompt import forwarded
@@ -77,6 +78,7 @@ class Engine:
         self.known: dict[Any, Tensor] = {}
         self._in_prefix = False
         self._in_own_pass = False
+        self._read_for: Tensor | None = None
         self._ran = False
         self._prefixes: dict[int, Prefix] = {}
         self._early: dict[int, Tensor] = {}
@@ -213,6 +215,25 @@ class Engine:
         )
         return Place(where, start)
 
+    def owners(self, n_rows: int, start: int = 0, n_tokens: int = 0) -> Tensor | None:
+        """Find the row of the batch whose image each row of the vision tower belongs to.
+
+        Args:
+            n_rows: Rows that the tower reads together.
+            start, n_tokens: Where they stand among tokens of several images below each other.
+
+        Returns:
+            int [n_rows]; in phase "prefix" the first of the rows that share it. None where the
+            rows are not one image's each.
+        """
+        tokens = self.memory.tokens
+        rows = tokens.image_mask.any(1).nonzero()[:, 0]
+        if self._in_prefix and self._read_for is not None:
+            rows = self._read_for[rows]
+        images = {"input_ids": tokens.input_ids, **tokens.images}
+        numbers = images_of_rows(self.model, images, len(rows), n_rows, start, n_tokens)
+        return None if numbers is None else rows[rows.new_tensor(numbers)]
+
     def all_true(self, *shape: int) -> Tensor:
         """Return a tensor of True in this shape, made once a pass."""
         if shape not in self.known:
@@ -318,6 +339,8 @@ class Engine:
             vision_attention=memory.vision_attention,
         )
         self._in_prefix = True
+        firsts = [(owner == prefix).int().argmax() for prefix in range(int(owner.max()) + 1)]
+        self._read_for = torch.stack(firsts)
         try:
             self.model.model(
                 **forwarded(self.model, inputs),
@@ -401,6 +424,8 @@ def intervene(
             stack.enter_context(
                 reading_cls(model, method.vision_layers, seen, lambda: engine.memory.tokens.images)
             )
+        if method.attention_in_tower and "attention_weights" in engine.seams:
+            stack.enter_context(switched(model, "vision", TowerAttention(engine)))
         if "weights" in engine.seams:
             stack.enter_context(scoped_weights(model, engine.call("weights", model)))
         yield engine

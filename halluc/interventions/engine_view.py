@@ -44,6 +44,9 @@ class EngineView(Protocol):
     def at(self, layer: int, n_rows: int, n_keys: int, batch: int, crosses: bool = False) -> Place:
         """Describe the place at which a seam is called."""
 
+    def owners(self, n_rows: int, start: int = 0, n_tokens: int = 0) -> Tensor | None:
+        """Return the row of the batch that each row of the vision tower belongs to."""
+
     def all_true(self, *shape: int) -> Tensor:
         """Return True everywhere."""
 

@@ -173,11 +173,51 @@ def needs_reached_layers(method: Any, model: VisionLanguageModel) -> None:
                 f"method {part.name!r} acts in layers {_listed(named)}; {model.name!r} has layers "
                 f"0 to {model.n_layers - 1}"
             )
-        if _IN_ATTENTION & set(part.declared()) and not reached & named:
+        if part.attention_in_tower:
+            needs_tower_attention(part.name, model)
+        elif _IN_ATTENTION & set(part.declared()) and not reached & named:
             raise UserError(
                 f"method {part.name!r} acts in layers {_listed(named)}; the attention of "
                 f"{model.name!r} can be reached in {_listed(reached)}"
             )
+
+
+def needs_tower_attention(name: str, model: VisionLanguageModel) -> None:
+    """Refuse a vision tower whose attention cannot be reached, or mixes images in a row.
+
+    Raises:
+        UserError: If attention of one of its layers is not called for each image apart.
+    """
+    import torch
+    from PIL import Image
+
+    from halluc.interventions.attention_switch import SeamError, kernel_of, switched
+    from halluc.interventions.tower_attention import images_of_rows
+
+    kernel, seen = model.attention_of("vision"), dict[int, list[tuple[int, int]]]()
+
+    def attend(module: Any, query: Tensor, *args: Any, **kwargs: Any) -> Any:
+        seen.setdefault(id(module), []).append((query.shape[0], query.shape[2]))
+        return kernel_of(kernel, module)(module, query, *args, **kwargs)
+
+    inputs = model.encode([model.render("?")] * 2, [Image.new("RGB", (64, 64))] * 2)
+    try:
+        with torch.no_grad(), switched(model, "vision", attend):
+            model.encode_images(inputs)
+    except SeamError:
+        seen.clear()
+    found = [seen.get(id(module), []) for module in model.tower.attention_modules]
+    apart = all(calls for calls in found)
+    for calls in found:
+        start = 0
+        for rows, tokens in calls:
+            apart &= images_of_rows(model, inputs, 2, rows, start, tokens) is not None
+            start += tokens
+    if not apart:
+        raise UserError(
+            f"method {name!r} edits attention in the vision tower, and that of {model.name!r} "
+            "cannot be reached for each image apart"
+        )
 
 
 def _listed(layers: Collection[int]) -> str:

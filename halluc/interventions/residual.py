@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -134,6 +135,7 @@ def _in_tower(engine: EngineView, layer: int, hidden: Tensor) -> At:
         n_keys=hidden.shape[-2],
         n_tokens=hidden.shape[-2],
         part="vision",
+        owners=partial(engine.owners, len(hidden)) if hidden.dim() == 3 else None,
     )
 
 
