@@ -95,9 +95,8 @@ class Span(NamedTuple):
 
 
 def span_of(first: int, last: int, n_layers: int) -> Span:
-    """Scale layers `first` to `last` of 32 with a model's depth; at least one is left."""
-    start, stop = first * n_layers // 32, (last + 1) * n_layers // 32
-    return Span(start, max(start, stop - 1))
+    """Scale layers `first` to `last` of 32 with a model's depth; none may be left of few."""
+    return Span(first * n_layers // 32, (last + 1) * n_layers // 32 - 1)
 
 
 class GuidedBoost(Method):

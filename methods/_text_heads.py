@@ -63,7 +63,7 @@ def text_keys(at: At) -> Tensor:
     """Mark keys of text behind the image, generated too, bool [B, K]; none without an image."""
     image = at.image_mask
     before = image.flip(1).cumsum(1).flip(1) > 0
-    return at.real & ~at.on_keys(before) & image.any(1, keepdim=True)
+    return ~at.on_keys(before) & image.any(1, keepdim=True)
 
 
 def cut(weights: Tensor, heads: Tensor, text: Tensor, threshold: float) -> Tensor:
