@@ -113,6 +113,8 @@ def test_hues_turn_by_steps() -> None:
     assert pixels(turned(Image.new("RGB", (1, 1), (255, 0, 0)), 1 / 3)).tolist()[0][0][1] == 255
     # and by int(-1 / 3 * 255) = -85, 171 of 256: blue
     assert pixels(turned(Image.new("RGB", (1, 1), (255, 0, 0)), -1 / 3)).tolist()[0][0][2] == 255
+    # by int(.5 * 255) = 127 of 256, which is green and, of blue, 255 (6 * 127 / 255 - 2) = 252
+    assert pixels(turned(Image.new("RGB", (1, 1), (255, 0, 0)), 0.5)).tolist() == [[[0, 255, 252]]]
     grey = Image.new("RGB", (1, 1), (9, 9, 9))
     assert pixels(turned(grey, 0.4)).tolist() == [[[9, 9, 9]]]
 
@@ -151,6 +153,10 @@ def test_the_part_that_is_cut_out() -> None:
     draw = Fixed(0.25, 0.0, 7, 11)
     assert cut(100, 80, draw) == (7, 11, 7 + 45, 11 + 45)
     assert draw.ranges == [(0.08, 1.0), (-0.2877, 0.2877), (0, 55), (0, 35)]
+    # half of it, 4000, in shape 4:3: the roots of 5333 and 3000
+    assert cut(100, 80, Fixed(0.5, 0.28768, 0, 0)) == (0, 0, 73, 55)
+    # the tenth draw still counts
+    assert cut(100, 100, Fixed(*[1.0, 0.2877] * 9, 0.25, 0.0, 7, 11)) == (7, 11, 57, 61)
     # all of a 100 x 100 image in shape 4:3 does not fit, ten times; then the whole of it
     assert cut(100, 100, Fixed(*[1.0, 0.2877] * 10)) == (0, 0, 100, 100)
     # of a strip the middle in the widest shape that is allowed: 4 / 3 of 30
