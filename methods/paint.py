@@ -48,7 +48,7 @@ class PAINT(GuidedBoost):
             "guidance keeps tokens of a tenth of the likeliest one's probability or more, as PAI's",
         ),
     )
-    vision_layers = (_FIRST, _FEATURES)
+    vision_layers: tuple[int, ...] = (_FIRST, _FEATURES)
     noop = {"alpha": 0.0, "beta": 0.0}
 
     class Params(MethodParams):

@@ -27,7 +27,8 @@ from halluc.interventions.engine_view import Place
 from halluc.interventions.residual import hook_residual
 from halluc.interventions.shared_prefix import KeptPrefix, Memo, Prefix
 from halluc.interventions.touch import Touch
-from halluc.interventions.tower_attention import TowerAttention, images_of_rows
+from halluc.interventions.tower_attention import TowerAttention
+from halluc.interventions.tower_rows import images_of_rows
 from halluc.interventions.vision_hooks import reading_cls
 from halluc.interventions.weight_scope import scoped_weights
 from halluc.models.embed_prompt import forwarded

@@ -192,7 +192,7 @@ def needs_tower_attention(name: str, model: VisionLanguageModel) -> None:
     from PIL import Image
 
     from halluc.interventions.attention_switch import SeamError, kernel_of, switched
-    from halluc.interventions.tower_attention import images_of_rows
+    from halluc.interventions.tower_rows import images_of_rows
 
     kernel, seen = model.attention_of("vision"), dict[int, list[tuple[int, int]]]()
 

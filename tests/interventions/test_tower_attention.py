@@ -13,6 +13,7 @@ from torch import Tensor
 from halluc.decoding.batch_encoding import encoded
 from halluc.errors import UserError
 from halluc.interventions import At, Batch, BatchState, Method
+from halluc.interventions.base import Dependence
 from halluc.interventions.compose import Composite
 from halluc.interventions.engine import intervene
 from halluc.interventions.requirements import needs_tower_attention
@@ -34,7 +35,7 @@ class Tower(Method):
 
     name = "tower"
     attention_in_tower = True
-    prefix_depends_on = "question"
+    prefix_depends_on: Dependence = "question"
 
     def __init__(self, even: str = "") -> None:
         super().__init__(Method.Params())
@@ -119,7 +120,7 @@ def test_an_edit_of_one_stream_reaches_that_stream_alone(family: str) -> None:
 
 def test_a_shared_prefix_shows_the_first_prompt_that_has_it() -> None:
     class Shared(Tower):
-        prefix_depends_on = "method"
+        prefix_depends_on: Dependence = "method"
 
     images = [picture(0), picture(1), picture(1), picture(0)]
     batch = encoded(model(), batch_of_questions(["is there a dog ?"] * 4, images))

@@ -107,7 +107,7 @@ def test_the_contrast_by_hand() -> None:
     }
     # 2 l - .5 l_v - .5 l_t; the cut is at 2 + log .1 = -.303
     both = CausalMM(CausalMM.Params(gamma=0.5, beta=0.1))
-    assert combined(both, **rows).tolist() == [[3.5, 1.0, -float("inf")]]
+    assert combined(both, 0, **rows).tolist() == [[3.5, 1.0, -float("inf")]]
     # 1.5 l - .5 l_t
     text = CausalMM(CausalMM.Params(parts="text", gamma=0.5, beta=0.0))
     assert combined(text, main=rows["main"], text=rows["text"]).tolist() == [[3.0, 1.5, -2.25]]

@@ -195,7 +195,7 @@ def test_var(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
 class EveryOther(PAINT):
     """PAINT with image tokens chosen by turns, as most vision towers have no CLS token."""
 
-    vision_layers = ()
+    vision_layers: tuple[int, ...] = ()
 
     def _select(self, at: At) -> None:
         image = at.tokens.image_mask

@@ -44,11 +44,13 @@ def cls_attention(model: Any, inputs: Inputs, variant: str) -> Tensor:
     width = query.shape[-1]
     if variant == "official_code":
         # Code: softmax(q k^T * C^-0.5) of the projections as they are, C the full width.
-        return (key @ query * width**-0.5).softmax(-1)[1:]
+        whole: Tensor = (key @ query * width**-0.5).softmax(-1)
+        return whole[1:]
     heads = attention.num_heads
     size = width // heads
     logits = torch.einsum("hd,thd->ht", query.view(heads, size), key.view(-1, heads, size))
-    return (logits * size**-0.5).softmax(-1).mean(0)[1:]
+    mean: Tensor = (logits * size**-0.5).softmax(-1).mean(0)
+    return mean[1:]
 
 
 @contextmanager
