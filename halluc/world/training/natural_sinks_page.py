@@ -138,7 +138,18 @@ def of_images(log: Sequence[dict[str, Any]], steps: int) -> str:
     """Return the page's part on the vision-language model: what its log says so far."""
     last = log[-1]
     left = "" if last["step"] + LOG_STEPS >= steps else f" so far, of {steps:,} planned"
-    grown = "grew a sink" if last["sink"] else "grew no sink"
+    attended = [line for line in log if line["attention_most"] >= EPSILON]
+    if last["sink"] or last["attention_most"] < EPSILON:
+        grown, but = "grew a sink" if last["sink"] else "grew no sink", ""
+    else:
+        grown = "is attended as a sink is, and is not massive"
+        but = (
+            f"Some head gives it {EPSILON:g} of its attention first at step "
+            f"{attended[0]['step']:,}, {last['sink_share']:.0%} of heads at the end, the most "
+            f"{last['attention_most']:.2f}; its values are {min(last['values']):.2f} of the "
+            f"others' in the layer where they are smallest. But max abs(x)/rms stays at "
+            f"{max(last['peak_first']):.1f}: the no-op needs no massive activation here. "
+        )
     rows = [
         f"| {line['step']:,} | {line['sink_share']:.0%} | {_each(line['attention'], 2)} "
         f"| {line['attention_most']:.2f} | {_each(line['peak_first'], 1)} "
@@ -153,7 +164,7 @@ def of_images(log: Sequence[dict[str, Any]], steps: int) -> str:
     return "\n".join(
         [
             "    python -m halluc.world.training.natural_glyph\n",
-            f"**In {last['step']:,} steps{left}, BOS {grown}.** abs(x)/rms is at most "
+            f"**In {last['step']:,} steps{left}, BOS {grown}.** {but}abs(x)/rms is at most "
             f"{last['limit']:.1f}, and massive from {MASSIVE * last['limit']:.1f}; attention is "
             "the mean over prompts about 24 scenes, that on an image token the mean over the rows "
             "behind the image, in the head, layer and token with most.\n",
