@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from statistics import multimode
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,14 @@ if TYPE_CHECKING:
 
 FIRST = 10
 """In the code: the first location gone back to."""
+
+
+@dataclass
+class Recorded:
+    """What each of the loop's rows attends to: `over_trust`'s omega, and the image [N]."""
+
+    omega: Tensor | None = None
+    image: Tensor | None = None
 
 
 def over_trust(omega: Tensor, scale: float, window: int) -> tuple[Tensor, Tensor]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from statistics import multimode
 from typing import TYPE_CHECKING, Literal
 
@@ -10,24 +9,17 @@ from pydantic import Field
 
 from halluc.interventions import Cost, Method, MethodCard, MethodParams, method
 from halluc.interventions.beam_search import Options, Retries, Step, search_beams
-from halluc.methods._over_trust import over_trust, summary_in_code, summary_in_paper
+from halluc.methods._over_trust import Recorded, over_trust, summary_in_code, summary_in_paper
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from halluc.interventions import At, Batch
     from halluc.interventions.search_loop import SearchLoop
+    from halluc.models import VisionLanguageModel
 
 REWARDED = 10
 """In the code: the first tokens, whose attention on the image is rewarded."""
-
-
-@dataclass
-class Recorded:
-    """What each of the loop's rows attends to: `over_trust`'s omega, and the image [N]."""
-
-    omega: Tensor | None = None
-    image: Tensor | None = None
 
 
 @method("opera")
@@ -52,6 +44,8 @@ class OPERA(Method):
             "beams end as in transformers 5; the code counts the prompt in a running one's length",
             "what is no candidate is ruled out; the code's -999 lets it in where candidates end",
             "penalties are float64; the code's float16 makes them at most 0.0066, or infinite",
+            "variant fast is official_code with one candidate and threshold 25, as its README has "
+            "it: one beam runs, for want of candidates",
         ),
         cost=Cost(token=None, prompt=None),
     )
@@ -61,16 +55,22 @@ class OPERA(Method):
     class Params(MethodParams):
         """OPERA's parameters."""
 
-        variant: Literal["paper", "official_code"] = "paper"
+        variant: Literal["paper", "official_code", "fast"] = "paper"
         num_beams: int = Field(5, ge=1, description="unless the run's decoding has beams")
-        n_can: int = Field(5, ge=1, description="candidates of each beam")
+        n_can: int = Field(5, ge=1, description="candidates of each beam; fast: 1")
         alpha: float = Field(1.0, ge=0, description="weight of the penalty")
         scale: float = Field(50.0, gt=0, description="factor on attention (sigma)")
         window: int = Field(512, ge=1, description="paper: last tokens that count (k, l)")
-        threshold: int | None = Field(15, ge=2, description="r; None never rolls back")
+        threshold: int | None = Field(15, ge=2, description="r; fast: 25; None: no roll-backs")
         most: int | None = Field(None, ge=1, description="roll-backs to a place; 5, code: n_can")
 
     params: Params
+
+    @classmethod
+    def resolve(cls, params: Params, model: VisionLanguageModel) -> Params:
+        """Fill in what the fast variant has of its own."""
+        fast = {"n_can": 1, "threshold": 25} | params.model_dump(exclude_unset=True)
+        return params.model_copy(update=fast) if params.variant == "fast" else params
 
     def layers(self, n_layers: int) -> tuple[int, ...]:
         """The last layer."""

@@ -116,7 +116,9 @@ class CacheLoop:
         return self.logits
 
     def fork(self, rows: Tensor) -> None:
-        """Go on with copies of these rows, int [M]."""
+        """Go on with copies of these rows, int [M]; nothing is copied where all stay in place."""
+        if rows.tolist() == list(range(len(self.tokens))):
+            return
         everywhere = self._everywhere(rows)
         self.tokens, self.logits = self.tokens[rows], self.logits[rows]
         self._log_probs = self._log_probs[rows]

@@ -420,3 +420,21 @@ def test_an_image_token_that_was_written_stands_for_no_image() -> None:
         same = build(name).continued(questions(build(name), 0).inputs, torch.tensor([]).long())
         inputs = questions(build(name), 0).inputs
         assert all(torch.equal(same[key], inputs[key]) for key in inputs)
+
+
+def test_rows_that_stay_in_place_are_not_copied() -> None:
+    kept: list[Any] = []
+
+    def script(loop: SearchLoop) -> list[int]:
+        fork(loop, 0, 0)
+        step(loop, 5, 60)
+        before = loop.tokens, loop.logits
+        fork(loop, 0, 1)
+        kept.extend([loop.tokens is before[0], loop.logits is before[1]])
+        fork(loop, 0)
+        kept.append(loop.tokens.tolist())
+        return [5]
+
+    method, _ = search(build("llava"), script)
+    assert kept == [True, True, [[5]]]
+    assert method.reordered == [[0, 0], [0]]

@@ -389,3 +389,26 @@ def test_sampling_is_refused_by_name(model: VisionLanguageModel) -> None:
             model, prepared("opera", model), questions(model, 0), DecodingConfig(do_sample=True),
             max_new_tokens=2,
         )  # fmt: skip
+
+
+def test_the_fast_variant_has_one_candidate_unless_it_is_told_otherwise(
+    model: VisionLanguageModel,
+) -> None:
+    def resolved(**params: Any) -> tuple[str, int, int | None]:
+        found = OPERA.resolve(OPERA.Params(**params), model)
+        return found.variant, found.n_can, found.threshold
+
+    assert resolved(variant="fast") == ("fast", 1, 25)
+    assert resolved(variant="fast", threshold=None) == ("fast", 1, None)
+    assert resolved(variant="fast", n_can=2) == ("fast", 2, 25)
+    assert resolved(variant="official_code") == ("official_code", 5, 15)
+    assert resolved() == ("paper", 5, 15)
+
+
+def test_the_fast_variant_reads_a_token_a_pass(model: VisionLanguageModel) -> None:
+    """One beam runs, with one candidate; it costs what greedy search does."""
+    batch = questions(model, 0)
+    greedy = answer(model, prepared("baseline", model), batch, tokens=8)
+    fast = answer(model, prepared("opera", model, variant="fast"), batch, tokens=8)
+    assert fast.tokens.tolist() == greedy.tokens.tolist()
+    assert fast.passes[0] <= greedy.passes[0] + 1

@@ -103,6 +103,22 @@ def test_with_roll_backs(
     assert found.rollbacks
 
 
+@pytest.mark.parametrize("name", ["llava", "qwen2_5_vl"])
+def test_the_fast_variant_is_the_codes_with_one_candidate(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_over_trust, "FIRST", 1)
+    fast: dict[str, Any] = {"num_beams": 3, "n_can": 1, "threshold": 2}
+    model = small(name, endless=True)
+    ours, found, apart = both(model, 16, variant="official_code", **fast)
+    assert found.rollbacks or name != "llava"
+    assert apart < CLOSE
+    batch = encoded(model, batch_of_questions(["What is this?"], [picture(0)]))
+    method = OPERA.for_model(model, {"variant": "fast", "num_beams": 3, "threshold": 2})
+    again = reply(model, method, batch, tokens=16).tokens[0].tolist()
+    assert again == ours == list(found.best.tokens)
+
+
 @pytest.mark.parametrize("name", GOLDEN)
 def test_the_published_function_itself(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_over_trust, "FIRST", 1)
