@@ -61,8 +61,7 @@ def described(model: VisionLanguageModel, inputs: Inputs, texts: Sequence[str]) 
 
     rows: list[dict[str, Tensor]] = []
     for row, text in enumerate(texts):
-        read = model.processor.tokenizer(text, add_special_tokens=False)["input_ids"]
-        tokens = [token for token in read if token != model.image_token]
+        tokens = model.processor.tokenizer(text, add_special_tokens=False)["input_ids"]
         image = inputs["input_ids"][row] == model.image_token
         behind = int(image.nonzero().max()) + 1
         whole: dict[str, Tensor] = {}

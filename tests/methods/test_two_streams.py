@@ -27,9 +27,9 @@ ALL = [name for name in REGISTRY.names() if "streams" in REGISTRY.get(name).decl
 PAIRS = [name for name in ALL if issubclass(REGISTRY.get(name), TwoStreams)]
 EDITS = (
     "attention_bias", "attention_logits", "attention_weights", "head_gain", "hidden",
-    "feed_forward", "image_tokens", "weights",
+    "feed_forward", "image_tokens", "weights", "prepare",
 )  # fmt: skip
-"""Seams that may tell streams apart."""
+"""Seams that may tell streams apart, and what prepares them."""
 
 SETTINGS = {"paint": {"gamma": 1.5}}
 """Parameters under which a method has streams, if it has none by default."""
