@@ -55,6 +55,14 @@ OPERA = {
     "most": None,
 }  # fmt: skip
 OLM = {"mass": 0.2, "gap": 0.5}
+SID = {"alpha": 1.0, "beta": 0.1, "share": 100 / 576, "layer": 2}
+DAMRO = {"alpha": 2.0, "beta": 0.1, "share": 10 / 576, "vision_layer": -2}
+CAUSALMM = {"vision": "shuffled", "text": "reversed"}
+VISTA = {"strength": 0.17, "gamma": 0.3}
+PROJECT_AWAY = {
+    "weight": 1.5, "threshold": 0.1, "text_layer": 1, "image_layer": 3, "draft": None,
+    "draft_tokens": 128, "objects": COCO_NAMES,
+}  # fmt: skip
 
 SETTINGS = [
     Setting("baseline", None, {}),
@@ -101,6 +109,25 @@ SETTINGS = [
     Setting("nullu", CODE, NULLU),
     Setting("opera", "paper", OPERA, (31,)),
     Setting("opera", CODE, OPERA, (31,)),
+    Setting("sid", "paper", SID, range(1, 32)),
+    Setting("sid", CODE, SID, range(1, 32)),
+    Setting("damro", "paper", DAMRO),
+    Setting("damro", CODE, DAMRO),
+    Setting("avisc", None, {"alpha": 1.0, "beta": 0.1, "gamma": 0.5, "lamb": 1.0}),
+    Setting("causalmm", "paper", CAUSALMM | {"parts": "both", "gamma": 0.5, "beta": 0.1}),
+    Setting("causalmm", CODE, CAUSALMM | {"parts": "vision", "gamma": 1.0, "beta": 0.6}, ()),
+    Setting("opera", "fast", OPERA | {"n_can": 1, "threshold": 25}, (31,)),
+    Setting(
+        "deco", None,
+        {"alpha": 0.6, "top_p": 0.9, "top_k": 20, "layers": tuple(range(20, 29))},
+    ),
+    Setting(
+        "only", None, {"collaborate": 3.0, "contrast": 1.0, "gamma": 0.1, "beta": 0.1}, (0, 31)
+    ),
+    Setting("vista", "paper", VISTA | {"window": 5}, range(33)),
+    Setting("vista", CODE, VISTA | {"window": 6}, range(33)),
+    Setting("projectaway", "paper", PROJECT_AWAY, range(33)),
+    Setting("projectaway", CODE, PROJECT_AWAY, range(33)),
 ]  # fmt: skip
 """The first of a method's is what it is without options."""
 
@@ -217,6 +244,16 @@ SAYINGS = [
     Saying("nullu", None, "the upper half", "first_layer", 16),
     Saying("nullu", None, "demos: 16 drawn scenes", "demos", 16),
     Saying("opera", "paper", "it is 512 tokens", "window", 512),
+    Saying("sid", None, "100 of 576 tokens are a share", "share", 100 / 576),
+    Saying("sid", None, "behind layer 2 of 32", "layer", 2),
+    Saying("damro", None, "10 of 576 tokens are a share", "share", 10 / 576),
+    Saying("damro", None, "alpha 2 is the code's for LLaVA", "alpha", 2.0),
+    Saying("avisc", None, "alpha is 1 as in the code's arguments", "alpha", 1.0),
+    Saying("causalmm", "paper", "gamma .5 and beta .1 are the code's functions'", "gamma", 0.5),
+    Saying("causalmm", "paper", "gamma .5 and beta .1 are the code's functions'", "beta", 0.1),
+    Saying("causalmm", CODE, "its script for POPE passes 1 and .6", "gamma", 1.0),
+    Saying("causalmm", CODE, "its script for POPE passes 1 and .6", "beta", 0.6),
+    Saying("causalmm", CODE, "exchanges the tower's attention alone", "parts", "vision"),
 ]  # fmt: skip
 
 
