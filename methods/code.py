@@ -99,6 +99,8 @@ class CODE(TwoStreams):
             "the image is described once for all questions about it in a batch",
             "the code's tokenizer puts a start token in front of the description; here is none",
             "marks that a model has around images or their tiles stay around the description",
+            "the embedded models are asked as they were trained to describe, as they understand no "
+            "other words for it",
             "alpha and beta scale strength and cut-off, and are 1, as published",
         ),
         cost=Cost(token=2, prompt=None),
@@ -112,21 +114,26 @@ class CODE(TwoStreams):
         beta: float = Field(1.0, ge=0, le=1, description="factor on the cut-off D")
         power: float = Field(0.7, gt=0, description="of differences of chances, in D")
         max_new_tokens: int | None = Field(None, ge=1, description="of a description")
-        prompt: str = Field(PROMPT, min_length=1, description="what asks for the description")
+        prompt: str | None = Field(
+            None, min_length=1, description="asks for it; None: as published"
+        )
 
     params: Params
 
     @classmethod
     def resolve(cls, params: Params, model: VisionLanguageModel) -> Params:
-        """Limit descriptions by the model's positions."""
+        """Limit descriptions by the model's positions; ask in words that the model understands."""
+        from halluc.models.names import description_prompt
+
         text = model.model.config.get_text_config()
         room = getattr(text, "max_position_embeddings", None) or 4 * _MOST
         most = params.max_new_tokens or min(_MOST, room // 4)
-        return params.model_copy(update={"max_new_tokens": most})
+        prompt = params.prompt or description_prompt(model.name, PROMPT)
+        return params.model_copy(update={"max_new_tokens": most, "prompt": prompt})
 
     def view(self, batch: Batch, model: VisionLanguageModel) -> Inputs:
         """Ask the same with the model's own description of each image in the image's place."""
-        assert self.params.max_new_tokens is not None
+        assert self.params.max_new_tokens is not None and self.params.prompt is not None
         about: dict[str, int] = {}
         for row, image in enumerate(batch.image_hashes):
             about.setdefault(image, row)

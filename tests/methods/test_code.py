@@ -159,3 +159,9 @@ def test_passes_of_the_description_are_counted() -> None:
     method = prepared("code", model, max_new_tokens=5)
     made = generate(model, method, replace(batch, ask=ask), DecodingConfig(), max_new_tokens=3)
     assert ask.passes == [5.0, 5.0] and made.passes == [6.0, 6.0]
+
+
+def test_models_are_asked_in_words_they_understand() -> None:
+    assert CODE.for_model(llava()).params.prompt == PROMPT
+    assert CODE.for_model(load_model("glyph")).params.prompt == DESCRIBE
+    assert CODE.for_model(load_model("glyph"), {"prompt": "Say."}).params.prompt == "Say."
