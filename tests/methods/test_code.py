@@ -16,7 +16,8 @@ from halluc.decoding.batch_encoding import encoded
 from halluc.decoding.generation import generate
 from halluc.interventions import Batch
 from halluc.methods.code import CODE, PROMPT, bounded_divergence, described
-from halluc.models import VisionLanguageModel
+from halluc.models import VisionLanguageModel, load_model
+from halluc.models.names import DESCRIBE
 from halluc.testing import batch_of_questions
 from tests.kit.asking import prepared, questions
 from tests.kit.families import build, llava, picture

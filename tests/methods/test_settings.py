@@ -64,6 +64,25 @@ PROJECT_AWAY = {
     "draft_tokens": 128, "objects": COCO_NAMES,
 }  # fmt: skip
 
+NOLAN = {"alpha": 0.8, "beta": 0.0, "dynamic": True}
+RITUAL = {"alpha": 3.0, "beta": 0.1, "transform": None}
+SID = {"alpha": 1.0, "beta": 0.1, "share": 100 / 576, "layer": 2}
+DAMRO = {"alpha": 2.0, "beta": 0.1, "share": 10 / 576, "vision_layer": -2}
+CAUSAL = {"vision": "shuffled", "text": "reversed"}
+ADAPTVIS = {"smooth": 0.5, "sharpen": 1.5, "threshold": 0.4, "weight": None}
+AD_HH = {
+    13: (31,), 14: (16,), 15: (10, 24, 25), 16: (29,), 17: (0, 28), 18: (9, 26), 19: (18, 27),
+    20: (12,), 22: (20,), 26: (9, 28), 27: (29,), 30: (9,), 31: (3, 26),
+}  # fmt: skip
+CONFUSED = (
+    "You are a confused objects detector to provide a fuzzy overview or impression of the image."
+)
+COVERING = (
+    "Provide a detailed description of the image, covering all visible elements and their "
+    "interactions, so as to thoroughly answer any potential questions about the image."
+)
+EXPLAIN = "Explain what the {concept} in the image looks like, in one short paragraph."
+
 SETTINGS = [
     Setting("baseline", None, {}),
     Setting("var", "paper", VAR | {"keep": 0.4}, range(2, 31)),
@@ -123,6 +142,44 @@ SETTINGS = [
     ),
     Setting(
         "only", None, {"collaborate": 3.0, "contrast": 1.0, "gamma": 0.1, "beta": 0.1}, (0, 31)
+    ),
+    Setting("m3id", None, {"alpha": 1.0, "beta": 0.1, "decay": 0.02, "gate": 1.0}),
+    Setting("icd", None, {"alpha": 1.0, "beta": 0.1, "instruction": CONFUSED}),
+    Setting("nolan", "paper", NOLAN),
+    Setting("nolan", CODE, NOLAN),
+    Setting("ritual", "paper", RITUAL),
+    Setting("ritual", CODE, RITUAL),
+    Setting(
+        "code", None,
+        {"alpha": 1.0, "beta": 1.0, "power": 0.7, "max_new_tokens": 512, "prompt": COVERING},
+    ),
+    Setting("sid", "paper", SID, range(1, 32)),
+    Setting("sid", CODE, SID, range(1, 32)),
+    Setting("avisc", None, {"alpha": 1.0, "beta": 0.1, "gamma": 0.5, "lamb": 1.0}),
+    Setting("damro", "paper", DAMRO),
+    Setting("damro", CODE, DAMRO),
+    Setting("causalmm", "paper", CAUSAL | {"parts": "both", "gamma": 0.5, "beta": 0.1}),
+    Setting("causalmm", CODE, CAUSAL | {"parts": "vision", "gamma": 1.0, "beta": 0.6}, ()),
+    Setting(
+        "pai", "paper",
+        {"alpha": 0.5, "gamma": 1.1, "first_layer": 2, "boost_prompt": True}, range(2, 32),
+    ),
+    Setting(
+        "pai", CODE,
+        {"alpha": 0.2, "gamma": 1.1, "first_layer": 2, "boost_prompt": False}, range(2, 32),
+    ),
+    Setting(
+        "vaf", None,
+        {"enhance": 1.15, "suppress": 0.95, "first_layer": 9, "last_layer": 14}, range(9, 15),
+    ),
+    Setting("hgai", None, {"alpha": 0.5, "first_layer": 5, "last_layer": 18}, range(5, 19)),
+    Setting("adaptvis", "paper", ADAPTVIS),
+    Setting("adaptvis", CODE, ADAPTVIS),
+    Setting("adhh", None, {"threshold": 0.4, "demos": 16, "heads": AD_HH}, tuple(AD_HH)),
+    Setting("consistency", None, {"replies": 5, "temperature": 1.0, "threshold": 0.5}),
+    Setting(
+        "familiarity", None,
+        {"explain": EXPLAIN, "threshold": 0.1, "objects": COCO_NAMES, "length": 128},
     ),
     Setting("vista", "paper", VISTA | {"window": 5}, range(33)),
     Setting("vista", CODE, VISTA | {"window": 6}, range(33)),
