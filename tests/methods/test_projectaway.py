@@ -14,7 +14,7 @@ from transformers import MllamaConfig
 from halluc.data.coco_names import COCO_NAMES
 from halluc.errors import UserError
 from halluc.interventions import At, Batch
-from halluc.methods._object_lens import confidence, erased, spellings, text_states
+from halluc.methods._object_lens import Objects, confidence, erased, spellings, text_states
 from halluc.methods.projectaway import ProjectAway
 from tests.kit.asking import answer, prepared, questions
 from tests.kit.families import build, llava
@@ -57,6 +57,24 @@ def test_spellings_are_tokens_with_and_without_a_space_in_front() -> None:
     words = {5: "do", 6: "g", 7: " ", 8: " dog"}
     tokenizer.decode = lambda ids: words[ids[0]]  # type: ignore[attr-defined]
     assert spellings(tokenizer, "dog") == [5, 6, 8]
+
+
+def test_what_leaves_the_last_layer_alone_is_normed() -> None:
+    read: list[tuple[int, bool]] = []
+    sure: dict[int, dict[str, float]] = {}
+
+    def read_off(states: Tensor, normed: bool) -> Tensor:
+        read.append((len(states), normed))
+        return torch.zeros(len(states), 4)
+
+    objects = Objects(("dog",))
+    objects.tokens = {"dog": [1]}
+    image, model = torch.tensor([[True, False]] * 2), SimpleNamespace(read_off=read_off)
+    for layer in (0, 3, 4):
+        at: Any = SimpleNamespace(layer=layer, n_layers=4, image_mask=image, model=model)
+        objects.look(at, torch.zeros(2, 2, 3), [["dog"], []], sure, None)
+    assert read == [(1, False), (1, False), (1, True)]
+    assert sure == {0: {"dog": 0.25}}
 
 
 @pytest.mark.parametrize("family", ["llava", "qwen2_5_vl"])
