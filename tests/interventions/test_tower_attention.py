@@ -122,11 +122,11 @@ def test_a_shared_prefix_shows_the_first_prompt_that_has_it() -> None:
     class Shared(Tower):
         prefix_depends_on: Dependence = "method"
 
-    images = [picture(0), picture(1), picture(1), picture(0)]
+    images = [picture(0), picture(0), picture(1), picture(1)]
     batch = encoded(model(), batch_of_questions(["is there a dog ?"] * 4, images))
     method = Shared()
     answer(model(), method, batch, tokens=2)
-    assert [seen[1:] for seen in method.seen] == [([0, 0], [0, 1])] * 3
+    assert [seen[1:] for seen in method.seen] == [([0, 0], [0, 2])] * 3
 
 
 def test_the_tower_is_left_alone_unless_asked() -> None:
