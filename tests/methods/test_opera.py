@@ -17,8 +17,8 @@ from halluc.interventions import At, Batch, Method
 from halluc.interventions.beam_search import Beams, Options, Step
 from halluc.interventions.compose import _composite
 from halluc.methods import _over_trust, opera
-from halluc.methods._over_trust import over_trust, summary_in_code, summary_in_paper
-from halluc.methods.opera import OPERA, Recorded
+from halluc.methods._over_trust import Recorded, over_trust, summary_in_code, summary_in_paper
+from halluc.methods.opera import OPERA
 from halluc.models import VisionLanguageModel
 from tests.kit.asking import answer, prepared, questions
 from tests.kit.families import build, llava

@@ -147,6 +147,8 @@ def test_drafts_are_of_the_samples_own_prompts_or_of_one_prompt_for_all() -> Non
 class Seen(ProjectAway):
     """Keeps what is edited."""
 
+    edits: list[tuple[int, str, Tensor, Tensor]]
+
     def hidden(self, at: At, hidden: Tensor) -> Tensor | None:
         edited = super().hidden(at, hidden)
         if edited is not None:
@@ -162,7 +164,7 @@ def seen(threshold: float, beams: int = 1) -> list[tuple[int, str, Tensor, Tenso
     """Answer two prompts, of which the first one's draft names a dog and the other's nothing."""
     model = llava()
     method = Seen.for_model(model, {"objects": OBJECTS, "threshold": threshold, "image_layer": 2})
-    method.edits = []  # type: ignore[attr-defined]
+    method.edits = []
     begin = method.begin
 
     def begins(batch: Batch) -> Any:
@@ -170,7 +172,7 @@ def seen(threshold: float, beams: int = 1) -> list[tuple[int, str, Tensor, Tenso
 
     method.begin = begins  # type: ignore[method-assign]
     answer(model, method, questions(model, 0, 1), beams)
-    return method.edits  # type: ignore[attr-defined, no-any-return]
+    return method.edits
 
 
 @pytest.mark.parametrize("beams", [1, 2])

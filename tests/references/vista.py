@@ -26,14 +26,16 @@ from tests.references.states import decoder_states
 def moved(x: Tensor, vector: Tensor, strength: float) -> Tensor:
     """Paper: h + lambda V, at the length that h has."""
     towards = x + strength * vector
-    return towards * (x.norm(dim=-1, keepdim=True) / towards.norm(dim=-1, keepdim=True))
+    found: Tensor = towards * (x.norm(dim=-1, keepdim=True) / towards.norm(dim=-1, keepdim=True))
+    return found
 
 
 def turned(x: Tensor, vector: Tensor, strength: float) -> Tensor:
     """Code: |x| times the unit vector of unit(x) + lambda (1 + relu(cos(x, -V))) unit(V)."""
     more = 1 + torch.relu(cosine_similarity(x, -vector, dim=-1))[..., None]
     towards = normalize(x, dim=-1) + strength * more * normalize(vector, dim=-1)
-    return normalize(towards, dim=-1) * x.norm(dim=-1, keepdim=True)
+    found: Tensor = normalize(towards, dim=-1) * x.norm(dim=-1, keepdim=True)
+    return found
 
 
 def vista(
