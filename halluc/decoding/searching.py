@@ -52,7 +52,8 @@ def search_one(
     ) -> Tensor:
         own = ("stopping_criteria", "generation_config")
         inputs = {key: value for key, value in given.items() if key not in own}
-        loop = CacheLoop(engine, reader, input_ids, inputs, decoding, config, logits_processor)
+        prepared = given["generation_config"]  # knows how much of the prompt was read before
+        loop = CacheLoop(engine, reader, input_ids, inputs, decoding, prepared, logits_processor)
         answer.extend(engine.method.search(loop))
         return input_ids
 

@@ -16,6 +16,7 @@ from halluc.decoding.generation import Generated, generate
 from halluc.errors import UserError
 from halluc.interventions import At, Batch, Method, MethodParams
 from halluc.interventions.search_loop import SearchLoop
+from halluc.interventions.shared_prefix import Memo
 from halluc.models import VisionLanguageModel
 from halluc.models.inputs import continued
 from tests.kit.asking import questions
@@ -395,6 +396,33 @@ def test_a_look_is_a_prompt_of_its_own() -> None:
     assert differs(seen, plain(model, WORDS)) < CLOSE  # no further stream takes part
     assert differs(streamed, plain(model, WORDS)) > CLOSE
     assert steps[-2:] == [("prefill", 0), ("decode", 4)]
+
+
+@pytest.mark.parametrize("name", ["llava", "qwen2_5_vl"])
+def test_a_prefix_that_was_read_before_is_not_read_again(name: str) -> None:
+    model = build(name)
+    found: list[Tensor] = []
+
+    def script(loop: SearchLoop) -> list[int]:
+        found.extend([loop.logits, step(loop, WORDS[0])])
+        fork(loop, 0, 0)
+        found.extend([step(loop, *WORDS[1:])[:1]])
+        loop.rollback(1)
+        found.append(loop.logits[:1])
+        return [7]
+
+    method = Scripted(script)
+    method.prefix_depends_on = "nothing"
+    memo, decoding = Memo(), DecodingConfig()
+    for _ in range(2):  # the second time from the memo
+        made = generate(model, method, questions(model, 0), decoding, max_new_tokens=8, memo=memo)
+        first, second, third, back = found[-4:]
+        assert differs(first, plain(model, [])) < CLOSE
+        assert differs(second, plain(model, WORDS[:1])) < CLOSE
+        assert differs(third, plain(model, WORDS[:2])) < CLOSE
+        assert differs(back, second) < CLOSE
+    assert memo.saved > 0
+    assert made.passes == [1 + 1 + 2 + 2]
 
 
 def test_answers_that_go_on_are_attended_to_as_text() -> None:
