@@ -16,8 +16,7 @@ from halluc.interventions import Cost, Method, MethodCard, MethodParams, method
 from halluc.methods._named_objects import Vocabulary, verdict
 
 if TYPE_CHECKING:
-    from halluc.interventions import Batch
-    from halluc.interventions.base import Ask
+    from halluc.interventions import Ask, Batch
 
 _DENIAL = re.compile(r"\b(no|not)\b|n't\b", re.IGNORECASE)
 

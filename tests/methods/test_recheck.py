@@ -38,12 +38,20 @@ class Asked:
         self.denied, self.reply = denied, reply
         self.questions: list[tuple[int, str]] = []
 
-    def __call__(self, questions: Sequence[tuple[int, str]]) -> list[str]:
+    def __call__(
+        self,
+        questions: Sequence[tuple[int, str]],
+        max_new_tokens: int = 16,
+        temperature: float | None = None,
+    ) -> list[str]:
         self.questions += questions
         return [
             self.reply if any(f" {name} in" in text for name in self.denied) else "Yes"
             for _, text in questions
         ]
+
+    def likelihood(self, replies: Any) -> list[float]:
+        raise AssertionError
 
 
 def revised(texts: Sequence[str], ask: Asked, **params: Any) -> list[str]:
