@@ -10,6 +10,7 @@
 # make lab               run the laboratory on the embedded models, into docs/lab*.md and docs/figures
 # make families          try every method on a tiny model of every family, into docs/families.md
 # make world MODEL=glyph train an embedded model           make matcher   train AGLA's matcher
+# make detector          train HALC's detector
 # make sinks             try whether attention sinks grow by themselves, into docs/sinks.md
 
 METHOD ?= var
@@ -35,7 +36,7 @@ LOWEST := .venv-lowest
 
 .DEFAULT_GOAL := help
 .PHONY: help setup eval sweep leaderboard test test-lowest test-slow mutants check table families \
-	crosscheck lab schema bench world matcher sinks clean
+	crosscheck lab schema bench world matcher detector sinks clean
 
 help:
 	@sed -n 's/^# make/make/p' $(firstword $(MAKEFILE_LIST))
@@ -136,6 +137,9 @@ world: setup
 
 matcher: setup
 	$(BIN)/python -m halluc.world.training.train_matcher --output halluc/world/matcher --work $(RUNS)/training/matcher
+
+detector: setup
+	$(BIN)/python -m halluc.world.training.train_detector --output halluc/world/detector --work $(RUNS)/training/detector
 
 # Finished runs are kept and interrupted ones continue; from the start three hours on two cores.
 sinks: setup

@@ -1,4 +1,4 @@
-"""The embedded world: drawn scenes in COCO's format, a small LLaVA and a matcher trained on them.
+"""The embedded world: drawn scenes in COCO's format, models trained on them.
 
 Importing it does not load torch. `halluc.world.training` does, and is needed only to train.
 """
@@ -15,11 +15,14 @@ GLYPH = Path(__file__).parent / "glyph"
 """The folder of the shipped model, for AutoProcessor and AutoModelForImageTextToText."""
 MATCHER = Path(__file__).parent / "matcher"
 """The folder of the shipped image-text matcher, for `halluc.models.image_text_matcher`."""
+DETECTOR = Path(__file__).parent / "detector"
+"""The folder of the shipped object detector, for `halluc.models.object_detector`."""
 
 __all__ = [
     "CATEGORIES",
     "CATEGORY",
     "COLOURS",
+    "DETECTOR",
     "GLYPH",
     "MATCHER",
     "NAMES",

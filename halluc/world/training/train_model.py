@@ -80,7 +80,7 @@ class Trainer:
                 self.optimisers = self._optimisers()
             self._checkpoint()
         self.model.eval()
-        return self.architecture
+        return getattr(self, "architecture", self.model)  # matcher and detector are models alone
 
     def _plant(self, where: frozenset[str]) -> None:
         self.model.eval()
