@@ -158,6 +158,32 @@ class Matcher:
         side: int = self.model.config.vision_config.image_size
         return side
 
+    def similarities(self, image: Image, texts: Sequence[str]) -> Tensor:
+        """Return the cosine similarity of an image and each text, whole if it can be read [B]."""
+        with torch.no_grad():
+            return self._similarity(*self._together(image, texts))
+
+    def chances(self, image: Image, texts: Sequence[str]) -> Tensor:
+        """Return how probable it is that each text is about the image, by cross-attention [B]."""
+        with torch.no_grad():
+            seen, ids, mask = self._together(image, texts)
+            hidden = self.model.text_encoder(
+                input_ids=self.to_match(ids), attention_mask=mask, encoder_hidden_states=seen
+            ).last_hidden_state
+            chances: Tensor = self.model.itm_head(hidden[:, 0]).softmax(-1)[:, 1]
+            return chances
+
+    def _together(self, image: Image, texts: Sequence[str]) -> tuple[Tensor, Tensor, Tensor]:
+        """Encode the image once for all texts; return it, ids and mask."""
+        self.processor.tokenizer.padding_side = "right"
+        most = self.model.config.text_config.max_position_embeddings
+        inputs = self.processor(
+            images=image, text=list(texts), padding=True, truncation=True, max_length=most,
+            return_tensors="pt",
+        ).to(self.model.device)  # fmt: skip
+        seen = self.model.vision_model(inputs["pixel_values"]).last_hidden_state
+        return seen.expand(len(texts), -1, -1), inputs["input_ids"], inputs["attention_mask"]
+
     def match(self, images: Sequence[Image], texts: Sequence[str]) -> Matches:
         """Match each image with its text."""
         with torch.inference_mode(False), torch.enable_grad():
