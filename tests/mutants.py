@@ -79,6 +79,8 @@ PAINT = "methods/test_paint_end_to_end.py::test"
 PLACES = "interventions/test_places.py::test"
 COMPOSITES = "interventions/test_composites_sum.py::test"
 NEXT = "decoding/test_next_token.py::test"
+SELECTIVE = "scoring/test_selective_risk.py::test"
+GAINS = "leaderboard/test_surviving_gains.py::test"
 LAB = "lab/test_estimates.py::test"
 OVERVIEW = "leaderboard/test_overview.py::test"
 PLAIN = "world/test_planted_sinks.py::test_plain_patches"
@@ -288,6 +290,34 @@ MUTANTS = [
          f"{PLACES}_generated_tokens_are_those_of_each_row_and_follow_its_beams"),
         ("halluc/interventions/weight_scope.py", "parameters[name].data = data", "pass",
          f"{PLACES}_weights_are_others_within_a_batch_and_the_models_own_after_it"),
+        # Asking again, contrasts, answers that are withheld, gains that survive
+        ("halluc/decoding/asking_again.py", "self._asked[row] += 1", "pass",
+         "decoding/test_asking_again.py::test_drawn_replies_differ_and_depend_on_no_batch"),
+        ("halluc/decoding/asking_again.py", "log_p[i, -n - 1 : -1]", "log_p[i, -n:]",
+         "decoding/test_asking_again.py::test_likelihood_is_that_of_a_plain_pass"),
+        ("halluc/decoding/answering.py", "confidence < self.method.withhold_below",
+         "confidence <= self.method.withhold_below",
+         "decoding/test_asking_again.py::test_answers_below_the_limit_are_withheld"),
+        ("halluc/scoring/selective_risk.py", 'side="right"', 'side="left"',
+         f"{SELECTIVE}_equally_trusted_answers_are_given_together"),
+        ("halluc/scoring/selective_risk.py", "key=lambda one: -one.confidence",
+         "key=lambda one: one.confidence",
+         f"{SELECTIVE}_without_a_methods_confidence_the_answers_own_probability_orders"),
+        ("halluc/scoring/selective_risk.py", "weight @ (answered * loss) / kept",
+         "weight @ (answered * loss) / total",
+         f"{SELECTIVE}_coverage_and_risk_are_of_what_is_answered"),
+        ("halluc/leaderboard/surviving_gains.py", "self.same_length is None or", "True or",
+         f"{GAINS}_verdicts"),
+        ("halluc/leaderboard/surviving_gains.py",
+         "(ours.stderr**2 + theirs.stderr**2) ** 0.5", "ours.stderr",
+         f"{GAINS}_differences_of_differences_are_cautious"),
+        ("halluc/leaderboard/models_by_methods.py", 'if key != "seed"', "if key",
+         f"{OVERVIEW}_seeds_share_a_column"),
+        ("halluc/interventions/two_streams.py", "at.forbid(self.rule_out(main, other))",
+         "at.forbid(self.rule_out(other, main))", "methods/test_two_streams.py::test_the_base_contrasts_and_cuts_by_hand"),
+        ("halluc/interventions/engine.py",
+         "or self.phase not in self.method.attention_phases", "",
+         f"{PLACES}_attention_is_shown_in_the_phases_asked_for_alone"),
         # Composites
         ("halluc/interventions/compose.py", "gain = gain * method.head_gain(",
          "gain = method.head_gain(", f"{COMPOSITES}_two_gains_multiply"),
