@@ -89,8 +89,8 @@ def build(shape: str, device: str, dtype: torch.dtype, side: int = 336) -> Visio
             layer.self_attn.q_proj.weight *= 3
         head = model.get_output_embeddings().weight
         head -= head.mean(0)
-        head[words.eos_token_id] = 0  # never the likeliest: all answers are equally long
-    model.generation_config.eos_token_id = words.eos_token_id
+    # No token of the vocabulary: all answers are equally long, whatever a method makes of logits.
+    model.generation_config.eos_token_id = len(head)
     model.generation_config.pad_token_id = words.pad_token_id
     square = {"height": side, "width": side}
     processor = LlavaProcessor(

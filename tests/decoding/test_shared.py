@@ -61,12 +61,16 @@ def first_logits(
 def measured(
     model: VisionLanguageModel, method: Method, share: bool, beams: int
 ) -> tuple[Tensor, Tensor, int]:
-    """The first logits, the tokens, and the most tokens the decoder read in one pass."""
+    """The first logits, the tokens, and the most tokens the decoder read in one pass.
+
+    Passes of a method's own, which are kept in no cache, do not count.
+    """
     widest = 0
 
     def measure(_: Any, args: Any, kwargs: Any) -> None:
         nonlocal widest
-        widest = max(widest, kwargs["inputs_embeds"].shape[:2].numel())
+        if kwargs["past_key_values"] is not None:
+            widest = max(widest, kwargs["inputs_embeds"].shape[:2].numel())
 
     handle = model.decoder.register_forward_pre_hook(measure, with_kwargs=True)
     try:

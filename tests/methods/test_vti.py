@@ -289,5 +289,5 @@ def test_only_vti_acts_in_the_vision_tower_of_a_composite(
 
 def test_flowcut_next_to_vti_is_refused_by_name() -> None:
     cls = find("vti+flowcut")
-    with pytest.raises(UserError, match=r"vti edits hidden states.*flowcut thins out"):
+    with pytest.raises(UserError, match=r"vti edits what the vision tower.*flowcut thins out"):
         cls.requires(cls.parameters(), model().model.config, "tiny")
