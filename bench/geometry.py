@@ -59,9 +59,10 @@ _SYSTEM = (
     "Give a short answer. Nothing is near it. "
 )
 _TEMPLATE = (
-    _SYSTEM + "{% for message in messages %}USER: <image>\n"
-    "{% for part in message['content'] if part['type'] == 'text' %}{{ part['text'] }}{% endfor %}"
-    "{% endfor %} ASSISTANT:"
+    _SYSTEM + "{% for message in messages %}{{ message['role'] | upper }}: "
+    "{% for part in message['content'] %}"
+    "{% if part['type'] == 'image' %}<image>\n{% else %}{{ part['text'] }}{% endif %}"
+    "{% endfor %}{% endfor %} ASSISTANT:"
 )
 
 
