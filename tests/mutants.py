@@ -80,6 +80,7 @@ PLACES = "interventions/test_places.py::test"
 COMPOSITES = "interventions/test_composites_sum.py::test"
 NEXT = "decoding/test_next_token.py::test"
 SELECTIVE = "scoring/test_selective_risk.py::test"
+STREAMS = "methods/test_two_streams.py::test"
 GAINS = "leaderboard/test_surviving_gains.py::test"
 LAB = "lab/test_estimates.py::test"
 OVERVIEW = "leaderboard/test_overview.py::test"
@@ -314,7 +315,7 @@ MUTANTS = [
         ("halluc/leaderboard/models_by_methods.py", 'if key != "seed"', "if key",
          f"{OVERVIEW}_seeds_share_a_column"),
         ("halluc/interventions/two_streams.py", "at.forbid(self.rule_out(main, other))",
-         "at.forbid(self.rule_out(other, main))", "methods/test_two_streams.py::test_the_base_contrasts_and_cuts_by_hand"),
+         "at.forbid(self.rule_out(other, main))", f"{STREAMS}_the_base_contrasts_and_cuts_by_hand"),
         ("halluc/interventions/engine.py",
          "or self.phase not in self.method.attention_phases", "",
          f"{PLACES}_attention_is_shown_in_the_phases_asked_for_alone"),

@@ -344,7 +344,8 @@ def test_the_part_on_images_says_how_far_it_is_and_whether_a_sink_grew() -> None
     page = of_images(log, steps=4000)
     assert "**In 300 steps so far, of 4,000 planned, BOS grew no sink.**" in page
     assert page.count("\n| ") == 2 + len(log)
-    attended = [one | {"attention_most": most} for one, most in zip(log, (0.1, 0.3, 0.2, 0.5))]
+    most = (0.1, 0.3, 0.2, 0.5)
+    attended = [one | {"attention_most": m} for one, m in zip(log, most, strict=True)]
     said = of_images(attended, steps=400)
     assert "BOS is attended as a sink is, and is not massive.** Some head gives it 0.3" in said
     assert f"first at step {log[1]['step']:,}" in said and "the most 0.50" in said
