@@ -4,7 +4,7 @@
 # make mutants           try wrong changes that tests must notice
 # make sweep METHOD=vhr  try a method at many settings: a table and docs/figures/sweep-vhr-*.png
 # make leaderboard       put all runs on one board, and MODEL's into docs/figures/leaderboard-MODEL.png
-# make table             evaluate every method on the embedded models, into README and docs/board.md
+# make table             evaluate every method on the embedded models, into README, docs/board.md and docs/findings.md
 # make bench             measure why the model hallucinates, how fast all is, and what a grid takes
 # make crosscheck        check models with several methods against others, into docs/crosscheck.md
 # make lab               run the laboratory on the embedded models, into docs/lab*.md and docs/figures
@@ -82,18 +82,30 @@ check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m tests.typecheck
 
-# Evaluates every method on the embedded models it applies to and writes the tables; OPERA, which takes
-# 2,000 passes a caption, only on request: make table SLOW= (over an hour a model on two cores).
-SLOW ?= opera
-APPLY := import json, sys; print(*(row["name"] for row in json.load(sys.stdin)["methods"] if row["status"] == "applies" and row["name"] not in sys.argv[1:]), sep=",")
+# Evaluates every method on the embedded models it applies to, under greedy decoding and sampled with
+# some seeds on fewer scenes, and writes the tables and what survives. Methods that search take over an
+# hour a model on two cores, and come only on request: make table SLOW=. They do not sample.
+SLOW    ?= opera halc
+SEARCH  := opera halc
+SEEDS   ?= 0 1 2
+SAMPLED ?= 100
+METRICS := --metric glyph_chair.chair_i --metric glyph_pope.adversarial/accuracy --metric glyph_mme.total
+APPLY   := import json, sys; print(*(row["name"] for row in json.load(sys.stdin)["methods"] if row["status"] == "applies" and row["name"] not in sys.argv[1:]), sep=",")
 table: setup
 	for model in $(MODELS); do \
 		methods=$$($(BIN)/halluc doctor --model $$model --json | $(BIN)/python -c '$(APPLY)' $(SLOW)); \
 		$(BIN)/halluc eval --model $$model --benchmarks glyph --limit $(LIMIT) --output-dir $(RUNS) --method $$methods || exit 1; \
+		drawn=$$($(BIN)/halluc doctor --model $$model --json | $(BIN)/python -c '$(APPLY)' $(SLOW) $(SEARCH)); \
+		for seed in $(SEEDS); do \
+			$(BIN)/halluc eval --model $$model --benchmarks glyph --limit $(SAMPLED) --output-dir $(RUNS) --method $$drawn \
+				--decoding do_sample=true,seed=$$seed || exit 1; \
+		done; \
 	done
-	$(BIN)/halluc leaderboard $(RUNS) --output $(RUNS)/leaderboard.json --overview README.md --markdown docs/board.md --quiet
+	$(BIN)/halluc leaderboard $(RUNS) --output $(RUNS)/leaderboard.json --markdown docs/board.md --findings docs/findings.md \
+		$(METRICS) --quiet
+	$(BIN)/halluc leaderboard $(RUNS) --decoding greedy --overview README.md --quiet
 	for model in $(MODELS); do \
-		$(BIN)/halluc leaderboard $(RUNS) --model $$model --figure docs/figures/leaderboard-$$model.png --quiet || exit 1; \
+		$(BIN)/halluc leaderboard $(RUNS) --model $$model --decoding greedy --figure docs/figures/leaderboard-$$model.png --quiet || exit 1; \
 	done
 
 # Checks what models with several methods describe against the models alone, in a folder of its own:

@@ -140,6 +140,9 @@ def leaderboard_command(
             help="Repeatable: only rows of these models; corrected with all others none the less."
         ),
     ] = None,
+    decoding: Annotated[
+        str | None, typer.Option(help="Only rows decoded so: greedy, sampling or beams.")
+    ] = None,
     skip_unfinished: Annotated[
         bool, typer.Option("--skip-unfinished", help="Leave out runs that are not finished.")
     ] = False,
@@ -154,6 +157,7 @@ def leaderboard_command(
         findings,
         insert,
         markdown,
+        of_decoding,
         of_models,
         overview,
         render,
@@ -167,7 +171,7 @@ def leaderboard_command(
             raise UserError(
                 f"--figure {str(figure)!r}: only PNG is drawn; let the name end in .png"
             )
-    board = of_models(collect(places, skip_unfinished), model or ())
+    board = of_decoding(of_models(collect(places, skip_unfinished), model or ()), decoding)
     if output is not None:
         write_board(board, output)
     if markdown_in is not None:

@@ -1,6 +1,6 @@
 """Boards: pure functions of run folders."""
 
-from halluc.leaderboard.board import Board, Row, of_models
+from halluc.leaderboard.board import Board, Row, of_decoding, of_models
 from halluc.leaderboard.board_figure import draw_board
 from halluc.leaderboard.board_file import read_board
 from halluc.leaderboard.collecting import board_of, collect
@@ -19,6 +19,7 @@ __all__ = [
     "findings",
     "insert",
     "markdown",
+    "of_decoding",
     "of_models",
     "overview",
     "read_board",

@@ -272,3 +272,23 @@ def of_models(board: Board, names: Collection[str]) -> Board:
         raise UserError(f"--model {unknown[0]!r}: not on this board, which has {', '.join(known)}")
     rows = [row for row in board.rows if not names or row.model in names]
     return board.model_copy(update={"rows": rows})
+
+
+def kind_of_decoding(row: Row) -> Literal["greedy", "sampling", "beams"]:
+    """Return how a row was decoded."""
+    if row.decoding["num_beams"] > 1:
+        return "beams"
+    return "sampling" if row.decoding["do_sample"] else "greedy"
+
+
+def of_decoding(board: Board, kind: str | None) -> Board:
+    """Return the rows of one kind of decoding, of all for None; corrections stay the board's.
+
+    Raises:
+        UserError: If there is no such row.
+    """
+    known = dict.fromkeys(kind_of_decoding(row) for row in board.rows)
+    if kind is not None and kind not in known:
+        raise UserError(f"--decoding {kind!r}: not on this board, which has {', '.join(known)}")
+    rows = [row for row in board.rows if kind in (None, kind_of_decoding(row))]
+    return board.model_copy(update={"rows": rows})

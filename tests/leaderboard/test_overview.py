@@ -8,7 +8,7 @@ import pytest
 
 from halluc.config import DecodingConfig
 from halluc.errors import UserError
-from halluc.leaderboard import Board, collect, of_models, overview
+from halluc.leaderboard import Board, collect, of_decoding, of_models, overview
 from halluc.leaderboard.formatting import interval
 from halluc.leaderboard.surviving_gains import over_seeds
 from tests.kit.runs import write_run
@@ -101,5 +101,11 @@ def test_rows_of_some_models_keep_the_whole_boards_corrections(board: Board) -> 
     assert {row.model for row in some.rows} == {"org/one"}
     assert some.rows == [row for row in board.rows if row.model == "org/one"]
     assert of_models(board, []).rows == board.rows
+    drawn = of_decoding(board, "sampling")
+    assert {row.decoding["do_sample"] for row in drawn.rows} == {True}
+    assert len(of_decoding(board, "greedy").rows) + len(drawn.rows) == len(board.rows)
+    assert of_decoding(board, None).rows == board.rows
+    with pytest.raises(UserError, match="'beams': not on this board, which has greedy, sampling"):
+        of_decoding(board, "beams")
     with pytest.raises(UserError, match="'org/three': not on this board, which has org/one"):
         of_models(board, ["org/three"])
