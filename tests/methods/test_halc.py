@@ -17,11 +17,13 @@ from halluc.config import DecodingConfig
 from halluc.decoding.generation import generate
 from halluc.decoding.searching import CacheLoop
 from halluc.errors import UserError
+from halluc.methods._detector_and_matcher import Onlookers
 from halluc.methods._fields_of_view import Field, contrasts, divergences, fields_of_view
 from halluc.methods._focal_search import Branch, FocalSearch, Settings, choose_box
 from halluc.methods._object_words import ObjectWord, ObjectWords
 from halluc.methods.halc import HALC
 from halluc.models.object_detector import Box
+from halluc.world import MATCHER, NAMES, render, scene
 from halluc.world.training.tokenizer import build_tokenizer
 from tests.kit.asking import prepared, questions
 from tests.kit.families import llava
@@ -140,7 +142,7 @@ def test_words_of_several_parts_begin_with_the_first() -> None:
     assert ended("_one _cold _table", ".") == ("dining table", 2)  # as captions of COCO say
     tokenizer = build_tokenizer()
     tokens = tokenizer("There are two dining tables", add_special_tokens=False)["input_ids"]
-    (stop,) = tokenizer.convert_tokens_to_ids(["."])
+    stop = cast(int, tokenizer.convert_tokens_to_ids("."))
     words = ObjectWords(("dining table", "dog"), tokenizer)
     assert words.ended(tokens, stop) == ("dining table", len(tokens) - 1)
     assert ObjectWords((), tokenizer).ended(tokens, stop) is None
@@ -350,3 +352,35 @@ def test_crops_are_read_by_the_model_alone_and_counted(
         assert float((found[row] - wanted).abs().max()) < 1e-4
     again = 0 if made.tokens[0, 1] == plain.tokens[0, 1] else 1  # the token before is read again
     assert made.passes[0] == plain.passes[0] + 3 + 2 * again
+
+
+# -- what looks on --------------------------------------------------------------------------------
+
+
+def test_glyphs_matcher_is_asked_object_by_object() -> None:
+    params = HALC.resolve(HALC.Params(), llava())
+    onlookers = Onlookers(params, "cpu")
+    image = render(scene("matcher-test", 3))
+    dog, bed = onlookers.matcher.chances(image, ["There is a dog.", "There is a bed."]).tolist()
+    found = onlookers.fit(image, ["Here is a dog", "a dog on a bed", "two dogs", "nothing"])
+    assert found.tolist() == pytest.approx([dog, (dog + bed) / 2, dog, 0.0], abs=1e-5)
+    whole = Onlookers(params.model_copy(update={"matcher": str(MATCHER)}), "cpu")
+    texts = ["a dog", "There is a red dog on the left. " * 3 + "There is a bed."]
+    stock = whole.matcher.match([image] * 2, texts).similarity
+    scores = whole.fit(image, texts)
+    assert float(scores[0]) == pytest.approx(float(stock[0]), abs=1e-5)
+    cut = whole.fit(image, [texts[1].replace("bed", "cat")])
+    assert float(cut[0]) != pytest.approx(float(scores[1]), abs=1e-5)  # read to its end
+
+
+def test_the_matcher_knows_what_is_there() -> None:
+    matcher = Onlookers(HALC.resolve(HALC.Params(), llava()), "cpu").matcher
+    right = 0
+    for index in range(30):
+        one = scene("onlookers", index)
+        there = max(one.things, key=lambda thing: thing.evidence).category
+        absent = NAMES[(NAMES.index(there) + 7) % len(NAMES)]
+        texts = [f"There is a {name}." for name in (there, absent)]
+        there_is, is_not = matcher.chances(render(one), texts).tolist()
+        right += absent in one.categories or there_is > is_not
+    assert right > 22

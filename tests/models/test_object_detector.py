@@ -70,9 +70,10 @@ def owl(kind: str) -> tuple[Any, Any]:
 
 
 def dino() -> tuple[Any, Any]:
+    stages: dict[str, Any] = {"out_features": ["stage1", "stage2"]}
     swin = SwinConfig(
         embed_dim=8, depths=[1, 1], num_heads=[1, 2], window_size=2, image_size=32,
-        out_features=["stage1", "stage2"],
+        **stages,
     )  # fmt: skip
     bert = BertConfig(
         vocab_size=len(WORDS), hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
@@ -121,7 +122,7 @@ def test_boxes_are_those_the_processor_makes_in_pixels(
     )
     low, most = torch.zeros(4), torch.tensor([wide, high, wide, high])
     pairs = zip(stock["scores"].tolist(), stock["boxes"], strict=True)
-    clipped = [Box(*box.maximum(low).minimum(most).tolist(), score) for score, box in pairs]
+    clipped = [Box._make([*box.clamp(low, most).tolist(), score]) for score, box in pairs]
     inside = sorted((box for box in clipped if box.area > 0), key=lambda box: -box.score)
     expected = one_each(inside)
 

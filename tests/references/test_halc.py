@@ -12,6 +12,7 @@ from torch import Tensor
 from halluc.methods import _focal_search
 from halluc.methods import halc as halc_module
 from halluc.methods._detector_and_matcher import Onlookers
+from halluc.methods._fields_of_view import contrasts
 from halluc.methods.halc import HALC
 from halluc.models import VisionLanguageModel
 from halluc.models.object_detector import Box
@@ -66,7 +67,7 @@ def both(
     model = wordy(family, seed)
     batch, tokenizer = questions(model, 0), model.processor.tokenizer
     made: list[Tensor] = []
-    forward = _focal_search.contrasts
+    forward = contrasts
 
     def noted(*args: Any) -> Tensor:
         made.append(forward(*args))
