@@ -17,7 +17,7 @@ from tests.kit.families import llava
 from tests.kit.families.parts import config
 
 CODE = "official_code"
-UNSTATED = {"matcher_revision", "vectors_hash"}
+UNSTATED = {"detector_revision", "matcher_revision", "vectors_hash"}
 """Hashes of files."""
 
 
@@ -73,6 +73,10 @@ ADAPTVIS = {"smooth": 0.5, "sharpen": 1.5, "threshold": 0.4, "weight": None}
 AD_HH = {
     13: (31,), 14: (16,), 15: (10, 24, 25), 16: (29,), 17: (0, 28), 18: (9, 26), 19: (18, 27),
     20: (12,), 22: (20,), 26: (9, 28), 27: (29,), 30: (9,), 31: (3, 26),
+}  # fmt: skip
+HALC = {
+    "n_crops": 4, "expand_ratio": 0.6, "beta": 0.05, "num_beams": 1, "objects": COCO_NAMES,
+    "detector": "glyph", "box_threshold": 0.3, "matcher": "glyph",
 }  # fmt: skip
 CONFUSED = (
     "You are a confused objects detector to provide a fuzzy overview or impression of the image."
@@ -176,6 +180,8 @@ SETTINGS = [
     Setting("adaptvis", "paper", ADAPTVIS),
     Setting("adaptvis", CODE, ADAPTVIS),
     Setting("adhh", None, {"threshold": 0.4, "demos": 16, "heads": AD_HH}, tuple(AD_HH)),
+    Setting("halc", "paper", HALC | {"k_candidates": 6}),
+    Setting("halc", CODE, HALC | {"k_candidates": 4}),
     Setting("consistency", None, {"replies": 5, "temperature": 1.0, "threshold": 0.5}),
     Setting(
         "familiarity", None,
