@@ -66,8 +66,6 @@ def text_states(model: VisionLanguageModel, names: Sequence[str], layer: int) ->
     """
     import torch
 
-    from halluc.models.embed_prompt import forwarded
-
     ids = [model.processor.tokenizer(name).input_ids for name in names]
     found: dict[int, Tensor] = {}
     kept: list[Tensor] = []
@@ -80,9 +78,10 @@ def text_states(model: VisionLanguageModel, names: Sequence[str], layer: int) ->
         for length in sorted({len(one) for one in ids}):  # of one length, so that none is padded
             rows = [row for row, one in enumerate(ids) if len(one) == length]
             tokens = torch.tensor([ids[row] for row in rows], device=model.device)
-            inputs = {"input_ids": tokens, "attention_mask": torch.ones_like(tokens)}
-            with torch.no_grad():
-                model.model(**forwarded(model, inputs), use_cache=False, logits_to_keep=1)
+            with torch.no_grad():  # the language model alone: some models cannot do without images
+                model.decoder(
+                    input_ids=tokens, attention_mask=torch.ones_like(tokens), use_cache=False
+                )
             found |= dict(zip(rows, kept[-1], strict=True))
     finally:
         handle.remove()

@@ -114,15 +114,13 @@ class VISTA(Method):
         return Steering()
 
     def prepare(self, at: At, inputs: Inputs, forward: Forward) -> None:
-        """Read the prompts with their images and without; keep the difference."""
-        state, found = at.state, []
-        for view in (inputs, at.model.without_image(inputs)):
-            state.reading = {}
-            forward(view)
-            found.append(state.reading)
-        seen, unseen = found
+        """Read the prompts with their images and without, in one pass; keep the difference."""
+        state = at.state
+        read = state.reading = {}
+        forward(at.model.stacked(inputs, at.model.without_image(inputs)))
         state.reading = None
-        state.vectors = {layer: seen[layer] - unseen[layer] for layer in seen}
+        pairs = {layer: states.chunk(2) for layer, states in read.items()}
+        state.vectors = {layer: seen - unseen for layer, (seen, unseen) in pairs.items()}
 
     def hidden(self, at: At, hidden: Tensor) -> Tensor | None:
         """Keep the last token's state, or (paper) steer all tokens."""

@@ -97,21 +97,22 @@ def test_two_passes_more_than_tokens(variant: str) -> None:
 def test_vectors_are_what_the_image_changes() -> None:
     """Each row's own, fp32, behind each layer, and repeated for its beams."""
     state, vista = Steering(), VISTA(VISTA.Params(strength=1.0))
-    views = iter(
-        [
-            {0: torch.zeros(2, 3), 1: torch.ones(2, 3), 2: torch.tensor([[5.0] * 3, [6.0] * 3])},
-            {0: torch.zeros(2, 3), 1: torch.zeros(2, 3), 2: torch.ones(2, 3)},
-        ]
-    )
+    seen = {0: torch.zeros(2, 3), 1: torch.ones(2, 3), 2: torch.tensor([[5.0] * 3, [6.0] * 3])}
+    unseen = {0: torch.zeros(2, 3), 1: torch.zeros(2, 3), 2: torch.ones(2, 3)}
 
     def forward(inputs: Any) -> Tensor:
-        for layer, last in next(views).items():
+        assert inputs == {"below each other": ({"image": 1}, {})}
+        for layer in seen:
+            last = torch.cat([seen[layer], unseen[layer]])
             padded = torch.stack([torch.full_like(last, 9.0), last], 1)
             vista.hidden(SimpleNamespace(state=state, layer=layer), padded)  # type: ignore[arg-type]
         return torch.zeros(2, 4)
 
-    model = SimpleNamespace(without_image=lambda inputs: {})
-    vista.prepare(SimpleNamespace(state=state, model=model), {}, forward)  # type: ignore[arg-type]
+    model = SimpleNamespace(
+        without_image=lambda inputs: {}, stacked=lambda *views: {"below each other": views}
+    )
+    at_first: Any = SimpleNamespace(state=state, model=model)
+    vista.prepare(at_first, {"image": 1}, forward)
     assert state.reading is None
     assert torch.equal(state.vectors[0], torch.ones(2, 3))
     assert torch.equal(state.vectors[1], torch.tensor([[4.0] * 3, [5.0] * 3]))
