@@ -213,11 +213,31 @@ def needs_tower_attention(name: str, model: VisionLanguageModel) -> None:
         for rows, tokens in calls:
             apart &= images_of_rows(model, inputs, 2, rows, start, tokens) is not None
             start += tokens
+    if _pads_images(model):
+        raise UserError(
+            f"method {name!r} edits attention in the vision tower, and {model.name!r} pads images "
+            "there to the largest of a batch"
+        )
     if not apart:
         raise UserError(
             f"method {name!r} edits attention in the vision tower, and that of {model.name!r} "
             "cannot be reached for each image apart"
         )
+
+
+def _pads_images(model: VisionLanguageModel) -> bool:
+    """Return whether the vision tower sees padding that depends on other images of a batch."""
+    from PIL import Image
+
+    images = [Image.new("RGB", size) for size in ((64, 64), (64, 32))]
+    inputs = model.encode([model.render("?")] * 2, images)
+    if "aspect_ratio_mask" in inputs:  # tiles of an image stand in one row, with some for padding
+        return True
+    mask = inputs.get("pixel_attention_mask")
+    if mask is None or mask.dim() < 4:  # none, or of patches [N, P], which stand apart
+        return False
+    seen = mask.flatten(-2).bool()
+    return bool((seen.any(-1) & ~seen.all(-1)).any())  # tiles that are not there do not count
 
 
 def _listed(layers: Collection[int]) -> str:
