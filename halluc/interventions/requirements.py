@@ -189,10 +189,12 @@ def needs_tower_attention(name: str, model: VisionLanguageModel) -> None:
         UserError: If attention of one of its layers is not called for each image apart.
     """
     import torch
+    import transformers
     from PIL import Image
 
     from halluc.interventions.attention_switch import SeamError, kernel_of, switched
     from halluc.interventions.tower_rows import images_of_rows
+    from halluc.models.embed_prompt import reads_encoded
 
     kernel, seen = model.attention_of("vision"), dict[int, list[tuple[int, int]]]()
 
@@ -217,6 +219,12 @@ def needs_tower_attention(name: str, model: VisionLanguageModel) -> None:
         raise UserError(
             f"method {name!r} edits attention in the vision tower, and {model.name!r} pads images "
             "there to the largest of a batch"
+        )
+    if not reads_encoded(model, inputs):
+        raise UserError(
+            f"method {name!r} edits attention in the vision tower, and transformers "
+            f"{transformers.__version__} does not read encoded images of {model.name!r} as it "
+            "reads pixels; update transformers"
         )
     if not apart:
         raise UserError(

@@ -53,6 +53,26 @@ def embedded(
     }
 
 
+def reads_encoded(model: VisionLanguageModel, inputs: Inputs) -> bool:
+    """Return whether this version of transformers reads encoded images as it reads pixels.
+
+    Before 5.18 it does not where positions depend on images (M-RoPE), or where `generate` takes no
+    embeddings.
+    """
+    own = model.model
+    if ENCODED in inspect.signature(own.forward).parameters:
+        return True
+    prepares = inspect.signature(own.prepare_inputs_for_generation).parameters
+    needs_pixels = "pixel_values" in inspect.signature(own.generate).parameters
+    if needs_pixels or "inputs_embeds" not in prepares:
+        return False
+    with torch.no_grad():
+        ready = embedded(model, dict(inputs), encode=True)
+        ready.pop("input_ids")
+        one, other = (own(**given, logits_to_keep=1).logits[:, -1] for given in (inputs, ready))
+    return torch.allclose(one.float(), other.float(), atol=1e-2, rtol=1e-2)
+
+
 def refuse_mixed_tiles(model: VisionLanguageModel, inputs: Inputs) -> None:
     """Refuse beams over tiles where transformers mixes tiles of several images up.
 

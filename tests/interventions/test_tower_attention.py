@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+import transformers
 from torch import Tensor
 
 from halluc.decoding.batch_encoding import encoded
@@ -18,6 +19,7 @@ from halluc.interventions.compose import Composite
 from halluc.interventions.engine import intervene
 from halluc.interventions.requirements import needs_tower_attention
 from halluc.models import VisionLanguageModel
+from halluc.models.embed_prompt import reads_encoded
 from halluc.testing import batch_of_questions
 from tests.kit.asking import answer, prepared, questions, questions_about_shapes
 from tests.kit.families import build, picture
@@ -25,9 +27,15 @@ from tests.kit.families import build, picture
 CLOSE: dict[str, Any] = {"atol": 1e-4, "rtol": 0.0}
 
 
-@cache
+built = cache(build)
+
+
 def model(family: str = "llava") -> VisionLanguageModel:
-    return build(family)
+    """A tiny model; skips what this version of transformers cannot be handed encoded images of."""
+    made = built(family)
+    if not reads_encoded(made, made.encode([made.render("?")], [picture(0)])):
+        pytest.skip(f"transformers {transformers.__version__} reads encoded images otherwise")
+    return made
 
 
 class Tower(Method):
@@ -76,7 +84,10 @@ def two_shapes(family: str) -> Batch:
 @pytest.mark.parametrize("beams", [1, 2])
 def test_rows_are_images_or_tiles_of_the_streams_in_order(family: str, beams: int) -> None:
     method = Tower()
-    answer(model(family), method, two_shapes(family), beams=beams, tokens=2)
+    try:
+        answer(model(family), method, two_shapes(family), beams=beams, tokens=2)
+    except UserError as refusal:  # before transformers 5.18, beams mix tiles up
+        pytest.skip(str(refusal))
     assert [layer for layer, _, _ in method.seen] == [0, 1, 2]
     (_, streams, prompts), *others = method.seen
     assert all(other[1:] == (streams, prompts) for other in others)
@@ -192,5 +203,5 @@ def test_a_tower_that_reads_images_in_one_row_is_refused() -> None:
 def test_a_tower_that_pads_to_the_largest_of_a_batch_is_refused(family: str) -> None:
     message = rf"'tower' edits .*'tiny-{family}' pads images there to the largest of a batch"
     with pytest.raises(UserError, match=message):
-        needs_tower_attention("tower", model(family))
+        needs_tower_attention("tower", built(family))
     needs_tower_attention("tower", model("smolvlm"))  # which pads with whole tiles
