@@ -98,7 +98,7 @@ table: setup
 		drawn=$$($(BIN)/halluc doctor --model $$model --json | $(BIN)/python -c '$(APPLY)' $(SLOW) $(SEARCH)); \
 		for seed in $(SEEDS); do \
 			$(BIN)/halluc eval --model $$model --benchmarks glyph --limit $(SAMPLED) --output-dir $(RUNS) --method $$drawn \
-				--decoding do_sample=true,seed=$$seed || exit 1; \
+				--gen-kwargs do_sample=true,seed=$$seed || exit 1; \
 		done; \
 	done
 	$(BIN)/halluc leaderboard $(RUNS) --output $(RUNS)/leaderboard.json --markdown docs/board.md --findings docs/findings.md \
