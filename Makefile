@@ -5,9 +5,14 @@
 # make sweep METHOD=vhr  try a method at many settings: a table and docs/figures/sweep-vhr-*.png
 # make leaderboard       put all runs on one board, and MODEL's into docs/figures/leaderboard-MODEL.png
 # make table             evaluate every method on the embedded models, into README, docs/board.md and docs/findings.md
+# make report            write all runs into report.html, a page that opens from disk
+# make docs              build the site of docs/ into site/, which opens from disk
+# make screenshots       take README's pictures of the report, in docs/figures
 # make bench             measure why the model hallucinates, how fast all is, and what a grid takes
 # make crosscheck        check models with several methods against others, into docs/crosscheck.md
 # make lab               run the laboratory on the embedded models, into docs/lab*.md and docs/figures
+# make recorded          score answers that authors of papers published, into docs/recorded.md and docs/claims.md
+# make release-check     build what is released, check it, and try the wheel from an empty folder
 # make families          try every method on a tiny model of every family, into docs/families.md
 # make world MODEL=glyph train an embedded model           make matcher   train AGLA's matcher
 # make detector          train HALC's detector
@@ -36,14 +41,14 @@ LOWEST := .venv-lowest
 
 .DEFAULT_GOAL := help
 .PHONY: help setup eval sweep leaderboard test test-lowest test-slow mutants check table families \
-	crosscheck lab schema bench world matcher detector sinks clean
+	crosscheck lab recorded report screenshots docs release-check schema bench world matcher detector sinks clean
 
 help:
 	@sed -n 's/^# make/make/p' $(firstword $(MAKEFILE_LIST))
 
 $(BIN)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,sweep,ray]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,sweep,cluster,notebook]'
 	@touch $@
 
 setup: $(BIN)/.installed
@@ -89,7 +94,8 @@ SLOW    ?= opera halc
 SEARCH  := opera halc
 SEEDS   ?= 0 1 2
 SAMPLED ?= 100
-METRICS := --metric glyph_chair.chair_i --metric glyph_pope.adversarial/accuracy --metric glyph_mme.total
+SHOWN   := --metric glyph_chair.chair_i --metric glyph_pope.adversarial/accuracy
+METRICS := $(SHOWN) --metric glyph_mme.total
 APPLY   := import json, sys; print(*(row["name"] for row in json.load(sys.stdin)["methods"] if row["status"] == "applies" and row["name"] not in sys.argv[1:]), sep=",")
 table: setup
 	for model in $(MODELS); do \
@@ -101,12 +107,31 @@ table: setup
 				--gen-kwargs do_sample=true,seed=$$seed || exit 1; \
 		done; \
 	done
-	$(BIN)/halluc leaderboard $(RUNS) --output $(RUNS)/leaderboard.json --markdown docs/board.md --findings docs/findings.md \
-		$(METRICS) --quiet
-	$(BIN)/halluc leaderboard $(RUNS) --decoding greedy --overview README.md --quiet
+	$(BIN)/halluc leaderboard $(RUNS) --output $(RUNS)/leaderboard.json --quiet
+	$(BIN)/halluc leaderboard $(RUNS)/leaderboard.json --markdown docs/board.md --findings docs/findings.md $(METRICS) --quiet
+	$(BIN)/halluc leaderboard $(RUNS)/leaderboard.json --verdicts README.md $(SHOWN) --quiet
 	for model in $(MODELS); do \
-		$(BIN)/halluc leaderboard $(RUNS) --model $$model --decoding greedy --figure docs/figures/leaderboard-$$model.png --quiet || exit 1; \
+		$(BIN)/halluc leaderboard $(RUNS)/leaderboard.json --model $$model --decoding greedy --figure docs/figures/leaderboard-$$model.png --quiet || exit 1; \
 	done
+
+# Evaluates METHOD first where there is no run yet.
+report: $(if $(wildcard $(RUNS)/*/scores_*.json),setup,eval)
+	$(BIN)/halluc report $(RUNS) --output report.html
+
+$(VENV)/.docs-installed: $(BIN)/.installed
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	@touch $@
+
+# Strict: a link or an anchor that leads nowhere, and a page that is not in mkdocs.yml, fail it. (With
+# --quiet mkdocs counts no warnings.)
+docs: $(VENV)/.docs-installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+
+# Needs Chromium (apt-get install chromium). Answers and traces are kept, in a folder of their own.
+SHOTS := $(RUNS)/screenshots
+screenshots: setup
+	$(BIN)/halluc eval --model glyph --method var,vhr,vcd --benchmarks glyph_chair,glyph_pope --limit 24 --trace 12 --output-dir $(SHOTS)
+	$(BIN)/python -m bench.screenshots --runs $(SHOTS) --output docs/figures
 
 # Checks what models with several methods describe against the models alone, in a folder of its own:
 # a board shows the scores only of the scenes that were checked. CHECK_RUNS=runs CHECK_LIMIT=300, where
@@ -131,8 +156,26 @@ lab: setup
 		$(BIN)/halluc lab all --model $$model --markdown docs/lab$$(test $$model = glyph || echo -$$model).md --figures docs/figures --output-dir $(RUNS)/lab $(ARGS) || exit 1; \
 	done
 
+# Fetches from GitHub; COPIES=FOLDER takes files that lie there. GROUND_TRUTH is a folder of COCO's
+# instances_*.json and captions_*.json, or a file of objects per image.
+GROUND_TRUTH ?= annotations
+CHAIR_FAMILY ?= wordnet
+recorded: setup
+	$(BIN)/halluc recorded fetch $(if $(COPIES),--copies $(COPIES)) --ground-truth $(GROUND_TRUTH) \
+		$(if $(CHAIR_TABLES),--chair-tables $(CHAIR_TABLES)) --protocol $(CHAIR_FAMILY) --output-dir $(RUNS)/recorded
+	$(BIN)/halluc recorded table $(RUNS)/recorded --markdown docs/recorded.md --figure docs/figures/recorded.png
+	$(BIN)/halluc claims $(RUNS)/recorded --markdown docs/claims.md --quiet
+
 families: setup
 	$(BIN)/python -m tests.matrix --output docs/families.md
+
+$(VENV)/.release-installed: $(BIN)/.installed
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[release]'
+	@touch $@
+
+# Takes a minute; nothing is fetched but what building needs.
+release-check: $(VENV)/.release-installed
+	$(BIN)/python -m tests.release_check
 
 schema: setup
 	$(BIN)/python -m halluc.leaderboard.json_schema

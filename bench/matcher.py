@@ -19,7 +19,8 @@ from PIL import Image
 from sklearn.metrics import roc_auc_score
 
 from halluc.methods._masked_views import kept
-from halluc.models.image_text_matcher import EMBEDDED, Matcher, attention_map, find_matcher
+from halluc.models.auxiliary import EMBEDDED
+from halluc.models.image_text_matcher import Matcher, attention_map, find_matcher
 from halluc.world import language, render, scene
 from halluc.world.claim_sentences import Claim, claims
 from halluc.world.scenes import Scene, generator, outline

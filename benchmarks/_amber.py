@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from functools import cached_property, partial
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from halluc.data.image_folder import ImageFolder
+from halluc.benchmarks._amber_images import in_folder, mirrored
 from halluc.data.pairing import by_id, unique
 from halluc.data.pinned_files import checksum, fetch, verify
 from halluc.data.records import Row, json_of, rows, text_of
 from halluc.data.sample_selection import first_images
 from halluc.errors import UserError
 from halluc.scoring.amber import metric as amber
+from halluc.scoring.answer_files import answer_of
 from halluc.scoring.base import Benchmark
 from halluc.scoring.card import Metric
 from halluc.types import Answer, Reading, Sample
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from halluc.benchmarks._amber_images import Images
     from halluc.scoring.answer_files import AnswerFiles
     from halluc.scoring.base import Totals
 
@@ -53,7 +55,7 @@ class AmberBenchmark(Benchmark):
 
     Args:
         folder: annotations.json, relation.json, safe_words.txt, query_all.json (at any depth) and
-            the images AMBER_1.jpg to AMBER_1004.jpg; None fetches the texts, not the images.
+            the images AMBER_1.jpg to AMBER_1004.jpg; None fetches texts and images.
         alike: Says if a noun stands for a word that it does not equal; None uses spaCy's vectors
             where they are installed, else equal words. A note names the one that was used.
     """
@@ -103,24 +105,23 @@ class AmberBenchmark(Benchmark):
         Raises:
             UserError: If files or images are missing, or have changed since they were first used.
         """
-        if self.folder is None:
-            raise UserError(f"{self.name}: give a folder with AMBER's images")
-        return first_images(self._asked(ImageFolder(self.folder)), limit)
+        images: Images = mirrored() if self.folder is None else in_folder(self.folder)
+        return first_images(self._asked(images), limit)
 
-    def _asked(self, images: ImageFolder) -> Iterator[Sample]:
-        truth = self._annotations(self._file("annotations.json"))
+    def _asked(self, images: Images) -> Iterator[Sample]:
+        truth = self._annotations(rows(self._file("annotations.json")))
         queries = self._file("query_all.json")
         for id, row in by_id(rows(queries), "id", truth, needed=()).items():
             target, name = truth[id], row.text("image")
             if not self._wanted(target):
                 continue
             described = target["type"] == "generative"
-            images.find(name, row.where)
+            load = images(name, row.where)
             yield Sample(
                 id=f"{id:05d}",
                 image_id=name,
                 prompt=row.text("query") + ("" if described else self.prompts[self.prompt]),
-                load_image=partial(images.open, name, row.where),
+                load_image=load,
                 target=target,
                 group=_group(target),
                 max_new_tokens=512 if described else 16,
@@ -175,13 +176,20 @@ class AmberBenchmark(Benchmark):
             UserError: If an id is unknown or answered twice, or some of a task's ids have no
                 answer while others do.
         """
-        labels = files.labels or self._file("annotations.json")
-        if self.folder is None and files.labels is not None:
-            self.folder = files.labels.parent
-        truth = self._annotations(labels)
-        images = self._images()
+        records, inside = files.rows(), False
+        if files.labels is not None:
+            annotations = rows(labels := files.require("labels", ""))
+            self.folder = self.folder or labels.parent
+        elif inside := all("truth" in row.fields and "type" in row.fields for row in records):
+            annotations = records
+            self.notes.append("truths are in the answers: missing answers go unnoticed")
+        else:
+            annotations = rows(self._file("annotations.json"))
+        truth = self._annotations(annotations)
+        images = {id: str(row["image"]) for id, row in truth.items() if "image" in row}
+        images = images if inside else self._images()
         answers = []
-        for id, row in by_id(rows(files.answers), "id", truth, needed=()).items():
+        for id, row in by_id(records, "id", truth, needed=()).items():
             target = truth[id]
             if not self._wanted(target):
                 continue
@@ -192,7 +200,7 @@ class AmberBenchmark(Benchmark):
                     group=_group(target),
                     prompt="",
                     target=target,
-                    text=row.text("response"),
+                    text=answer_of(row, "response"),
                 )
             )
         self._complete(answers, truth, files.answers)
@@ -223,8 +231,7 @@ class AmberBenchmark(Benchmark):
     def _wanted(self, target: Mapping[str, Any]) -> bool:
         return self.generative if target["type"] == "generative" else self.discriminative
 
-    def _annotations(self, path: Path) -> dict[int, dict[str, Any]]:
-        annotations = rows(path)
+    def _annotations(self, annotations: Sequence[Row]) -> dict[int, dict[str, Any]]:
         unique([(row.where, row.number("id")) for row in annotations])
         for row in annotations:
             kind = row.text("type")

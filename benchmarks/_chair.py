@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from halluc.scoring.base import Benchmark
 from halluc.scoring.card import Metric
 from halluc.scoring.chair import metric as chair
+from halluc.scoring.marks import find_marks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from halluc.scoring.base import Totals
+    from halluc.scoring.marks import Mark
     from halluc.types import Answer, Reading
 
 METRICS = (
@@ -68,6 +70,16 @@ class ChairBenchmark(Benchmark):
     def right(self, reading: Reading) -> bool:
         """Return whether all objects of the caption are there."""
         return set(reading.prediction) <= self.truth(reading.target)
+
+    def marks(self, reading: Reading) -> list[Mark]:
+        """Return the objects that the caption names, and whether they are there."""
+        truth = self.truth(reading.target)
+        named = self.finder.find(self.caption(reading.answer)).mentions
+        return find_marks(reading.text, [(one.word, one.node in truth) for one in named])
+
+    def missed(self, reading: Reading) -> list[str]:
+        """Return the objects that the caption does not name."""
+        return sorted(self.truth(reading.target) - set(reading.prediction))
 
     def truth(self, target: Mapping[str, list[str]]) -> set[str]:
         """Return the objects of an image."""

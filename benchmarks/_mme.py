@@ -14,6 +14,7 @@ from halluc.scoring.base import Benchmark
 from halluc.scoring.card import Metric
 from halluc.scoring.mme import answer_files as mme_files
 from halluc.scoring.mme import metric as mme
+from halluc.scoring.mme.llava_answers import is_json, json_answers
 from halluc.types import Sample
 
 if TYPE_CHECKING:
@@ -130,8 +131,10 @@ class MmePhotographs(MmeBenchmark):
                 yield row["category"], image, row["question"], truth, partial(table.image, number)
 
     def read_answers(self, files: AnswerFiles) -> list[Answer]:
-        """Read the folder of `<subtask>.txt` that MME's calculation.py scores."""
-        answers = [a for a in mme_files.read_answers(files) if a.group in self.subtasks]
+        """Read the folder of `<subtask>.txt` that MME's calculation.py scores, or LLaVA's lines."""
+        in_json = files.records or is_json(files.answers)
+        read = json_answers if in_json else mme_files.read_answers
+        answers = [a for a in read(files) if a.group in self.subtasks]
         present = {answer.group for answer in answers}
         missing = [subtask for subtask in self.subtasks if subtask not in present]
         self.subtasks = tuple(subtask for subtask in self.subtasks if subtask in present)

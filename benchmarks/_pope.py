@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from halluc.benchmarks._yes_no import YesNoBenchmark
 from halluc.data import hub
@@ -14,6 +14,7 @@ from halluc.data.sample_selection import first_images
 from halluc.errors import UserError
 from halluc.scoring.confusion_rates import COUNTS, as_printed
 from halluc.scoring.pope import answer_files as pope_files
+from halluc.scoring.pope.label_sources import read_label_files
 from halluc.scoring.pope.questions import STRATEGIES
 from halluc.scoring.pope.relabelling import refuse_altered, relabel
 from halluc.types import Sample
@@ -125,14 +126,17 @@ class PopeBenchmark(YesNoBenchmark):
                 yield Row(where, fields), strategy, partial(table.image, number)
 
     def read_answers(self, files: AnswerFiles) -> list[Answer]:
-        """Read POPE's answer lines, with `--labels` a question file."""
-        if files.labels is not None:
-            path = files.require("labels", "")
+        """Read POPE's answer lines, with `--labels` a question file, or one for each split.
+
+        A folder stands for the files in it that are named after the splits.
+        """
+        labels = read_label_files(files.all_labels, self.stem)
+        for path in (label.path for label in labels):
             refuse_altered(path)
             source = path.name.partition("_")[0]
             if source in SOURCES and not self.stem.startswith(source):
                 raise UserError(f"{path}: is not named after {self.stem}; another POPE's labels?")
-        answers = pope_files.read_answers(files, self.notes)
+        answers = pope_files.read_answers(files, labels, self.notes)
         self.groups = tuple(dict.fromkeys(answer.group for answer in answers))
         return answers
 
@@ -152,8 +156,14 @@ class PopeBenchmark(YesNoBenchmark):
         """Score only some of the splits."""
         self.groups = tuple(group for group in self.groups if group in splits)
 
-    def as_printed(self, totals: Mapping[str, float]) -> dict[str, float]:
-        """Return what POPE's evaluate.py prints, for all splits of the file together."""
-        pooled = {name: sum(totals[f"{group}/{name}"] for group in self.groups) for name in COUNTS}
+    def as_printed(self, totals: Mapping[str, float]) -> dict[str, Any]:
+        """Return what POPE's evaluate.py prints; of several splits by split, and their mean F1."""
         undefined = self.protocol_rule.zero_division
-        return {name: undefined if v != v else v for name, v in as_printed(pooled).items()}
+        splits: dict[str, Any] = {}
+        for group in self.groups:
+            printed = as_printed({name: totals[f"{group}/{name}"] for name in COUNTS})
+            splits[group] = {name: undefined if v != v else v for name, v in printed.items()}
+        if len(splits) == 1:
+            return dict(*splits.values())
+        mean = sum(split["F1 score"] for split in splits.values()) / len(splits)
+        return {**splits, "mean F1 score": mean}

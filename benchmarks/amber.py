@@ -24,7 +24,7 @@ def card(
         metrics=metrics,
         citation="Wang et al., AMBER: An LLM-free Multi-dimensional Benchmark for MLLMs "
         "Hallucination Evaluation, 2023",
-        dataset="junyangwang0410/AMBER on GitHub; images by the authors' link",
+        dataset="junyangwang0410/AMBER on GitHub; images by a mirror on the hub",
         revision=COMMIT,
         size=(1004, questions),
     )

@@ -138,7 +138,7 @@ class ChairCoco(ChairBenchmark):
             self._tables = neighbour
         return [
             Answer(id, id, "all", "", truth[id], text=caption)
-            for id, caption in chair_files.read_captions(files.answers, truth, path)
+            for id, caption in chair_files.read_captions(files.answers, truth, path, files.records)
         ]
 
     def as_printed(self, totals: Mapping[str, float]) -> dict[str, float]:

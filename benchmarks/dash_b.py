@@ -76,11 +76,11 @@ class DashB(YesNoBenchmark):
         Raises:
             UserError: If files or images are missing, or have changed since they were first used.
         """
-        samples = self._hub() if self.folder is None else self._files(self.folder)
+        samples = self._hub(limit) if self.folder is None else self._files(self.folder)
         return first_images(samples, limit)
 
-    def _hub(self) -> Iterator[Sample]:
-        table = self.dataset.load("test")
+    def _hub(self, limit: int | None) -> Iterator[Sample]:
+        table = self.dataset.few("test", limit)
         for number, fields in enumerate(table.rows):
             row = Row(f"{REPO} row {number}", fields)
             yield Sample(

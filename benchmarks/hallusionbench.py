@@ -15,6 +15,7 @@ from halluc.data.records import Row, rows
 from halluc.data.sample_selection import first_images
 from halluc.errors import UserError
 from halluc.plain_text import printable
+from halluc.scoring.answer_files import answer_of
 from halluc.scoring.base import benchmark
 from halluc.scoring.card import BenchmarkCard, Metric
 from halluc.scoring.hallusionbench import metric as hallusion
@@ -127,7 +128,7 @@ class HallusionBench(JudgedBenchmark):
         Raises:
             UserError: If a question is unknown, answered twice, missing or has another truth.
         """
-        records = rows(files.answers)
+        records = files.rows()
         unique([(row.where, _id(row)) for row in records])
         answers = [_answer(row) for row in records]
         figures = all(answer.target["visual_input"] != "0" for answer in answers)
@@ -235,7 +236,7 @@ def _answer(row: Row) -> Answer:
                 )
     id = "/".join(target[name] for name in KEY)
     figure = "/".join(target[name] for name in KEY[:4])
-    text = row.text("model_prediction")
+    text = answer_of(row, "model_prediction")
     return Answer(id, figure, target["category"], target["question"], target, text=text)
 
 

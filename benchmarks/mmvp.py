@@ -11,8 +11,9 @@ from halluc.data import hub
 from halluc.data.image_folder import ImageFolder
 from halluc.data.pairing import align
 from halluc.data.pinned_files import checksum, verify
-from halluc.data.records import rows, table
+from halluc.data.records import table
 from halluc.errors import UserError
+from halluc.scoring.answer_files import answer_of
 from halluc.scoring.base import benchmark
 from halluc.scoring.card import BenchmarkCard, Metric
 from halluc.scoring.confusion_rates import ratio
@@ -99,7 +100,7 @@ class Mmvp(JudgedBenchmark):
         Raises:
             UserError: If a question is missing, out of order or answered twice.
         """
-        records = rows(files.answers)
+        records = files.rows()
         align(
             [(row.where, row.number("question_id")) for row in records],
             [("MMVP", number) for number in range(1, 301)],
@@ -111,7 +112,7 @@ class Mmvp(JudgedBenchmark):
                 group="all",
                 prompt=row.text("prompt"),
                 target={"options": _options(row, "prompt"), "answer": _letter(row, "answer")},
-                text=row.text("response"),
+                text=answer_of(row, "response", but=("answer",)),
             )
             for number, row in enumerate(records, 1)
         ]

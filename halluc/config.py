@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
@@ -54,6 +55,18 @@ class MethodConfig(_Config):
     params: dict[str, Any] = {}
     calibration: str | None = None
     resolved: dict[str, Any] = {}
+
+
+def baseline_first(methods: Iterable[MethodConfig], add: bool) -> list[MethodConfig]:
+    """Return methods with the baseline in front.
+
+    Args:
+        add: Add the baseline if it is not among them; without any method it is always added.
+    """
+    configs = sorted(methods, key=lambda method: method.name != BASELINE)
+    if not configs or (add and configs[0].name != BASELINE):
+        configs.insert(0, MethodConfig())
+    return configs
 
 
 class DecodingConfig(_Config):

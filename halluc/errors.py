@@ -10,7 +10,19 @@ class UserError(Exception):
 
     Its message is one line: what is wrong, where, and what would be right. The command line
     prints it and exits with 2.
+
+    Examples:
+        >>> import halluc
+        >>> try:
+        ...     halluc.evaluate("glyph", "vra")
+        ... except halluc.UserError as error:
+        ...     print(error)
+        unknown method 'vra': did you mean 'vhr'?
     """
+
+
+class Notice(UserWarning):
+    """Something a user should know that stops nothing; the command line prints it in one line."""
 
 
 def needs_packages(option: str, *modules: str) -> None:

@@ -11,8 +11,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-VERSION = "0.1.0"
-"""This package's version, the same as in pyproject.toml."""
+VERSION = "0.2.0"
+"""This package's version; pyproject.toml reads it here."""
+
+SCENES = "0.1.0"
+"""The version of this package in which drawn scenes and questions last changed."""
 
 
 ENGINE = 1

@@ -15,7 +15,7 @@ from difflib import get_close_matches
 from importlib.metadata import entry_points
 from typing import Generic, TypeVar
 
-from halluc.errors import UserError
+from halluc.errors import Notice, UserError
 
 T = TypeVar("T")
 
@@ -87,4 +87,5 @@ class Registry(Generic[T]):
             try:
                 entry.load()
             except Exception as error:  # a broken plug-in must not take the harness down
-                warnings.warn(f"plug-in {entry.name!r} ({entry.value}): {error}", stacklevel=2)
+                said = f"plug-in {entry.name!r} ({entry.value}) is left out: {error}"
+                warnings.warn(said, Notice, stacklevel=2)

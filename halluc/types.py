@@ -28,9 +28,17 @@ class Sample:
         target: What the scorer compares with; anything JSON can hold.
         group: The split or subtask the sample belongs to ("adversarial", "count").
         max_new_tokens: Where the answer is cut.
+        options: Of multiple choice: each option's letter as the prompt has it, and its text.
         follows: Id of the sample asked just before in the same conversation, None for the first:
             its history, its prompt and the model's answer to it come before this prompt.
         history: The earlier turns, (prompt, answer) each; filled in when they are answered.
+
+    Examples:
+        >>> from halluc import Sample
+        >>> from PIL import Image
+        >>> sample = Sample("1", "1.jpg", "Is there a dog?", lambda: Image.new("RGB", (8, 8)), "no")
+        >>> sample.load_image().size, sample.target
+        ((8, 8), 'no')
     """
 
     id: str
@@ -40,6 +48,7 @@ class Sample:
     target: Any = None
     group: str = "all"
     max_new_tokens: int = 16
+    options: tuple[tuple[str, str], ...] = ()
     follows: str | None = None
     history: tuple[tuple[str, str], ...] = ()
 
@@ -56,6 +65,8 @@ class Answer:
         confidence: How far a method that may withhold answers trusts this one, 0 to 1.
         yes_no: Log-probabilities of "yes" and of "no" (all spellings summed) at the first
             generated position, where the tokenizer has one-token spellings of both.
+        letters: Log-probabilities of the letters of the sample's options at that position, where
+            the tokenizer has one-token spellings of all.
         image_hash: Hash of the image's pixels.
         prompt_tokens, tokens: Tokens read (image tokens included) and generated.
         forward_passes: Passes through the language model in which this sample took part.
@@ -65,6 +76,13 @@ class Answer:
         seconds: Its share of its batch's wall-clock time.
         peak_memory: Highest memory in bytes while its batch was answered, above the level before;
             0 where it was not measured.
+
+    Examples:
+        >>> from halluc import Answer, Sample
+        >>> from PIL import Image
+        >>> sample = Sample("1", "1.jpg", "Is there a dog?", lambda: Image.new("RGB", (8, 8)), "no")
+        >>> Answer.of(sample, text="Yes.").target
+        'no'
     """
 
     id: str
@@ -78,6 +96,7 @@ class Answer:
     error: str | None = None
     confidence: float | None = None
     yes_no: tuple[float | None, float | None] | None = None
+    letters: dict[str, float | None] | None = None
     image_hash: str = ""
     prompt_tokens: int = 0
     tokens: int = 0
@@ -127,6 +146,12 @@ class Reading:
         answer: The answer; its `target` and `group` are the benchmark's at the time of scoring.
         prediction: What the parser made of its text, as JSON can hold it; None where it could not
             be parsed.
+
+    Examples:
+        >>> from halluc import Answer, Reading
+        >>> reading = Reading(Answer("1", "1.jpg", "all", "A dog?", "no", text="Yes."), "yes")
+        >>> reading.prediction == reading.target
+        False
     """
 
     answer: Answer

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from halluc.interventions import Method
 from halluc.interventions.contrast import guided, implausible
@@ -85,18 +85,6 @@ def seen(at: At, keys: Tensor) -> Tensor:
     """
     assert at.visible is not None
     return (keys[:, None] & at.rows[:, :, None] & at.visible)[:, None]
-
-
-class Span(NamedTuple):
-    """Layers from the first to the last, 0-based, both included."""
-
-    first: int
-    last: int
-
-
-def span_of(first: int, last: int, n_layers: int) -> Span:
-    """Scale layers `first` to `last` of 32 with a model's depth; none may be left of few."""
-    return Span(first * n_layers // 32, (last + 1) * n_layers // 32 - 1)
 
 
 class GuidedBoost(Method):

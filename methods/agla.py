@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from halluc.interventions import At, Batch
     from halluc.interventions.base import Inputs
     from halluc.models import VisionLanguageModel
-    from halluc.models.image_text_matcher import Matcher, MatcherSource
+    from halluc.models.auxiliary import AuxiliaryModel
+    from halluc.models.image_text_matcher import Matcher
 
 HUB_MATCHER = "Salesforce/blip-itm-large-coco"  # the retrieval checkpoint of the published code
 
@@ -101,16 +102,15 @@ class AGLA(Method):
         return params.model_copy(update=update)
 
     @staticmethod
-    def _found(params: Params, name: str) -> tuple[MatcherSource, int]:
+    def _found(params: Params, name: str) -> tuple[AuxiliaryModel, int]:
         """Find the matcher, and the layer of it that is read."""
         from halluc.models.image_text_matcher import find_matcher
 
         source = find_matcher(name, params.matcher_revision)
-        layer = source.n_layers // 2 if params.cam_layer is None else params.cam_layer
-        if layer >= source.n_layers - 1:  # behind the last layer only the first token is read
-            raise UserError(
-                f"agla: cam_layer {layer} of matcher {name!r}: choose 0 to {source.n_layers - 2}"
-            )
+        last = source.config.text_config.num_hidden_layers - 1
+        layer = (last + 1) // 2 if params.cam_layer is None else params.cam_layer
+        if layer >= last:  # behind the last layer only the first token is read
+            raise UserError(f"agla: cam_layer {layer} of matcher {name!r}: choose 0 to {last - 1}")
         return source, layer
 
     def streams(self, batch: Batch, model: VisionLanguageModel) -> dict[str, Inputs]:

@@ -116,7 +116,7 @@ class HALC(Method):
         detector = params.detector or ("glyph" if drawn else HUB_DETECTOR)
         matcher = params.matcher or ("glyph" if drawn else HUB_MATCHER)
         source = find_detector(detector, params.detector_revision)
-        own = DRAWN_THRESHOLD if detector == "glyph" else THRESHOLDS[source.kind]
+        own = DRAWN_THRESHOLD if detector == "glyph" else THRESHOLDS[source.config.model_type]
         update = {
             "k_candidates": params.k_candidates or CANDIDATES[params.variant],
             "detector": detector,

@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from halluc.interventions import Method, MethodCard, MethodParams, method
-from halluc.interventions.requirements import needs_layers, needs_shared_rows
-from halluc.methods._image_emphasis import seen, span_of
+from halluc.interventions import MethodCard, MethodParams, method
+from halluc.methods._image_emphasis import seen
+from halluc.methods._middle_layers import MiddleLayers, Span
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from halluc.interventions import At
-    from halluc.models import VisionLanguageModel
 
 
 def guided_by_heads(scores: Tensor, keys: Tensor, alpha: float) -> Tensor:
@@ -33,7 +32,7 @@ def guided_by_heads(scores: Tensor, keys: Tensor, alpha: float) -> Tensor:
 
 
 @method("hgai")
-class HGAI(Method):
+class HGAI(MiddleLayers):
     """Raises logits of the image by half their mean size over heads, layers 5 to 18 of 32."""
 
     card = MethodCard(
@@ -55,7 +54,7 @@ class HGAI(Method):
         needs=("image tokens in the prompt",),
     )
     rows = "last"
-    prefix_depends_on = "nothing"
+    published = Span(5, 18)
     noop: ClassVar[dict[str, Any]] = {"alpha": 0.0}
 
     class Params(MethodParams):
@@ -66,25 +65,6 @@ class HGAI(Method):
         last_layer: int | None = Field(None, ge=0, description="last layer guided")
 
     params: Params
-
-    @classmethod
-    def requires(cls, params: Params, config: Any, model: str) -> None:
-        """Refuse a model without image tokens in its prompt."""
-        needs_shared_rows("hgai", config, model)
-
-    @classmethod
-    def resolve(cls, params: Params, model: VisionLanguageModel) -> Params:
-        """Fill in layers by depth; refuse a range the model does not have."""
-        first, last = span_of(5, 18, model.n_layers)
-        first = first if params.first_layer is None else params.first_layer
-        last = max(first, last) if params.last_layer is None else params.last_layer
-        needs_layers("hgai", first, last, model)
-        return params.model_copy(update={"first_layer": first, "last_layer": last})
-
-    def layers(self, n_layers: int) -> range:
-        """Return the layers of the range."""
-        assert self.params.first_layer is not None and self.params.last_layer is not None
-        return range(self.params.first_layer, self.params.last_layer + 1)
 
     def attention_logits(self, at: At, logits: Tensor) -> Tensor:
         """Guide the last row of each pass."""

@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from halluc.interventions import Method, MethodCard, MethodParams, method
-from halluc.interventions.requirements import needs_layers, needs_shared_rows
-from halluc.methods._image_emphasis import seen, span_of
+from halluc.interventions import MethodCard, MethodParams, method
+from halluc.methods._image_emphasis import seen
+from halluc.methods._middle_layers import MiddleLayers, Span
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from halluc.interventions import At
-    from halluc.models import VisionLanguageModel
 
 
 def before_image(image: Tensor, real: Tensor) -> Tensor:
@@ -48,7 +47,7 @@ def amplified(
 
 
 @method("vaf")
-class VAF(Method):
+class VAF(MiddleLayers):
     """Scales logits of the image by 1.15 and of the system prompt by 0.95, layers 9 to 14 of 32."""
 
     card = MethodCard(
@@ -72,7 +71,7 @@ class VAF(Method):
         ),
         needs=("image tokens in the prompt",),
     )
-    prefix_depends_on = "nothing"
+    published = Span(9, 14)
     noop: ClassVar[dict[str, Any]] = {"enhance": 1.0, "suppress": 1.0}
 
     class Params(MethodParams):
@@ -84,25 +83,6 @@ class VAF(Method):
         last_layer: int | None = Field(None, ge=0, description="last layer edited")
 
     params: Params
-
-    @classmethod
-    def requires(cls, params: Params, config: Any, model: str) -> None:
-        """Refuse a model without image tokens in its prompt."""
-        needs_shared_rows("vaf", config, model)
-
-    @classmethod
-    def resolve(cls, params: Params, model: VisionLanguageModel) -> Params:
-        """Fill in layers by depth; refuse a range the model does not have."""
-        first, last = span_of(9, 14, model.n_layers)
-        first = first if params.first_layer is None else params.first_layer
-        last = max(first, last) if params.last_layer is None else params.last_layer
-        needs_layers("vaf", first, last, model)
-        return params.model_copy(update={"first_layer": first, "last_layer": last})
-
-    def layers(self, n_layers: int) -> range:
-        """Return the layers of the range."""
-        assert self.params.first_layer is not None and self.params.last_layer is not None
-        return range(self.params.first_layer, self.params.last_layer + 1)
 
     def attention_logits(self, at: At, logits: Tensor) -> Tensor:
         """Amplify in the rows behind the image."""

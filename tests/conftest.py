@@ -4,7 +4,10 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models; more threads only fight over cores
 
+import threading
 from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -37,6 +40,16 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "cache"
     monkeypatch.setenv("HALLUC_CACHE", str(folder))
     return folder
+
+
+@pytest.fixture
+def published(tmp_path: Path) -> Iterator[str]:
+    """The address of `tmp_path`, as if what is in it were published."""
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
 
 
 @pytest.fixture(scope="session")

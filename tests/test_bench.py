@@ -25,7 +25,7 @@ def rows(lines: list[str]) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in found][1:]
 
 
-@pytest.mark.parametrize("section", [pope, sweep])
+@pytest.mark.parametrize("section", [pope, pytest.param(sweep, marks=pytest.mark.slow)])
 def test_what_is_compared_is_equal(section: object, model: VisionLanguageModel) -> None:
     assert callable(section)
     table = rows("\n".join(section(model, 1)).splitlines())
@@ -36,6 +36,7 @@ def test_what_is_compared_is_equal(section: object, model: VisionLanguageModel) 
         assert float(cells[2].strip("*").split()[0]) > 0
 
 
+@pytest.mark.slow
 def test_every_method_is_timed(model: VisionLanguageModel) -> None:
     table = rows("\n".join(methods(model, 1)).splitlines())
     named = [name for name in REGISTRY.names() if name != "baseline"]

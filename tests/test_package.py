@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 
+import yaml
 from packaging.version import Version
 
 import halluc
+from halluc.provenance import VERSION
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -34,8 +37,35 @@ def test_lower_bounds_are_what_is_tested() -> None:
         assert Version(pinned[name]) == Version(bound), name
 
 
-def test_version() -> None:
-    assert halluc.__version__ == PROJECT["project"]["version"]
+def test_the_version_has_one_source() -> None:
+    assert "version" in PROJECT["project"]["dynamic"]
+    source = PROJECT["tool"]["setuptools"]["dynamic"]["version"]["attr"]
+    assert source == "halluc.provenance.VERSION" and halluc.__version__ == VERSION
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert cited["version"] == VERSION
+    newest = re.search(r"^## (\S+) \((\S+)\)$", (ROOT / "CHANGELOG.md").read_text(), re.M)
+    assert newest and newest[1] == VERSION and newest[2] == str(cited["date-released"])
+
+
+def test_the_citation_has_what_its_format_requires() -> None:
+    """Citation File Format 1.2.0, schema.json: required keys, and no other than it knows."""
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert cited["cff-version"] == "1.2.0" and cited["type"] == "software"
+    assert {"authors", "cff-version", "message", "title"} <= cited.keys()
+    known = {"abstract", "date-released", "keywords", "license", "type", "version"}
+    assert cited.keys() <= known | {"authors", "cff-version", "message", "title"}
+    assert cited["license"] == PROJECT["project"]["license"]
+    assert cited["authors"] and all("name" in one for one in cited["authors"])
+
+
+def test_the_workflow_runs_what_ci_runs() -> None:
+    workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8"))
+    steps = [step for job in workflow["jobs"].values() for step in job["steps"]]
+    assert ".ci/run" in [step.get("run") for step in steps]
+    python = {
+        str(s["with"]["python-version"]) for s in steps if "python-version" in s.get("with", {})
+    }
+    assert python == {PROJECT["project"]["requires-python"].removeprefix(">=")}
 
 
 def test_public_names_exist() -> None:

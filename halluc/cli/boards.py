@@ -7,8 +7,18 @@ from typing import Annotated
 
 import typer
 
-from halluc.cli.options import ChairTables, GroundTruth, Json, print_json, typed_options
-from halluc.errors import UserError, needs_packages
+from halluc.cli.options import (
+    ChairTables,
+    GroundTruth,
+    Json,
+    SkipUnfinished,
+    TablesIn,
+    print_json,
+    typed_options,
+)
+from halluc.cli.printing import say, show, window
+from halluc.errors import UserError
+from halluc.figure_files import checked_figure
 from halluc.plain_text import printable
 
 
@@ -29,16 +39,17 @@ def compare_command(
     as_json: Json = False,
 ) -> None:
     """Compare two runs, or two answers files, on the samples both answered."""
-    from halluc.leaderboard.run_comparison import compare_files, compare_runs, tables
+    from halluc.leaderboard.comparison_tables import names_of, tables, verdict
+    from halluc.leaderboard.run_comparison import compare_files, compare_runs
     from halluc.scoring.answer_files import AnswerFiles
 
     differ_in: list[str] = []
     if first.is_dir() and second.is_dir():
         pairs, differ_in = compare_runs(first, second, protocol)
     elif benchmark is None:
+        wrong = " and ".join(str(path) for path in (first, second) if not path.is_dir())
         raise UserError(
-            f"{first} and {second} are not two run folders; answers files need --benchmark: "
-            f"whose format is it?"
+            f"{wrong}: no such run folder; answers files need --benchmark: whose format is it?"
         )
     else:
         typed = typed_options(protocol=protocol, tables=chair_tables)
@@ -48,16 +59,13 @@ def compare_command(
         benchmarks = {name: pair.model_dump() for name, pair in pairs.items()}
         print_json({"benchmarks": benchmarks, "differ_in": differ_in})
         return
-    from rich.console import Console
-
-    console = Console()
-    for table in tables(pairs):
-        console.print(table)
-    for note in (note for pair in pairs.values() for note in pair.notes):
-        console.print(printable(note), highlight=False, markup=False)
+    names = names_of(first, second)
+    show(*tables(pairs, names, window().width))
+    for note in dict.fromkeys(note for pair in pairs.values() for note in pair.notes):
+        say(printable(note))
     if differ_in:
-        differing = printable("; ".join(differ_in))
-        console.print(f"The runs also differ in {differing}.", highlight=False, markup=False)
+        say(printable(f"The runs also differ in {'; '.join(differ_in)}."))
+    say(verdict(pairs, names))
 
 
 def power_command(
@@ -106,12 +114,7 @@ def leaderboard_command(
     output: Annotated[
         Path | None, typer.Option(help="File to write the board to, as JSON.")
     ] = None,
-    markdown_in: Annotated[
-        Path | None,
-        typer.Option(
-            "--markdown", help="File to write the tables into, between its leaderboard markers."
-        ),
-    ] = None,
+    markdown_in: TablesIn = None,
     overview_in: Annotated[
         Path | None,
         typer.Option(
@@ -124,15 +127,23 @@ def leaderboard_command(
             "--findings", help="File to write which gains survive into, between the same markers."
         ),
     ] = None,
+    verdicts_in: Annotated[
+        Path | None,
+        typer.Option("--verdicts", help="File to write their verdicts alone into: one table."),
+    ] = None,
     metric: Annotated[
         list[str] | None,
-        typer.Option(help="Repeatable, of --findings: the metric that counts, benchmark.metric."),
+        typer.Option(help="Repeatable, of these two: the metric that counts, benchmark.metric."),
     ] = None,
     csv: Annotated[
         Path | None, typer.Option(help="File to write the board to, a line per metric.")
     ] = None,
+    latex_in: Annotated[
+        Path | None,
+        typer.Option("--latex", help="File to write tables for a paper to (booktabs)."),
+    ] = None,
     figure: Annotated[
-        Path | None, typer.Option(help="PNG file to draw the differences to.")
+        Path | None, typer.Option(help="File to draw the differences to: .png, .pdf or .svg.")
     ] = None,
     model: Annotated[
         list[str] | None,
@@ -143,14 +154,11 @@ def leaderboard_command(
     decoding: Annotated[
         str | None, typer.Option(help="Only rows decoded so: greedy, sampling or beams.")
     ] = None,
-    skip_unfinished: Annotated[
-        bool, typer.Option("--skip-unfinished", help="Leave out runs that are not finished.")
-    ] = False,
+    skip_unfinished: SkipUnfinished = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print no tables.")] = False,
 ) -> None:
     """Gather finished runs, and boards of other machines, into one board."""
-    from rich.console import Console
-
+    from halluc.files import write_whole
     from halluc.leaderboard import (
         collect,
         draw_board,
@@ -161,16 +169,14 @@ def leaderboard_command(
         of_models,
         overview,
         render,
+        verdicts,
         write_csv,
     )
     from halluc.leaderboard.board_file import write_board
+    from halluc.leaderboard.latex_tables import latex
 
     if figure is not None:
-        needs_packages("--figure", "matplotlib")
-        if figure.suffix.lower() != ".png":
-            raise UserError(
-                f"--figure {str(figure)!r}: only PNG is drawn; let the name end in .png"
-            )
+        checked_figure(figure)
     board = of_decoding(of_models(collect(places, skip_unfinished), model or ()), decoding)
     if output is not None:
         write_board(board, output)
@@ -178,19 +184,21 @@ def leaderboard_command(
         insert(markdown(board), markdown_in)
     if overview_in is not None:
         insert(overview(board), overview_in)
+    chosen = dict(one.partition(".")[::2] for one in metric or ())
     if findings_in is not None:
-        chosen = dict(one.partition(".")[::2] for one in metric or ())
         insert(findings(board, chosen), findings_in)
+    if verdicts_in is not None:
+        insert(verdicts(board, chosen), verdicts_in)
     if csv is not None:
         write_csv(board, csv)
+    if latex_in is not None:
+        write_whole(latex_in, latex(board))
     if figure is not None:
         draw_board(board, figure)
-    console = Console()
-    for table in () if quiet else render(board):
-        console.print(table)
+    if not quiet:
+        show(*render(board, window().width))
     if output is not None:
-        said = printable(f"{output}: {len(board.rows)} rows")
-        console.print(said, highlight=False, markup=False, soft_wrap=True)
+        typer.echo(printable(f"{output}: {len(board.rows)} rows"))
 
 
 def export_command(

@@ -31,3 +31,7 @@ def build_command(
 
     for path in build_files(objects, output, images, seed, n, template, chat):
         typer.echo(str(path))
+    if not chat:
+        place = images or "FOLDER"
+        ask = f"halluc eval --benchmarks own_pope:{output} --benchmark-args images={place}"
+        typer.echo(f"ask them with: {ask}", err=True)

@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 
 from halluc.cli.options import Device, Dtype, Json, ModelArgs, print_json, typed_options
+from halluc.cli.printing import show
+from halluc.cli.quiet_and_verbose import progress_console
 from halluc.errors import UserError
 from halluc.validation import checked, key_values
 
@@ -96,8 +98,6 @@ def crosscheck_command(
     )
     if output_dir.exists() and not output_dir.is_dir():
         raise UserError(f"--output-dir {str(output_dir)!r} is a file; give a folder")
-    from rich.console import Console
-
     from halluc.crosscheck import crosscheck_table as shown
     from halluc.crosscheck.asking_systems import Place
     from halluc.crosscheck.crosscheck_page import write_page
@@ -108,7 +108,7 @@ def crosscheck_command(
 
     models = {one.model for one in (*config.targets, *config.evidence)}
     stop = Stop(at_once=any(endpoint_name(name) is not None for name in models))
-    found = run_crosscheck(config, Place(output_dir, Console(stderr=True), stop))
+    found = run_crosscheck(config, Place(output_dir, progress_console(), stop))
     content = shown.as_json(found)
     for file in (output_dir / "crosscheck" / f"{benchmark}_{found.rule.key}.json", output):
         if file is not None:
@@ -119,6 +119,4 @@ def crosscheck_command(
     if as_json:
         print_json(content)
         return
-    console = Console()
-    for table in shown.render(found):
-        console.print(table)
+    show(*shown.render(found))

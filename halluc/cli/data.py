@@ -17,7 +17,7 @@ from halluc.data.pinned_files import cache_folder
 from halluc.errors import UserError
 from halluc.plain_text import printable
 from halluc.provenance import VERSION
-from halluc.scoring.building import PATHS, build
+from halluc.scoring.building import PATHS, build, one_benchmark
 from halluc.validation import key_values
 
 data_app = typer.Typer(
@@ -38,9 +38,8 @@ def pack_command(
     ] = None,
 ) -> None:
     """Pack all that a benchmark reads: questions, annotations, and the images asked about."""
-    options = {
-        k: v for k, v in key_values(benchmark_args, "--benchmark-args").items() if k != "judge"
-    }
+    benchmark, options = one_benchmark(benchmark, key_values(benchmark_args, "--benchmark-args"))
+    options.pop("judge", None)
     built = build(benchmark, options)
     if built.card.dataset == "halluc.world":
         raise UserError(f"{benchmark}: is drawn by halluc itself; there is nothing to pack")

@@ -14,6 +14,7 @@ from halluc.cli.options import (
     model_config,
     print_json,
 )
+from halluc.cli.printing import show
 
 
 def doctor_command(
@@ -32,13 +33,8 @@ def doctor_command(
     if as_json:
         print_json(report.as_json())
     else:
-        from rich.console import Console
-
         from halluc.doctor.doctor_table import tables
 
-        console = Console()
-        for table in tables(report):
-            console.print(table)
-            console.print()
+        show(*tables(report))
     if not report.healthy:
         raise typer.Exit(1)

@@ -17,20 +17,26 @@ from halluc.cli.cluster import (
     cluster_of,
     on_cluster,
 )
+from halluc.cli.option_file import Config
 from halluc.cli.options import Device, Dtype, Model, ModelArgs, Revision, model_config
+from halluc.cli.printing import show, window
 from halluc.cli.processes import answer_in_processes, take_own_gpu
-from halluc.config import BASELINE, DecodingConfig, MethodConfig, RunConfig
+from halluc.cli.quiet_and_verbose import progress_console
+from halluc.config import BASELINE, DecodingConfig, MethodConfig, RunConfig, baseline_first
 from halluc.errors import UserError
 from halluc.interventions.compose import find
-from halluc.scoring.building import benchmark_names, build, by_benchmark
+from halluc.models.names import locate
+from halluc.scoring.building import checked_benchmarks
 from halluc.validation import checked, key_values
 
 if TYPE_CHECKING:
+    from halluc.evaluation import Questions
     from halluc.evaluation.ray_pool import Cluster
     from halluc.evaluation.sharding import Shard
 
 
 def eval_command(
+    config: Config = None,
     model: Model = "glyph",
     method: Annotated[
         str,
@@ -46,7 +52,10 @@ def eval_command(
         ),
     ] = "",
     benchmarks: Annotated[
-        str, typer.Option(help="Benchmarks or families of them, separated by commas.")
+        str,
+        typer.Option(
+            help="Benchmarks or families of them, separated by commas; yes_no:FOLDER for your data."
+        ),
     ] = "glyph",
     benchmark_args: Annotated[
         str, typer.Option(help="Options of the benchmarks: folder=DIR,pope_coco.prompt=vcd.")
@@ -57,6 +66,9 @@ def eval_command(
     gen_kwargs: Annotated[
         str, typer.Option(help="How tokens are chosen: do_sample=true,num_beams=5.")
     ] = "",
+    seeds: Annotated[
+        str | None, typer.Option(help="Seeds of drawn answers, each a run of its own: 0,1,2.")
+    ] = None,
     batch_size: Annotated[
         int | None, typer.Option(help="Most prompts answered together; default: what fits.")
     ] = None,
@@ -89,6 +101,14 @@ def eval_command(
     address: Address = None,
     ray_workers: RayWorkers = None,
     gpus_per_worker: GpusPerWorker = None,
+    trace: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="Number of samples of each benchmark whose attention the report shows; those "
+            "that a method answers otherwise come first.",
+        ),
+    ] = 0,
     model_args: ModelArgs = "",
     revision: Revision = None,
     dtype: Dtype = None,
@@ -99,7 +119,7 @@ def eval_command(
 ) -> None:
     """Evaluate methods and the baseline; print all and their differences."""
     names = methods_of(method)
-    config = _run_config(
+    common = _run_config(
         benchmarks,
         benchmark_args,
         model=model_config(model, model_args, revision, dtype, device),
@@ -109,7 +129,11 @@ def eval_command(
         share=share,
     )
     methods = method_configs(names, key_values(method_args, "--method-args"), baseline)
-    configs = [config.model_copy(update={"method": one}) for one in methods]
+    configs = [
+        common.model_copy(update={"method": one, "decoding": decoding})
+        for decoding in seeded(common.decoding, seeds)
+        for one in methods
+    ]
     if output_dir.exists() and not output_dir.is_dir():
         raise UserError(f"--output-dir {str(output_dir)!r} is a file; give a folder")
     cluster = cluster_of(executor, address, ray_workers, gpus_per_worker)
@@ -121,11 +145,39 @@ def eval_command(
             "--shard (or a launcher that sets RANK and WORLD_SIZE), --processes and --executor "
             "ray each split the images; use one of them"
         )
+    if trace and (part is not None or processes > 1 or cluster is not None):
+        raise UserError(
+            "--trace looks into the model in one process; once the parts are answered, the same "
+            "command without --shard, --processes and --executor traces and asks nothing again"
+        )
+    if trace:
+        locate(configs[0].model.name)  # an endpoint shows no attention
     if part is not None and part.launched and device is None:
         take_own_gpu()
     if processes > 1:
         answer_in_processes(sys.argv[1:], processes)
-    _evaluate(configs, output_dir, calibration, workers, part, cluster)
+    _evaluate(configs, output_dir, calibration, workers, part, cluster, trace)
+
+
+def seeded(decoding: DecodingConfig, text: str | None) -> list[DecodingConfig]:
+    """Return a decoding with each of the seeds "0,1,2"; as it is where none are given.
+
+    Raises:
+        UserError: If one is no whole number, or no answer is drawn at random.
+    """
+    if text is None:
+        return [decoding]
+    seeds = list(dict.fromkeys(part.strip() for part in str(text).split(",") if part.strip()))
+    if not seeds or not all(seed.isdecimal() for seed in seeds):
+        raise UserError(f"--seeds {text}: give whole numbers, as in 0,1,2")
+    if not decoding.do_sample:
+        raise UserError(
+            "--seeds: answers are not drawn at random, so seeds change nothing; "
+            "add --gen-kwargs do_sample=true"
+        )
+    if "seed" in decoding.model_fields_set:
+        raise UserError("--seeds: --gen-kwargs has a seed too; give one of them")
+    return [decoding.model_copy(update={"seed": int(seed)}) for seed in seeds]
 
 
 def methods_of(text: str) -> list[str]:
@@ -169,19 +221,27 @@ def method_configs(
     for name, params in given.items():
         find(name).parameters(params)
     configs = [MethodConfig(name=name, params=params) for name, params in given.items()]
-    configs.sort(key=lambda method: method.name != BASELINE)
-    if baseline and configs[0].name != BASELINE:
-        configs.insert(0, MethodConfig())
-    return configs
+    return baseline_first(configs, baseline)
 
 
 def _run_config(benchmarks: str, benchmark_args: str, **values: Any) -> RunConfig:
     """Check everything the user typed; nothing heavy is loaded and nothing written before that."""
-    names = benchmark_names(benchmarks)
-    options = by_benchmark(names, key_values(benchmark_args, "--benchmark-args"))
-    for name in names:
-        build(name, options.get(name))
+    names, options = checked_benchmarks(benchmarks, key_values(benchmark_args, "--benchmark-args"))
     return checked(RunConfig, values | {"benchmarks": names, "benchmark_args": options}, "eval")
+
+
+def _questions(config: RunConfig) -> list[Questions]:
+    """Read what all benchmarks ask; missing data is told before a model is loaded."""
+    from halluc.evaluation import questions_of
+
+    try:
+        return questions_of(config)
+    except UserError as error:
+        if len(config.benchmarks) == 1:
+            raise
+        raise UserError(
+            f"{error}; or leave it out: --benchmarks means {', '.join(config.benchmarks)} here"
+        ) from error
 
 
 def _evaluate(
@@ -191,28 +251,24 @@ def _evaluate(
     workers: int | None,
     shard: Shard | None,
     cluster: Cluster | None,
+    trace: int = 0,
 ) -> None:
-    """Load the model, run all methods side by side, and print the board."""
-    from rich.console import Console
-
-    from halluc.calibration import find_calibration, read
-    from halluc.evaluation import evaluate_together, open_model
+    """Load the model, run all methods side by side, print the board, and trace some answers."""
+    from halluc.cli.run_remarks import remarks
+    from halluc.evaluation import calibrations_of, endpoint_of, evaluate_together, open_model
     from halluc.interruption import Stop
     from halluc.leaderboard import board_of, render
-    from halluc.models.names import endpoint_name
 
+    at_endpoint = endpoint_of(configs) is not None
+    questions = _questions(configs[0])
     with on_cluster(cluster, configs) as elsewhere:
         model = open_model(configs) if elsewhere is None else None
+        if trace:
+            from halluc.attend.geometry import refuse_without_places
+
+            refuse_without_places(model)  # type: ignore[arg-type]  # it is here, and no endpoint
         fingerprint = (model or elsewhere).fingerprint  # type: ignore[union-attr]  # one is there
-        measured = {}
-        for config in configs:
-            name = config.method.name
-            if name != BASELINE:
-                file = calibration or find_calibration(output_dir, fingerprint, name)
-                if file and (found := read(file)).method == name:
-                    measured[name] = found
-        if calibration and not measured:
-            raise UserError(f"--calibration {calibration}: is of {read(calibration).method}")
+        measured = calibrations_of(configs, output_dir, fingerprint, calibration)
         runs = evaluate_together(
             configs,
             output_dir,
@@ -220,13 +276,19 @@ def _evaluate(
             calibrations=measured,
             workers=workers,
             shard=shard,
-            stop=Stop(at_once=endpoint_name(configs[0].model.name) is not None),
+            stop=Stop(at_once=at_endpoint),
             elsewhere=elsewhere,
+            questions=questions,
+            console=progress_console(),
         )
-    console = Console()
     scored = [one for run in runs for one in run.scored.values()]
     if scored or shard is None:
-        for table in render(board_of(scored)):
-            console.print(table)
+        show(*render(board_of(scored), window().width))
+    for said in remarks(runs):
+        window().print(said, soft_wrap=True)
     for run in runs:
-        console.print(str(run.folder.path), highlight=False, markup=False, soft_wrap=True)
+        typer.echo(str(run.folder.path))
+    if trace:
+        from halluc.attend.traced_runs import trace_evaluations
+
+        trace_evaluations(model, questions, runs, trace)  # type: ignore[arg-type]

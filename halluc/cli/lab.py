@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from halluc.cli.evaluate import methods_of
@@ -20,6 +19,7 @@ from halluc.cli.options import (
     model_config,
     print_json,
 )
+from halluc.cli.printing import say, show
 from halluc.config import BASELINE
 from halluc.errors import UserError
 
@@ -133,19 +133,17 @@ def _list(as_json: bool) -> None:
         table.add_column(column, overflow="fold")
     for cls in found:
         table.add_row(cls.name, cls.question, cls.source)
-    Console().print(table)
+    show(table)
 
 
 def _print(report: Report) -> None:
-    console = Console()
     columns, lines = report.table()
     table = Table(title=report.title, title_justify="left")
     for column in columns:
         table.add_column(column, overflow="fold")
     for line in lines:
         table.add_row(*line)
-    console.print(table)
-    options: dict[str, Any] = {"highlight": False, "markup": False, "soft_wrap": True}
-    console.print(report.conclusion, **options)
+    show(table)
+    say(report.conclusion)
     for file in report.files:
-        console.print(str(file), **options)
+        typer.echo(str(file))

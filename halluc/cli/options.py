@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from halluc.config import ModelConfig
-from halluc.errors import UserError
+from halluc.errors import UserError, needs_packages
 from halluc.models.names import endpoint_name, locate
 from halluc.validation import checked, key_values
 
@@ -32,6 +32,22 @@ GroundTruth = Annotated[
     Path | None, typer.Option(help="File with the objects in each image, for CHAIR.")
 ]
 ChairTables = Annotated[Path | None, typer.Option(help="File with CHAIR's synonym tables.")]
+Protocol = Annotated[str | None, typer.Option(help="Protocol to score by.")]
+Labels = Annotated[list[Path] | None, typer.Option(help="Question or annotation file. Repeatable.")]
+Against = Annotated[
+    str, typer.Option(help="Name of the record to compare with; a baseline has none.")
+]
+RecordName = Annotated[str, typer.Option(help="Name of the record; default: the file's.")]
+OutputDir = Annotated[Path, typer.Option(help="Folder of run folders.")]
+SkipUnfinished = Annotated[
+    bool, typer.Option("--skip-unfinished", help="Leave out runs that are not finished.")
+]
+TablesIn = Annotated[
+    Path | None,
+    typer.Option(
+        "--markdown", help="File to write the tables into, between its leaderboard markers."
+    ),
+]
 
 
 def model_config(
@@ -51,6 +67,8 @@ def model_config(
     for key in options.keys() & typed.keys():
         raise UserError(f"--model-args: {key!r} is given twice")
     config = checked(ModelConfig, options | typed, "model")
+    if config.quantization is not None:
+        needs_packages(f"quantization={config.quantization}", "bitsandbytes", "accelerate")
     if endpoint_name(config.name) is None:
         locate(config.name)
     return config

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from halluc.cli.options import Json, print_json
+from halluc.cli.printing import say, show, window
 from halluc.errors import UserError
 from halluc.plain_text import printable
 
@@ -58,8 +59,6 @@ def show_command(
     run: Annotated[Path, typer.Argument(help="Run folder.")], as_json: Json = False
 ) -> None:
     """Show what a run's answers depend on, how far it is, and its scores."""
-    from rich.console import Console
-
     from halluc.leaderboard import board_of, render
     from halluc.store import RunFolder, find_scored
 
@@ -67,14 +66,12 @@ def show_command(
     if as_json:
         print_json({"key": folder.asker.key, **folder.asker.model_dump(mode="json")})
         return
-    console = Console()
     about = folder.asker.model_dump(mode="json", exclude_defaults=True)
     for name, value in about.items():
-        console.print(f"{name}: {printable(value)}", highlight=False, markup=False)
+        say(f"{name}: {printable(value)}")
     _print_progress([folder])
     if scored := list(find_scored(folder)):
-        for table in render(board_of(scored)):
-            console.print(table)
+        show(*render(board_of(scored), window().width))
 
 
 @runs_app.command("prune")
@@ -153,7 +150,6 @@ def _print_progress(runs: list[Any]) -> None:
 
 
 def _print_table(columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -162,4 +158,4 @@ def _print_table(columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*(Text(printable(cell)) for cell in row))
-    Console().print(table)
+    show(table)

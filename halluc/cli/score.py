@@ -8,7 +8,9 @@ from typing import Annotated
 import typer
 
 from halluc.cli.options import ChairTables, GroundTruth, Json, print_json, typed_options
+from halluc.cli.printing import show
 from halluc.errors import UserError
+from halluc.plain_text import printable
 
 
 def score_command(
@@ -51,14 +53,13 @@ def score_command(
             raise UserError("--ground-truth goes with --answers; a run has its own")
         folder = RunFolder.read(run)
         scores = described(rescore(folder, options, benchmark, label_files(labels or ())))
+        whose = printable(f"{folder.asker.method.name} on {folder.asker.model_id} ({run})")
     elif benchmark is None or answers is None:
         raise UserError("--answers needs --benchmark: whose format is it?")
     else:
         scores = score_answers_file(benchmark, options, answers, labels or (), ground_truth)
+        whose = printable(answers)
     if as_json:
         print_json(scores)
         return
-    from rich.console import Console
-
-    for table in tables(scores):
-        Console().print(table)
+    show(*tables(scores, whose))

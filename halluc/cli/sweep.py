@@ -17,6 +17,10 @@ from halluc.cli.cluster import (
     on_cluster,
 )
 from halluc.cli.options import typed_options
+from halluc.cli.printing import say, show
+from halluc.cli.quiet_and_verbose import progress_console
+from halluc.errors import UserError
+from halluc.figure_files import KINDS
 from halluc.models.names import locate
 from halluc.sweep.config_file import load_sweep
 from halluc.sweep.optuna_search import require_optuna
@@ -76,6 +80,9 @@ def sweep_command(
     figures: Annotated[
         Path | None, typer.Option(help="Folder for the figures; default: the sweep's own.")
     ] = None,
+    figure_format: Annotated[
+        str, typer.Option(help="Kind of the figures: png, or pdf and svg for print.")
+    ] = "png",
     output_dir: Annotated[
         Path, typer.Option(help="Folder of runs; those of sweeps go into its sweeps/.")
     ] = Path("runs"),
@@ -90,11 +97,11 @@ def sweep_command(
     typed = {name: None if value == [] else value for name, value in fields.items()}
     sweep = load_sweep(config, typed_options(**typed))
     locate(sweep.model)
+    if (ending := f".{figure_format}") not in KINDS:
+        raise UserError(f"--figure-format {figure_format!r}: one of png, pdf and svg")
     cluster = cluster_of(executor, address, ray_workers, gpus_per_worker)
     if sweep.search == "tpe":
         require_optuna()
-    from rich.console import Console
-
     from halluc.interruption import Stop
     from halluc.sweep.running import run_sweep
     from halluc.sweep.sweep_figures import draw_sweep
@@ -103,19 +110,20 @@ def sweep_command(
 
     with on_cluster(cluster, [sweep.run("tune", next(sweep.points()))]) as elsewhere:
         done = run_sweep(
-            sweep, output_dir, calibration=calibration, stop=Stop(), elsewhere=elsewhere
+            sweep,
+            output_dir,
+            calibration=calibration,
+            stop=Stop(),
+            elsewhere=elsewhere,
+            console=progress_console(),
         )
-    console = Console()
-    for table in tables(done):
-        console.print(table)
+    show(*tables(done))
     for line in (legend(done), *notes(done)):
-        console.print(line, highlight=False, markup=False)
+        say(line)
     files = write_sweep(done)
     try:
-        files += draw_sweep(done, figures or done.folder)
+        files += draw_sweep(done, figures or done.folder, ending)
     except ImportError:
-        console.print(
-            "No figures: pip install 'halluc[sweep]' installs what draws them.", markup=False
-        )
+        say("No figures: pip install 'halluc[sweep]' installs what draws them.")
     for file in files:
-        console.print(str(file), highlight=False, markup=False, soft_wrap=True)
+        typer.echo(str(file))

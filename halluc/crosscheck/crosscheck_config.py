@@ -10,7 +10,7 @@ from halluc.benchmarks._chair import ChairBenchmark
 from halluc.config import DecodingConfig, MethodConfig, ModelConfig, RunConfig
 from halluc.crosscheck.systems import System, parse_systems
 from halluc.errors import UserError
-from halluc.scoring.building import build
+from halluc.scoring.building import build, one_benchmark
 from halluc.scoring.crosscheck.implicit_questions import OBJECTS, PAPER, SENTENCE
 from halluc.scoring.crosscheck.verdict_scores import Variant
 from halluc.validation import checked
@@ -35,6 +35,15 @@ class CrossCheckConfig(BaseModel):
     question: str | None = None
     variant: Variant = "paper"
     model_args: dict[str, Any] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _folder(cls, values: Any) -> Any:
+        """Take the folder out of the benchmark's name."""
+        if not isinstance(values, dict) or not isinstance(values.get("benchmark"), str):
+            return values
+        name, options = one_benchmark(values["benchmark"], values.get("benchmark_args", {}))
+        return values | {"benchmark": name, "benchmark_args": options}
 
     @field_validator("targets", "evidence", mode="before")
     @classmethod

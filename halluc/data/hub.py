@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from halluc.data.hub_rows import UnfetchedTable, unfetched
 from halluc.data.pinned_files import checksum, offline, recorded, verify
 from halluc.errors import UserError
 from halluc.plain_text import printable
@@ -44,12 +45,28 @@ class Dataset:
         paths = fetch_files(self.repo, (self.files[split],), self.revision)
         return Table(tuple(paths), self.columns, self.image)
 
+    def few(self, split: str, limit: int | None) -> Table | UnfetchedTable:
+        """Read a split over the network if few images are asked about and it was not fetched.
 
-def fetch_files(repo: str, patterns: tuple[str, ...], revision: str = "") -> list[Path]:
+        Args:
+            limit: The most images that are asked about; None for all.
+
+        Raises:
+            UserError: As for `load`.
+        """
+        pattern = self.files[split]
+        table = unfetched(self.repo, pattern, self.columns, self.image, self.revision, limit)
+        return table or self.load(split)
+
+
+def fetch_files(
+    repo: str, patterns: tuple[str, ...], revision: str = "", unchecked: tuple[str, ...] = ()
+) -> list[Path]:
     """Fetch files of a data set from the hub, or find them in its cache.
 
     Args:
         revision: The pinned commit; "" for the one that was fetched first, which is recorded.
+        unchecked: Patterns of further files, too many to record a checksum of each.
 
     Returns:
         The files that match the patterns, sorted.
@@ -68,7 +85,7 @@ def fetch_files(repo: str, patterns: tuple[str, ...], revision: str = "") -> lis
                 repo,
                 repo_type="dataset",
                 revision=wanted,
-                allow_patterns=list(patterns),
+                allow_patterns=[*patterns, *unchecked],
                 local_files_only=offline(),
             )
         )
@@ -84,7 +101,9 @@ def fetch_files(repo: str, patterns: tuple[str, ...], revision: str = "") -> lis
     return paths
 
 
-def fetch_folder(repo: str, patterns: tuple[str, ...], revision: str = "") -> Path:
+def fetch_folder(
+    repo: str, patterns: tuple[str, ...], revision: str = "", unchecked: tuple[str, ...] = ()
+) -> Path:
     """Fetch files of a data set as `fetch_files` does, and return their folder.
 
     Args:
@@ -93,7 +112,7 @@ def fetch_folder(repo: str, patterns: tuple[str, ...], revision: str = "") -> Pa
     Raises:
         UserError: If that file cannot be fetched, or one has changed since the first time.
     """
-    paths = fetch_files(repo, patterns, revision)
+    paths = fetch_files(repo, patterns, revision, unchecked)
     named = [path for path in paths if path.name == patterns[0]]
     if not named:
         raise UserError(f"{repo}: has no {patterns[0]}")
@@ -120,6 +139,26 @@ class Table:
     def __init__(self, paths: tuple[Path, ...], columns: tuple[str, ...], image: str) -> None:
         self._paths, self._columns, self._image = paths, columns, image
         self._images = lru_cache(maxsize=2)(self._group_images)
+
+    def with_image(self, column: str) -> Table:
+        """Return the same rows with the images of another column."""
+        return Table(self._paths, self._columns, column)
+
+    @cached_property
+    def image_names(self) -> list[str | None]:
+        """The names of all rows' image files; None where the data set does not say."""
+        import pyarrow.parquet as pq
+
+        names: list[str | None] = []
+        for path in self._paths:
+            file = pq.ParquetFile(path)
+            column = f"{self._image}.path"
+            if column not in (file.schema.column(n).path for n in range(len(file.schema))):
+                names += [None] * file.metadata.num_rows
+                continue
+            images = file.read(columns=[column])[self._image].to_pylist()
+            names += [image["path"] if image else None for image in images]
+        return names
 
     @cached_property
     def rows(self) -> list[dict[str, Any]]:

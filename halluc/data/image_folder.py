@@ -77,6 +77,14 @@ class ImageFolder:
             raise UserError(f"{image} is a link out of {self._folder}; put the file itself there")
         return paths[0]
 
+    def inside(self, name: str) -> str:
+        """Return an image's path below the folder, which is one however it is named.
+
+        Raises:
+            UserError: If it is missing.
+        """
+        return self.find(name).relative_to(self._folder).as_posix()
+
     def has(self, name: str) -> bool:
         """Return whether an image is there."""
         return bool(self._named(name))

@@ -6,6 +6,7 @@ truncated or reordered file is scored silently. Here it is an error that names t
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from halluc.errors import UserError
@@ -94,3 +95,12 @@ def unique(entries: Sequence[tuple[str, Any]]) -> dict[Any, int]:
             raise UserError(f"{where}: id {id!r} again, first at {entries[position[id]][0]}")
         position[id] = number
     return position
+
+
+def image_id(id: Any) -> str:
+    """Return an image id as digits: 139, "139" and "COCO_val2014_000000000139.jpg" are alike.
+
+    Folders before a file's name do not count, and a name that does not end in digits stays.
+    """
+    digits = re.split(r"[/\\_]", str(id))[-1].split(".")[0]
+    return str(int(digits)) if digits.isdecimal() and len(digits) < 20 else str(id)

@@ -66,18 +66,17 @@ def fetch(url: str, sha256: str) -> Path:
 
 
 def _download(url: str, path: Path) -> None:
-    from urllib.error import URLError
-    from urllib.request import urlopen
+    import httpx2
 
     if offline():
         raise UserError(f"{url} is not in {cache_folder()} and the network is switched off")
     try:
-        with urlopen(url, timeout=60) as reply:
-            content = reply.read()
-    except (URLError, OSError) as error:
-        raise UserError(f"cannot fetch {url}: {error}") from error
+        reply = httpx2.get(url, timeout=60, follow_redirects=True).raise_for_status()
+    except (httpx2.HTTPError, httpx2.InvalidURL, ImportError, ValueError) as error:
+        reason = str(error).split("\n", 1)[0]  # what follows is a link that explains the status
+        raise UserError(f"cannot fetch {url}: {reason}") from error
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, content)
+    write_whole(path, reply.content)
 
 
 def recorded(name: str) -> dict[str, str]:

@@ -106,14 +106,15 @@ def finite(value: Any) -> Any:
 
 
 def text_of(path: Path) -> str:
-    """Read a text file, gzipped or not.
+    """Read a text file, gzipped or not, whatever its name.
 
     Raises:
         UserError: If it is missing or is not a text.
     """
     try:
         raw = path.read_bytes()
-        return (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode("utf-8-sig")
+        packed = path.suffix == ".gz" or raw.startswith(b"\x1f\x8b")
+        return (gzip.decompress(raw) if packed else raw).decode("utf-8-sig")
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
@@ -179,18 +180,19 @@ def rows(path: Path) -> list[Row]:
     return records
 
 
-def table(path: Path, columns: Sequence[str]) -> list[Row]:
+def table(path: Path, columns: Sequence[str], delimiter: str = ",") -> list[Row]:
     """Read a CSV file.
 
     Args:
         columns: The columns that it must have.
+        delimiter: What stands between them.
 
     Raises:
         UserError: If a column is missing or there twice, a row is shorter or longer than the
             first, or the file ends within quotes; names the line.
     """
     text = text_of(path)
-    reader = csv.DictReader(io.StringIO(text, newline=""))
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
     records = []
     try:
         names = reader.fieldnames or ()
@@ -207,17 +209,17 @@ def table(path: Path, columns: Sequence[str]) -> list[Row]:
             records.append(Row(f"{path} line {reader.line_num}", dict(record)))
     except csv.Error as error:
         raise UserError(f"{path} line {reader.line_num}: {error}") from None
-    if _ends_in_quotes(text):
+    if _ends_in_quotes(text, delimiter):
         raise UserError(f"{path} line {reader.line_num}: ends within quotes; is it truncated?")
     if not records:
         raise UserError(f"{path}: is empty")
     return records
 
 
-def _ends_in_quotes(text: str) -> bool:
+def _ends_in_quotes(text: str, delimiter: str) -> bool:
     """Return whether a CSV file's last quotes are not closed, which lenient reading lets pass."""
     try:
-        for _ in csv.reader(io.StringIO(text, newline=""), strict=True):
+        for _ in csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter):
             pass
     except csv.Error as error:
         return "unexpected end" in str(error)

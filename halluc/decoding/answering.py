@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
@@ -14,8 +14,9 @@ from halluc.config import DecodingConfig
 from halluc.decoding.asking_again import AskingAgain, Rewritten, revised
 from halluc.decoding.batch_encoding import batch_of
 from halluc.decoding.batching import distinct, planned, question, repeated
+from halluc.decoding.chosen_tokens import TokenLogProbabilities
 from halluc.decoding.generation import generate, lengths
-from halluc.decoding.logits_processors import YesNo
+from halluc.decoding.logits_processors import Letters, YesNo
 from halluc.decoding.prefetch import prefetched, workers_for
 from halluc.errors import UserError
 from halluc.interventions.attention_switch import SeamError
@@ -24,10 +25,13 @@ from halluc.remote.model import EndpointModel
 from halluc.types import Answer, Sample
 
 if TYPE_CHECKING:
+    from halluc.decoding.chosen_tokens import ChosenTokens
     from halluc.interventions import Batch, Method
     from halluc.interventions.shared_prefix import Memo
     from halluc.interventions.touch import Touch
     from halluc.models import VisionLanguageModel
+
+T = TypeVar("T")
 
 _FEW, _MOST, _IN_FLIGHT = 32, 128, 8
 """Prompts answered together by default: on a CPU, at first on a GPU, by an endpoint."""
@@ -57,6 +61,7 @@ def answer_batches(
     workers: int | None = None,
     touch: Touch | None = None,
     known: Iterable[Answer] = (),
+    chosen: ChosenTokens | None = None,
 ) -> Iterator[list[Answer]]:
     """Answer samples, those about one image together and the shortest first.
 
@@ -73,6 +78,7 @@ def answer_batches(
         touch: Notes whether the method edits anything.
         known: Answers to other samples that are there already: batches are those they would have
             been in, and a question that is among them is not asked again.
+        chosen: Collects the tokens of answers with their log-probabilities.
 
     Raises:
         UserError: If the method does not fit the decoding, or workers cannot be started.
@@ -93,7 +99,7 @@ def answer_batches(
         size = batch_size or (_MOST if model.device.type == "cuda" else _FEW)
         size = 1 if "search" in method.declared() else size
         plan = list(planned(first, known, size, by_image=share))
-        answering = _Answering(model, method, decoding, share, memo, touch)
+        answering = _Answering(model, method, decoding, share, memo, touch, chosen)
         answered = answering.each(plan, size, 0 if memo else workers_for(model, workers))
     for answers in answered:
         yield [
@@ -113,6 +119,7 @@ class _Answering:
     share: bool
     memo: Memo | None
     touch: Touch | None
+    chosen: ChosenTokens | None = None
 
     def each(
         self, planned: Sequence[list[Sample]], size: int, workers: int
@@ -152,10 +159,12 @@ class _Answering:
             ready: The batch, if it is encoded already.
             started: When it was begun, on `time.perf_counter`'s clock.
         """
-        model, beams = self.model, self.decoding.num_beams
+        model = self.model
         saved = self.memo.saved if self.memo else 0.0
         batch = ready or self._encoded(samples)
         yes_no = YesNo(model.yes_no_tokens) if model.yes_no_tokens else None
+        letters = _letters(model, samples)
+        told = self._onlooker()
         ask = AskingAgain(model, batch)
         made = generate(
             model,
@@ -163,13 +172,15 @@ class _Answering:
             replace(batch, ask=ask),
             self.decoding,
             max_new_tokens=max(sample.max_new_tokens for sample in samples),
-            watch=[yes_no] if yes_no else [],
+            watch=[onlooker for onlooker in (yes_no, letters, told) if onlooker],
             share=self.share,
             memo=self.memo,
             touch=self.touch,
         )
         read = batch.inputs["attention_mask"].sum(1).tolist()
         written = lengths(made.tokens, model).tolist()
+        if self.chosen is not None:
+            self.chosen.take(samples, made.tokens, written, told)
         decoded = model.processor.tokenizer.batch_decode(made.tokens, skip_special_tokens=True)
         said = Rewritten([text.strip() for text in decoded])
         if "revise" in self.method.declared():
@@ -184,7 +195,8 @@ class _Answering:
         if self.memo:  # what another run has read for this one too
             started -= self.memo.saved - saved
         seconds = (time.perf_counter() - started) / len(samples)
-        repeats = len(yes_no.found) // len(samples) if yes_no and yes_no.found else beams
+        said_yes_no = _each(yes_no.found if yes_no else [], len(samples))
+        said_letters = _each(letters.found if letters else [], len(samples))
         return [
             Answer.of(
                 sample,
@@ -193,7 +205,8 @@ class _Answering:
                 drafts=said.drafts.get(i, ()),
                 confidence=trust[i],
                 status="withheld" if self._withholds(trust[i]) else "ok",
-                yes_no=yes_no.found[i * repeats] if yes_no and yes_no.found else None,
+                yes_no=said_yes_no[i],
+                letters=_of(sample, said_letters[i]),
                 prompt_tokens=read[i],
                 tokens=written[i],
                 forward_passes=round(passes[i]),
@@ -204,6 +217,11 @@ class _Answering:
             else self._broken(sample, broken[i], alone=len(samples) == 1)
             for i, sample in enumerate(samples)
         ]
+
+    def _onlooker(self) -> TokenLogProbabilities | None:
+        """Return who notes what tokens are chosen with, where rows are answers from the start."""
+        beams = self.decoding.num_beams > 1 or "search" in self.method.declared()
+        return TokenLogProbabilities() if self.chosen is not None and not beams else None
 
     def _withholds(self, confidence: float | None) -> bool:
         return confidence is not None and confidence < self.method.withhold_below
@@ -228,6 +246,26 @@ class _Answering:
         same = [(sample.id, sample.image_id, sample.prompt, sample.history) for sample in samples]
         batch: Batch = self.memo.once((rewritten, self.decoding.seed, same), make)
         return batch
+
+
+def _letters(model: VisionLanguageModel, samples: Sequence[Sample]) -> Letters | None:
+    """Return what reads off the letters of all samples' options; None without any."""
+    letters = dict.fromkeys(letter for sample in samples for letter, _ in sample.options)
+    tokens = model.letter_tokens([*letters])
+    return Letters(tokens) if tokens else None
+
+
+def _each(found: Sequence[T], count: int) -> Sequence[T | None]:
+    """Return what an onlooker found of each sample, in the first of its rows."""
+    return found[:: len(found) // count] if found else [None] * count
+
+
+def _of(sample: Sample, found: Mapping[str, float] | None) -> dict[str, float | None] | None:
+    """Return what was found of the letters of a sample's options; None unless all were."""
+    letters = [letter for letter, _ in sample.options]
+    if not letters or found is None or not found.keys() >= set(letters):
+        return None
+    return {letter: found[letter] for letter in letters}
 
 
 def _halves(batch: list[Sample]) -> list[list[Sample]]:

@@ -59,13 +59,7 @@ class AskingAgain:
         max_new_tokens: int = 16,
         temperature: float | None = None,
     ) -> list[str]:
-        """Ask questions, each the row whose image it is about and the prompt; return the replies.
-
-        Args:
-            max_new_tokens: Where each reply is cut.
-            temperature: Draw replies at this temperature; None replies greedily. What is drawn
-                depends on the run's seed, the sample and how often it was asked before.
-        """
+        """Ask questions, as `Ask` says."""
         draws = temperature is not None
         decoding = DecodingConfig(do_sample=draws, temperature=temperature or 1.0)
         texts: list[str] = []

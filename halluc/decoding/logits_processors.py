@@ -1,8 +1,8 @@
-"""Logits processors: they read off yes and no, apply the method, and sample alike in any batch."""
+"""Logits processors: they read off words, apply the method, and sample alike in any batch."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -57,6 +57,29 @@ class YesNo(LogitsProcessor):
             log_p = scores.float().log_softmax(-1)
             yes, no = (log_p[:, list(ids)].logsumexp(-1).tolist() for ids in self._tokens)
             self.found = list(zip(yes, no, strict=True))
+        return scores
+
+
+class Letters(LogitsProcessor):
+    """Onlooker that keeps log-probabilities of options' letters at the first generated position.
+
+    Args:
+        tokens: A letter to the token ids of its one-token spellings.
+
+    Attributes:
+        found: Every letter's log-probability for each row, after the first call.
+    """
+
+    def __init__(self, tokens: Mapping[str, Sequence[int]]) -> None:
+        self._tokens = tokens
+        self.found: list[dict[str, float]] = []
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """Read the scores; return them unchanged."""
+        if not self.found:
+            log_p = scores.float().log_softmax(-1)
+            sums = torch.stack([log_p[:, list(i)].logsumexp(-1) for i in self._tokens.values()], 1)
+            self.found = [dict(zip(self._tokens, row, strict=True)) for row in sums.tolist()]
         return scores
 
 

@@ -21,7 +21,7 @@ from halluc.interruption import Interrupted, Stop
 from halluc.interventions.shared_prefix import Memo
 from halluc.interventions.touch import Touch
 from halluc.memory import MemoryMeter
-from halluc.progress import track
+from halluc.progress import Pace, track
 from halluc.provenance import where
 from halluc.remote.model import EndpointModel
 from halluc.scoring.base import Benchmark
@@ -87,6 +87,7 @@ def ask(
     console: Console,
     shard: str = "",
     stop: Stop | None = None,
+    pace: Pace | None = None,
 ) -> Asked:
     """Answer and keep what runs lack of a benchmark; what is known is not asked again.
 
@@ -97,6 +98,7 @@ def ask(
         everything: The samples of all shards.
         shard: Which part of them is to be answered: "3of8"; "" for all.
         stop: Ends asking after a batch.
+        pace: How far the whole command is, of which this benchmark is a part.
 
     Raises:
         UserError: If answers cannot be kept.
@@ -124,12 +126,19 @@ def ask(
             key: [sample for sample in samples if sample.id not in known[key]] for key in lacking
         }
         left = sum(map(len, missing.values()))
+        if pace is not None:
+            pace.skip(
+                sum(sample.max_new_tokens for sample in samples) * len(runs)
+                - sum(sample.max_new_tokens for more in missing.values() for sample in more)
+            )
         answered = answering(name, lacking, missing, known, touches) if left else iter(())
 
         def kept() -> Iterator[Answer]:
             for key, batch in answered:
                 keep[key](batch)
                 known[key] |= {answer.id: answer for answer in batch}
+                if pace is not None:
+                    pace.advance(sum(answer.max_new_tokens for answer in batch))
                 yield from batch
                 if stop is not None and stop.signum is not None:
                     raise Interrupted(stop.signum)
@@ -138,7 +147,7 @@ def ask(
         title = f"{names} {name}" + f", {len(lacking)} runs" * (len(lacking) > 1)
         if left:
             with stop or nullcontext():
-                for _ in track(kept(), left, title, console):
+                for _ in track(kept(), left, title, console, pace):
                     pass
     for key, run in runs.items():
         if key not in lacking:

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from halluc.calibration import Calibration, refuse_overlap
-from halluc.config import MethodConfig, RunConfig
+from halluc.calibration import Calibration, find_calibration, read, refuse_overlap
+from halluc.config import BASELINE, MethodConfig, RunConfig
+from halluc.errors import UserError
 from halluc.interventions import Method
 from halluc.interventions.compose import find
 from halluc.interventions.requirements import needs_masks
@@ -36,6 +37,21 @@ class Run:
     folder: RunFolder
 
 
+def endpoint_of(configs: Sequence[RunConfig]) -> EndpointModel | None:
+    """Return the endpoint that some runs ask; None where their model is loaded here.
+
+    Raises:
+        UserError: If it cannot do what a run wants, or has no key.
+    """
+    name = configs[0].model.name
+    if endpoint_name(name) is None:
+        return None
+    remote = EndpointModel.named(name)
+    for config in configs:
+        remote.check(config)
+    return remote
+
+
 def open_model(configs: RunConfig | Sequence[RunConfig]) -> Model:
     """Load the model of some runs; its configuration is checked first against methods' needs.
 
@@ -43,12 +59,9 @@ def open_model(configs: RunConfig | Sequence[RunConfig]) -> Model:
         UserError: If the model cannot be loaded, or lacks what a method needs.
     """
     configs = [configs] if isinstance(configs, RunConfig) else configs
-    wanted = configs[0].model
-    if endpoint_name(wanted.name) is not None:
-        remote = EndpointModel.named(wanted.name)
-        for config in configs:
-            remote.check(config)
+    if (remote := endpoint_of(configs)) is not None:
         return remote
+    wanted = configs[0].model
     for config in configs:
         cls = find(config.method.name)
         params = cls.parameters(config.method.params)
@@ -86,6 +99,28 @@ def prepare(
         decoding=config.decoding,
     )
     return Run(config, method, RunFolder.of(output_dir, asker))
+
+
+def calibrations_of(
+    configs: Sequence[RunConfig], output_dir: Path, fingerprint: str, file: Path | None = None
+) -> dict[str, Calibration]:
+    """Read what was calibrated for the methods of some runs, by method; the baseline has none.
+
+    Args:
+        fingerprint: The model's.
+        file: The one to use; None for those below `output_dir` that fit.
+
+    Raises:
+        UserError: If a file is not a calibration, or the one given is of no method among them.
+    """
+    measured = {}
+    for name in {config.method.name: None for config in configs if config.method.name != BASELINE}:
+        known = file or find_calibration(output_dir, fingerprint, name)
+        if known and (found := read(known)).method == name:
+            measured[name] = found
+    if file and not measured:
+        raise UserError(f"--calibration {file}: is of {read(file).method}")
+    return measured
 
 
 def refuse_calibrated(

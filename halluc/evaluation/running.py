@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from rich.console import Console
 
@@ -16,6 +17,8 @@ from halluc.evaluation.asking import Asked, Elsewhere, answering_here, ask, kept
 from halluc.evaluation.preparing import Model, Run, open_model, prepare, refuse_calibrated
 from halluc.evaluation.sharding import Shard
 from halluc.interruption import GO_ON, Interrupted, Stop
+from halluc.interventions import Method
+from halluc.progress import Pace
 from halluc.provenance import where
 from halluc.scoring.base import Benchmark
 from halluc.scoring.building import build
@@ -39,11 +42,13 @@ class Evaluation:
         scored: By benchmark; empty where only a shard was answered.
         untouched: Benchmarks on which the method edited nothing in the first batches: no sink, no
             head, no token.
+        method: The method as it was prepared for the model; None where that is elsewhere.
     """
 
     folder: RunFolder
     scored: dict[str, Scored] = field(default_factory=dict)
     untouched: list[str] = field(default_factory=list)
+    method: Method | None = None
 
     @property
     def scores(self) -> dict[str, ScoresFile]:
@@ -106,6 +111,7 @@ def evaluate_together(
     shard: Shard | None = None,
     stop: Stop | None = None,
     elsewhere: Elsewhere | None = None,
+    questions: Sequence[Questions] | None = None,
 ) -> list[Evaluation]:
     """Evaluate several runs in turns, batch by batch, so that shared prefixes are read once.
 
@@ -119,6 +125,7 @@ def evaluate_together(
             and the answers of all its processes are there.
         stop: Ends asking after a batch when a signal comes.
         elsewhere: Who holds the model and answers; this process by default.
+        questions: What `questions_of` made of a configuration, if it has done so already.
 
     Returns:
         The runs in the order of their configurations.
@@ -129,7 +136,7 @@ def evaluate_together(
         Interrupted: If told to stop.
     """
     console, common, output_dir = console or Console(stderr=True), configs[0], Path(output_dir)
-    benchmarks = [build(name, common.benchmark_args.get(name)) for name in common.benchmarks]
+    questions = questions_of(common) if questions is None else questions
     if elsewhere is None:
         model = model or open_model(configs)
         answering = answering_here(model, common.batch_size, common.share, workers)
@@ -140,29 +147,70 @@ def evaluate_together(
     for config in configs:
         calibration = (calibrations or {}).get(config.method.name)
         prepared.append(preparing(config, calibration, output_dir))
-        refuse_calibrated(prepared[-1:], calibration, benchmarks)
+        refuse_calibrated(prepared[-1:], calibration, [one.benchmark for one in questions])
     runs = {run.folder.path.name: run for run in prepared}
-    done = {key: Evaluation(run.folder) for key, run in runs.items()}
+    done = {key: Evaluation(run.folder, method=run.method) for key, run in runs.items()}
     left = Unscored()
-    asked_all: list[tuple[Benchmark, SampleSet, list[Sample]]] = []
-    for benchmark in benchmarks:
-        samples = samples_of(benchmark, common)
-        asked = sample_set(benchmark, common.limit, common.benchmark_args.get(benchmark.name, {}))
-        asked = asked.keyed([AskedSample.of(sample) for sample in samples])
+    pace = Pace(len(runs) * sum(one.tokens for one in questions) / (shard.count if shard else 1))
+    for benchmark, asked, samples in questions:
         mine = shard.of(samples) if shard else samples
         try:
             replies = ask(
-                runs, benchmark, asked, mine, samples, answering, console, str(shard or ""), stop
+                runs,
+                benchmark,
+                asked,
+                mine,
+                samples,
+                answering,
+                console,
+                str(shard or ""),
+                stop,
+                pace if len(questions) > 1 else None,
             )
         except Interrupted as stopped:
             raise Interrupted(stopped.signum, GO_ON) from None
-        asked_all.append((benchmark, asked, samples))
         if shard is None:
             _score(done, benchmark, asked, common, replies, console, left)
     if shard is not None and shard.launched:
-        _score_if_complete(done, runs, asked_all, common, console, left)
+        _score_if_complete(done, runs, questions, common, console, left)
     left.complain(run.folder.path for run in runs.values())
     return [done[run.folder.path.name] for run in prepared]
+
+
+class Questions(NamedTuple):
+    """What a benchmark asks.
+
+    Attributes:
+        benchmark: The benchmark.
+        asked: Describes its samples.
+        samples: Each with the token limit that holds for it.
+    """
+
+    benchmark: Benchmark
+    asked: SampleSet
+    samples: list[Sample]
+
+    @property
+    def tokens(self) -> int:
+        """The most tokens that its answers may have together."""
+        return sum(sample.max_new_tokens for sample in self.samples)
+
+
+def questions_of(config: RunConfig) -> list[Questions]:
+    """Read what all benchmarks of a run ask.
+
+    Raises:
+        UserError: If the data of one is missing or wrong.
+    """
+    found = []
+    for name in config.benchmarks:
+        options = config.benchmark_args.get(name, {})
+        benchmark = build(name, options)
+        samples = samples_of(benchmark, config)
+        asked = sample_set(benchmark, config.limit, options)
+        described = [AskedSample.of(sample) for sample in samples]
+        found.append(Questions(benchmark, asked.keyed(described), samples))
+    return found
 
 
 @dataclass
@@ -210,7 +258,7 @@ def samples_of(benchmark: Benchmark, config: RunConfig) -> list[Sample]:
 def _score_if_complete(
     done: Mapping[str, Evaluation],
     runs: Mapping[str, Run],
-    asked_all: Sequence[tuple[Benchmark, SampleSet, list[Sample]]],
+    questions: Sequence[Questions],
     config: RunConfig,
     console: Console,
     left: Unscored,
@@ -221,7 +269,7 @@ def _score_if_complete(
     at once do no harm.
     """
     found = []
-    for benchmark, asked, samples in asked_all:
+    for benchmark, asked, samples in questions:
         answers = kept_by_all(runs, benchmark.name, samples)
         if answers is None:
             console.print("this shard is answered; the process that ends last scores all of them")

@@ -11,7 +11,7 @@ from halluc.export import every_eval_ever, hugging_face, lm_eval
 from halluc.export.exported_run import Exported
 from halluc.leaderboard.building_rows import rows_of
 from halluc.leaderboard.collecting import find_runs
-from halluc.store import find_scored
+from halluc.store import scored_in
 
 FORMATS = ("lm-eval", "every-eval-ever", "eval-results", "model-index")
 
@@ -40,7 +40,7 @@ def export_runs(
     if form not in FORMATS:
         raise UserError(f"unknown format {form!r}, choose from {', '.join(FORMATS)}")
     places = list(places)
-    rows = list(rows_of([one for run in find_runs(places) for one in find_scored(run)]))
+    rows = list(rows_of(scored_in(find_runs(places))))
     of_run = Counter((row.run, row.benchmark) for _, row in rows)
     parts = [
         Exported(scored, row, row.benchmark + f"_{scored.scores.key}" * several)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -46,11 +46,17 @@ class Exported:
 
     @cached_property
     def readings(self) -> list[ExportedReading]:
-        """What was read in each answer that did not fail, with the verdict."""
+        """What was read in each answer that did not fail, with the verdict; thoughts are in it."""
         images = self.scored.images
+        texts = {answer.key: answer.text for answer in self.scored.run.answers(self.scored.name)}
         said = {answer.id: (name, answer) for name, i in images.items() for answer in i.answers}
         return [
-            ExportedReading(r.answer, r.prediction, said[r.id][1].right, said[r.id][0])
+            ExportedReading(
+                replace(r.answer, text=texts[r.answer.key]),
+                r.prediction,
+                said[r.id][1].right,
+                said[r.id][0],
+            )
             for r in self.scored.readings
         ]
 

@@ -92,7 +92,7 @@ def write_model_index(
             for part in group
             for name, value in _headline(part)
         ]
-        file = output / ("model-index-" + re.sub(r"[^\w.-]+", "_", model) + ".yaml")
+        file = output / ("model-index-" + re.sub(r"[^\w.-]+", "_", model) + ".md")
         card = ModelCardData(model_name=model, eval_results=results)
         write_whole(file, f"---\n{card.to_yaml()}\n---\n")
         yield file

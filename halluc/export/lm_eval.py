@@ -19,6 +19,7 @@ from halluc.data.records import finite
 from halluc.export.exported_run import as_text, conversation
 from halluc.files import write_json
 from halluc.lines_file import write_lines
+from halluc.scoring.thinking import strip
 from halluc.statistics import clustered_stderr
 
 if TYPE_CHECKING:
@@ -171,7 +172,7 @@ def _samples(part: Exported) -> Iterator[dict[str, Any]]:
                 "gen_args_0": {"arg_0": conversation(answer), "arg_1": dict(part.row.decoding)}
             },
             "resps": [[answer.text]],
-            "filtered_resps": [answer.text],
+            "filtered_resps": [strip(answer.text)],
             "filter": "none",
             "metrics": [] if right is None else [RIGHT],
             "doc_hash": _hash(json.dumps(doc, indent=2, ensure_ascii=False)),

@@ -57,6 +57,11 @@ class Cost(NamedTuple):
     Attributes:
         token: Of each token; None where it depends on the answer.
         prompt: Of each prompt, next to those of its tokens; None where it depends on the answer.
+
+    Examples:
+        >>> from halluc import Cost
+        >>> Cost(token=2)  # of a contrast of two streams
+        Cost(token=2, prompt=0)
     """
 
     token: int | None = 1
@@ -93,6 +98,12 @@ class MethodCard:
         deviations: Known differences from the paper or its code, one sentence each.
         cost: Forward passes it takes; a test counts them.
         needs: What a model has to have, one phrase each; models that lack it are refused.
+
+    Examples:
+        >>> from halluc import Cost, MethodCard
+        >>> card = MethodCard("Blindfold", "you", 2026, "here", "arXiv:0", cost=Cost(token=2))
+        >>> card.cost.token
+        2
     """
 
     title: str
@@ -108,7 +119,15 @@ class MethodCard:
 
 
 class MethodParams(BaseModel):
-    """Base of every method's parameters: frozen, and closed to unknown names."""
+    """Base of every method's parameters: frozen, and closed to unknown names.
+
+    Examples:
+        >>> from halluc import MethodParams
+        >>> class Params(MethodParams):
+        ...     alpha: float = 0.5
+        >>> Params(alpha="0.7").alpha
+        0.7
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -120,6 +139,11 @@ class Calibrated(NamedTuple):
         params: Parameters to set where a user sets none.
         report: Numbers to show next to them.
         tensors: Vectors too large for JSON; `Method.load` reads them.
+
+    Examples:
+        >>> from halluc import Calibrated
+        >>> Calibrated(params={"tau": 8.0}, report={"scenes": 64}).params["tau"]
+        8.0
     """
 
     params: dict[str, Any]
@@ -150,6 +174,14 @@ class Method:
             Questions about one image share these rows unless they depend on the question.
         methods: The parts of a composite; empty for any other method.
         noop: Parameters under which the method changes nothing; a test checks it.
+
+    Examples:
+        >>> import halluc
+        >>> class Look(halluc.Method):
+        ...     def attention_bias(self, at):
+        ...         return 0.5 * at.image_columns[:, None, None, :].float()
+        >>> Look.declared()
+        ('attention_bias',)
     """
 
     name: ClassVar[str]
@@ -467,7 +499,17 @@ class Method:
 
 
 def method(name: str) -> Callable[[type[Method]], type[Method]]:
-    """Register the decorated `Method` under `name`, which `--method` then takes."""
+    """Register the decorated `Method` under `name`, which `--method` then takes.
+
+    Examples:
+        >>> import halluc
+        >>> @halluc.method("look")
+        ... class Look(halluc.Method):
+        ...     def attention_bias(self, at):
+        ...         return 0.5 * at.image_columns[:, None, None, :].float()
+        >>> halluc.evaluate("glyph", "look", "glyph_pope", limit=1).methods
+        ['baseline', 'look']
+    """
 
     def decorate(cls: type[Method]) -> type[Method]:
         cls.name = name

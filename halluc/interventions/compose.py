@@ -8,7 +8,7 @@ be combined.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
@@ -51,7 +51,26 @@ def find(name: str) -> type[Method]:
     return _composite(name, tuple(parts))
 
 
-def _composite(name: str, parts: tuple[type[Method], ...]) -> type[Method]:
+def joined(methods: Sequence[Method], without: Collection[str] = ()) -> Method:
+    """Join methods that are prepared for a model already; they need not be registered.
+
+    Args:
+        methods: They act from left to right; parts of a composite act in its place.
+        without: Seams of theirs that are left out.
+    """
+    parts = [part for method in methods for part in method.methods or (method,)]
+    name = "+".join(part.name for part in parts)
+    cls = _composite(name, tuple(type(part) for part in parts), without)
+    whole = cls.__new__(cls)
+    of_parts: dict[str, Any] = {part.name: part.params for part in parts}
+    Method.__init__(whole, cls.Params.model_construct(**of_parts))
+    whole.join(parts)
+    return whole
+
+
+def _composite(
+    name: str, parts: tuple[type[Method], ...], without: Collection[str] = ()
+) -> type[Composite]:
     fields: dict[str, Any] = {part.name: (part.Params, part.Params()) for part in parts}
     members: dict[str, Any] = {
         "name": name,
@@ -62,7 +81,7 @@ def _composite(name: str, parts: tuple[type[Method], ...]) -> type[Method]:
         "Params": create_model("Params", __base__=MethodParams, **fields),
         "__doc__": "Several methods at once.",
     }
-    declared = {seam for part in parts for seam in part.declared()}
+    declared = {seam for part in parts for seam in part.declared()} - set(without)
     members |= {seam: getattr(_Seams, seam) for seam in SEAMS if seam in declared}
     return type("Composite", (Composite,), members)
 
@@ -78,7 +97,11 @@ class Composite(Method):
 
     def __init__(self, params: Any) -> None:
         super().__init__(params)
-        self.methods = [part(getattr(params, part.name)) for part in self.parts]
+        self.join([part(getattr(params, part.name)) for part in self.parts])
+
+    def join(self, methods: Sequence[Method]) -> None:
+        """Take up the parts, and what they together ask of the engine."""
+        self.methods = methods
         wanted = {method.rows for method in self.methods}
         self.rows = next(rows for rows in ROWS if rows in wanted)
         depends = (method.prefix_depends_on for method in self.methods)

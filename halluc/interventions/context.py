@@ -76,6 +76,18 @@ class Batch:
         rendered: The prompts in the model's chat template; empty before they are encoded.
         inputs: The main stream's model inputs; empty before they are encoded.
         ask: Asks the model again about these images, in `streams`, `revise` and `confidence`.
+
+    Examples:
+        >>> import halluc
+        >>> @halluc.method("politely")
+        ... class Politely(halluc.Method):
+        ...     def prompt(self, batch):
+        ...         print(batch.size, batch.prompts)
+        ...         return batch
+        >>> from halluc.world import render, scene
+        >>> m = halluc.load("glyph")
+        >>> reply = m.ask(render(scene("test", 0)), "Is there a dog in the image?", Politely)
+        1 ['Is there a dog in the image?']
     """
 
     ids: Sequence[str]
@@ -230,6 +242,21 @@ class At:
         logits_at: Serves `early`; only `next_token_logits` has it.
         forbidden: Masks that `forbid` collects.
         known: Masks made in this pass, which its layers share.
+
+    Examples:
+        >>> import halluc
+        >>> from halluc.world import render, scene
+        >>> @halluc.method("watch")
+        ... class Watch(halluc.Method):
+        ...     def layers(self, n_layers):
+        ...         return [n_layers - 1]
+        ...     def attention_bias(self, at):
+        ...         print(at.phase, at.layer, int(at.image_columns.sum()))
+        ...         return 0.0 * at.image_columns[:, None, None, :].float()
+        >>> m = halluc.load("glyph")
+        >>> reply = m.ask(render(scene("test", 0)), "Is there a dog in the image?", Watch)
+        prefill 5 64
+        decode 5 64
     """
 
     model: VisionLanguageModel = field(repr=False)

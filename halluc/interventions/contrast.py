@@ -21,6 +21,11 @@ def implausible(logits: Tensor, beta: float) -> Tensor:
 
     Returns:
         bool [B, V]; never the best token.
+
+    Examples:
+        >>> import halluc, torch
+        >>> halluc.implausible(torch.tensor([[0.6, 0.3, 0.05]]).log(), beta=0.1)
+        tensor([[False, False,  True]])
     """
     if beta == 0:
         return logits.new_zeros(logits.shape).bool()
@@ -36,6 +41,11 @@ def contrasted(main: Tensor, other: Tensor, alpha: float | Tensor) -> Tensor:
 
     Returns:
         [B, V].
+
+    Examples:
+        >>> import halluc, torch
+        >>> halluc.contrasted(torch.tensor([[2.0, 1.0]]), torch.tensor([[1.0, 1.0]]), alpha=1.0)
+        tensor([[3., 1.]])
     """
     return main + alpha * (main - other)
 

@@ -71,22 +71,32 @@ class Engine:
         touch: Touch | None = None,
     ) -> None:
         self.model = model
+        self.called: set[str] = set()
+        self._touch = touch if touch is not None and touch.watching else None
+        self._ran = False
+        self._in_own_pass = False
+        self._ends = torch.tensor(model.end_tokens, device=memory.tokens.input_ids.device)
+        self._start(memory)
+        self._serve(method)
+
+    def _start(self, memory: BatchState) -> None:
         self.memory = memory
         self.phase: Phase = "prefill"
         self.n_tokens = memory.tokens.input_ids.shape[1]
-        self.called: set[str] = set()
-        self._touch = touch if touch is not None and touch.watching else None
         self.known: dict[Any, Tensor] = {}
         self._in_prefix = False
-        self._in_own_pass = False
         self._read_for: Tensor | None = None
-        self._ran = False
         self._prefixes: dict[int, Prefix] = {}
         self._early: dict[int, Tensor] = {}
         self._passes = torch.zeros(memory.batch.size, device=memory.tokens.input_ids.device)
         self._alive: Tensor | None = None
-        self._ends = torch.tensor(model.end_tokens, device=self._passes.device)
-        self._serve(method)
+
+    def restart(self, memory: BatchState) -> None:
+        """Go on with another batch, whose images are not encoded yet."""
+        memory.method = self.method.begin(memory.batch)
+        memory.vision_attention = self.memory.vision_attention  # hooks in the tower fill it in
+        memory.vision_attention.clear()
+        self._start(memory)
 
     def _serve(self, method: Method) -> None:
         """Take up a method's seams, in the layers it names and attention can be reached in."""
@@ -452,7 +462,11 @@ def _hook_passes(stack: ExitStack, model: VisionLanguageModel, engine: Engine) -
         cache = kwargs.get("past_key_values")
         engine.start_pass(new.shape[1], 0 if cache is None else int(cache.get_seq_length()))
 
-    inner = getattr(model.model, "language_model", None)  # BLIP's `generate` calls that alone
-    reader: Any = inner if isinstance(inner, GenerationMixin) else model.model
-    for module, hook in ((reader, feed), (model.decoder, start)):
+    for module, hook in ((reader_of(model), feed), (model.decoder, start)):
         stack.callback(module.register_forward_pre_hook(hook, with_kwargs=True).remove)
+
+
+def reader_of(model: VisionLanguageModel) -> Any:
+    """Return the module that `generate` calls for each pass."""
+    inner = getattr(model.model, "language_model", None)  # BLIP's `generate` calls that alone
+    return inner if isinstance(inner, GenerationMixin) else model.model

@@ -26,6 +26,22 @@ class SearchLoop(Protocol):
         end_tokens: Ids of tokens that end it.
         tokens: What each row has generated, int [N, T].
         logits: Next-token logits behind each row's last token, fp32 [N, V].
+
+    Examples:
+        >>> import halluc
+        >>> from halluc.world import render, scene
+        >>> @halluc.method("greedy")
+        ... class Greedy(halluc.Method):
+        ...     def search(self, loop):
+        ...         token = loop.logits.argmax(-1)
+        ...         while int(token) not in loop.end_tokens and loop.tokens.shape[1] < 15:
+        ...             loop.step(token)
+        ...             token = loop.logits.argmax(-1)
+        ...         return loop.tokens[0].tolist()
+        >>> m, image = halluc.load("glyph"), render(scene("test", 0))
+        >>> question = "Is there a dog in the image?"
+        >>> m.ask(image, question, Greedy).text == m.ask(image, question).text
+        True
     """
 
     model: VisionLanguageModel

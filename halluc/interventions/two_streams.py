@@ -23,6 +23,14 @@ class TwoStreams(Method):
 
     Attributes:
         other: The other stream's name.
+
+    Examples:
+        >>> import halluc
+        >>> class EyesShut(halluc.TwoStreams):
+        ...     def view(self, batch, model):
+        ...         return model.without_image(batch.inputs)
+        >>> EyesShut.declared()
+        ('streams', 'next_token_logits')
     """
 
     other: ClassVar[str] = "other"

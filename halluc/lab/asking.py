@@ -101,7 +101,7 @@ class _Questions(Benchmark):
 
     def __init__(self, name: str, samples: Sequence[Sample]) -> None:
         super().__init__()
-        self.name = name  # type: ignore[misc]  # of this one
+        self.name = name
         self._samples = samples
 
     def samples(self, limit: int | None = None) -> Iterator[Sample]:

@@ -5,9 +5,9 @@ from halluc.leaderboard.board_figure import draw_board
 from halluc.leaderboard.board_file import read_board
 from halluc.leaderboard.collecting import board_of, collect
 from halluc.leaderboard.csv_file import write_csv
+from halluc.leaderboard.gains_page import findings, verdicts
 from halluc.leaderboard.markdown_tables import insert, markdown
 from halluc.leaderboard.models_by_methods import overview
-from halluc.leaderboard.surviving_gains import findings
 from halluc.leaderboard.terminal import render
 
 __all__ = [
@@ -24,5 +24,6 @@ __all__ = [
     "overview",
     "read_board",
     "render",
+    "verdicts",
     "write_csv",
 ]

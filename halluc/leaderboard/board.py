@@ -9,8 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from halluc.config import DecodingConfig
 from halluc.errors import UserError
+from halluc.store.record import Record
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 COSTS = ("samples", "forward_passes", "prompt_tokens", "tokens", "seconds", "peak_memory_bytes")
 """What every row's cost holds."""
 
@@ -148,6 +149,7 @@ class Row(_Part):
         cost: Sums over answers: forward passes, tokens, seconds; peak memory in bytes.
         notes: Remarks of the scorer for the reader of the scores.
         crosscheck: What other systems say of its descriptions; None where none were asked.
+        record: Of answers that others published: what is known of them. They have no cost.
     """
 
     key: str
@@ -193,6 +195,7 @@ class Row(_Part):
     cost: dict[str, Annotated[float, Field(ge=0)]]
     notes: list[str]
     crosscheck: CheckedByOthers | None = None
+    record: Record | None = None
 
     @field_validator("decoding")
     @classmethod
@@ -239,7 +242,7 @@ class Statistics(_Part):
 class Board(_Part):
     """What `halluc leaderboard` writes."""
 
-    schema_version: Literal[4] = 4
+    schema_version: Literal[5] = 5
     statistics: Statistics = Statistics()
     rows: list[Row]
 
@@ -274,8 +277,10 @@ def of_models(board: Board, names: Collection[str]) -> Board:
     return board.model_copy(update={"rows": rows})
 
 
-def kind_of_decoding(row: Row) -> Literal["greedy", "sampling", "beams"]:
-    """Return how a row was decoded."""
+def kind_of_decoding(row: Row) -> Literal["greedy", "sampling", "beams", "not stated"]:
+    """Return how a row was decoded; of some published answers it is not stated."""
+    if row.record is not None and row.record.decoding is None:
+        return "not stated"
     if row.decoding["num_beams"] > 1:
         return "beams"
     return "sampling" if row.decoding["do_sample"] else "greedy"

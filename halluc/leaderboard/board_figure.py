@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING
 
 from halluc.errors import UserError
-from halluc.files import write_whole
+from halluc.figure_files import BLUE, GREEN, GREY, ORANGE, write_figure
 from halluc.leaderboard.board import judged_metrics, settings
 from halluc.leaderboard.formatting import better, interval, labels, title, with_arrow
 
@@ -16,21 +15,24 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-    from halluc.leaderboard.board import Board, Row
+    from halluc.leaderboard.board import Board, Row, Value
 
-_COLOURS = {True: "#2e7d32", False: "#c4302b", None: "#777777"}
-_EQUAL = "#3465a4"
+_COLOURS = {True: GREEN, False: ORANGE, None: GREY}
+_MARKS = {True: "o", False: "s", None: "D"}
 _LEGEND = (
-    "Difference to the baseline, 95% intervals. Green better, red worse: significant over the "
-    "board (Holm, .05); grey: not. Hollow blue: at equal length."
+    "Difference to the baseline, 95% intervals. Green circle better, orange square worse:\n"
+    "significant over the board (Holm, .05); grey diamond: not. Hollow blue: at equal length."
 )
+_LEAST = 0.01
+"""What an axis spans at least, as a share of a metric's whole: one point of 100."""
 
 
 def draw_board(board: Board, file: Path) -> None:
     """Draw a panel a headline metric: each method's difference to its baseline, 95% intervals.
 
-    Green is better and red is worse, where the difference stays significant over the board; a
-    hollow mark below is the same difference at equal length.
+    A green circle is better and an orange square worse, where the difference stays significant
+    over the board; a hollow mark below is the same difference at equal length. The file's ending
+    says whether it is a PNG, PDF or SVG.
 
     Raises:
         ImportError: If matplotlib is not installed.
@@ -44,7 +46,7 @@ def draw_board(board: Board, file: Path) -> None:
     if not shown:
         raise UserError("--figure: no run here has a baseline to be compared with")
     names = [judged_metrics(rows[0]) for rows in shown]
-    heights = [1.0 + 0.24 * sum(bool(row.differences) for row in rows) for rows in shown]
+    heights = [1.15 + 0.24 * sum(bool(row.differences) for row in rows) for rows in shown]
     width = 1.5 + 1.9 * max(3, *map(len, names))
     figure = Figure(figsize=(width, 0.4 + sum(heights)), layout="constrained")
     FigureCanvasAgg(figure)
@@ -55,10 +57,7 @@ def draw_board(board: Board, file: Path) -> None:
         panels = part.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
         for panel, name in zip(panels, metrics, strict=True):
             _panel(panel, rows, name)
-    drawn = io.BytesIO()
-    figure.savefig(drawn, format="png", dpi=130, metadata={"Software": None})
-    file.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(file, drawn.getvalue())
+    write_figure(figure, file)
 
 
 def _plain(text: str) -> str:
@@ -77,7 +76,8 @@ def _panel(panel: Axes, rows: Sequence[Row], name: str) -> None:
         ):
             if gap is None:
                 continue
-            colour = _COLOURS[better(gap, value)] if face is None else _EQUAL
+            decided = better(gap, value)
+            colour = _COLOURS[decided] if face is None else BLUE
             if gap.low is not None and gap.high is not None:
                 ends = gap.low * value.scale, gap.high * value.scale
                 panel.hlines(line + shift, *ends, color=colour, lw=1.6 if face is None else 0.8)
@@ -85,7 +85,7 @@ def _panel(panel: Axes, rows: Sequence[Row], name: str) -> None:
             panel.plot(
                 gap.value * value.scale,
                 line + shift,
-                "o",
+                _MARKS[decided] if face is None else "o",
                 color=colour,
                 ms=size,
                 mfc=face or colour,
@@ -93,11 +93,29 @@ def _panel(panel: Axes, rows: Sequence[Row], name: str) -> None:
     panel.axvline(0, color="#333333", lw=0.8, zorder=0)
     panel.set_yticks(range(len(compared)), [_plain(label) for _, label in compared], fontsize=8)
     panel.margins(x=0.08)
+    value = (base or rows[0]).metrics[name]
+    _widened(panel, value)
     panel.set_ylim(len(compared) - 0.4, -0.6)
     panel.tick_params(axis="x", labelsize=7)
     panel.spines[["top", "right", "left"]].set_visible(False)
     panel.tick_params(axis="y", length=0)
-    value = (base or rows[0]).metrics[name]
+    panel.set_xlabel(_direction(value), fontsize=7, labelpad=1)
     unchanged = "" if base is None else f"\nbaseline {interval(value, value.scale)}"
     heading = _plain(with_arrow(name, value.higher_is_better))
     panel.set_title(heading + unchanged, fontsize=7)
+
+
+def _widened(panel: Axes, value: Value) -> None:
+    """Let an axis span at least one point of 100, so that no difference looks like one."""
+    least = _LEAST * max(value.scale, abs(value.value or 0.0) * value.scale)
+    low, high = panel.get_xlim()
+    if high - low < least:
+        middle = (low + high) / 2
+        panel.set_xlim(middle - least / 2, middle + least / 2)
+
+
+def _direction(value: Value) -> str:
+    """Say in which direction a difference is better, and its unit where it has one."""
+    unit = "% points" if value.scale == 100 else ""
+    side = {True: "better →", False: "← better", None: ""}[value.higher_is_better]
+    return ", ".join(filter(None, (unit, side) if value.higher_is_better else (side, unit)))

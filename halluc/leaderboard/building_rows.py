@@ -98,6 +98,7 @@ def _row(scored: Scored) -> Row:
         cost=scores.cost.model_dump(),
         notes=scores.notes,
         crosscheck=_checked_by_others(scored),
+        record=asker.record,
     )
 
 

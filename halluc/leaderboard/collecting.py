@@ -11,7 +11,7 @@ from halluc.leaderboard.board import Board, Row
 from halluc.leaderboard.board_file import read_board
 from halluc.leaderboard.building_rows import rows_of
 from halluc.leaderboard.corrections import correct
-from halluc.store import RunFolder, find_scored
+from halluc.store import RunFolder, scored_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -37,7 +37,7 @@ def collect(paths: Iterable[Path], skip_unfinished: bool = False) -> Board:
     if not skip_unfinished:
         _refuse_unscored(wanted)
     rows = [row for path in paths if path.is_file() for row in read_board(path).rows]
-    rows = [*(row for _, row in rows_of([s for run in wanted for s in find_scored(run)])), *rows]
+    rows = [*(row for _, row in rows_of(scored_in(wanted))), *rows]
     if not rows:
         raise UserError(f"no finished run in {', '.join(map(str, paths))}; 'halluc eval' makes one")
     return _board(rows)
@@ -116,6 +116,12 @@ def _refuse_unscored(runs: Iterable[RunFolder]) -> None:
 
 
 def unscored(run: RunFolder) -> list[str]:
-    """List the benchmarks of which a run has been asked a set of samples that is not scored."""
+    """List the benchmarks of which a run has answered a set of samples that is not scored.
+
+    What was asked and never answered is a start that failed, and stands in nobody's way.
+    """
     scored = {run.scores(file).asked.key for file in run.scores_files()}
-    return sorted({asked.benchmark for asked, _ in run.sample_sets() if asked.key not in scored})
+    asked = {asked.benchmark for asked, _ in run.sample_sets() if asked.key not in scored}
+    return sorted(
+        name for name in asked if any(file.stat().st_size for file in run.answers_files(name))
+    )

@@ -5,12 +5,13 @@ Names may be those of somebody else's board: control characters in them are esca
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+from halluc.leaderboard.board import kind_of_decoding
 from halluc.plain_text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from halluc.leaderboard.board import Gap, Row, Value
 
@@ -29,19 +30,27 @@ class Estimate(Protocol):
     def high(self) -> float | None: ...  # noqa: D102
 
 
+class Directed(Protocol):
+    """A metric with the direction that is better; None where neither is."""
+
+    @property
+    def higher_is_better(self) -> bool | None: ...  # noqa: D102
+
+
 def title(row: Row) -> str:
     """Describe what a table is about: benchmark, model, size, decoding and dtype."""
+    how = row.dtype if row.record is None else "recorded"
     return printable(
         f"{row.benchmark} on {row.model}: {row.n} answers about {row.n_images} images, "
-        f"{decoded(row)}, {row.dtype}; 95% intervals by image"
+        f"{decoded(row)}, {how}; 95% intervals by image"
     )
 
 
 def decoded(row: Row) -> str:
     """Describe a row's decoding."""
-    if row.decoding["num_beams"] > 1:
-        return f"{row.decoding['num_beams']} beams"
-    return "sampling" if row.decoding["do_sample"] else "greedy decoding"
+    kind = kind_of_decoding(row)
+    names = {"beams": f"{row.decoding['num_beams']} beams", "greedy": "greedy decoding"}
+    return names.get(kind, "decoding not stated" if kind == "not stated" else kind)
 
 
 def labels(rows: Sequence[Row]) -> list[str]:
@@ -50,13 +59,21 @@ def labels(rows: Sequence[Row]) -> list[str]:
 
 
 def _label(row: Row, namesakes: Sequence[Row]) -> str:
+    named = named_apart(row.method, row.method_args, [other.method_args for other in namesakes])
+    text = printable(named)
+    return text if row.baseline else f"{text} (no baseline)"
+
+
+def named_apart(
+    name: str, parameters: Mapping[str, Any], namesakes: Sequence[Mapping[str, Any]]
+) -> str:
+    """Name a method with the parameters in which it differs from others of that name."""
     differing = [
         f"{key}={value}"
-        for key, value in row.method_args.items()
-        if any(other.method_args.get(key) != value for other in namesakes)
+        for key, value in parameters.items()
+        if any(other.get(key) != value for other in namesakes)
     ]
-    text = printable(f"{row.method} {','.join(differing)}".strip())
-    return text if row.baseline else f"{text} (no baseline)"
+    return f"{name} {','.join(differing)}".strip()
 
 
 def headline(rows: Sequence[Row]) -> dict[str, Value]:
@@ -131,7 +148,7 @@ def digits(value: float, scale: float) -> int:
     return 3 if scale == 1.0 and abs(value) < 10 else 1
 
 
-def better(gap: Gap, value: Value) -> bool | None:
+def better(gap: Gap, value: Directed) -> bool | None:
     """Return whether a decided difference is for the better; None where it is not decided."""
     if gap.holm is None or gap.holm >= ALPHA:
         return None
@@ -145,11 +162,20 @@ def probability(p: float | None) -> str:
     return "<.001" if p < 0.001 else f"{p:.3f}".removeprefix("0")
 
 
+COSTS = ("passes a sample", "tokens a sample", "ms a sample", "peak memory, MB")
+
+
 def costs(row: Row) -> Iterator[tuple[str, str]]:
     """Yield what a sample cost, and how many could not be scored: what is counted, and how many."""
     samples = row.cost["samples"]
     yield "failed / unparseable", f"{row.failed} / {row.unparseable}"
-    yield "passes a sample", f"{row.cost['forward_passes'] / samples:.1f}"
-    yield "tokens a sample", f"{row.cost['tokens'] / samples:.1f}"
-    yield "ms a sample", f"{1000 * row.cost['seconds'] / samples:.1f}"
-    yield "peak memory, MB", f"{row.cost['peak_memory_bytes'] / 1e6:.0f}"
+    if row.record is not None:  # nobody knows what they cost
+        yield from ((name, "-") for name in COSTS)
+        return
+    spent = (
+        f"{row.cost['forward_passes'] / samples:.1f}",
+        f"{row.cost['tokens'] / samples:.1f}",
+        f"{1000 * row.cost['seconds'] / samples:.1f}",
+        f"{row.cost['peak_memory_bytes'] / 1e6:.0f}",
+    )
+    yield from zip(COSTS, spent, strict=True)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
-from halluc.leaderboard.board import Board
+from halluc.leaderboard.board import SCHEMA_VERSION, Board
 
 FILE = Path(__file__).with_name("board.schema.json")
 
@@ -14,7 +15,21 @@ FILE = Path(__file__).with_name("board.schema.json")
 def schema() -> dict[str, Any]:
     """Return the schema of what `halluc leaderboard --output` writes."""
     content = Board.model_json_schema(mode="serialization")
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **content}
+    for part in (content, *content["$defs"].values()):
+        _describe(part)
+    head = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": f"urn:halluc:board:{SCHEMA_VERSION}",
+    }
+    return head | content
+
+
+def _describe(part: dict[str, Any]) -> None:
+    """Give each property what the class's docstring says of the attribute."""
+    part["description"], _, attributes = part["description"].partition("\n\nAttributes:\n")
+    said = re.findall(r"^    (\w+): (.+(?:\n {5,}.+)*)", attributes, flags=re.MULTILINE)
+    for name, text in said:
+        part["properties"][name]["description"] = " ".join(text.split())
 
 
 if __name__ == "__main__":

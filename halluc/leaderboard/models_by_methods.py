@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from halluc.leaderboard.board import settings
 from halluc.leaderboard.formatting import better, decoded, headline, interval, labels, with_arrow
 from halluc.leaderboard.markdown_tables import escaped
-from halluc.leaderboard.seed_spread import spreads
+from halluc.leaderboard.seed_spread import decoding_but_for_seed, spreads
 from halluc.leaderboard.surviving_gains import over_seeds
 from halluc.plain_text import printable
 
@@ -33,16 +33,12 @@ def overview(board: Board) -> str:
     groups: dict[tuple[str, str], dict[str, list[list[Row]]]] = {}
     for rows in settings(board):
         first = rows[0]
-        column = f"{first.model}, {first.n_images} images, {first.dtype}, {_but_seed(first)}"
+        decoding = decoding_but_for_seed(first)
+        column = f"{first.model}, {first.n_images} images, {first.dtype}, {decoding}"
         models = groups.setdefault((first.benchmark, decoded(first)), {})
         models.setdefault(column, []).append(rows)
     tables = ["\n".join(_table(*of, list(models.values()))) for of, models in groups.items()]
     return "\n\n".join([LEGEND, *tables])
-
-
-def _but_seed(row: Row) -> dict[str, Any]:
-    """Return the decoding of a row without its seed, which greedy search and beams have none of."""
-    return {key: value for key, value in row.decoding.items() if key != "seed"}
 
 
 def _table(benchmark: str, decoding: str, models: list[list[list[Row]]]) -> Iterator[str]:
@@ -53,7 +49,10 @@ def _table(benchmark: str, decoding: str, models: list[list[list[Row]]]) -> Iter
     """
     yield f"**{escaped(printable(benchmark))}, {decoding}**\n"
     firsts = [seeds[0][0] for seeds in models]
-    heads = [f"{row.model}, {row.n_images} images" for row in firsts]
+    heads = [
+        f"{row.model}{', recorded' * (row.record is not None)}, {row.n_images} images"
+        for row in firsts
+    ]
     if len(set(heads)) < len(heads):
         heads = [f"{head}, {row.dtype}" for head, row in zip(heads, firsts, strict=True)]
     pairs = zip(heads, models, strict=True)

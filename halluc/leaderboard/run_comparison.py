@@ -11,20 +11,24 @@ from halluc.errors import UserError
 from halluc.leaderboard.board import Gap, RightWrong
 from halluc.leaderboard.building_rows import gaps_of, right_wrong_of
 from halluc.leaderboard.corrections import adjust
-from halluc.leaderboard.formatting import interval, number, probability
 from halluc.scoring.building import build
 from halluc.statistics import compare, compare_scored
 from halluc.store import RunFolder, Scored, find_scored
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
-
-    from rich.table import Table
 
     from halluc.scoring.answer_files import AnswerFiles
     from halluc.scoring.base import Benchmark
     from halluc.statistics import Comparison
+
+
+_OF_THE_METHOD: Any = {
+    "method": True,
+    "method_source": True,
+    "record": {"name", "source", "sha256", "method", "baseline"},
+}
 
 
 class Compared(BaseModel):
@@ -75,21 +79,30 @@ def compare_runs(ours: Path, theirs: Path, protocol: str | None = None) -> RunPa
         UserError: If a folder is not a run, or they have no scores of the same samples.
     """
     a, b = RunFolder.read(ours), RunFolder.read(theirs)
-    mine, other = (
-        {one.scores.key: one for one in find_scored(run) if _wanted(one, protocol)}
-        for run in (a, b)
-    )
+    mine, other = ([one for one in find_scored(run) if _wanted(one, protocol)] for run in (a, b))
+    pairs = compare_scores(mine, other)
+    if not pairs:
+        said = " and ".join(f"{path} {_scorings(run)}" for path, run in ((ours, a), (theirs, b)))
+        raise UserError(f"{said}: they have no scores of the same samples by the same protocol")
+    return RunPairs(pairs, differing(a, b))
+
+
+def compare_scores(ours: Iterable[Scored], theirs: Iterable[Scored]) -> dict[str, Pair]:
+    """Compare what two runs were scored in by one rule, by the benchmark's name."""
+    mine, other = ({one.scores.key: one for one in scored} for scored in (ours, theirs))
     pairs = {}
     for key in (key for key in mine if key in other):
         one = mine[key]
         comparison = compare_scored(one, other[key])
         name = _name(one, [o for k, o in mine.items() if k in other])
         pairs[name] = _pair(one.reader, comparison, one.scores.notes)
-    if not pairs:
-        said = " and ".join(f"{path} {_scorings(run)}" for path, run in ((ours, a), (theirs, b)))
-        raise UserError(f"{said}: they have no scores of the same samples by the same protocol")
-    first, second = (run.asker.model_dump(exclude={"method", "method_source"}) for run in (a, b))
-    return RunPairs(_corrected(pairs), sorted(_differing(first, second)))
+    return _corrected(pairs)
+
+
+def differing(ours: RunFolder, theirs: RunFolder) -> list[str]:
+    """List what two runs differ in besides the method."""
+    first, second = (run.asker.model_dump(exclude=_OF_THE_METHOD) for run in (ours, theirs))
+    return sorted(_differing(first, second))
 
 
 def _wanted(scored: Scored, protocol: str | None) -> bool:
@@ -123,35 +136,6 @@ def compare_files(
     answers = benchmark.read_answers(ours), other.read_answers(theirs)
     comparison = compare(benchmark, *answers)
     return _corrected({name: _pair(benchmark, comparison, benchmark.notes)})
-
-
-def tables(pairs: Mapping[str, Pair]) -> Iterator[Table]:
-    """Yield tables of headline metrics, a line each, and of McNemar's test."""
-    from rich.table import Table
-
-    for name, pair in pairs.items():
-        title = f"{name}: {pair.n} answers about {pair.n_images} images, the first minus the second"
-        table = Table(title=title, title_justify="left")
-        columns = ("first", "second", "difference, 95%", "p", "p, Holm", "p, BH", "effect")
-        table.add_column("")
-        for column in columns:
-            table.add_column(column, justify="right")
-        for metric, both in pair.metrics.items():
-            if both.headline:
-                values = (number(value, both.scale) for value in (both.ours, both.theirs))
-                table.add_row(metric, *values, *_cells(both.difference, both.scale))
-                if both.same_length:
-                    cells = _cells(both.same_length, both.scale)
-                    table.add_row("  at equal length", "", "", *cells)
-        yield table
-        if (test := pair.right_wrong) is not None:
-            line = Table(title="right or wrong, McNemar", title_justify="left")
-            for column in ("only first right", "only second right", "exact p", "mid-p", "odds"):
-                line.add_column(column, justify="right")
-            odds = "-" if test.odds_ratio is None else f"{test.odds_ratio:.2f}"
-            p = (probability(test.exact), probability(test.mid_p))
-            line.add_row(str(test.only_ours), str(test.only_theirs), *p, odds)
-            yield line
 
 
 def _pair(benchmark: Benchmark, comparison: Comparison, notes: Sequence[str]) -> Pair:
@@ -195,13 +179,3 @@ def _differing(ours: Any, theirs: Any, path: str = "") -> Iterator[str]:
             yield from _differing(ours.get(key), theirs.get(key), f"{path}.{key}".lstrip("."))
     elif ours != theirs:
         yield f"{path} ({ours} and {theirs})"
-
-
-def _cells(gap: Gap | None, scale: float) -> Iterator[str]:
-    from rich.markup import escape
-
-    if gap is None:
-        return
-    yield escape(interval(gap, scale, "+"))
-    yield from (probability(p) for p in (gap.p, gap.holm, gap.bh))
-    yield "-" if gap.effect is None else f"{gap.effect:+.2f}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from statistics import mean, stdev
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from halluc.leaderboard.formatting import digits, labels, title
 
@@ -47,15 +47,23 @@ def repeated(board: Board) -> list[list[list[Row]]]:
     tables: dict[str, dict[str, list[Row]]] = {}
     for row in board.rows:
         if row.decoding["do_sample"]:
-            decoding = {key: value for key, value in row.decoding.items() if key != "seed"}
-            about = f"{row.model_dump(include=_ABOUT)}{decoding}"
-            runs = tables.setdefault(about, {})
+            runs = tables.setdefault(but_for_seed(row), {})
             runs.setdefault(f"{row.method}{row.method_args}", []).append(row)
     spread = [
         [sorted(runs, key=_seed) for runs in methods.values() if _differ(runs)]
         for methods in tables.values()
     ]
     return [methods for methods in spread if methods]
+
+
+def but_for_seed(row: Row) -> str:
+    """Return what a row is about but for its method and seed: rows of one text make one table."""
+    return f"{row.model_dump(include=_ABOUT)}{decoding_but_for_seed(row)}"
+
+
+def decoding_but_for_seed(row: Row) -> dict[str, Any]:
+    """Return the decoding of a row without its seed, which greedy search and beams have none of."""
+    return {key: value for key, value in row.decoding.items() if key != "seed"}
 
 
 def heading(methods: Sequence[Sequence[Row]]) -> str:

@@ -8,20 +8,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from statistics import mean
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal, get_args
 
 from halluc.config import BASELINE
-from halluc.errors import UserError
-from halluc.leaderboard.board import Value, judged_metrics
-from halluc.leaderboard.formatting import better, interval, labels, with_arrow
-from halluc.leaderboard.markdown_tables import escaped
-from halluc.plain_text import printable
+from halluc.leaderboard.board import Value
+from halluc.leaderboard.formatting import better, labels
 from halluc.scoring.bootstrap import Interval
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Sequence
 
-    from halluc.leaderboard.board import Board, Gap, Row
+    from halluc.leaderboard.board import Gap, Row
 
 CONTROL = "apc"
 """The plausibility constraint alone, which most contrastive methods come with."""
@@ -29,15 +26,8 @@ CONTROL = "apc"
 Verdict = Literal[
     "survives", "shorter only", "sampling only", "sampling, as its control", "worse", "undecided"
 ]
-RULES = (
-    "**survives**: under greedy decoding better than the greedy baseline, significant among all "
-    "tests of the board (Holm, .05), and for descriptions better at equal length, too (95% "
-    "interval); **shorter only**: the same, but not at equal length; **sampling only**: nothing "
-    "decided under greedy decoding, but better than the sampled baseline, and than the control; "
-    f"**sampling, as its control**: the same, but not better than {CONTROL}, which cuts unlikely "
-    "tokens and knows nothing of the image; **worse**: significantly worse under greedy decoding; "
-    "**undecided**: all else."
-)
+UNDECIDED: Final = "undecided"
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 
 
 @dataclass(frozen=True)
@@ -59,7 +49,7 @@ class Gains:
 
     @property
     def verdict(self) -> Verdict:
-        """What is left of the gain, by `RULES`."""
+        """What is left of the gain, by the rules of `gains_page`."""
         decided = None if self.greedy is None else better(self.greedy, self.value)
         if decided is False:
             return "worse"
@@ -67,7 +57,7 @@ class Gains:
             kept = self.same_length is None or self._better(self.same_length)
             return "survives" if kept else "shorter only"
         if self.sampled is None or not self._better(self.sampled):
-            return "undecided"
+            return UNDECIDED
         more = self.over_control is not None and self._better(self.over_control)
         return "sampling only" if more else "sampling, as its control"
 
@@ -143,58 +133,3 @@ def _by_method(rows: Sequence[Row], sampled: bool) -> dict[str, list[Row]]:
         if row.method != BASELINE and row.decoding["num_beams"] == 1:
             found.setdefault(label, []).append(row)
     return found
-
-
-def findings(board: Board, metrics: Mapping[str, str] | None = None) -> str:
-    """Return, as markdown, what is left of each method's gain: all models, then each.
-
-    Args:
-        metrics: A benchmark's name to the metric that counts; by default its first with a better
-            direction.
-
-    Raises:
-        UserError: If a metric is not one of the benchmark's.
-    """
-    groups: dict[str, dict[str, list[Row]]] = {}
-    for row in board.rows:
-        groups.setdefault(row.benchmark, {}).setdefault(row.model, []).append(row)
-    parts = [RULES]
-    for benchmark, models in groups.items():
-        first = next(iter(models.values()))[0]
-        metric = (metrics or {}).get(benchmark) or judged_metrics(first)[0]
-        if metric not in first.metrics:
-            raise UserError(f"{benchmark}: has no metric {metric!r}: {', '.join(first.metrics)}")
-        found = {model: gains(rows, metric) for model, rows in models.items()}
-        value = first.metrics[metric]
-        name = escaped(printable(f"{benchmark}, {with_arrow(metric, value.higher_is_better)}"))
-        parts.append("\n".join(_summary(name, found)))
-        for model, rows in models.items():
-            alone = greedy_alone(rows, metric)
-            title = f"**{name} on {escaped(printable(model))}**"
-            parts.append("\n".join(_table(title, found[model], alone, value)))
-    return "\n\n".join(parts)
-
-
-def _summary(name: str, found: Mapping[str, Mapping[str, Gains]]) -> Iterator[str]:
-    yield f"## {name}\n"
-    yield f"| method | {' | '.join(escaped(printable(model)) for model in found)} |"
-    yield "|---" * (1 + len(found)) + "|"
-    for method in dict.fromkeys(method for methods in found.values() for method in methods):
-        cells = (
-            methods[method].verdict if method in methods else "-" for methods in found.values()
-        )
-        yield f"| {escaped(method)} | {' | '.join(cells)} |"
-
-
-def _table(
-    title: str, found: Mapping[str, Gains], alone: Interval | None, value: Value
-) -> Iterator[str]:
-    yield f"{title}\n"
-    heads = ("sampled, over sampling", "over the control", "greedy, over greedy", "at equal length")
-    yield f"| method | {' | '.join(heads)} | verdict |\n{'|---' * 6}|"
-    if alone is not None:
-        yield f"| *greedy decoding alone* | {interval(alone, value.scale, '+')} | | | | |"
-    for method, gain in found.items():
-        parts = (gain.sampled, gain.over_control, gain.greedy, gain.same_length)
-        cells = ("-" if part is None else interval(part, value.scale, "+") for part in parts)
-        yield f"| {escaped(method)} | {' | '.join(cells)} | {gain.verdict} |"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rich.console import Console
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -21,6 +23,7 @@ from halluc.leaderboard.formatting import (
     title,
     with_arrow,
 )
+from halluc.leaderboard.narrow_table import narrow_tables
 from halluc.leaderboard.seed_spread import heading, names, repeated, spreads
 
 if TYPE_CHECKING:
@@ -29,15 +32,29 @@ if TYPE_CHECKING:
     from halluc.leaderboard.board import Board, Gap, Row, Value
 
 
-def render(board: Board) -> Iterator[Table]:
+def render(board: Board, width: int | None = None) -> Iterator[Table]:
     """Yield a table for each benchmark and setting: rows of the board become columns.
 
     Then one for each setting that ran with several seeds.
+
+    Args:
+        width: Of the window, in characters: methods of a table that does not fit stand below one
+            another. None for a window without end.
     """
     for rows in settings(board):
-        yield _table(rows)
+        table = _table(rows)
+        if width is None or _width(table) <= width:
+            yield table
+        else:
+            yield from narrow_tables(rows, _coloured)
     for methods in repeated(board):
         yield _seeds(methods)
+
+
+def _width(table: Table) -> int:
+    """Measure a table none of whose cells is broken, without its lines."""
+    console = Console(width=100_000)
+    return Measurement.get(console, console.options, table).maximum - 2
 
 
 def _table(rows: Sequence[Row]) -> Table:

@@ -301,15 +301,19 @@ class PromptEncoder:
     @cached_property
     def yes_no_tokens(self) -> tuple[list[int], list[int]] | None:
         """One-token spellings of "yes" and of "no"; None unless the tokenizer has both."""
-        tokenizer = self.processor.tokenizer
-        known: dict[str, list[int]] = {}
-        for word, spellings in _YES_NO.items():
-            ids = set()
-            for spelling in (*spellings, *(f" {s}" for s in spellings)):
-                tokens = tokenizer.encode(spelling, add_special_tokens=False)
-                if len(tokens) == 1 and tokens[0] != tokenizer.unk_token_id:
-                    ids.add(tokens[0])
-            known[word] = sorted(ids)
-        if not known["yes"] or not known["no"]:
-            return None
-        return known["yes"], known["no"]
+        yes, no = (self._one_token(spellings) for spellings in _YES_NO.values())
+        return (yes, no) if yes and no else None
+
+    def letter_tokens(self, letters: Sequence[str]) -> dict[str, list[int]]:
+        """One-token spellings of letters of options, in their case; without letters of none."""
+        known = {letter: self._one_token([letter]) for letter in letters}
+        return {letter: ids for letter, ids in known.items() if ids}
+
+    def _one_token(self, spellings: Sequence[str]) -> list[int]:
+        """Ids of spellings that are one token, at the start of a text or within it."""
+        tokenizer, ids = self.processor.tokenizer, set()
+        for spelling in (*spellings, *(f" {s}" for s in spellings)):
+            tokens = tokenizer.encode(spelling, add_special_tokens=False)
+            if len(tokens) == 1 and tokens[0] != tokenizer.unk_token_id:
+                ids.add(tokens[0])
+        return sorted(ids)

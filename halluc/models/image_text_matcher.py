@@ -6,24 +6,19 @@ Any `BlipForImageTextRetrieval` serves; the one for drawn scenes ships with the 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from scipy import ndimage
 from torch import Tensor
-from transformers import AutoConfig, AutoProcessor, BlipForImageTextRetrieval
+from transformers import BlipForImageTextRetrieval
 
-from halluc.errors import UserError
-from halluc.models.fingerprint import folder_hash
-from halluc.models.load_errors import in_one_line
+from halluc.models.auxiliary import AuxiliaryModel, find_auxiliary
 from halluc.world import MATCHER
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-EMBEDDED = "glyph"
 _MOST_TOKENS = 35  # BLIP's matchers were trained on texts cut there
 _BLUR = 0.02  # sigma of the blur, as a share of the longer side
 
@@ -71,51 +66,14 @@ def _normalised(values: Tensor) -> Tensor:
     return values / values.max().clamp(min=torch.finfo(values.dtype).tiny)
 
 
-@dataclass(frozen=True)
-class MatcherSource:
-    """The origin of a matcher, known before its weights are loaded.
-
-    Attributes:
-        path: What `from_pretrained` takes.
-        revision: The commit of a hub matcher if one was asked for, the hash of a local one.
-        n_layers: Layers of its text encoder.
-    """
-
-    path: str
-    revision: str | None
-    n_layers: int
-
-
-def find_matcher(name: str, revision: str | None = None) -> MatcherSource:
-    """Look a matcher up by its configuration alone.
-
-    Args:
-        name: "glyph" for the embedded one, a local folder or a hub id.
-        revision: Commit, tag or branch of a hub matcher.
+def find_matcher(name: str, revision: str | None = None) -> AuxiliaryModel:
+    """Look a matcher up: "glyph", a folder or a hub id.
 
     Raises:
         UserError: If it cannot be found or is not a BLIP matcher.
     """
-    path = str(MATCHER if name == EMBEDDED else Path(name).expanduser())
-    local = Path(path).is_dir()
-    try:
-        config = AutoConfig.from_pretrained(path, revision=None if local else revision)
-    except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(
-            f"matcher {name!r} cannot be loaded: {reason}; give {EMBEDDED!r}, "
-            "a folder, or a hub id like 'Salesforce/blip-itm-base-coco'"
-        ) from error
-    if config.model_type != "blip":
-        raise UserError(
-            f"matcher {name!r} is a {config.model_type} model; AGLA needs a BLIP image-text "
-            "matcher like 'Salesforce/blip-itm-base-coco'"
-        )
-    return MatcherSource(
-        path=path,
-        revision=folder_hash(Path(path)) if local else revision,
-        n_layers=config.text_config.num_hidden_layers,
-    )
+    example = "Salesforce/blip-itm-base-coco"
+    return find_auxiliary("matcher", name, revision, MATCHER, ("blip",), example)
 
 
 class Matches(NamedTuple):
@@ -134,7 +92,7 @@ class Matcher:
     """A loaded matcher.
 
     Args:
-        source: The matcher's folder or hub id.
+        source: Which one.
         layer: The text encoder's layer whose cross-attention is read, 0-based.
         device: The device it runs on.
 
@@ -142,14 +100,10 @@ class Matcher:
         UserError: If its weights or processor are missing or damaged.
     """
 
-    def __init__(self, source: MatcherSource, layer: int, device: torch.device | str) -> None:
-        hub = {} if Path(source.path).is_dir() else {"revision": source.revision}
+    def __init__(self, source: AuxiliaryModel, layer: int, device: torch.device | str) -> None:
         # Gradients cannot flow through inference tensors.
-        with torch.inference_mode(False), in_one_line(f"matcher {source.path!r}"):
-            self.processor = AutoProcessor.from_pretrained(source.path, **hub)
-            load: Any = BlipForImageTextRetrieval.from_pretrained
-            self.model = load(source.path, dtype=torch.float32, weights_only=True, **hub)
-            self.model.to(device).eval().requires_grad_(False)
+        with torch.inference_mode(False):
+            self.processor, self.model = source.load(BlipForImageTextRetrieval, device)
         self.layer = layer
 
     @property
@@ -175,27 +129,27 @@ class Matcher:
 
     def _together(self, image: Image, texts: Sequence[str]) -> tuple[Tensor, Tensor, Tensor]:
         """Encode the image once for all texts; return it, ids and mask."""
-        self.processor.tokenizer.padding_side = "right"
         most = self.model.config.text_config.max_position_embeddings
-        inputs = self.processor(
-            images=image, text=list(texts), padding=True, truncation=True, max_length=most,
-            return_tensors="pt",
-        ).to(self.model.device)  # fmt: skip
+        inputs = self._inputs([image], texts, most)
         seen = self.model.vision_model(inputs["pixel_values"]).last_hidden_state
         return seen.expand(len(texts), -1, -1), inputs["input_ids"], inputs["attention_mask"]
+
+    def _inputs(self, images: Sequence[Image], texts: Sequence[str], most: int) -> Any:
+        """Prepare images and texts, padded on the right, of `most` tokens each at the most."""
+        self.processor.tokenizer.padding_side = "right"
+        return self.processor(
+            images=list(images),
+            text=list(texts),
+            padding=True,
+            truncation=True,
+            max_length=most,
+            return_tensors="pt",
+        ).to(self.model.device)
 
     def match(self, images: Sequence[Image], texts: Sequence[str]) -> Matches:
         """Match each image with its text."""
         with torch.inference_mode(False), torch.enable_grad():
-            self.processor.tokenizer.padding_side = "right"
-            inputs = self.processor(
-                images=list(images),
-                text=list(texts),
-                padding=True,
-                truncation=True,
-                max_length=_MOST_TOKENS,
-                return_tensors="pt",
-            ).to(self.model.device)
+            inputs = self._inputs(images, texts, _MOST_TOKENS)
             ids, mask = inputs["input_ids"], inputs["attention_mask"]
             with torch.no_grad():
                 seen = self.model.vision_model(inputs["pixel_values"]).last_hidden_state

@@ -6,23 +6,18 @@ for drawn scenes, an OWLv2, ships with the package.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
-from transformers import AutoConfig, AutoModelForZeroShotObjectDetection, AutoProcessor
+from transformers import AutoModelForZeroShotObjectDetection
 
-from halluc.errors import UserError
-from halluc.models.fingerprint import folder_hash
-from halluc.models.load_errors import in_one_line
+from halluc.models.auxiliary import AuxiliaryModel, find_auxiliary
 from halluc.world import DETECTOR
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-EMBEDDED = "glyph"
 KINDS = ("owlvit", "owlv2", "grounding-dino")
 """Model types, as configurations name them."""
 _SAME = 0.6
@@ -78,69 +73,30 @@ def one_each(boxes: list[Box]) -> list[Box]:
     return kept
 
 
-@dataclass(frozen=True)
-class DetectorSource:
-    """The origin of a detector, known before its weights are loaded.
-
-    Attributes:
-        path: What `from_pretrained` takes.
-        revision: The commit of a hub detector if one was asked for, the hash of a local one.
-        kind: Its model type.
-    """
-
-    path: str
-    revision: str | None
-    kind: str
-
-
-def find_detector(name: str, revision: str | None = None) -> DetectorSource:
-    """Look a detector up by its configuration alone.
-
-    Args:
-        name: "glyph" for the embedded one, a local folder or a hub id.
-        revision: Commit, tag or branch of a hub detector.
+def find_detector(name: str, revision: str | None = None) -> AuxiliaryModel:
+    """Look a detector up: "glyph", a folder or a hub id.
 
     Raises:
         UserError: If it cannot be found or is of no class that serves.
     """
-    path = str(DETECTOR if name == EMBEDDED else Path(name).expanduser())
-    local = Path(path).is_dir()
-    try:
-        config = AutoConfig.from_pretrained(path, revision=None if local else revision)
-    except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(
-            f"detector {name!r} cannot be loaded: {reason}; give {EMBEDDED!r}, "
-            "a folder, or a hub id like 'IDEA-Research/grounding-dino-tiny'"
-        ) from error
-    if config.model_type not in KINDS:
-        raise UserError(
-            f"detector {name!r} is a {config.model_type} model; zero-shot detectors that serve: "
-            f"{', '.join(KINDS)}"
-        )
-    version = folder_hash(Path(path)) if local else revision
-    return DetectorSource(path, version, config.model_type)
+    example = "IDEA-Research/grounding-dino-tiny"
+    return find_auxiliary("detector", name, revision, DETECTOR, KINDS, example)
 
 
 class Detector:
     """A loaded detector.
 
     Args:
-        source: The detector's folder or hub id.
+        source: Which one.
         device: The device it runs on.
 
     Raises:
         UserError: If its weights or processor are missing or damaged.
     """
 
-    def __init__(self, source: DetectorSource, device: torch.device | str) -> None:
-        hub = {} if Path(source.path).is_dir() else {"revision": source.revision}
-        self.kind = source.kind
-        with in_one_line(f"detector {source.path!r}"):
-            self.processor = AutoProcessor.from_pretrained(source.path, **hub)
-            load: Any = AutoModelForZeroShotObjectDetection.from_pretrained
-            self.model = load(source.path, dtype=torch.float32, weights_only=True, **hub)
-            self.model.to(device).eval().requires_grad_(False)
+    def __init__(self, source: AuxiliaryModel, device: torch.device | str) -> None:
+        self.kind = source.config.model_type
+        self.processor, self.model = source.load(AutoModelForZeroShotObjectDetection, device)
 
     def detect(self, image: Image, words: str, threshold: float) -> list[Box]:
         """Find what words name, the surest first, each thing once.

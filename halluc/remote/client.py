@@ -6,14 +6,16 @@ import json
 import random
 import time
 from collections.abc import Callable
-from http.client import HTTPException
-from typing import Any
-from urllib.error import URLError
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from halluc.errors import UserError
 from halluc.remote.environment import endpoint_address, endpoint_key
 from halluc.remote.replies import Reply, UnreadableReply, error_message, one_line, read_reply
-from halluc.remote.transport import LONGEST_REPLY, Response, post
+from halluc.remote.transport import LONGEST_REPLY, Response, http_client, post
+
+if TYPE_CHECKING:
+    import httpx2
 
 ATTEMPTS = 4
 _TRANSIENT = {408, 409, 425, 429, 500, 502, 503, 504}  # worth another attempt
@@ -57,6 +59,10 @@ class Endpoint:
 
     def __init__(self, model: str, wait: float = 1.0, timeout: float = 120.0) -> None:
         self.model, self._wait, self._timeout = model, wait, timeout
+
+    @cached_property
+    def _client(self) -> httpx2.Client:
+        return http_client()
 
     @property
     def base_url(self) -> str:
@@ -103,12 +109,11 @@ class Endpoint:
             headers["Authorization"] = f"Bearer {key}"
         url = f"{self.base_url}/chat/completions"
         try:
-            response = post(url, body, headers, self._timeout)
+            response = post(self._client, url, body, headers, self._timeout)
         except TimeoutError:
             raise _Again(RequestFailed(f"no reply within {self._timeout:g} s")) from None
-        except (OSError, HTTPException, ValueError) as error:
-            reason = error.reason if isinstance(error, URLError) else error
-            refusal = self._refusal(f"cannot be reached: {one_line(reason, key)}")
+        except ConnectionError as error:
+            refusal = self._refusal(f"cannot be reached: {one_line(error, key)}")
             raise _Again(refusal) from None
         return self._reply(response, key)
 

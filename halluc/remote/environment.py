@@ -7,6 +7,8 @@ from urllib.parse import urlsplit
 
 from halluc.errors import UserError
 
+OPENAI = "https://api.openai.com/v1"
+
 
 def endpoint_address() -> str:
     """Return OPENAI_BASE_URL without a last slash; OpenAI's own address where it is not set.
@@ -14,7 +16,7 @@ def endpoint_address() -> str:
     Raises:
         UserError: If it is not an address. It is not shown, for it may hold a password.
     """
-    address = os.environ.get("OPENAI_BASE_URL", "https://api.openai.com/v1").strip().rstrip("/")
+    address = os.environ.get("OPENAI_BASE_URL", OPENAI).strip().rstrip("/")
     if not _is_address(address):
         raise UserError(
             "OPENAI_BASE_URL is not an address like http://localhost:8000/v1 "
@@ -47,6 +49,19 @@ def endpoint_key() -> str:
             "set it to the key and nothing around it"
         )
     return key
+
+
+def refuse_without_key() -> None:
+    """Refuse OpenAI's own address without a key; other endpoints may need none.
+
+    Raises:
+        UserError: If there is no key.
+    """
+    if endpoint_address() == OPENAI and not endpoint_key():
+        raise UserError(
+            "OPENAI_API_KEY is not set: export it, or OPENAI_BASE_URL for another endpoint, "
+            "as in OPENAI_BASE_URL=http://localhost:8000/v1"
+        )
 
 
 def _is_plain(text: str) -> bool:

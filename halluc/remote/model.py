@@ -9,6 +9,7 @@ from halluc.config import BASELINE, ModelConfig, content_hash
 from halluc.errors import UserError
 from halluc.models.names import endpoint_name
 from halluc.remote.client import Endpoint
+from halluc.remote.environment import refuse_without_key
 
 if TYPE_CHECKING:
     from halluc.config import RunConfig
@@ -54,7 +55,7 @@ class EndpointModel:
         return {}
 
     def check(self, config: RunConfig) -> None:
-        """Refuse what an endpoint cannot do.
+        """Refuse what an endpoint cannot do, and OpenAI's own without a key.
 
         Raises:
             UserError: Naming the first such thing.
@@ -73,3 +74,4 @@ class EndpointModel:
         for key in ("num_beams", "top_k"):
             if key in decoding.model_dump(exclude_defaults=True):
                 raise UserError(f"model {self.name!r}: endpoints take no {key}; leave it out")
+        refuse_without_key()

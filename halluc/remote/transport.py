@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import socket
-from contextlib import suppress
+from collections.abc import Mapping
+from contextlib import closing, suppress
 from dataclasses import dataclass
-from functools import partial
-from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
-from typing import Any, Literal
-from urllib.request import HTTPHandler, OpenerDirector, ProxyHandler, Request
+from typing import TYPE_CHECKING, Any, Literal
 
 from halluc.remote.background import in_background
+
+if TYPE_CHECKING:
+    import httpx2
 
 LONGEST_REPLY = 2**24
 """Bytes of a reply that are read: 16 MiB."""
 
-_BLOCK = 2**16
 _End = Literal["whole", "early", "too long"]
 
 
@@ -37,23 +37,49 @@ class Response:
     end: _End
 
 
-def post(url: str, body: bytes, headers: dict[str, str], timeout: float) -> Response:
-    """Send a request once; no redirect is followed, which would take a key to another place.
+def http_client() -> httpx2.Client:
+    """Return what sends requests, each over a connection of its own, by the environment's proxies.
+
+    It follows no redirect, which would take a key to another place.
+
+    Raises:
+        ConnectionError: If the environment names a proxy that cannot be used.
+    """
+    import httpx2
+
+    limits = httpx2.Limits(max_connections=None, max_keepalive_connections=0)
+    try:
+        return httpx2.Client(limits=limits, follow_redirects=False)
+    except (ImportError, ValueError) as error:
+        raise ConnectionError(str(error)) from error
+
+
+def post(
+    client: httpx2.Client, url: str, body: bytes, headers: dict[str, str], timeout: float
+) -> Response:
+    """Send a request once.
 
     Args:
+        client: Of `http_client`.
         timeout: Seconds it may take in all, from looking up the name to the last byte.
 
     Raises:
         TimeoutError: If it takes longer; the connection is cut.
-        OSError, HTTPException, ValueError: If there is no connection in that time, or no HTTP
-            comes over it.
+        ConnectionError: If there is no connection in that time, or no HTTP comes over it.
     """
-    lines = _Lines()
-    opener = OpenerDirector()  # one that takes errors and redirects for what they are: replies
-    for handler in (ProxyHandler(), lines):
-        opener.add_handler(handler)
-    request = Request(url, body, headers)
-    response = in_background(lambda: _read(opener.open(request, timeout=timeout)))
+    import httpx2
+
+    lines = _Lines(url.startswith("https:"))
+    # A body is taken as it comes: one that is packed could be larger than memory once unpacked.
+    headers = {"Accept-Encoding": "identity", **headers}
+    watched = {"trace": lines.note}
+    try:
+        request = client.build_request(
+            "POST", url, content=body, headers=headers, timeout=timeout, extensions=watched
+        )
+    except httpx2.InvalidURL as error:
+        raise ConnectionError(str(error)) from error
+    response = in_background(lambda: _exchange(client, request))
     try:
         return response.result(timeout)
     except TimeoutError:
@@ -64,67 +90,69 @@ def post(url: str, body: bytes, headers: dict[str, str], timeout: float) -> Resp
         lines.cut()
 
 
-def _read(reply: HTTPResponse) -> Response:
-    content = bytearray()
-    end: _End = "whole"
-    with reply:
-        try:
-            while len(content) <= LONGEST_REPLY and (block := reply.read1(_BLOCK)):
-                content += block
-            if reply.length:
-                end = "early"
-        except (HTTPException, ConnectionError):
-            end = "early"
-    if len(content) > LONGEST_REPLY:
-        end = "too long"
-    return Response(
-        reply.status,
-        reply.reason,
-        reply.headers.get("Retry-After"),
-        bytes(content[:LONGEST_REPLY]),
-        end,
-    )
+class _Lines:
+    """The connections of a request, which can be cut from another thread.
 
-
-class _Lines(HTTPHandler):
-    """Opens connections that can be cut from another thread.
+    Args:
+        encrypted: Whether a connection is one only once it is encrypted.
 
     Attributes:
         sockets: Of all connections.
     """
 
-    https_request = HTTPHandler.http_request
-
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, encrypted: bool) -> None:
+        self._made = "start_tls.complete" if encrypted else "connect_tcp.complete"
+        self._over = False
         self.sockets: list[socket.socket] = []
 
-    def http_open(self, req: Request) -> HTTPResponse:
-        """Send a request."""
-        return self.do_open(partial(_Connection, self.sockets), req)
-
-    def https_open(self, req: Request) -> HTTPResponse:
-        """Send a request, encrypted."""
-        return self.do_open(partial(_SecureConnection, self.sockets), req)
+    def note(self, event: str, about: Mapping[str, Any]) -> None:
+        """Take the socket of a connection that was made; httpcore calls this at every step."""
+        if event.endswith(self._made):
+            self.sockets.append(about["return_value"].get_extra_info("socket"))
+            if self._over:
+                self.cut()
 
     def cut(self) -> None:
-        """End all connections, also under a thread that waits for one to say something."""
+        """End all connections, also under a thread that waits for one to say something.
+
+        One that is made later ends at once.
+        """
+        self._over = True
         for line in self.sockets:
             with suppress(OSError):
                 socket.socket.shutdown(line, socket.SHUT_RDWR)
 
 
-class _Connection(HTTPConnection):
-    """A connection that adds its socket to a list."""
+def _exchange(client: httpx2.Client, request: httpx2.Request) -> Response:
+    import httpx2
 
-    def __init__(self, sockets: list[socket.socket], *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self._sockets = sockets
+    try:
+        reply = client.send(request, stream=True)
+        with closing(reply):
+            return _read(reply)
+    except httpx2.TimeoutException:
+        raise TimeoutError from None
+    except httpx2.HTTPError as error:
+        raise ConnectionError(str(error)) from error
 
-    def connect(self) -> None:
-        super().connect()
-        self._sockets.append(self.sock)
 
+def _read(reply: httpx2.Response) -> Response:
+    import httpx2
 
-class _SecureConnection(_Connection, HTTPSConnection):
-    """The same, encrypted."""
+    content = bytearray()
+    end: _End = "whole"
+    try:
+        for block in reply.iter_raw():
+            content += block
+            if len(content) > LONGEST_REPLY:
+                end = "too long"
+                break
+    except (httpx2.ProtocolError, httpx2.NetworkError):
+        end = "early"
+    return Response(
+        reply.status_code,
+        reply.reason_phrase,
+        reply.headers.get("Retry-After"),
+        bytes(content[:LONGEST_REPLY]),
+        end,
+    )

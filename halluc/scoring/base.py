@@ -13,7 +13,7 @@ from halluc.config import content_hash
 from halluc.data.pinned_files import recorded
 from halluc.data.sample_selection import check_split, split_samples
 from halluc.errors import UserError
-from halluc.provenance import VERSION
+from halluc.provenance import SCENES
 from halluc.registry import Registry
 from halluc.scoring.bootstrap import estimate
 
@@ -26,11 +26,28 @@ if TYPE_CHECKING:
 
     from halluc.scoring.answer_files import AnswerFiles
     from halluc.scoring.card import BenchmarkCard
+    from halluc.scoring.marks import Mark
     from halluc.types import Answer, Reading, Sample
 
     Totals = Mapping[str, NDArray[np.float64]]
 
-REGISTRY: Registry[Benchmark] = Registry("benchmark", "halluc.benchmarks")
+
+class Benchmarks(Registry["Benchmark"]):
+    """Benchmarks by name; "yes_no-photos" is the one of one's own data, about a folder "photos"."""
+
+    def get(self, name: str) -> type[Benchmark]:
+        """Return the class registered under `name`, or under what stands before its first dash.
+
+        Raises:
+            UserError: If there is none; suggests what was probably meant.
+        """
+        kind, dash, _ = name.partition("-")
+        if dash and name not in self.names() and kind in self.names() and super().get(kind).own:
+            return super().get(kind)
+        return super().get(name)
+
+
+REGISTRY = Benchmarks("benchmark", "halluc.benchmarks")
 
 
 class Benchmark(ABC):
@@ -46,14 +63,35 @@ class Benchmark(ABC):
         folder: The authors' files on this machine; None for data that is drawn or on the hub.
 
     Attributes:
+        own: Whether it asks about a folder of the user's own; then `name` holds the folder's name.
+        own_options: The names of further options, which decide what is asked about that folder.
         split: The part of the images that is asked about (`halves`); "" for all.
         notes: Remarks for the reader of the scores, filled while answers are read.
 
     Raises:
         UserError: If the benchmark has no such protocol or prompt.
+
+    Examples:
+        >>> from halluc import Answer, Benchmark, Reading
+        >>> class Dogs(Benchmark):
+        ...     def samples(self, limit=None):
+        ...         yield from ()
+        ...     def predict(self, answer):
+        ...         return answer.text.lower().strip(".")
+        ...     def tally(self, readings):
+        ...         right = sum(one.prediction == one.target for one in readings)
+        ...         return {"n": len(readings), "right": right}
+        ...     def metrics(self, totals):
+        ...         return {"accuracy": totals["right"] / totals["n"]}
+        >>> dogs = Dogs()
+        >>> answer = Answer("1", "1.jpg", "all", "Is there a dog?", "yes", text="Yes.")
+        >>> dogs.metrics(dogs.tally([Reading(answer, dogs.predict(answer))]))
+        {'accuracy': 1.0}
     """
 
-    name: ClassVar[str]
+    name: str
+    own: ClassVar[bool] = False
+    own_options: ClassVar[tuple[str, ...]] = ()
     card: ClassVar[BenchmarkCard]
     protocols: ClassVar[tuple[str, ...]] = ("official",)
     prompts: ClassVar[Mapping[str, str]] = {"official": ""}
@@ -77,9 +115,9 @@ class Benchmark(ABC):
 
     @property
     def revision(self) -> str:
-        """The data's identity: a commit, a hash of checksums, halluc's version or ""."""
+        """The data's identity: a commit, a hash of checksums, the version of drawn scenes or ""."""
         if self.card.dataset == "halluc.world":
-            return VERSION
+            return SCENES
         facts = recorded(self.card.dataset if self.folder is None else self.name)
         return self.card.revision or facts.get("revision") or (content_hash(facts) if facts else "")
 
@@ -173,6 +211,14 @@ class Benchmark(ABC):
     def narrow(self, splits: Collection[str]) -> None:  # noqa: B027
         """Score only some of its splits, as `relabelled` does: those with other labels."""
 
+    def marks(self, reading: Reading) -> list[Mark]:
+        """Return the parts of an answer that name things, for people who read it."""
+        return []
+
+    def missed(self, reading: Reading) -> list[str]:
+        """Return the things of the image that an answer should name and does not."""
+        return []
+
     def detail(self, answer: Answer) -> dict[str, Any] | None:
         """Return an answer's part of the score, where the authors' scorer lists it."""
         return None
@@ -193,7 +239,16 @@ class Benchmark(ABC):
 
 
 def benchmark(name: str) -> Callable[[type[Benchmark]], type[Benchmark]]:
-    """Register the decorated `Benchmark` under `name`, as `--benchmarks` takes it."""
+    """Register the decorated `Benchmark` under `name`, as `--benchmarks` takes it.
+
+    Examples:
+        >>> import halluc
+        >>> @halluc.benchmark("dogs")
+        ... class Dogs(halluc.Benchmark):
+        ...     '''Is there a dog? (docs/add-a-benchmark.md has all of it.)'''
+        >>> Dogs.name
+        'dogs'
+    """
 
     def decorate(cls: type[Benchmark]) -> type[Benchmark]:
         cls.name = name

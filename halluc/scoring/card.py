@@ -15,6 +15,11 @@ class Metric:
         higher_is_better: None where neither direction is better (yes ratio, length).
         headline: Shown in the table on the terminal.
         scale: The factor by which its authors multiply it.
+
+    Examples:
+        >>> from halluc import Metric
+        >>> Metric("adversarial/accuracy", headline=True, scale=100).higher_is_better
+        True
     """
 
     name: str
@@ -34,14 +39,20 @@ class BenchmarkCard:
         dataset, revision: Hub id and pinned commit; "halluc.world" for drawn benchmarks.
         split: The part of the data set.
         size: The numbers of images and questions, where they are known in advance.
-        task: The kind of prompt; for yes/no questions decoding records log-probabilities.
+        task: The kind of prompt; for yes/no questions and for the letters of options ("choice")
+            decoding records log-probabilities.
         metrics: The reported metrics, in the order of the table.
+
+    Examples:
+        >>> from halluc import BenchmarkCard, Metric
+        >>> BenchmarkCard("Dogs", "-", "Apache-2.0", "yes_no", (Metric("accuracy"),)).version
+        1
     """
 
     title: str
     paper: str
     licence: str
-    task: Literal["yes_no", "caption", "open"]
+    task: Literal["yes_no", "choice", "caption", "open"]
     metrics: tuple[Metric, ...]
     citation: str = ""
     dataset: str = "halluc.world"

@@ -13,14 +13,16 @@ from halluc.errors import UserError
 from halluc.scoring.answer_files import AnswerFiles
 from halluc.scoring.bootstrap import DRAWS
 from halluc.scoring.building import build
-from halluc.scoring.pope.answer_files import strategy_of
+from halluc.scoring.pope.label_sources import strategy_of
 from halluc.scoring.pope.relabelling import NAME, label_files
 from halluc.scoring.scores import missing, read, score_readings
+from halluc.scoring.thinking import note
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from halluc.scoring.base import Benchmark
+    from halluc.types import Answer
 
 
 def score_answers_file(
@@ -35,20 +37,19 @@ def score_answers_file(
     Args:
         name: The benchmark's.
         options: Options of `build`.
-        labels: At most one path, or "repope" for the published labels of the file's split.
+        labels: Paths; or "repope" for the published labels of the splits that are answered.
 
     Raises:
         UserError: If anything about the files is wrong; the error names the line.
     """
-    if len(labels) > 1:
-        raise UserError("--answers goes with one file of --labels")
-    path = Path(labels[0]) if labels else None
-    if path == Path(NAME):
+    if not answers.exists():
+        raise UserError(f"{answers}: no such file")
+    paths = [Path(label) for label in labels]
+    if NAME in labels:
+        by_split = label_files(labels)
         split = strategy_of(answers.name)
-        if split is None:
-            raise UserError(f"--labels {NAME}: {answers.name} says no split (random, popular, ...)")
-        path = label_files(labels)[split]
-    return score_files(build(name, options), AnswerFiles(answers, path, ground_truth))
+        paths = [*by_split.values()] if split is None else [by_split[split]]
+    return score_files(build(name, options), AnswerFiles.of(answers, paths, ground_truth))
 
 
 def score_files(
@@ -63,10 +64,16 @@ def score_files(
     Raises:
         UserError: If anything about the files is wrong; then there is no score.
     """
-    answers = benchmark.read_answers(files)
+    return score_read(benchmark, benchmark.read_answers(files), draws, seed)
+
+
+def score_read(
+    benchmark: Benchmark, answers: Sequence[Answer], draws: int = DRAWS, seed: int = 0
+) -> dict[str, Any]:
+    """Score answers that a benchmark has read; see `score_files`."""
     readings = read(benchmark, answers)
     scores = score_readings(benchmark, readings, missing(answers), draws, seed)
-    details = [detail for answer in answers if (detail := benchmark.detail(answer))]
+    details = [detail for reading in readings if (detail := benchmark.detail(reading.answer))]
     result: dict[str, Any] = finite(
         {
             "benchmark": benchmark.name,
@@ -76,7 +83,7 @@ def score_files(
             "n": scores.n,
             "n_images": scores.n_images,
             "unparseable": scores.unparseable,
-            "notes": benchmark.notes,
+            "notes": [*benchmark.notes, *note(answers)],
             **({"sentences": details} if details else {}),
         }
     )

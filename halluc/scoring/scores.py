@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from halluc.errors import UserError
 from halluc.scoring.bootstrap import DRAWS, Interval, estimate, percentile, resample
 from halluc.scoring.judges.judge_models import NeedsJudge
+from halluc.scoring.thinking import spoken
 from halluc.types import Reading
 
 if TYPE_CHECKING:
@@ -157,7 +158,7 @@ def by_protocol(
 
 
 def read(benchmark: Benchmark, answers: Iterable[Answer]) -> list[Reading]:
-    """Parse answers; failed ones and those that were withheld are dropped.
+    """Parse answers; failed ones and those that were withheld are dropped, thoughts taken out.
 
     Raises:
         UserError: If two answers have the same id.
@@ -167,7 +168,7 @@ def read(benchmark: Benchmark, answers: Iterable[Answer]) -> list[Reading]:
     repeated = [id for id, n in Counter(a.id for a in answers).items() if n > 1]
     if repeated:
         raise UserError(f"{benchmark.name}: sample {repeated[0]!r} is answered more than once")
-    ok = (answer for answer in answers if answer.status == "ok")
+    ok = (spoken(answer) for answer in answers if answer.status == "ok")
     return [Reading(answer, benchmark.predict(answer)) for answer in ok]
 
 

@@ -8,9 +8,11 @@ El-Yaniv, ICLR 2019) is small where wrong answers are trusted least, whatever th
 
 from __future__ import annotations
 
+from math import exp, isfinite
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from halluc.scoring.bootstrap import CELLS, DRAWS, Interval, percentile, weights
+from halluc.scoring.thinking import spoken
 from halluc.scoring.yes_probability import p_yes
 from halluc.types import Reading
 
@@ -76,12 +78,13 @@ def risk_coverage(
     Returns:
         None where answers have no confidence, or the benchmark cannot judge a single answer.
     """
-    said = [*readings, *(Reading(answer, benchmark.predict(answer)) for answer in withheld)]
+    kept_back = map(spoken, withheld)
+    said = [*readings, *(Reading(answer, benchmark.predict(answer)) for answer in kept_back)]
     by_method = any(reading.answer.confidence is not None for reading in said)
     found = []
     for reading in said:
         answer = reading.answer
-        trust = answer.confidence if by_method else _own_confidence(answer)
+        trust = answer.confidence if by_method else _own_confidence(benchmark, answer)
         right = None if trust is None else benchmark.right(reading)
         if trust is not None and right is not None:
             cluster = benchmark.cluster(answer)
@@ -91,8 +94,11 @@ def risk_coverage(
     return measured(found, "method" if by_method else "answer_probability", seed)
 
 
-def _own_confidence(answer: Answer) -> float | None:
-    """Return the probability of the likelier of yes and no."""
+def _own_confidence(benchmark: Benchmark, answer: Answer) -> float | None:
+    """Return the probability of the likeliest option, or of the likelier of yes and no."""
+    if benchmark.card.task == "choice" and benchmark.label(answer) is None:
+        known = [p for p in (answer.letters or {}).values() if p is not None and isfinite(p)]
+        return 1 / sum(exp(p - max(known)) for p in known) if known else None
     p = None if answer.yes_no is None else p_yes(*answer.yes_no)
     return None if p is None else max(p, 1 - p)
 

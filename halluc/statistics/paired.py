@@ -82,13 +82,16 @@ def swaps(
     """
     import numpy as np
 
-    both, rng = np.concatenate([ours, theirs]), np.random.default_rng(seed)
-    parts = []
-    for n in chunks(draws, len(both)):
-        kept = rng.integers(2, size=(n, len(ours))).astype(float)
-        mine = metrics(Totals(both, names, np.hstack([kept, 1 - kept])))
-        other = metrics(Totals(both, names, np.hstack([1 - kept, kept])))
-        parts.append({name: mine[name] - other[name] for name in mine})
+    # The sums of theirs, and what each image adds where ours is kept: half the products of summing
+    # both runs by weights (kept, 1 - kept) and (1 - kept, kept).
+    mine = np.concatenate([ours - theirs, theirs.sum(0, keepdims=True)])
+    other = np.concatenate([theirs - ours, ours.sum(0, keepdims=True)])
+    rng, parts = np.random.default_rng(seed), []
+    for n in chunks(draws, 2 * len(ours)):
+        kept = np.ones((n, len(ours) + 1))
+        kept[:, :-1] = rng.integers(2, size=(n, len(ours)))
+        one, two = (metrics(Totals(counts, names, kept)) for counts in (mine, other))
+        parts.append({name: one[name] - two[name] for name in one})
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 

@@ -12,6 +12,7 @@ from halluc.config import DecodingConfig, MethodConfig, ModelConfig, content_has
 from halluc.interventions.method_source import source_hash
 from halluc.models.names import EMBEDDED, endpoint_name
 from halluc.provenance import ENGINE, library_versions
+from halluc.store.record import Record
 
 if TYPE_CHECKING:
     from halluc.interventions import Method
@@ -32,6 +33,7 @@ class Asker(BaseModel):
         decoding: How tokens are chosen; the token limit is a part of each answer.
         engine: Version of what serves methods and generates.
         versions: Of the libraries beneath.
+        record: What is known of answers that were not asked here; None for those that were.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -45,6 +47,7 @@ class Asker(BaseModel):
     decoding: DecodingConfig
     engine: int
     versions: dict[str, str]
+    record: Record | None = None
 
     @classmethod
     def of(
@@ -93,7 +96,12 @@ class Asker(BaseModel):
 
     @property
     def setting(self) -> str:
-        """The same without the method: what a baseline must share with a method."""
+        """The same without the method: what a baseline must share with a method.
+
+        Recorded answers share it with the record that they are compared with.
+        """
+        if self.record is not None:
+            return content_hash(["recorded", self.record.baseline])
         return content_hash(self._content(exclude={"method", "method_source"}))
 
     def _content(self, exclude: set[str] | None = None) -> dict[str, Any]:

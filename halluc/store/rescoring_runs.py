@@ -9,7 +9,7 @@ from typing import Any
 
 from halluc.errors import UserError
 from halluc.provenance import where
-from halluc.scoring.building import build, taken
+from halluc.scoring.building import build, options_taken, taken
 from halluc.scoring.judges.judge_models import NeedsJudge
 from halluc.store.matching_answers import match_answers
 from halluc.store.run_folder import RunFolder
@@ -76,7 +76,7 @@ def _rescored(
 ) -> Rescored:
     name = asked.benchmark
     earlier = [one.scores for one in find_scored(run) if one.scores.asked.key == asked.key]
-    typed: dict[str, Any] = {key: value for key, value in options.items() if key in taken(name)}
+    typed = options_taken(name, options)
     paths = {key: path for one in earlier for key, path in one.paths.items() if Path(path).exists()}
     wanted = typed.pop("protocol", None)
     base = {**paths, **asked.options, "prompt": asked.wording, **typed}
@@ -88,6 +88,8 @@ def _rescored(
     for protocol in protocols:
         chosen = base | {"protocol": protocol}
         benchmark = build(name, chosen)
+        if run.asker.record is not None:
+            benchmark.narrow({answer.group for answer in answers})
         other = benchmark.relabelled(answers, labels) if labels else None
         scoring = scoring_of(benchmark, chosen, labels if other is not None else None)
         told = answers if other is None else other

@@ -8,6 +8,7 @@ runs/<model>-<method>-<key>/
     scores_<benchmark>_<key>.json           a `ScoresFile`
     judgements_<judge>.jsonl                what a judge said of an answer
     crosscheck_<benchmark>_<key>.json       a `CrossCheckFile`: what other systems say of them
+    traces_<benchmark>/<answer's key>.json  what an answer looked at: a `Panel` of halluc.attend
 
 Nothing is in it twice and nothing is edited: answers are appended, all else is written whole.
 """
@@ -44,6 +45,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("history", "drafts"), (list,)),
     "confidence": (int, float, NoneType),
     "yes_no": (list, NoneType),
+    "letters": (dict, NoneType),
     "target": (object,),
 }
 """What a line of an answers file holds under each name besides its key."""
@@ -89,13 +91,14 @@ class RunFolder:
         try:
             content = json.loads(file.read_bytes())
             asker, key = Asker.model_validate(content["asker"]), content["key"]
+            described = asker.key
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise UserError(
                 f"{path} is not a run folder: asker.json is missing or broken"
             ) from error
-        if key != asker.key:
+        if key != described:
             raise UserError(
-                f"{file}: says key {key!r}, but what it describes has key {asker.key!r}; it was "
+                f"{file}: says key {key!r}, but what it describes has key {described!r}; it was "
                 "edited, or written by another version of halluc"
             )
         return cls(path, asker)
@@ -215,6 +218,15 @@ class RunFolder:
             write_json(file, scores.model_dump(mode="json"))
         return file
 
+    def trace_file(self, benchmark: str, answer: str) -> Path:
+        """Return the path of the trace of an answer, named by its key."""
+        return self.path / f"traces_{benchmark}" / f"{answer}.json"
+
+    def trace_files(self, benchmark: str) -> dict[str, Path]:
+        """List the traces of a benchmark's answers by the answers' keys."""
+        files = sorted((self.path / f"traces_{benchmark}").glob("[0-9a-f]*.json"))
+        return {file.stem: file for file in files}
+
     def scores_files(self) -> list[Path]:
         """List the files of scores."""
         return sorted(self.path.glob("scores_*.json"))
@@ -253,8 +265,12 @@ def read_answer(record: dict[str, Any]) -> Answer:
     if record["yes_no"] is not None:
         yes, no = record["yes_no"]
         yes_no = _number(yes), _number(no)
+    letters = record.get("letters")  # not in lines of older versions
+    if letters is not None:
+        letters = {letter: _number(value) for letter, value in letters.items()}
     drafts = tuple(map(str, record["drafts"]))
-    answer = Answer(**{**record, "history": history, "drafts": drafts, "yes_no": yes_no})
+    read = {"history": history, "drafts": drafts, "yes_no": yes_no, "letters": letters}
+    answer = Answer(**{**record, **read})
     if answer.key != key or answer.status not in ("ok", "failed", "withheld"):
         raise ValueError("the line was edited")
     return answer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -11,16 +12,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from halluc.data.pinned_files import checksum
 from halluc.data.records import finite
-from halluc.errors import UserError
+from halluc.errors import Notice, UserError
 from halluc.lines_file import line_of, read_lines
+from halluc.scoring.base import REGISTRY
 from halluc.scoring.bootstrap import DRAWS
 from halluc.scoring.building import PATHS, build
 from halluc.scoring.judges.judge_models import judgements_kept
 from halluc.scoring.scores import clusters, missing, read, score_readings, tallied
 from halluc.scoring.selective_risk import risk_coverage
+from halluc.scoring.thinking import RULE, note, spoken, thoughtful
 from halluc.scoring.yes_probability import logit_scores
 from halluc.store.run_folder import RunFolder, now
 from halluc.store.scores_file import (
+    AskedSample,
     Cost,
     RiskCoverageValues,
     SampleSet,
@@ -35,8 +39,8 @@ if TYPE_CHECKING:
 
     from halluc.scoring.base import Benchmark
 
-ASKING = ("split", "prompt", "chat")
-"""Options of a benchmark that decide what is asked; all others decide how answers are read."""
+ASKING = ("chat", "rotate_options")
+"""Options that decide what is asked, as one's own data's do, and have no field of their own."""
 
 
 class ReadAnswer(NamedTuple):
@@ -109,7 +113,15 @@ class Scored:
         benchmark = build(self.name, paths | asked.options | fixed)
         if scoring.labels:
             benchmark.narrow(scoring.labels)
+        elif self.run.asker.record is not None:  # published files often hold one split alone
+            benchmark.narrow({sample.group for sample in self.asked_samples})
         return benchmark
+
+    @cached_property
+    def asked_samples(self) -> list[AskedSample]:
+        """What was asked."""
+        sets = self.run.sample_sets()
+        return next((all for asked, all in sets if asked.key == self.scores.asked.key), [])
 
     @cached_property
     def readings(self) -> list[Reading]:
@@ -119,12 +131,7 @@ class Scored:
             UserError: If an answer is no longer there.
         """
         answers = {answer.key: answer for answer in self.run.answers(self.name)}
-        targets = {
-            sample.id: sample
-            for asked, samples in self.run.sample_sets()
-            if asked.key == self.scores.asked.key
-            for sample in samples
-        }
+        targets = {sample.id: sample for sample in self.asked_samples}
         readings = []
         for said in (said for image in self.images.values() for said in image.answers):
             answer, sample = answers.get(said.answer), targets.get(said.id)
@@ -132,7 +139,7 @@ class Scored:
                 raise UserError(f"{self.run.path}: the answer to {said.id!r} is no longer there")
             target = said.target if self.scores.scoring.labels else sample.target
             as_asked = replace(answer, target=target, group=sample.group)
-            readings.append(Reading(as_asked, said.prediction))
+            readings.append(Reading(spoken(as_asked), said.prediction))
         return readings
 
 
@@ -144,6 +151,26 @@ def find_scored(run: RunFolder) -> Iterator[Scored]:
     """
     for file in run.scores_files():
         yield Scored(run, run.scores(file))
+
+
+def scored_in(runs: Iterable[RunFolder]) -> list[Scored]:
+    """Read all scores of some runs; those of benchmarks not installed here are left out, and said.
+
+    Raises:
+        UserError: If a file is broken or was edited.
+    """
+    kept, missing = [], dict[str, None]()
+    for one in (one for run in runs for one in find_scored(run)):
+        try:
+            REGISTRY.get(one.name)
+        except UserError:
+            missing[one.name] = None
+        else:
+            kept.append(one)
+    for name in missing:
+        said = f"{name}: is not installed here; its scores are left out"
+        warnings.warn(said, Notice, stacklevel=2)
+    return kept
 
 
 def sample_set(benchmark: Benchmark, limit: int | None, options: Mapping[str, Any]) -> SampleSet:
@@ -163,7 +190,9 @@ def sample_set(benchmark: Benchmark, limit: int | None, options: Mapping[str, An
         wording=benchmark.prompt,
         split=benchmark.split or card.split,
         limit=limit,
-        options={key: options[key] for key in ASKING[2:] if key in options},
+        options={
+            key: value for key, value in options.items() if key in (*ASKING, *benchmark.own_options)
+        },
     )
 
 
@@ -216,6 +245,8 @@ def score_run(
         withheld = [answer for answer in answers if answer.status == "withheld"]
         selective = risk_coverage(benchmark, readings, withheld) if draws else None
     counted = tallied([*rows.values()])
+    if thoughtful(answers):
+        scoring = scoring.model_copy(update={"thinking": RULE})
     scores = score_readings(benchmark, readings, missing(answers), draws, counted=counted)
     lines = [
         {
@@ -244,7 +275,7 @@ def score_run(
         probabilities=finite(logit_scores(benchmark, answers)),
         cost=Cost.of(answers),
         untouched=untouched,
-        notes=list(benchmark.notes),
+        notes=[*benchmark.notes, *note(answers)],
         paths={key: str(value) for key, value in (paths or {}).items() if key in PATHS},
         date=now(),
         where=where,

@@ -11,7 +11,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, FiniteFloat
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    FiniteFloat,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
 
 from halluc.config import content_hash
 
@@ -42,6 +48,12 @@ class AskedSample:
     def of(cls, sample: Sample) -> AskedSample:
         """Describe a sample."""
         return cls(**{field.name: getattr(sample, field.name) for field in fields(cls)})
+
+    @classmethod
+    def answered_by(cls, answer: Answer) -> AskedSample:
+        """Describe the sample that an answer is to, where nothing else is known of it."""
+        names = (field.name for field in fields(cls) if field.name != "follows")
+        return cls(**{name: getattr(answer, name) for name in names})
 
     @classmethod
     def read(cls, record: Mapping[str, Any]) -> AskedSample:
@@ -98,16 +110,30 @@ class Scoring(_Part):
         judge: The model that judged them; None where none did.
         labels: A split's name to the hash of the file of other labels used for it.
         tables: Hash of the file of synonym tables; None for the benchmark's own.
+        thinking: The rule that took thoughts out of answers; None where there were none.
     """
 
     protocol: str
     judge: str | None = None
     labels: dict[str, str] = {}
     tables: str | None = None
+    thinking: str | None = None
 
     def key(self, asked: SampleSet) -> str:
-        """Ten hex digits of rule and samples."""
-        return content_hash([asked.key, self.model_dump(mode="json")])
+        """Ten hex digits of rule and samples.
+
+        Thoughts are taken out of whatever has them, so a run whose answers have some is scored by
+        the same rule as one whose answers have none, and the two can be compared.
+        """
+        return content_hash([asked.key, self.model_dump(mode="json", exclude={"thinking"})])
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out the rule that took nothing out: files from before it stay as they are."""
+        content: dict[str, Any] = dump(self)
+        if content.get("thinking", "") is None:
+            del content["thinking"]
+        return content
 
 
 class MetricValue(_Part):

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from halluc.calibration import find_calibration, read
 from halluc.evaluation import Evaluation, evaluate_together, open_model
+from halluc.scoring.base import REGISTRY
 from halluc.statistics import tie_groups
+from halluc.sweep.goals import Goal
 from halluc.sweep.optuna_search import search_points
 from halluc.sweep.point_results import Outcome, score_point
 
@@ -121,17 +124,37 @@ def feasible(config: SweepConfig, point: Outcome) -> bool:
 def best_of(config: SweepConfig, points: Sequence[Outcome]) -> int | None:
     """Return the number of the best point by the objective that meets every constraint, if any.
 
-    Where every answer of every point is the baseline's, none is better than another.
+    Of points that are equally good, the best is the one with the most recall, where that is
+    measured, then the one better in the benchmark's other headline metrics, then the first. Where
+    every answer of every point is the baseline's, none is better than another.
     """
     if all(point.same for point in points):
         return None
-    goal, sign = str(config.goal), 1 if config.goal.metric.higher_is_better else -1
+    goals = [config.goal, *_tie_breakers(config.goal)]
     merits = {
-        number: sign * point.values[goal].value
+        number: tuple(_merit(point, goal) for goal in goals)
         for number, point in enumerate(points)
-        if feasible(config, point) and point.values[goal].value == point.values[goal].value
+        if feasible(config, point) and _merit(point, config.goal) > -inf
     }
     return max(merits, key=lambda number: merits[number]) if merits else None
+
+
+def _tie_breakers(goal: Goal) -> list[Goal]:
+    """Return by what points that are equally good are ordered: recall, then other headlines."""
+    known = [
+        Goal(goal.benchmark, metric)
+        for metric in REGISTRY.get(goal.benchmark).card.metrics
+        if metric.headline and metric.higher_is_better is not None and metric != goal.metric
+    ]
+    return sorted(known, key=lambda one: one.metric.name != "recall")
+
+
+def _merit(point: Outcome, goal: Goal) -> float:
+    """Return a metric of a point, more of it better; -inf where it is undefined."""
+    value = point.values[str(goal)].value
+    if value != value:
+        return -inf
+    return value if goal.metric.higher_is_better else -value
 
 
 def ties_of(config: SweepConfig, outcomes: Sequence[Outcome]) -> tuple[int, ...]:

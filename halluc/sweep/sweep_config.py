@@ -13,7 +13,7 @@ from halluc.config import DecodingConfig, MethodConfig, ModelConfig, RunConfig, 
 from halluc.errors import UserError
 from halluc.interventions.compose import find
 from halluc.scoring.base import REGISTRY
-from halluc.scoring.building import benchmark_names, build, by_benchmark
+from halluc.scoring.building import benchmark_names, build, by_benchmark, folders
 from halluc.sweep.axes import MOST, Axis, parse_all, parse_axis
 from halluc.sweep.goals import Bound, Goal, first_headline, parse_bound, parse_goal
 from halluc.validation import checked, key_values
@@ -70,6 +70,25 @@ class SweepConfig(BaseModel):
         0.5, ge=0, lt=1, description="Share of the images to tune on; 0: tune and report on all."
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _folders(cls, values: Any) -> Any:
+        """Take the folders out of the benchmarks' names."""
+        if not isinstance(values, dict) or "benchmarks" not in values:
+            return values
+        args = cls._typed_args(values.get("benchmark_args") or {}, "--benchmark-args")
+        if not isinstance(args, dict):
+            return values
+        return values | {"benchmark_args": folders(cls._text(values["benchmarks"])) | args}
+
+    @staticmethod
+    def _text(value: Any) -> str:
+        return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+    @staticmethod
+    def _typed_args(value: Any, flag: str) -> Any:
+        return key_values(value, flag) if isinstance(value, str) else value
+
     @field_validator("sweep", mode="before")
     @classmethod
     def _sweep(cls, value: Any) -> Any:
@@ -78,8 +97,7 @@ class SweepConfig(BaseModel):
     @field_validator("benchmarks", mode="before")
     @classmethod
     def _benchmarks(cls, value: Any) -> Any:
-        text = ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-        return benchmark_names(text)
+        return benchmark_names(cls._text(value))
 
     @field_validator("seeds", mode="before")
     @classmethod
@@ -94,8 +112,7 @@ class SweepConfig(BaseModel):
     @field_validator("model_args", "method_args", "benchmark_args", "gen_kwargs", mode="before")
     @classmethod
     def _typed(cls, value: Any, info: Any) -> Any:
-        flag = f"--{info.field_name.replace('_', '-')}"
-        return key_values(value, flag) if isinstance(value, str) else value
+        return cls._typed_args(value, f"--{info.field_name.replace('_', '-')}")
 
     @model_validator(mode="after")
     def _checked(self) -> SweepConfig:

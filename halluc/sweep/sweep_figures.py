@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from halluc.figure_files import BLUE, GREY, ORANGE, write_figure
 from halluc.leaderboard.formatting import with_arrow
 from halluc.scoring.base import REGISTRY
 from halluc.sweep.goals import Goal
+from halluc.sweep.label_places import place_labels
 from halluc.sweep.running import Sweep, feasible
 from halluc.sweep.sweep_table import cell, label
 
@@ -19,11 +21,13 @@ if TYPE_CHECKING:
     from halluc.sweep.axes import Axis
     from halluc.sweep.point_results import Outcome
 
-_BASELINE, _POINT, _BEST = "#777777", "#3465a4", "#c4302b"
+_BASELINE, _POINT, _BEST = GREY, BLUE, ORANGE
+_MARKS = {_BASELINE: "s", _POINT: "o", _BEST: "*"}
+_SIZES = {_BASELINE: 6, _POINT: 5, _BEST: 11}
 
 
-def draw_sweep(sweep: Sweep, folder: Path) -> list[Path]:
-    """Draw what fits the sweep, as sweep-<method>-<kind>.png.
+def draw_sweep(sweep: Sweep, folder: Path, ending: str = ".png") -> list[Path]:
+    """Draw what fits the sweep, as sweep-<method>-<kind> with an ending: .png, .pdf or .svg.
 
     Raises:
         ImportError: If matplotlib is not installed.
@@ -31,14 +35,13 @@ def draw_sweep(sweep: Sweep, folder: Path) -> list[Path]:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    folder.mkdir(parents=True, exist_ok=True)
     files = []
     for kind, paint in _kinds(sweep):
         figure = Figure(figsize=(6.4, 4.2), layout="constrained")
         FigureCanvasAgg(figure)
         paint(sweep, figure)
-        files.append(folder / f"sweep-{sweep.config.method}-{kind}.png")
-        figure.savefig(files[-1], dpi=130, metadata={"Software": None})
+        files.append(folder / f"sweep-{sweep.config.method}-{kind}{ending}")
+        write_figure(figure, files[-1])
     return files
 
 
@@ -89,7 +92,8 @@ def _line(sweep: Sweep, figure: Figure) -> None:
         if sweep.best is not None:
             best = sweep.points[sweep.best]
             place = places[points.index(best)]
-            panel.plot(place, best.values[str(goal)].value * scale, "o", color=_BEST, label="best")
+            height = best.values[str(goal)].value * scale
+            panel.plot(place, height, "*", color=_BEST, ms=_SIZES[_BEST], label="best")
         panel.set_ylabel(_named(goal))
         _plain(panel)
     panels[-1].set_xlabel(axis.name)
@@ -143,27 +147,28 @@ def _pareto(sweep: Sweep, figure: Figure) -> None:
         rate, recall = (_scaled(outcome, goal)[0] for goal in rates)
         spots.setdefault((rate, recall), []).append(outcome)
     front = [spot for spot in spots if not any(_beats(other, spot) for other in spots)]
+    named = []
     for spot, outcomes in spots.items():
         rate, recall = spot
         shown = best if best in outcomes else outcomes[0]
         colour = _BEST if shown is best else _BASELINE if shown is sweep.baseline else _POINT
-        marker = "s" if shown is sweep.baseline else "o"
-        panel.plot(recall, rate, marker, color=colour, ms=6, zorder=3)
+        panel.plot(recall, rate, _MARKS[colour], color=colour, ms=_SIZES[colour], zorder=3)
         if spot not in front and colour == _POINT:
             continue
         (up, across) = (_scaled(shown, goal) for goal in rates)
         panel.vlines(recall, *up[1:], color=colour, lw=0.7, alpha=0.6)
         panel.hlines(rate, *across[1:], color=colour, lw=0.7, alpha=0.6)
-        style: dict[str, Any] = {"textcoords": "offset points", "fontsize": 7, "color": colour}
-        panel.annotate(label(shown.point), (recall, rate), xytext=(4, 4), **style)
+        named.append((label(shown.point), (recall, rate), colour))
     line = sorted(spot[::-1] for spot in front)
     panel.step(*zip(*line, strict=True), where="pre", color=_POINT, lw=1, alpha=0.6)
     panel.margins(x=0.15)
-    panel.set_title("line: no point beats these in both; crosses: their 95% intervals", fontsize=8)
+    how = "square: baseline; star: best; line: no point beats these in both, with 95% intervals"
+    panel.set_title(how, fontsize=8)
     panel.set_xlabel(_named(rates[1]))
     panel.set_ylabel(_named(rates[0]))
     _plain(panel)
     figure.suptitle(_title(sweep), fontsize=10)
+    place_labels(panel, named)
 
 
 def _beats(spot: tuple[float, float], other: tuple[float, float]) -> bool:
@@ -179,7 +184,7 @@ def _scaled(outcome: Outcome, goal: Goal) -> tuple[float, float, float]:
 def _frame(x: int, y: int) -> Any:
     from matplotlib.patches import Rectangle
 
-    return Rectangle((x - 0.49, y - 0.49), 0.98, 0.98, fill=False, ec=_BEST, lw=2)
+    return Rectangle((x - 0.49, y - 0.49), 0.98, 0.98, fill=False, ec="black", lw=2)
 
 
 def _value(point: Outcome, axis: Axis) -> Any:

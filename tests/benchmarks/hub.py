@@ -6,7 +6,15 @@ import io
 from typing import TYPE_CHECKING, Any
 
 from halluc.benchmarks import _mme as mme_benchmark
-from halluc.benchmarks import hallusionbench, mmhal_bench, mmvp, openchair, pope
+from halluc.benchmarks import (
+    hallusionbench,
+    mmhal_bench,
+    mmstar,
+    mmvp,
+    naturalbench,
+    openchair,
+    pope,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,6 +29,8 @@ PINNED = {
     "MMVP/MMVP": mmvp.REVISION,
     "Shengcao1006/MMHal-Bench": mmhal_bench.REVISION,
     "moranyanuka/OpenCHAIR": openchair.REVISION,
+    mmstar.REPO: mmstar.REVISION,
+    naturalbench.REPO: naturalbench.REVISION,
 }
 
 

@@ -17,10 +17,13 @@ from halluc.benchmarks import (
     dash_b,
     hallusionbench,
     haloquest,
+    humblebench,
     mmhal_bench,
+    mmstar,
     mmvp,
     object_halbench,
     openchair,
+    phd,
     pope,
     r_bench,
 )
@@ -39,6 +42,10 @@ Folder = dict[str, str | bytes]
 
 
 class SmallDashB(dash_b.DashB):
+    questions = 4
+
+
+class SmallMmStar(mmstar.MmStar):
     questions = 4
 
 
@@ -120,6 +127,53 @@ MMVP: Folder = {
         for n in range(1, 301)
     ),
 }
+CHOICES = "Which?\nA. One\nB. Two\nC. Three\nD. Four\nE. None of the above"
+HUMBLE: Folder = {
+    humblebench.FILE: lined(
+        {"file_name": f"{n}.jpg", "question_id": n, "question": CHOICES, "label": "E", "type": kind}
+        for n, kind in enumerate(humblebench.TYPES)
+    ),
+    **images(*(f"{n}.jpg" for n in range(3))),
+    "answers.jsonl": lined(
+        {
+            "question_id": n,
+            "question": CHOICES,
+            "label": "A",
+            "type": "Object",
+            "image": {"path": f"{n}.jpg"},
+            "prediction": "A",
+        }
+        for n in range(3)
+    ),
+}
+PHD: Folder = {
+    phd.FILE: json.dumps(
+        [
+            {
+                "image_id": f"{n}",
+                "task": "object",
+                "yes_question": "Is it?",
+                "no_question": "Is it not?",
+                **({"ccs_description": "Odd."} if n == 3 else {}),
+                "context": {"sec": "It may be.", "icc": "It is."},
+            }
+            for n in range(4)
+        ]
+    ),
+    **images(*(f"COCO_val2014_{n:012d}.jpg" for n in range(3)), "CCS_images/3.png"),
+}
+STARS = json.dumps(
+    [
+        {
+            "index": n,
+            "question": "Which?\nOptions: A: x, B: y",
+            "answer": "A",
+            "category": "math",
+            "prediction": "A",
+        }
+        for n in range(SmallMmStar.questions)
+    ]
+)
 RATED = [
     {
         "question_type": mmhal_bench.TYPES[n % 8],
@@ -281,6 +335,30 @@ READERS = (
         answered(r_bench.RBench, "answers.jsonl", r_bench.QUESTIONS),
         ids("1", "2"),
         "lines",
+    ),
+    Reader(
+        "humblebench questions",
+        HUMBLE,
+        humblebench.FILE,
+        asked(humblebench.HumbleBench),
+        complete,
+        "lines",
+    ),
+    Reader(
+        "humblebench answers",
+        HUMBLE,
+        "answers.jsonl",
+        answered(humblebench.HumbleBench, "answers.jsonl"),
+        complete,
+        "lines",
+    ),
+    Reader("phd questions", PHD, phd.FILE, asked(phd.PhD), complete),
+    Reader(
+        "mmstar answers",
+        {"answers.json": STARS},
+        "answers.json",
+        answered(SmallMmStar, "answers.json"),
+        numbered(4),
     ),
     Reader("mmvp questions", MMVP, mmvp.FILE, asked(mmvp.Mmvp), complete, "text"),
     Reader(

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from halluc.benchmarks import _amber_images as amber_images
 from halluc.benchmarks.amber import Amber
 from halluc.benchmarks.chair_coco import ChairCoco
 from halluc.benchmarks.hallusionbench import FIELDS, HallusionBench
@@ -247,6 +248,30 @@ def test_images_are_told_apart_by_their_folders(tmp_path: Path) -> None:
         images.find("0_1.png", "line 3")
 
 
+def test_ambers_images_on_the_hub_are_counted_and_keep_their_checksum(
+    hub: Hub, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repo, file = amber_images.MIRROR.repo, "data/query_generative-00000-of-00001.parquet"
+    monkeypatch.setattr(amber_images, "IMAGES", 3)
+    rows = [{"id": number, "image": cell(number)} for number in (2, 1, 3)]
+    hub.put(repo, file, rows)
+    find = amber_images.mirrored()
+    assert find("AMBER_2.jpg", "line 1")().getpixel((0, 0)) == (2, 0, 0)
+    with pytest.raises(UserError, match=r"line 9: image 'AMBER_4.jpg' is not in visual-pref"):
+        find("AMBER_4.jpg", "line 9")
+    hub.put(repo, file, [*rows[:2], {"id": 3, "image": cell(9)}])
+    with pytest.raises(UserError, match="when first used"):
+        amber_images.mirrored()
+    (cache / "seen.json").unlink()
+    hub.put(repo, file, [*rows, rows[0]])
+    with pytest.raises(UserError, match="has 4 images, not AMBER_1 to AMBER_3"):
+        amber_images.mirrored()
+    hub.put(repo, file, rows[:2])
+    (cache / "seen.json").unlink()
+    with pytest.raises(UserError, match="has 2 images"):
+        amber_images.mirrored()
+
+
 def test_amber_from_its_files(tmp_path: Path) -> None:
     (tmp_path / "annotations.json").write_text(
         json.dumps(
@@ -325,21 +350,21 @@ def test_mmvp_from_its_files(tmp_path: Path) -> None:
 
 
 def test_fetched_files_are_checked(
-    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, cache: Path, published: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    published = tmp_path / "published.txt"
-    published.write_text("words")
-    sha = sources.checksum(published)
+    file, address = tmp_path / "file.txt", f"{published}/file.txt"
+    file.write_text("words")
+    sha = sources.checksum(file)
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
-    path = sources.fetch(published.as_uri(), sha)
+    path = sources.fetch(address, sha)
     assert path.read_text() == "words"
-    published.write_text("other words")
-    assert sources.fetch(published.as_uri(), sha) == path  # from the cache
+    file.write_text("other words")
+    assert sources.fetch(address, sha) == path  # from the cache
     with pytest.raises(UserError, match="not the pinned file"):
-        sources.fetch(published.as_uri(), "0" * 64)
+        sources.fetch(address, "0" * 64)
     path.write_text("spoiled")
     with pytest.raises(UserError, match="not the pinned file"):
-        sources.fetch(published.as_uri(), sha)
+        sources.fetch(address, sha)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(UserError, match="network is switched off"):
-        sources.fetch(published.as_uri(), sha)
+        sources.fetch(address, sha)

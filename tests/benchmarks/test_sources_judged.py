@@ -240,18 +240,17 @@ class TestHaloQuest:
             list(HaloQuest(folder=tmp_path).samples())
 
     def test_the_table_is_fetched_where_it_is_missing(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, tmp_path: Path, published: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        path = self.fill(tmp_path)
-        published = path.rename(tmp_path / "published.csv")
+        file = self.fill(tmp_path).rename(tmp_path / "published.csv")
         monkeypatch.setenv("HF_HUB_OFFLINE", "1")
         with pytest.raises(UserError, match=r"haloquest-eval.csv is not in .* switched off"):
             list(HaloQuest(folder=tmp_path).samples())
         monkeypatch.delenv("HF_HUB_OFFLINE")
-        monkeypatch.setattr(haloquest, "PUBLISHED", published.as_uri())
+        monkeypatch.setattr(haloquest, "PUBLISHED", f"{published}/published.csv")
         with pytest.raises(UserError, match="not the pinned file"):
             list(HaloQuest(folder=tmp_path).samples())
-        monkeypatch.setattr(haloquest, "SHA256", checksum(published))
+        monkeypatch.setattr(haloquest, "SHA256", checksum(file))
         assert len(list(HaloQuest(folder=tmp_path).samples())) == 3
 
     @pytest.mark.parametrize(

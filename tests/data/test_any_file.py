@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from halluc.benchmarks.pope import PopeCoco
 from halluc.calibration.calibration_file import Calibration
 from halluc.calibration.calibration_file import read as read_calibration
 from halluc.data.coco_objects import captions, image_objects, load
@@ -68,8 +69,8 @@ CALIBRATION = Calibration(
 
 
 def pope_answers(folder: Path) -> list[Any]:
-    files = AnswerFiles(folder / "answers.jsonl", folder / "coco_pope_random.json")
-    return pope.read_answers(files, [])
+    labels = folder / "coco_pope_random.json"
+    return PopeCoco().read_answers(AnswerFiles(folder / "answers.jsonl", labels))
 
 
 def relabelled(folder: Path) -> list[Answer]:

@@ -27,7 +27,8 @@ from tests.kit.asking import BATCHED, able_to_ask
 from tests.kit.families import build, picture
 
 TIE = 1e-3
-TINY = ("llava", "llava_next", "qwen2_5_vl", "internvl", "paligemma", "gemma3")
+FAST = ("llava", "qwen2_5_vl")
+SLOW = ("glyph", "llava_next", "internvl", "paligemma", "gemma3")
 QUESTIONS = ("is there a dog ?", "please describe this image", "how many red dogs are there ?")
 
 
@@ -86,7 +87,7 @@ def said(
 
 @pytest.mark.parametrize("method", BATCHED)
 @pytest.mark.parametrize(
-    "name", ["glyph", *(pytest.param(tiny, marks=pytest.mark.slow) for tiny in TINY)]
+    "name", [*FAST, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)]
 )
 def test_same_tokens(
     name: str, method: str, record_property: Callable[[str, object], None]

@@ -30,7 +30,7 @@ from halluc.types import Answer, Sample
 from tests.kit.command import HALLUC, halluc
 from tests.kit.kept import kept_answers, kept_scores
 
-needs_ray = pytest.mark.skipif(not find_spec("ray"), reason="needs Ray: pip install 'halluc[ray]'")
+needs_ray = pytest.mark.skipif(not find_spec("ray"), reason="needs pip install 'halluc[cluster]'")
 
 
 class Machines:

@@ -263,6 +263,7 @@ def test_hugging_face_reads_its_eval_results(runs: Path, tmp_path: Path) -> None
 
 def test_hugging_face_reads_its_model_index(runs: Path, tmp_path: Path) -> None:
     (file,) = files("model-index", runs, tmp_path)
+    assert file.suffix == ".md"  # front matter between dashes, which is no YAML file
     card = ModelCard(file.read_text())
     assert isinstance(card.data, ModelCardData)
     results = card.data.eval_results

@@ -76,8 +76,7 @@ def keep_scored(
 
 def asked_by(answers: Iterable[Answer]) -> list[AskedSample]:
     """Return the samples that answers are to."""
-    names = ("id", "image_id", "group", "prompt", "target", "max_new_tokens")
-    return [AskedSample(**{name: getattr(answer, name) for name in names}) for answer in answers]
+    return [AskedSample.answered_by(answer) for answer in answers]
 
 
 def _answers(

@@ -10,10 +10,11 @@ from typer.testing import CliRunner
 
 from halluc.cli.app import app
 from halluc.errors import UserError
+from halluc.figure_files import BLUE, GREY, ORANGE
 from halluc.leaderboard import collect, draw_board
 from tests.kit.runs import write_run
 
-pytest.importorskip("matplotlib", reason="needs pip install 'halluc[sweep]'")
+pytest.importorskip("matplotlib", reason="needs pip install 'halluc[figures]'")
 
 
 @pytest.fixture
@@ -47,9 +48,33 @@ def test_what_is_drawn(runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert [panel.get_title().split("\n")[0] for panel in mme][-1] == "total ↑"
     for panel in (chair[0], mme[0]):
         assert [label.get_text() for label in panel.get_yticklabels()] == ["vhr", "vmtc"]
-    points = {line.get_color() for line in mme[-1].lines}
-    assert "#c4302b" in points and "#777777" in points  # worse for certain, and untold
-    assert "#3465a4" in {line.get_color() for line in chair[1].lines}  # at equal length
+    points = {(line.get_color(), line.get_marker()) for line in mme[-1].lines}
+    assert {(ORANGE, "s"), (GREY, "D")} <= points  # worse for certain, and untold
+    assert (BLUE, "o") in {(line.get_color(), line.get_marker()) for line in chair[1].lines}
+    assert [panel.get_xlabel() for panel in chair] == [
+        "← better, % points",
+        "← better, % points",
+        "% points, better →",
+    ]
+    assert mme[-1].get_xlabel() == "better →"
+
+
+def test_an_axis_on_which_nothing_changes_spans_a_point(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from matplotlib.axes import Axes
+
+    panels: list[Axes] = []
+    monkeypatch.setattr(
+        "halluc.leaderboard.board_figure.write_figure",
+        lambda figure, file: panels.extend(figure.axes),
+    )
+    write_run(tmp_path / "runs", error=0.1)
+    write_run(tmp_path / "runs", "var", error=0.1)
+    draw_board(collect([tmp_path / "runs"]), tmp_path / "board.png")
+    for panel in panels:
+        low, high = panel.get_xlim()
+        assert high - low >= 1
 
 
 def test_nothing_to_compare(tmp_path: Path) -> None:
@@ -65,4 +90,16 @@ def test_the_command_draws_and_refuses(runs: Path, tmp_path: Path) -> None:
     assert good.exit_code == 0 and (tmp_path / "a.png").is_file()
     bad = CliRunner().invoke(app, ["leaderboard", str(runs), "--figure", str(tmp_path / "a.jpg")])
     assert isinstance(bad.exception, UserError)
-    assert "a.jpg': only PNG is drawn; let the name end in .png" in str(bad.exception)
+    assert "a.jpg': give a name that ends in .png, .pdf, .svg" in str(bad.exception)
+
+
+@pytest.mark.parametrize(("ending", "start"), [(".PDF", b"%PDF"), (".svg", b"<?xml")])
+def test_for_print_the_same_board_is_the_same_file(
+    ending: str, start: bytes, runs: Path, tmp_path: Path
+) -> None:
+    board, files = collect([runs]), [tmp_path / f"{name}{ending}" for name in "ab"]
+    for file in files:
+        draw_board(board, file)
+    first, second = (file.read_bytes() for file in files)
+    assert first == second and first.startswith(start)
+    assert b"/Type3" not in first and b"CreationDate" not in first  # letters publishers take

@@ -8,7 +8,7 @@ import pytest
 
 from halluc.config import DecodingConfig
 from halluc.errors import UserError
-from halluc.leaderboard import Board, collect, findings
+from halluc.leaderboard import Board, collect, findings, verdicts
 from halluc.leaderboard.board import Gap, Value
 from halluc.leaderboard.surviving_gains import Gains, apart, gains, greedy_alone, over_seeds
 from halluc.scoring.bootstrap import Interval
@@ -126,3 +126,30 @@ def test_the_page_says_what_counts_and_names_every_method(board: Board) -> None:
     assert heads + " at equal length | verdict |\n|---|---|---|---|---|---|\n" in page
     with pytest.raises(UserError, match="glyph_mme: has no metric 'sum'"):
         findings(board, {"glyph_mme": "sum"})
+
+
+def test_a_small_table_has_a_row_a_verdict(board: Board) -> None:
+    table = verdicts(board, {"glyph_mme": "total"})
+    assert table.startswith("**survives**: under greedy decoding")
+    assert table.endswith(
+        "| | glyph_mme, total ↑ |\n|---|---|\n| sampling, as its control | apc, vcd |\n"
+        "| worse | vhr |\n\nAll that is not named is undecided."
+    )
+
+
+def test_models_are_named_where_not_all_say_so(board: Board) -> None:
+    mme = [row for row in board.rows if row.benchmark == "glyph_mme"]
+    named = [row.model_copy(update={"model": "org/other"}) for row in mme if row.method != "vcd"]
+    elsewhere = [row.model_copy(update={"benchmark": "other_mme"}) for row in mme]
+    both = Board(rows=[*board.rows, *named, *elsewhere])
+    assert verdicts(both, {"other_mme": "total"}).count("vcd") == 1
+    two = verdicts(both, {"glyph_mme": "total", "other_mme": "total"})
+    assert "| sampling, as its control | apc, vcd (org/model) | apc, vcd |\n" in two
+    assert "| worse | vhr | vhr |" in two
+
+
+def test_where_nothing_is_decided_there_is_no_row(board: Board) -> None:
+    rows = [row for row in board.rows if row.method in ("baseline", "apc")]
+    even = [row for row in rows if not row.decoding["do_sample"]]
+    table = verdicts(Board(rows=even), {"glyph_mme": "total"})
+    assert table.endswith("↑ |\n|---|---|\n\nAll that is not named is undecided.")

@@ -156,7 +156,7 @@ def test_a_wrong_matcher_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no/such/matcher"):
         find_matcher("no/such/matcher")
     llava().model.config.save_pretrained(tmp_path)
-    with pytest.raises(UserError, match="is a llava model"):
+    with pytest.raises(UserError, match="is a llava model; those that serve: blip"):
         find_matcher(str(tmp_path))
 
 

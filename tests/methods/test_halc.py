@@ -301,10 +301,10 @@ def test_defaults() -> None:
 
 
 def test_refusals_name_what_is_wrong() -> None:
-    with pytest.raises(UserError, match="detector 'no/such' cannot be loaded"):
-        HALC.for_model(llava(), {"detector": "no/such"})
-    with pytest.raises(UserError, match="matcher 'no/such' cannot be loaded"):
-        HALC.requires(HALC.Params(matcher="no/such"), llava().model.config, "tiny")
+    with pytest.raises(UserError, match="detector 'no/such/one' cannot be loaded"):
+        HALC.for_model(llava(), {"detector": "no/such/one"})
+    with pytest.raises(UserError, match="matcher 'no/such/one' cannot be loaded"):
+        HALC.requires(HALC.Params(matcher="no/such/one"), llava().model.config, "tiny")
     with pytest.raises(UserError, match="k_candidates"):
         HALC.parameters({"k_candidates": 3})
     with pytest.raises(UserError, match="'halc' searches; leave out do_sample"):

@@ -123,8 +123,8 @@ def test_a_package_that_an_image_processor_needs_is_named() -> None:
     with pytest.raises(UserError) as refused, in_one_line("the processor of model 'x'", "put all"):
         raise ValueError(said)
     assert str(refused.value) == (
-        "the processor of model 'x' cannot be loaded: this version of transformers reads its "
-        "images with torchvision: install it"
+        "the processor of model 'x' cannot be loaded: its family reads images with torchvision: "
+        "pip install 'halluc[families]'"
     )
 
 

@@ -108,7 +108,7 @@ def test_boxes_are_those_the_processor_makes_in_pixels(
     kind: str, size: tuple[int, int], tmp_path: Path
 ) -> None:
     source = find_detector(str(saved(kind, tmp_path)))
-    assert (source.kind, len(source.revision or "")) == (kind, 10)
+    assert (source.config.model_type, len(source.revision or "")) == (kind, 10)
     detector, image = Detector(source, "cpu"), picture(0, *size)
     wide, high = size
 

@@ -91,7 +91,7 @@ def projectaway(
 
     with eager(model), torch.no_grad():
         first, _ = greedy(model, plain, draft_tokens)
-        said = tokenizer.decode(first, skip_special_tokens=True).split()
+        said = tokenizer.decode(first, skip_special_tokens=True).lower().split()
         named = [word for word in dict.fromkeys(said) if word in objects]
         # c_o = max over layers l and image tokens m of softmax(W_U h_l(m))_o; transformers'
         # hidden states, of which the last alone has passed the final norm

@@ -104,6 +104,7 @@ GONE: dict[str, Any] = SHORT | {"threshold": 1.0, "weight": 20.0, "image_layer":
         SHORT | {"variant": "official_code"},
         GONE,
         GONE | {"variant": "official_code", "weight": 3.0},
+        GONE | {"draft_tokens": 128},
         GONE | {"text_layer": 0, "image_layer": 3},
         GONE | {"text_layer": 3, "image_layer": 0},
     ],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import shutil
 import socket
 import ssl
@@ -14,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from halluc.remote.client import Endpoint, EndpointRefused, RequestFailed
-from tests.kit.fake_endpoint import FakeEndpoint, Raw, fake_endpoint
+from halluc.remote.transport import _Lines
+from tests.kit.fake_endpoint import FakeEndpoint, Raw, completion, fake_endpoint
 
 HELLO = [{"role": "user", "content": "hello"}]
 
@@ -54,6 +57,7 @@ def test_an_encrypted_reply_that_drips_is_cut_off(
 
     def drip() -> Iterator[bytes]:
         try:
+            yield b"HTTP/1.1 200 OK\r\n\r\n"
             while True:
                 yield b" "
                 time.sleep(0.02)
@@ -92,3 +96,42 @@ def test_a_connection_that_never_comes_about_is_a_refusal(monkeypatch: pytest.Mo
         monkeypatch.setenv("OPENAI_BASE_URL", f"http://127.0.0.1:{full.getsockname()[1]}/v1")
         with pytest.raises(EndpointRefused, match=r"cannot be reached: no connection within 0\.1"):
             Endpoint("m", wait=0, timeout=0.1).complete(HELLO)
+
+
+class Stream:
+    """What httpcore says of a connection it made."""
+
+    def __init__(self, line: socket.socket) -> None:
+        self.line = line
+
+    def get_extra_info(self, _: str) -> socket.socket:
+        return self.line
+
+
+def test_a_connection_that_is_made_too_late_ends_at_once() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.settimeout(5)
+        lines = _Lines(encrypted=False)
+        lines.cut()
+        lines.note("connection.connect_tcp.complete", {"return_value": Stream(ours)})
+        assert theirs.recv(1) == b""
+
+
+@pytest.mark.parametrize("proxy", ["socks5://localhost:1", "carrier-pigeon://localhost"])
+def test_a_proxy_that_cannot_be_used_is_one_line(
+    proxy: str, endpoint: FakeEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, proxy)
+    with pytest.raises(EndpointRefused, match="cannot be reached") as refused:
+        Endpoint("m", wait=0).complete(HELLO)
+    assert len(str(refused.value).splitlines()) == 1
+
+
+def test_a_packed_reply_is_not_unpacked(endpoint: FakeEndpoint) -> None:
+    packed = gzip.compress(json.dumps(completion()).encode())
+    endpoint.respond = lambda body, n: (200, packed, {"Content-Encoding": "gzip"})
+    with pytest.raises(RequestFailed, match="the reply is not JSON"):
+        Endpoint("m", wait=0).complete(HELLO)
+    assert endpoint.requests[0].headers["Accept-Encoding"] == "identity"

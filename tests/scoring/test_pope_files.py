@@ -152,13 +152,13 @@ def test_label_files(shared: Path, tmp_path: Path, cache: Path) -> None:
 
 
 def test_repope_is_fetched_once_and_checked(
-    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, cache: Path, published: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     question = {"question_id": 1, "image": "i.jpg", "text": "Is there a dog?", "label": "no"}
     for split in ("random", "popular", "adversarial"):
         (tmp_path / f"coco_repope_{split}.json").write_text(json.dumps(question))
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
-    monkeypatch.setattr(repope, "PUBLISHED", tmp_path.as_uri())
+    monkeypatch.setattr(repope, "PUBLISHED", published)
     with pytest.raises(UserError, match="not the pinned file"):
         label_files(["repope"])
     sha256 = checksum(tmp_path / "coco_repope_random.json")

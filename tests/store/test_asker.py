@@ -100,6 +100,15 @@ def test_a_broken_asker_is_one_line(tmp_path: Path, content: str) -> None:
     assert "\n" not in str(error.value)
 
 
+def test_an_asker_of_half_a_character_is_one_line(tmp_path: Path) -> None:
+    folder = RunFolder.of(tmp_path, asker())
+    folder.create(WHERE)
+    file = folder.path / "asker.json"
+    file.write_text(file.read_text().replace('"keep": 0.4', r'"keep": {"\ud83d": 1}'))
+    with pytest.raises(UserError, match="is not a run folder"):
+        RunFolder.read(folder.path)
+
+
 def test_names_make_a_folder_name_of_any_model(tmp_path: Path) -> None:
     for name in ("openai:" + "y" * 300, "../../etc", "a b\n[b]\x1b"):
         folder = RunFolder.of(tmp_path, asker(model_id=name))

@@ -15,7 +15,7 @@ from rich.console import Console
 from halluc.evaluation import Evaluation
 from halluc.store import RunFolder, find_scored
 from halluc.sweep.config_file import load_sweep
-from halluc.sweep.point_results import score_point
+from halluc.sweep.point_results import Outcome, score_point
 from halluc.sweep.running import Sweep, best_of, ties_of
 from halluc.sweep.sweep_config import SweepConfig
 from halluc.sweep.sweep_files import lines, notes, write_sweep
@@ -83,6 +83,26 @@ def test_constraints_choose_among_the_rest(sweep: Sweep) -> None:
     assert "x misses a constraint" in legend(missed)
 
 
+def test_of_equal_points_the_one_with_more_recall_is_best(sweep: Sweep) -> None:
+    def point(number: int, **metrics: float) -> Outcome:
+        found = sweep.points[number]
+        values = {f"glyph_chair.{name}": value for name, value in metrics.items()}
+        changed = {k: replace(found.values[k], value=v) for k, v in values.items()}
+        return replace(found, values={**found.values, **changed})
+
+    two = [point(n, chair_i=0.1, chair_s=0.2, recall=0.5) for n in range(2)]
+    assert best_of(sweep.config, two) == 0
+    recalls = [two[0], point(1, chair_i=0.1, chair_s=0.3, recall=0.6)]
+    assert best_of(sweep.config, recalls) == 1  # recall before sentences
+    sentences = [two[0], point(1, chair_i=0.1, chair_s=0.1, recall=0.5)]
+    assert best_of(sweep.config, sentences) == 1
+    worse = [two[0], point(1, chair_i=0.2, chair_s=0.1, recall=0.9)]
+    assert best_of(sweep.config, worse) == 0
+    undefined = [point(0, chair_i=float("nan"), recall=0.9), two[1]]
+    assert best_of(sweep.config, undefined) == 1
+    assert best_of(sweep.config, undefined[:1]) is None
+
+
 def test_files_are_tidy(sweep: Sweep) -> None:
     files = write_sweep(sweep)
     rows = list(csv.DictReader((sweep.folder / "points.csv").open()))
@@ -134,8 +154,32 @@ def test_figures_fit_the_axes(sweep: Sweep, best: int | None, tmp_path: Path) ->
         None, sweep.config.model_dump() | {"sweep": {"alpha": "0.2,0.4,0.6", "beta": 0.3}}
     )
     points = tuple(replace(p, point={**(p.point or {}), "beta": 0.3}) for p in sweep.points)
-    files = draw_sweep(replace(sweep, config=two, points=points, best=best), tmp_path)
-    assert [file.name for file in files] == ["sweep-paint-map.png", "sweep-paint-pareto.png"]
+    files = draw_sweep(replace(sweep, config=two, points=points, best=best), tmp_path, ".svg")
+    assert [file.name for file in files] == ["sweep-paint-map.svg", "sweep-paint-pareto.svg"]
+    assert all(file.read_bytes().startswith(b"<?xml") for file in files)
+
+
+def test_labels_cover_neither_each_other_nor_points() -> None:
+    pytest.importorskip("matplotlib", reason="needs pip install 'halluc[figures]'")
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.text import Text
+
+    from halluc.sweep.label_places import place_labels
+
+    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+    canvas = FigureCanvasAgg(figure)
+    panel = figure.subplots()
+    points = [(0.5 + 0.004 * n, 0.5 + 0.003 * (n % 3)) for n in range(8)] + [(0.0, 0.0), (1.0, 1.0)]
+    for x, y in points:
+        panel.plot(x, y, "o")
+    notes = place_labels(panel, [(f"alpha=0.{n}", p, "black") for n, p in enumerate(points)])
+    canvas.draw()  # type: ignore[no-untyped-call]
+    boxes = [Text.get_window_extent(note) for note in notes]  # without the line to the point
+    for n, box in enumerate(boxes):
+        assert panel.get_window_extent().fully_containsx(box.x0 + 1)
+        assert not any(box.overlaps(other) for other in boxes[:n])
+        assert not any(box.contains(*spot) for spot in panel.transData.transform(points))
 
 
 def test_values_in_words() -> None:

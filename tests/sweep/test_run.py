@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -18,8 +16,7 @@ from halluc.evaluation import Evaluation, evaluate, evaluate_together
 from halluc.store import RunFolder, find_scored
 from halluc.sweep.config_file import load_sweep
 from halluc.sweep.running import Sweep, run_sweep
-
-HALLUC = [sys.executable, "-c", "from halluc.cli.entry import main; main()", "sweep"]
+from tests.kit.command import HALLUC, halluc
 
 
 def answers(folder: Path) -> dict[tuple[str, str], dict[str, Any]]:
@@ -33,14 +30,12 @@ def answers(folder: Path) -> dict[tuple[str, str], dict[str, Any]]:
 
 
 def test_a_killed_sweep_goes_on_at_the_point_and_the_sample(tiny: Path, tmp_path: Path) -> None:
-    command = [*HALLUC, "--model", str(tiny), "--method", "paint", "--sweep", "alpha=0.2:1:0.4"]
+    command = ["sweep", "--model", str(tiny), "--method", "paint", "--sweep", "alpha=0.2:1:0.4"]
     command += ["--benchmarks", "glyph_pope", "--limit", "6", "--batch-size", "4"]
-    whole = subprocess.run(
-        [*command, "--output-dir", "whole"], cwd=tmp_path, capture_output=True, text=True
-    )
+    whole = halluc(*command, "--output-dir", "whole", cwd=tmp_path)
     assert whole.returncode == 0, whole.stderr
     with subprocess.Popen(
-        [*command, "--output-dir", "cut"], cwd=tmp_path, stderr=subprocess.DEVNULL
+        [*HALLUC, *command, "--output-dir", "cut"], cwd=tmp_path, stderr=subprocess.DEVNULL
     ) as running:
         while len(answers(tmp_path / "cut/sweeps")) < 60 and running.poll() is None:
             time.sleep(0.002)
@@ -48,9 +43,7 @@ def test_a_killed_sweep_goes_on_at_the_point_and_the_sample(tiny: Path, tmp_path
     before = answers(tmp_path / "cut/sweeps")
     expected = answers(tmp_path / "whole/sweeps")
     assert 60 <= len(before) < len(expected)
-    again = subprocess.run(
-        [*command, "--output-dir", "cut"], cwd=tmp_path, capture_output=True, text=True
-    )
+    again = halluc(*command, "--output-dir", "cut", cwd=tmp_path)
     assert again.returncode == 0, again.stderr
     after = answers(tmp_path / "cut/sweeps")
     assert {key: line["text"] for key, line in after.items()} == {
@@ -171,9 +164,7 @@ def test_seeds_are_taken_together(tiny: Path, tmp_path: Path) -> None:
 def test_bad_input_is_one_line_and_leaves_nothing(
     arguments: list[str], culprit: str, tmp_path: Path
 ) -> None:
-    done = subprocess.run(
-        [*HALLUC, *arguments], cwd=tmp_path, capture_output=True, text=True, env=os.environ
-    )
+    done = halluc("sweep", *arguments, cwd=tmp_path)
     assert done.returncode == 2
     assert culprit in done.stderr
     assert done.stderr.count("\n") == 1

@@ -24,7 +24,7 @@ from halluc.world.training.stages import optimisers
 from halluc.world.training.tensors import talks
 from halluc.world.training.tokenizer import build_tokenizer
 from halluc.world.training.train_matcher import STAGE, MatcherTrainer
-from halluc.world.training.train_model import Trainer
+from halluc.world.training.train_model import ModelTrainer
 
 RATE, DECAY, MOMENTUM = 0.01, 0.05, 0.95
 LOWEST = "5.17.0"
@@ -139,7 +139,7 @@ def absent_turns(talk: Any) -> tuple[list[int], list[int]]:
 @pytest.mark.parametrize("name", ["glyph", "matcher"])
 def test_one_step_moves_every_part(name: str, tmp_path: Path) -> None:
     trainer, stage = (
-        (MatcherTrainer, STAGE) if name == "matcher" else (Trainer, RECIPES[name].stages[1])
+        (MatcherTrainer, STAGE) if name == "matcher" else (ModelTrainer, RECIPES[name].stages[1])
     )
     training = trainer(name, tmp_path)
     before = {name: p.detach().clone() for name, p in training.model.named_parameters()}

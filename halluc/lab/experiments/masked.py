@@ -48,7 +48,8 @@ class Masked(Experiment):
         from halluc.lab.questions import scenes
         from halluc.lab.yes_no import first_tokens, questions, rights
         from halluc.methods.agla import AGLA
-        from halluc.models.image_text_matcher import EMBEDDED, Matcher, find_matcher
+        from halluc.models.auxiliary import EMBEDDED
+        from halluc.models.image_text_matcher import Matcher, find_matcher
 
         agla = AGLA.for_model(setting.model, {"matcher": EMBEDDED}).params  # it knows drawn scenes
         assert agla.cam_layer is not None

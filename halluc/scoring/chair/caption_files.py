@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from halluc.data import coco_objects as coco
-from halluc.data.pairing import unique
+from halluc.data.pairing import image_id, unique
 from halluc.data.records import Row, json_of, rows
 from halluc.errors import UserError
 from halluc.plain_text import printable
+from halluc.scoring.answer_files import answer_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     Target = dict[str, list[str]]
+
+IMAGES = ("image_id", "image", "image_file", "file_name")
+"""What authors call an image's id or file in a record of its caption."""
 
 
 class AnnotationFiles(NamedTuple):
@@ -76,31 +81,48 @@ def _annotated(folder: Path) -> dict[str, Target]:
     }
 
 
-def read_captions(path: Path, truth: dict[str, Target], source: Path) -> list[tuple[str, str]]:
-    """Read captions by image id: a record each, or all under "imgToEval" as coco-caption has them.
+def read_captions(
+    path: Path, truth: dict[str, Target], source: Path, records: Sequence[Row] = ()
+) -> list[tuple[str, str]]:
+    """Read captions by image id: records of the image and the caption under any of their names.
+
+    They are lines or a list, or inside what a scorer wrote: a list under "sentences" (chair.py), an
+    object under "imgToEval" (coco-caption).
 
     Args:
         truth: The objects of images, read from `source`.
+        records: What is in `path`, where it is known already.
 
     Raises:
         UserError: If an image is unknown (published scorers treat it as empty), captioned twice,
             or without a caption; names the line.
     """
-    records = rows(path)
-    if len(records) == 1 and "imgToEval" in records[0].fields:
-        inner = records[0]["imgToEval"]
-        if not isinstance(inner, dict) or not all(isinstance(r, dict) for r in inner.values()):
-            raise UserError(f"{records[0].where}: imgToEval is not an object of records")
-        records = [Row(f"{path} image {printable(id)}", record) for id, record in inner.items()]
-    ids = [(record.where, image_id(record["image_id"])) for record in records]
+    records = records or rows(path)
+    if len(records) == 1:
+        records = _scored(records[0], path) or records
+    ids = [(record.where, _image(record)) for record in records]
     for where, id in ids:
         if id not in truth:
             raise UserError(f"{where}: image {printable(id)} is not in {source}")
     unique(ids)
-    return [(id, row.text("caption")) for (_, id), row in zip(ids, records, strict=True)]
+    return [(id, answer_of(row, "caption")) for (_, id), row in zip(ids, records, strict=True)]
 
 
-def image_id(id: Any) -> str:
-    """Return an image id as digits: 139, "139" and "COCO_val2014_000000000139.jpg" are alike."""
-    digits = str(id).rsplit("_", 1)[-1].split(".")[0]
-    return str(int(digits)) if digits.isdecimal() and len(digits) < 20 else str(id)
+def _scored(record: Row, path: Path) -> list[Row]:
+    """Return the captions inside a scorer's output; none if it is not one."""
+    if "sentences" in record.fields:
+        listed = record["sentences"]
+        if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
+            raise UserError(f"{record.where}: sentences is not a list of records")
+        return [Row(f"{path} sentence {n}", one) for n, one in enumerate(listed, 1)]
+    if "imgToEval" in record.fields:
+        inner = record["imgToEval"]
+        if not isinstance(inner, dict) or not all(isinstance(r, dict) for r in inner.values()):
+            raise UserError(f"{record.where}: imgToEval is not an object of records")
+        return [Row(f"{path} image {printable(id)}", one) for id, one in inner.items()]
+    return []
+
+
+def _image(record: Row) -> str:
+    name = next((name for name in IMAGES if name in record.fields), IMAGES[0])
+    return image_id(record[name])

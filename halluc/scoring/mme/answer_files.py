@@ -37,7 +37,7 @@ def read_answers(files: AnswerFiles) -> list[Answer]:
     path = files.answers
     if not path.exists():
         raise UserError(f"{path}: no such file or folder")
-    paths = sorted(path.glob("*.txt")) if path.is_dir() else [path]
+    paths = subtask_files(path)
     if not paths:
         raise UserError(f"{path}: has no <subtask>.txt")
     by_subtask: dict[str, Path] = {}
@@ -49,20 +49,27 @@ def read_answers(files: AnswerFiles) -> list[Answer]:
     return [answer for subtask, file in by_subtask.items() for answer in _answers(file, subtask)]
 
 
+def subtask_files(path: Path) -> list[Path]:
+    """Return the text files of a folder, gzipped or not; a file is its own."""
+    named = [*path.glob("*.txt"), *path.glob("*.txt.gz")] if path.is_dir() else [path]
+    return sorted(named)
+
+
 def subtask_of(path: Path) -> str:
     """Return the subtask that a file is named after, after any prefix ("lavin_color.txt").
 
     Raises:
         UserError: If the name does not end in a subtask.
     """
-    names = [name for name in ROWS if path.stem == name or path.stem.endswith(f"_{name}")]
+    stem = path.name.removesuffix(".gz").removesuffix(".txt")
+    names = [name for name in ROWS if stem == name or stem.endswith(f"_{name}")]
     if not names:
         raise UserError(f"{path}: is not named after a subtask of MME ({', '.join(ROWS)})")
     return names[0]
 
 
 def _answers(path: Path, subtask: str) -> Iterator[Answer]:
-    lines = _lines(path)
+    lines = lines_of(path)
     while lines and not lines[-1].strip():
         lines.pop()
     before = ""
@@ -92,7 +99,7 @@ def _answers(path: Path, subtask: str) -> Iterator[Answer]:
         )
 
 
-def _lines(path: Path) -> list[str]:
+def lines_of(path: Path) -> list[str]:
     """Split a file at its ends of lines alone: answers may hold other separators of Unicode."""
     return [line.removesuffix("\r") for line in text_of(path).split("\n")]
 
@@ -115,7 +122,7 @@ def read_questions(folder: Path, subtask: str) -> list[Question]:
     texts = texts if texts.is_dir() else subfolder
     questions = []
     for path in sorted(texts.glob("*.txt")):
-        lines = [line for line in _lines(path) if line.strip()]
+        lines = [line for line in lines_of(path) if line.strip()]
         if len(lines) != 2:
             raise UserError(f"{path}: {len(lines)} questions, MME has two for each image")
         for number, line in enumerate(lines, 1):

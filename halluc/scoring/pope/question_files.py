@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+IMAGES = 500
 TEMPLATES = {"corrected": pope.corrected_wording, "official": pope.published_wording}
 
 
@@ -58,17 +59,12 @@ def build_files(
     Raises:
         UserError: If there are too few images, or an argument is wrong.
     """
-    if template not in TEMPLATES:
-        raise UserError(f"unknown template {template!r}, choose from {', '.join(TEMPLATES)}")
     known = read_objects(objects)
     if images is not None:
         folder = ImageFolder(images)
         known = [image for image in known if folder.has(image.image)]
-    eligible = [image for image in known if len(image.objects) >= 3]
-    rng = random.Random(seed)
-    drawn = eligible if len(eligible) == n else pope.sample_images(known, n, rng)
-    wording, kind = TEMPLATES[template], "pope_chat" if chat else "pope"
-    built = {strategy: pope.build(drawn, strategy, rng, wording) for strategy in pope.STRATEGIES}
+    built = draw_questions(known, seed, n, template)
+    kind = "pope_chat" if chat else "pope"
     written = []
     output.mkdir(parents=True, exist_ok=True)
     for strategy, questions in built.items():
@@ -77,6 +73,30 @@ def build_files(
         write_whole(path, "".join(json.dumps(line) + "\n" for line in lines))
         written.append(path)
     return written
+
+
+def draw_questions(
+    known: Sequence[coco.ImageObjects],
+    seed: int = 0,
+    n: int | None = None,
+    template: str = "corrected",
+) -> dict[str, list[pope.Question]]:
+    """Draw the questions of the three strategies; see `build_files`.
+
+    Args:
+        n: The number of images; None for 500, or as many as have three objects.
+
+    Raises:
+        UserError: If there are too few images, or there is no such template.
+    """
+    if template not in TEMPLATES:
+        raise UserError(f"unknown template {template!r}, choose from {', '.join(TEMPLATES)}")
+    eligible = [image for image in known if len(image.objects) >= 3]
+    n = max(1, min(IMAGES, len(eligible))) if n is None else n
+    rng = random.Random(seed)
+    drawn = eligible if len(eligible) == n else pope.sample_images(known, n, rng)
+    wording = TEMPLATES[template]
+    return {strategy: pope.build(drawn, strategy, rng, wording) for strategy in pope.STRATEGIES}
 
 
 def _line(question: pope.Question) -> dict[str, Any]:

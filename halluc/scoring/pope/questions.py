@@ -58,6 +58,7 @@ def sample_images(
     if len(eligible) < n:
         raise UserError(
             f"POPE needs {n} images with at least {min_objects} objects, got {len(eligible)}"
+            + (f"; ask for fewer: n={len(eligible)}" if eligible else "")
         )
     return rng.sample(eligible, n)
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from halluc.data.pinned_files import checksum, fetch
 from halluc.errors import UserError
-from halluc.scoring.pope.answer_files import bare, label_of, read_questions, strategy_of
+from halluc.scoring.pope.answer_files import label_of, read_questions
+from halluc.scoring.pope.label_sources import bare, strategy_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,6 +12,7 @@ a need to look at nothing. Resumable; `make sinks` writes its log into docs/sink
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from transformers import AutoModelForImageTextToText
 from halluc.files import write_whole
 from halluc.models.names import locate
 from halluc.world.language import CAPTION_PROMPTS
+from halluc.world.scenes import Scene
 from halluc.world.training.architectures import Architecture, save
 from halluc.world.training.architectures.base import IMAGE_TOKENS
 from halluc.world.training.lessons import LOOSE
@@ -30,8 +32,9 @@ from halluc.world.training.natural_sinks_model import DECAY, LENGTH, LOG_STEPS, 
 from halluc.world.training.natural_sinks_text import BOS, Text
 from halluc.world.training.planted_sinks import SINK_DIMS, look
 from halluc.world.training.processes import launch
-from halluc.world.training.stages import Stage
-from halluc.world.training.train_model import Trainer
+from halluc.world.training.stages import Part, Stage
+from halluc.world.training.train_model import ModelTrainer
+from halluc.world.training.trainer import Losses
 
 NAME = "glyph-natural"
 SCENES, TEXTS, STEPS = 12, 5, 4000
@@ -40,24 +43,23 @@ _FIRST_WORD = 100
 """Id of the word that stands for token 1 of the texts; which words they are does not matter."""
 
 
-class NaturalTrainer(Trainer):
+class NaturalTrainer(ModelTrainer):
     """Trains a language model over glyph's eyes, and notes sinks every `LOG_STEPS` steps."""
 
-    def __init__(
-        self, name: str, work: Path, seed: int = 0, rank: int = 0, workers: int = 1
-    ) -> None:
-        super().__init__("glyph", work, seed, rank, workers)
+    def _build(self, name: str) -> None:
+        super()._build("glyph")
         rates = {"vision": 0.0, "text": RATE, "other": RATE}
         self.stages = (Stage("speak", STEPS, SCENES, rates, LOOSE, warmup=100),)
         take_eyes(self.architecture, "glyph")
-        self.texts = Text(1.0, seed)
+        self.texts = Text(1.0, self.seed)
 
-    def _loss(self, stage: Stage) -> tuple[Tensor, dict[str, Tensor]]:
-        loss, parts = super()._loss(stage)
+    def losses(self, scenes: Sequence[Scene], stage: Stage) -> Losses:
+        """Return the losses of the scenes, and that of the step's texts."""
+        loss, parts = super().losses(scenes, stage)
         number = self.step * self.workers + self.rank
         ids, _ = self.texts.batch(number, max(1, TEXTS // self.workers), LENGTH)
         copied = self.text_loss(torch.from_numpy(ids).to(self.device))
-        return loss + copied, parts | {"text": copied}
+        return Losses(loss + copied, parts | {"text": copied})
 
     def text_loss(self, texts: Tensor) -> Tensor:
         """Return the cross-entropy of texts [N, T], each token but BOS."""
@@ -72,17 +74,20 @@ class NaturalTrainer(Trainer):
             note(self.architecture, self.step, self.work)
         return super()._learn(stage)
 
+    def part(self, name: str, parameter: nn.Parameter) -> Part:
+        """The language model's matrices decay; its norms, biases and embeddings are "other"."""
+        if "vision_tower" in name or "projector" in name:
+            return "vision"
+        inner = parameter.ndim == 2 and "embed" not in name
+        return "text" if "language_model" in name and inner else "other"
+
     def _optimisers(self) -> list[torch.optim.Optimizer]:
-        """AdamW alone; matrices decay, norms, biases and embeddings do not."""
-        groups: dict[str, list[nn.Parameter]] = {"text": [], "other": [], "vision": []}
-        for name, parameter in self.model.named_parameters():
-            inner = parameter.ndim == 2 and "embed" not in name
-            part = "text" if "language_model" in name and inner else "other"
-            seen = "vision_tower" in name or "projector" in name
-            groups["vision" if seen else part].append(parameter)
-        groups["other"] += list(self.heads.parameters())
-        decays = {"text": DECAY, "other": 0.0, "vision": 0.0}
-        parts = [{"params": groups[p], "part": p, "weight_decay": decays[p]} for p in groups]
+        """AdamW alone."""
+        decays: dict[Part, float] = {"text": DECAY, "other": 0.0, "vision": 0.0}
+        parts = [
+            {"params": group, "part": part, "weight_decay": decays[part]}
+            for part, group in self._groups().items()
+        ]
         return [torch.optim.AdamW(parts, betas=(0.9, 0.95))]
 
 

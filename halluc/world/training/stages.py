@@ -5,11 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import nn
 
 from halluc.world.training.lessons import LOOSE, Rates
+
+Part = Literal["vision", "text", "other"]
+"""What learns at a rate of its own."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ to be as sure as the box is right, so that of many boxes around one thing the be
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,13 +25,13 @@ from halluc.world import GLYPH, language
 from halluc.world.backgrounds import SIDE
 from halluc.world.catalog import NAMES
 from halluc.world.rendering import render
-from halluc.world.scenes import Scene, generator, outline, scene
-from halluc.world.training.architectures.base import MEAN, SPREAD, normalise
+from halluc.world.scenes import Scene, generator, outline
+from halluc.world.training.architectures.base import MEAN, SPREAD, normalise, save_half
 from halluc.world.training.precision import fast_matrices, use_float32_attention
 from halluc.world.training.processes import launch
-from halluc.world.training.stages import Stage, optimisers
+from halluc.world.training.stages import Part, Stage
 from halluc.world.training.tokenizer import BOS, build_tokenizer
-from halluc.world.training.train_model import Trainer
+from halluc.world.training.trainer import Losses, Trainer
 
 PATCH = 16
 """Side of a patch in pixels."""
@@ -104,11 +103,8 @@ def take_tower(detector: Owlv2ForObjectDetection) -> None:
 
 
 def save(detector: Owlv2ForObjectDetection, folder: Path) -> None:
-    """Save detector and processor: float16 on disk, float32 when loaded, as the glyph model."""
-    copy.deepcopy(detector).half().save_pretrained(folder)
-    build_processor().save_pretrained(folder)
-    config = folder / "config.json"
-    config.write_text(config.read_text().replace('"float16"', '"float32"'))
+    """Save detector and processor."""
+    save_half(detector, build_processor(), folder)
 
 
 class Labels(NamedTuple):
@@ -182,33 +178,19 @@ def overlaps(one: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
     return iou, iou - (around - union) / around.clamp(min=1e-9)
 
 
-class Losses(NamedTuple):
-    """The loss that is minimised, and its parts by name."""
-
-    total: Tensor
-    parts: dict[str, Tensor]
-
-
 class DetectorTrainer(Trainer):
-    """A trainer of the detector; `Trainer` trains the glyph model."""
+    """Trains the detector in one stage."""
 
-    def __init__(
-        self, name: str, work: Path, seed: int = 0, rank: int = 0, workers: int = 1
-    ) -> None:
-        torch.manual_seed(seed)
-        self.rank, self.workers, self.work, self.seed = rank, workers, work, seed
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    scenes_named = "detector"
+
+    def _build(self, name: str) -> None:
         self.stages = (STAGE,)
         self.tokenizer = build_processor().tokenizer
         self.model = build_detector(len(self.tokenizer))
         use_float32_attention(self.model)
         take_tower(self.model)
-        self.heads = nn.Module()  # it has no auxiliary ones
-        nn.Module.to(self.model, self.device)
-        self.stage, self.step = 0, 0
-        self.optimisers = self._optimisers()
 
-    def losses(self, scenes: Sequence[Scene]) -> Losses:
+    def losses(self, scenes: Sequence[Scene], stage: Stage) -> Losses:
         """Return the losses of these scenes."""
         pixels = normalise([render(drawn) for drawn in scenes]).to(self.device)
         wanted = Labels(*(part.to(self.device) for part in labels(scenes)))
@@ -254,24 +236,11 @@ class DetectorTrainer(Trainer):
         ids: Tensor = self.tokenizer(words, return_tensors="pt")["input_ids"]
         return ids.to(self.device)
 
-    def _learn(self, stage: Stage) -> dict[str, float]:
-        share = stage.size // self.workers
-        first = self.step * stage.size + self.rank * share
-        scenes = [scene(f"detector{self.seed}", first + number) for number in range(share)]
-        loss, parts = self.losses(scenes)
-        self._apply(loss, stage)
-        return {name: float(part.detach()) for name, part in parts.items()}
-
-    def _optimisers(self) -> list[torch.optim.Optimizer]:
-        vision: list[nn.Parameter] = []
-        text: list[nn.Parameter] = []
-        other: list[nn.Parameter] = []
-        for name, parameter in self.model.named_parameters():
-            if parameter.ndim != 2 or "embed" in name or "head" in name:
-                other.append(parameter)
-            else:
-                (vision if "vision" in name else text).append(parameter)
-        return optimisers(vision, text, other)
+    def part(self, name: str, parameter: nn.Parameter) -> Part:
+        """Matrices are the vision tower's or the text encoder's; embeddings and heads neither."""
+        if parameter.ndim != 2 or "embed" in name or "head" in name:
+            return "other"
+        return "vision" if "vision" in name else "text"
 
 
 if __name__ == "__main__":

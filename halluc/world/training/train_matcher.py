@@ -9,11 +9,9 @@ attention to the thing at its name; and the category of each patch.
 
 from __future__ import annotations
 
-import copy
 import random
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 from tokenizers import processors
@@ -31,14 +29,14 @@ from halluc.world import language
 from halluc.world.backgrounds import SIDE
 from halluc.world.catalog import NAMES
 from halluc.world.claim_sentences import TEXTS, claims
-from halluc.world.scenes import Scene, generator, scene
-from halluc.world.training.architectures.base import MEAN, SPREAD
+from halluc.world.scenes import Scene, generator
+from halluc.world.training.architectures.base import MEAN, SPREAD, save_half
 from halluc.world.training.architectures.llava import PATCH
 from halluc.world.training.processes import launch
-from halluc.world.training.stages import Stage, optimisers
+from halluc.world.training.stages import Part, Stage
 from halluc.world.training.tensors import Sights, sights
 from halluc.world.training.tokenizer import BOS, EOS, build_tokenizer
-from halluc.world.training.train_model import Trainer
+from halluc.world.training.trainer import Losses, Trainer
 
 LAYERS = 3
 """Layers of the text encoder; AGLA reads the middle one."""
@@ -91,41 +89,24 @@ def build_matcher(tokenizer: PreTrainedTokenizerFast) -> BlipForImageTextRetriev
 
 
 def save(matcher: BlipForImageTextRetrieval, folder: Path) -> None:
-    """Save matcher and processor: float16 on disk, float32 when loaded, as the glyph model."""
-    copy.deepcopy(matcher).half().save_pretrained(folder)
-    build_processor().save_pretrained(folder)
-    config = folder / "config.json"
-    config.write_text(config.read_text().replace('"float16"', '"float32"'))
-
-
-class Losses(NamedTuple):
-    """The loss that is minimised, and its parts by name."""
-
-    total: Tensor
-    parts: dict[str, Tensor]
+    """Save matcher and processor."""
+    save_half(matcher, build_processor(), folder)
 
 
 class MatcherTrainer(Trainer):
-    """A trainer of the matcher; `Trainer` trains the glyph model."""
+    """Trains the matcher in one stage."""
 
-    def __init__(
-        self, name: str, work: Path, seed: int = 0, rank: int = 0, workers: int = 1
-    ) -> None:
-        torch.manual_seed(seed)
-        self.rank, self.workers, self.work, self.seed = rank, workers, work, seed
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    scenes_named = "matcher"
+
+    def _build(self, name: str) -> None:
         self.stages = (STAGE,)
         self.tokenizer = build_processor().tokenizer
         self.model = build_matcher(self.tokenizer)
         self.heads = nn.Linear(self.model.config.vision_config.hidden_size, len(NAMES) + 1)
-        for part in (self.model, self.heads):
-            nn.Module.to(part, self.device)
         words = self.tokenizer.get_vocab()
         self.names = [{words[word] for word in language.SYNONYMS[name]} for name in NAMES]
-        self.stage, self.step = 0, 0
-        self.optimisers = self._optimisers()
 
-    def losses(self, scenes: Sequence[Scene]) -> Losses:
+    def losses(self, scenes: Sequence[Scene], stage: Stage) -> Losses:
         """Return the losses of these scenes."""
         labels: Sights = self._move(sights(list(scenes)))
         said = [
@@ -190,24 +171,11 @@ class MatcherTrainer(Trainer):
         named = [[word in self.names[name] for word in row] for row, name in rows]
         return torch.tensor(named, device=ids.device)
 
-    def _learn(self, stage: Stage) -> dict[str, float]:
-        share = stage.size // self.workers
-        first = self.step * stage.size + self.rank * share
-        scenes = [scene(f"matcher{self.seed}", first + number) for number in range(share)]
-        loss, parts = self.losses(scenes)
-        self._apply(loss, stage)
-        return {name: float(part.detach()) for name, part in parts.items()}
-
-    def _optimisers(self) -> list[torch.optim.Optimizer]:
-        vision: list[nn.Parameter] = []
-        text: list[nn.Parameter] = []
-        other: list[nn.Parameter] = [*self.heads.parameters()]
-        for name, parameter in self.model.named_parameters():
-            if parameter.ndim != 2 or "embed" in name or "head" in name:
-                other.append(parameter)
-            else:
-                (vision if "vision" in name else text).append(parameter)
-        return optimisers(vision, text, other)
+    def part(self, name: str, parameter: nn.Parameter) -> Part:
+        """Matrices are the vision tower's or the text encoder's; embeddings and heads neither."""
+        if parameter.ndim != 2 or "embed" in name or "head" in name:
+            return "other"
+        return "vision" if "vision" in name else "text"
 
 
 def _look(attention: Tensor, named: Tensor, under: Tensor) -> Tensor:

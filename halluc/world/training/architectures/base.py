@@ -188,25 +188,31 @@ def square() -> dict[str, int]:
 
 
 def save(architecture: Architecture, folder: Path) -> None:
-    """Save model and processor as a hub folder.
-
-    Weights are kept as float16; the configuration says float32, so that they load as float32 and
-    a processor without half precision answers alike.
-
-    Args:
-        architecture: With the trained model.
-        folder: The output folder; created if missing.
-    """
+    """Save the trained model of an architecture and its processor."""
     tokenizer = architecture.tokenizer
-    small = copy.deepcopy(architecture.model).half()
-    small.generation_config = GenerationConfig(
+    model = architecture.model
+    model.generation_config = GenerationConfig(
         do_sample=False,
         max_new_tokens=160,
         pad_token_id=tokenizer.pad_token_id,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
     )
-    small.save_pretrained(folder)
-    architecture.processor().save_pretrained(folder)
+    save_half(model, architecture.processor(), folder)
+
+
+def save_half(model: Any, processor: Any, folder: Path) -> None:
+    """Save a model and its processor as a hub folder.
+
+    Weights are kept as float16; the configuration says float32, so that they load as float32 and
+    a processor without half precision answers alike.
+
+    Args:
+        model: Left as it is.
+        processor: What makes its inputs.
+        folder: The output folder; created if missing.
+    """
+    copy.deepcopy(model).half().save_pretrained(folder)
+    processor.save_pretrained(folder)
     config = folder / "config.json"
     config.write_text(config.read_text().replace('"float16"', '"float32"'))

@@ -1,0 +1,1 @@
+"""A method and a benchmark that halluc finds by their entry points."""

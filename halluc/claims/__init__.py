@@ -1,0 +1,7 @@
+"""What papers claim of methods, and what is measured here beside each claim."""
+
+from halluc.claims.claim import Claim
+from halluc.claims.register import all_claims, find_claim, select
+from halluc.claims.verdicts import RULE, judge, power
+
+__all__ = ["RULE", "Claim", "all_claims", "find_claim", "judge", "power", "select"]

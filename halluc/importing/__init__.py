@@ -1,0 +1,1 @@
+"""Sample logs of other harnesses, read as answers to benchmarks; one file a harness."""

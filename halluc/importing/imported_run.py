@@ -1,0 +1,73 @@
+"""Run folders of what other harnesses logged."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from halluc.config import BASELINE, DecodingConfig
+from halluc.store.record import Record
+from halluc.store.recorded_run import keep_recorded, recorded_asker
+from halluc.validation import checked
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from halluc.importing.imported import Imported
+    from halluc.store import Scored
+
+
+def keep_imported(
+    imported: Imported,
+    file: Path,
+    output_dir: Path,
+    options: Mapping[str, Any],
+    model: str | None = None,
+    against: str = "",
+    name: str = "",
+) -> Scored:
+    """Put imported answers into a run folder, and score them.
+
+    Args:
+        file: The log they are from.
+        options: Those the benchmark was built with.
+        model: The model's name on boards; None for the one in the log.
+        against: Name of the record they are compared with; "" for a baseline.
+        name: Name of the record; "" for the file's.
+
+    Raises:
+        UserError: If the folder cannot be written to, or nothing can be scored.
+    """
+    stated = imported.decoding
+    method = imported.method or BASELINE
+    record = Record.of_file(
+        file,
+        name,
+        against,
+        model=imported.model,
+        method=imported.method,
+        decoding=None if stated is None else ", ".join(f"{k}={v}" for k, v in stated.items()),
+        tool=f"{imported.tool} {imported.version}",
+    )
+    asker = recorded_asker(record, model or imported.model, method, decoding_of(stated or {}))
+    return keep_recorded(output_dir, asker, imported.benchmark, imported.answers, options)
+
+
+def decoding_of(stated: Mapping[str, Any]) -> DecodingConfig:
+    """Return the decoding that a harness states; what it does not state has our defaults.
+
+    A temperature of 0 is greedy; one above 0 samples, unless `do_sample` says otherwise.
+
+    Raises:
+        UserError: If a value is not possible.
+    """
+    values = {
+        key: stated[key] for key in ("top_p", "top_k", "num_beams", "seed") if stated.get(key)
+    }
+    temperature = stated.get("temperature")
+    sampled = bool(stated.get("do_sample", bool(temperature)))
+    if sampled and temperature:
+        values["temperature"] = temperature
+    if not sampled:
+        values = {key: value for key, value in values.items() if key in ("num_beams", "seed")}
+    return checked(DecodingConfig, values | {"do_sample": sampled}, "decoding of the log")

@@ -1,0 +1,1 @@
+"""Answers of real models as their authors published them, scored and paired."""
