@@ -50,6 +50,7 @@ class OPERA(Method):
         cost=Cost(token=None, prompt=None),
     )
     rows = "last"
+    prefix_depends_on = "nothing"
     noop = {"num_beams": 1, "n_can": 1, "alpha": 0.0, "threshold": None}
 
     class Params(MethodParams):

@@ -86,7 +86,9 @@ def generate(
                 raise ValueError("a method that searches answers one prompt at a time")
         config = generation_config(model, decoding, max_new_tokens)
         inputs, streams = decoding_streams(model, method, batch)
-        common = share_prefixes(model, method, inputs, kept=memo is not None) if share else None
+        forks = decoding.num_beams > 1 or "search" in method.declared()
+        again = memo is not None or forks
+        common = share_prefixes(model, method, inputs, again) if share else None
         inputs, vision_attention = encoded_images(
             model, method, batch, common.prefixes if common else inputs
         )

@@ -54,7 +54,7 @@ def positions(model: VisionLanguageModel, inputs: dict[str, Any]) -> Tensor:
 
 
 def share_prefixes(
-    model: VisionLanguageModel, method: Method, inputs: dict[str, Any], kept: bool = False
+    model: VisionLanguageModel, method: Method, inputs: dict[str, Any], again: bool = False
 ) -> SharedPrompts | None:
     """Find what prompts begin with in common; None where nothing can be gained or shared.
 
@@ -62,8 +62,8 @@ def share_prefixes(
     whichever stream of a method they belong to.
 
     Args:
-        kept: Prefixes are kept for other runs of the same prompts, so they are shared even if all
-            of them differ.
+        again: Prefixes are used more than once even if all of them differ: by beams and by rows of
+            a search, which else copy their keys at each fork, or by other runs of the prompts.
     """
     if method.prefix_depends_on == "question" or why_not_shared(model):
         return None
@@ -74,7 +74,7 @@ def share_prefixes(
     cut = torch.where(image.any(1), last, start) + 1  # without image the first token alone
     owner, first = _owners(model, inputs, image, start.tolist(), cut.tolist())
     longest = int((length - cut).max())
-    if longest < 2 or (len(first) == len(owner) and not kept):
+    if longest < 2 or (len(first) == len(owner) and not again):
         return None
     rows = [key for key in inputs if key in PER_TOKEN]
     ends = torch.full_like(cut, length)

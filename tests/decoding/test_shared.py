@@ -101,6 +101,30 @@ def test_sharing_changes_no_answer(
     assert (widest < plain_widest) == (method.prefix_depends_on != "question")
 
 
+@pytest.mark.parametrize(
+    ("name", "beams", "copied"),
+    [("baseline", 1, True), ("baseline", 3, False), ("opera", 1, False)],
+)
+def test_rows_of_one_prompt_hold_no_copies_of_its_image(
+    name: str, beams: int, copied: bool, model: VisionLanguageModel
+) -> None:
+    batch = encoded(model, batch_of_questions(QUESTIONS[:1], [picture(0)], ["0"]))
+    held: list[int] = []
+
+    def measure(_: Any, args: Any, kwargs: Any, found: Any) -> None:
+        if kwargs["past_key_values"] is not None:
+            held.append(kwargs["past_key_values"].layers[0].keys.shape[2])
+
+    _, plain = first_logits(model, prepared(name, model), batch, share=False, beams=beams)
+    handle = model.decoder.register_forward_hook(measure, with_kwargs=True)
+    try:
+        _, tokens = first_logits(model, prepared(name, model), batch, beams=beams)
+    finally:
+        handle.remove()
+    assert torch.equal(tokens, plain)
+    assert (max(held) > batch.inputs["input_ids"].shape[1]) == copied
+
+
 def test_points_of_a_sweep_share_what_they_read(model: VisionLanguageModel) -> None:
     settings = {"tau": 1.5, "min_image_mass": 0.01}
     points = [
