@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import pairwise
 from statistics import median
 from typing import Any
@@ -12,7 +13,8 @@ from typing import Any
 import torch
 
 from bench.geometry import Pull, questions
-from bench.timing import GREEDY, now, prepared, spread
+from bench.timing import GREEDY, now, prepared, seconds, spread
+from halluc.config import DecodingConfig
 from halluc.decoding import answer_samples
 from halluc.decoding.batch_encoding import batch_of
 from halluc.decoding.kv_cache import growing_cache
@@ -20,6 +22,13 @@ from halluc.interventions import REGISTRY, Method
 from halluc.memory import peak_memory, reset_peak_memory
 from halluc.models import VisionLanguageModel
 from halluc.types import Sample
+
+_QUICK: dict[str, dict[str, Any]] = {
+    "adhh": {"heads": {1: [0]}},
+    "nullu": {"demos": 4},
+    "vti": {"demos": 4},
+}
+"""Spares minutes of measuring heads and directions; what a token costs does not depend on it."""
 
 
 def methods(model: VisionLanguageModel, rounds: int) -> Iterator[str]:
@@ -29,7 +38,8 @@ def methods(model: VisionLanguageModel, rounds: int) -> Iterator[str]:
     samples = questions(4, 1, most=33)
     names = [name for name in REGISTRY.names() if name != "baseline"]
     greedy = prepared("baseline", model)
-    for method in (*(prepared(name, model) for name in names), Pull(Pull.Params())):
+    ready = (prepared(name, model, **_QUICK.get(name, {})) for name in names)
+    for method in (*ready, Pull(Pull.Params())):
         timed(model, method, samples[:1])
         pairs = [
             (timed(model, greedy, samples), timed(model, method, samples)) for _ in range(rounds)
@@ -37,6 +47,41 @@ def methods(model: VisionLanguageModel, rounds: int) -> Iterator[str]:
         columns = zip(*(zip(one, other, strict=True) for one, other in pairs), strict=True)
         reading, writing, memory = ([b / a for a, b in column] for column in columns)
         yield (f"| {method.name} | {spread(reading)} | {spread(writing)} | {median(memory):.2f} |")
+
+
+def searches(model: VisionLanguageModel, rounds: int) -> Iterator[str]:
+    """Time beams that share their prompt, and OPERA, against beams with copies of it."""
+    yield "\n## Beams and OPERA, one prompt, 32 tokens\n"
+    yield "| | an answer, s | against beams with copies | against beams | equal tokens |"
+    yield "|---|---|---|---|---|"
+    sample = questions(1, 1, most=33)
+    baseline, five = prepared("baseline", model), DecodingConfig(num_beams=5)
+    opera = prepared("opera", model)  # its default: five beams
+    cases: dict[str, tuple[Method, DecodingConfig, bool]] = {
+        "5 beams, each with its copy of the prompt": (baseline, five, False),
+        "5 beams behind one prompt (ours)": (baseline, five, True),
+        "opera": (opera, GREEDY, True),
+        "opera, each row with its copy": (opera, GREEDY, False),
+        "opera, fast": (prepared("opera", model, variant="fast"), GREEDY, True),
+    }
+    said: dict[str, str] = {}
+
+    def answer(name: str) -> None:
+        method, decoding, share = cases[name]
+        (said[name],) = (
+            a.text for a in answer_samples(model, method, sample, decoding, share=share)
+        )
+
+    found = [{name: seconds(partial(answer, name)) for name in cases} for _ in range(rounds + 1)]
+    copied, behind, searched, *_ = cases
+    pairs = {behind: copied, "opera, each row with its copy": searched}
+    for name in cases:
+        taken, *ratios = (
+            [one[name] / one[other] if other else one[name] for one in found[1:]]
+            for other in (None, copied, behind)
+        )
+        equal = str(said[name] == said[pairs[name]]).lower() if name in pairs else ""
+        yield (f"| {name} | {median(taken):.2f} | {' | '.join(map(spread, ratios))} | {equal} |")
 
 
 def timed(

@@ -22,7 +22,7 @@ import torch
 import transformers
 import typer
 
-from bench.decode import caches, methods
+from bench.decode import caches, methods, searches
 from bench.geometry import SHAPES, build, plain_loop, questions
 from bench.invariance import invariance
 from bench.timing import GREEDY, ours, prepared, seconds, spread
@@ -251,6 +251,7 @@ def _resident() -> int:
 SECTIONS = {
     "pope": pope,
     "methods": methods,
+    "searches": searches,
     "caches": caches,
     "memory": memory,
     "invariance": invariance,

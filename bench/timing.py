@@ -6,6 +6,7 @@ import gc
 import time
 from collections.abc import Callable, Sequence
 from statistics import median
+from typing import Any
 
 import torch
 
@@ -31,9 +32,9 @@ def ours(
     return [by_id[sample.id] for sample in samples]
 
 
-def prepared(name: str, model: VisionLanguageModel) -> Method:
-    """Prepare a method with its defaults."""
-    return REGISTRY.get(name).for_model(model)
+def prepared(name: str, model: VisionLanguageModel, **params: Any) -> Method:
+    """Prepare a method; parameters that are not given take their defaults."""
+    return REGISTRY.get(name).for_model(model, params)
 
 
 def seconds(what: Callable[[], object]) -> float:

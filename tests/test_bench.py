@@ -7,7 +7,7 @@ import re
 import pytest
 import torch
 
-from bench.decode import methods
+from bench.decode import methods, searches
 from bench.geometry import build, questions
 from bench.speed import pope, sweep
 from halluc.interventions import REGISTRY
@@ -42,6 +42,13 @@ def test_every_method_is_timed(model: VisionLanguageModel) -> None:
     named = [name for name in REGISTRY.names() if name != "baseline"]
     assert [cells[0] for cells in table] == [*named, "image bias"]
     assert all(float(cells[2].split()[0]) > 0 for cells in table)
+
+
+@pytest.mark.slow
+def test_searches_say_the_same_behind_one_prompt(model: VisionLanguageModel) -> None:
+    table = rows("\n".join(searches(model, 1)).splitlines())
+    assert [cells[4] for cells in table] == ["", "true", "", "true", ""]
+    assert all(float(cells[1]) > 0 for cells in table)
 
 
 def test_questions_repeat_as_asked() -> None:
