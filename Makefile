@@ -91,7 +91,7 @@ check: setup
 # without MME, sampled with some seeds on DRAWN of them; methods that search do not sample. Then writes
 # the tables and what survives. Two cores take three hours; what is answered already is not asked again.
 SCENES  ?= 100
-DRAWN   ?= 40
+DRAWN   ?= 30
 SEEDS   ?= 0 1 2
 SEARCH  := opera halc
 SHOWN   := --metric glyph_chair.chair_i --metric glyph_pope.adversarial/accuracy
