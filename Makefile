@@ -89,7 +89,7 @@ check: setup
 
 # Evaluates every method on the embedded models it applies to, under greedy decoding on SCENES and,
 # without MME, sampled with some seeds on DRAWN of them; methods that search do not sample. Then writes
-# the tables and what survives. Two cores take three hours; what is answered already is not asked again.
+# the tables and what survives. Two cores take two to three hours; what is answered is kept.
 SCENES  ?= 100
 DRAWN   ?= 30
 SEEDS   ?= 0 1 2
