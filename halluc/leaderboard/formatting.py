@@ -37,9 +37,11 @@ class Directed(Protocol):
     def higher_is_better(self) -> bool | None: ...  # noqa: D102
 
 
-def title(row: Row) -> str:
-    """Describe what a table is about: benchmark, model, size, decoding and dtype."""
+def title(row: Row, seed: bool = True) -> str:
+    """Describe what a table is about: benchmark, model, size, decoding with its seed, and dtype."""
     how = row.dtype if row.record is None else "recorded"
+    if seed and row.record is None and kind_of_decoding(row) == "sampling":
+        how = f"seed {row.decoding['seed']}, {how}"
     return printable(
         f"{row.benchmark} on {row.model}: {row.n} answers about {row.n_images} images, "
         f"{decoded(row)}, {how}; 95% intervals by image"

@@ -69,7 +69,7 @@ def decoding_but_for_seed(row: Row) -> dict[str, Any]:
 def heading(methods: Sequence[Sequence[Row]]) -> str:
     """Describe what such a table is about."""
     seeds = sorted({_seed(row) for runs in methods for row in runs})
-    about = title(methods[0][0]).partition(";")[0]
+    about = title(methods[0][0], seed=False).partition(";")[0]
     return f"{about}; mean and standard deviation of seeds {', '.join(map(str, seeds))}"
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from halluc.config import DecodingConfig
 from halluc.leaderboard import collect, render
+from halluc.leaderboard.formatting import title
 from halluc.leaderboard.markdown_tables import markdown
 from halluc.leaderboard.seed_spread import heading, repeated, spreads
 from tests.kit.runs import write_run
@@ -30,6 +31,7 @@ def test_mean_and_deviation_between_seeds(runs: Path) -> None:
     chair, mme = sorted(repeated(board), key=lambda methods: methods[0][0].benchmark)
     assert [[row.method for row in rows] for rows in mme] == [["baseline"] * 3, ["vhr"] * 3]
     assert heading(mme).endswith("sampling, float32; mean and standard deviation of seeds 1, 2, 3")
+    assert ["sampling, seed 1, float32" in title(row) for row in mme[0]] == [True, False, False]
     values = [row.metrics["total"].value or 0.0 for row in mme[1]]
     gaps = [row.differences["total"].value for row in mme[1]]
     assert list(spreads(mme[1], "total")) == [
