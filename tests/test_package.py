@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
 import tomllib
 from pathlib import Path
 
+import pytest
 import yaml
 from packaging.version import Version
 
@@ -23,6 +26,19 @@ def test_every_package_is_in_the_wheel() -> None:
     }
     listed = set(PROJECT["tool"]["setuptools"]["packages"])
     assert listed == found | {"halluc.methods", "halluc.benchmarks"}
+
+
+@pytest.mark.skipif(
+    not (ROOT / ".git").exists() or not shutil.which("git"), reason="not a checkout of git"
+)
+def test_git_ignores_no_file_of_the_package() -> None:
+    """A file that is there, and that no clone has: .gitignore once hid the report's page."""
+    command = ["git", "ls-files", "--others", "--ignored", "--exclude-standard", "--"]
+    folders = ["halluc", "methods", "benchmarks", "tests", "docs"]
+    done = subprocess.run(
+        [*command, *folders], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert [line for line in done.stdout.splitlines() if "__pycache__" not in line] == []
 
 
 def test_lower_bounds_are_what_is_tested() -> None:
