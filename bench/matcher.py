@@ -22,7 +22,7 @@ from halluc.methods._masked_views import kept
 from halluc.models.auxiliary import EMBEDDED
 from halluc.models.image_text_matcher import Matcher, attention_map, find_matcher
 from halluc.world import language, render, scene
-from halluc.world.claim_sentences import Claim, claims
+from halluc.world.claim_sentences import ClaimSentence, claims
 from halluc.world.scenes import Scene, generator, outline
 from halluc.world.training.train_matcher import READ_LAYER
 
@@ -31,10 +31,12 @@ Kept = tuple[bool, float, float]
 """True if the thing is there, the share of the image left, the share of the thing left."""
 
 
-def asked(one: Scene) -> list[Claim]:
+def asked(one: Scene) -> list[ClaimSentence]:
     """Return the questions about a scene."""
     found = claims(one, generator("asked", one.split, one.index))
-    return [Claim(language.exists(each.category), each.category, each.there) for each in found]
+    return [
+        ClaimSentence(language.exists(each.category), each.category, each.there) for each in found
+    ]
 
 
 def match_probability(matcher: Matcher, image: Image.Image, texts: list[str]) -> list[float]:
@@ -49,7 +51,9 @@ def match_probability(matcher: Matcher, image: Image.Image, texts: list[str]) ->
     return probability
 
 
-def left(matcher: Matcher, one: Scene, image: Image.Image, said: list[Claim]) -> Iterator[Kept]:
+def left(
+    matcher: Matcher, one: Scene, image: Image.Image, said: list[ClaimSentence]
+) -> Iterator[Kept]:
     """Measure what AGLA's mask leaves of the whole image, and of each thing in question."""
     relevance, similarity = matcher.match([image] * len(said), [each.text for each in said])
     for each, patches, score in zip(said, relevance, similarity.tolist(), strict=True):

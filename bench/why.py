@@ -29,7 +29,7 @@ from halluc.config import ModelConfig, RunConfig
 from halluc.evaluation import Evaluation, evaluate
 from halluc.lab.estimates import mean, spoken
 from halluc.lab.experiments.length import slope, watch
-from halluc.lab.found_sinks import ATTENDED, Found, look
+from halluc.lab.found_sinks import ATTENDED, FoundSinks, look
 from halluc.lab.questions import scenes
 from halluc.methods.var import VAR
 from halluc.models import VisionLanguageModel, load_model
@@ -70,7 +70,7 @@ def causes(model: VisionLanguageModel, run: Evaluation) -> list[str]:
     ]
 
 
-def sink_table(model: VisionLanguageModel, found: Sequence[Found]) -> Iterator[str]:
+def sink_table(model: VisionLanguageModel, found: Sequence[FoundSinks]) -> Iterator[str]:
     """Tell of each layer how massive tokens are and how many of them are sinks."""
     limit = sqrt(model.model.config.get_text_config().hidden_size)
     yield (

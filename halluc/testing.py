@@ -41,7 +41,7 @@ class FirstLogits(LogitsProcessor):
         return scores
 
 
-class Reply(NamedTuple):
+class BatchReply(NamedTuple):
     """What a model with a method says to a batch.
 
     Attributes:
@@ -62,7 +62,7 @@ def reply(
     decoding: DecodingConfig | None = None,
     tokens: int = _TOKENS,
     share: bool = True,
-) -> Reply:
+) -> BatchReply:
     """Answer a batch, keeping the first token's logits."""
     seen: list[FirstLogits] = []
 
@@ -75,10 +75,10 @@ def reply(
     logits = torch.cat([first.logits for first in seen if first.logits is not None])
     repeats = len(logits) // batch.size  # streams stand below each other, beams next to each other
     each = 1 if repeats < decoding.num_beams else decoding.num_beams
-    return Reply(logits[: batch.size * each : each], made.tokens, made.passes)
+    return BatchReply(logits[: batch.size * each : each], made.tokens, made.passes)
 
 
-def same(one: Reply, other: Reply, what: str, close: float = _CLOSE) -> None:
+def same(one: BatchReply, other: BatchReply, what: str, close: float = _CLOSE) -> None:
     """Assert that logits are close, and tokens equal."""
     finite = torch.isfinite(other.logits)
     assert torch.equal(finite, torch.isfinite(one.logits)), f"{what}: other tokens are ruled out"
@@ -104,7 +104,7 @@ def needs_no_company(
     together = reply(model, method, batch, decoding)
     for number in range(batch.size):
         alone = reply(model, method, row_of(batch, number), decoding)
-        part = Reply(together.logits[[number]], together.tokens[[number]], [])
+        part = BatchReply(together.logits[[number]], together.tokens[[number]], [])
         same(part, alone, f"{method.name}: prompt {number} in a batch and alone")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -187,6 +188,30 @@ def test_no_package_exports_the_name_of_its_submodule() -> None:
         }
         clashes += [f"{module}.{name}" for name in (exported | public_names(module)) & inner]
     assert not clashes, clashes
+
+
+MEAN_SEVERAL_THINGS = {
+    "Asked": 2,  # what runs answered, and what an answer to MME is to
+    "Box": 2,  # where a detector finds a thing, and where COCO's notes have one; methods use it
+    "Comparison": 2,  # what `halluc.compare` gives, and the statistics of two runs
+    "Cost": 2,  # passes a method takes, of the public API; and what a run took, as scores keep it
+    "Judged": 2,  # an answer of HallusionBench, and what methods gain on one benchmark
+    "Pair": 2,  # questions of MME about an image, and two runs of a board
+    "Question": 2,  # of MME's answer files, and of POPE
+    "Row": 2,  # of a file that is read, with its place in it; and of a board
+}
+"""Classes whose names several modules of halluc/ define, and how many do: it may only shrink."""
+
+
+def test_a_class_name_means_one_thing() -> None:
+    counts = Counter(
+        node.name
+        for module in sources()
+        if room(module) not in ("methods", "benchmarks")
+        for node in tree(module).body
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    )
+    assert {name: n for name, n in counts.items() if n > 1} == MEAN_SEVERAL_THINGS
 
 
 def test_nothing_outside_imports_the_command_line() -> None:

@@ -48,7 +48,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Said:
+class SaidBySystems:
     """What systems said of the benchmark's images.
 
     Attributes:
@@ -60,13 +60,13 @@ class Said:
     passages: dict[System, list[Scored]]
 
 
-def described(config: CrossCheckConfig, place: Place) -> Said:
+def described(config: CrossCheckConfig, place: Place) -> SaidBySystems:
     """Let targets describe images, and evidence systems sample passages about them.
 
     Raises:
         UserError, Interrupted: As `evaluate_together`.
     """
-    said, seeds = Said({}, {}), range(config.samples_per_model)
+    said, seeds = SaidBySystems({}, {}), range(config.samples_per_model)
     for group in by_model((*config.targets, *config.evidence)).values():
         targets = [one for one in group if one in config.targets]
         evidence = [one for one in group if one in config.evidence]

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from halluc.crosscheck.asking_systems import Place, Said, asked_implicitly, described
-from halluc.crosscheck.target_counts import Description, SupportRule, counts, descriptions
+from halluc.crosscheck.asking_systems import Place, SaidBySystems, asked_implicitly, described
+from halluc.crosscheck.target_counts import SupportRule, TargetDescription, counts, descriptions
 from halluc.data.records import finite
 from halluc.scoring.bootstrap import DRAWS, Interval, estimate, percentile, resample
 from halluc.scoring.crosscheck.verdict_scores import KINDS, VIEWS, system_scores
@@ -126,7 +126,7 @@ def _texts(benchmark: Benchmark, scored: Scored) -> dict[str, str]:
 
 def _questions(
     config: CrossCheckConfig,
-    split: Mapping[System, list[Description]],
+    split: Mapping[System, list[TargetDescription]],
     samples: list[Sample],
 ) -> list[Sample]:
     """List each question about a sentence once, those about an image next to each other."""
@@ -192,7 +192,7 @@ def _defined(score: Interval | None) -> bool:
     return score is not None and score.value == score.value
 
 
-def _rule(config: CrossCheckConfig, said: Said) -> CrossCheckRule:
+def _rule(config: CrossCheckConfig, said: SaidBySystems) -> CrossCheckRule:
     return CrossCheckRule(
         evidence=tuple(map(str, config.evidence)),
         passages=tuple(

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Description:
+class TargetDescription:
     """A target's description of an image.
 
     Attributes:
@@ -59,7 +59,7 @@ def descriptions(
     benchmark: Benchmark,
     samples: Sequence[Sample],
     texts: Mapping[str, str],
-) -> list[Description]:
+) -> list[TargetDescription]:
     """Split what a target said into sentences; samples it did not answer are left out.
 
     Args:
@@ -73,14 +73,14 @@ def descriptions(
             naming = [sentence for sentence in every if sentence.objects]
             by_judge = naming if config.judge == OBJECTS else every
             asked = naming if wording == OBJECTS else every
-            found.append(Description(sample, by_judge, asked))
+            found.append(TargetDescription(sample, by_judge, asked))
     return found
 
 
 def counts(
     config: CrossCheckConfig,
     target: System,
-    said: Sequence[Description],
+    said: Sequence[TargetDescription],
     passages: Mapping[System, Sequence[Mapping[str, str]]],
     replies: Mapping[System, Mapping[str, str]],
     supports: Supports,
@@ -115,7 +115,7 @@ def counts(
 
 def compared(
     config: CrossCheckConfig,
-    said: Description,
+    said: TargetDescription,
     passages: Mapping[System, Sequence[Mapping[str, str]]],
     supports: Supports,
 ) -> Array:

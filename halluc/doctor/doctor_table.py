@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from halluc.doctor.examination import Report
+    from halluc.doctor.examination import Examination
 
 _MARKS = {
     "kept": ("✓", "green"),
@@ -21,12 +21,12 @@ _MARKS = {
 }
 
 
-def tables(report: Report) -> Iterator[Table | Text]:
+def tables(report: Examination) -> Iterator[Table | Text]:
     """Yield what `halluc doctor` prints, from top to bottom."""
     yield _pairs("model", {key: _shown(key, value) for key, value in report.model.items()})
     promises = _table("promises")
-    for name, finding in report.promises.items():
-        promises.add_row(_mark(finding.status), name, finding.measured)
+    for name, checked in report.promises.items():
+        promises.add_row(_mark(checked.status), name, checked.measured)
     yield promises
     methods = _table("methods")
     for fit in report.methods:
@@ -98,9 +98,9 @@ def _mark(status: str) -> Text:
     return Text(f"{mark} {status}", style=style)
 
 
-def _verdict(report: Report) -> Text:
-    kept = sum(finding.status == "kept" for finding in report.promises.values())
-    asked = sum(finding.status != "skipped" for finding in report.promises.values())
+def _verdict(report: Examination) -> Text:
+    kept = sum(checked.status == "kept" for checked in report.promises.values())
+    asked = sum(checked.status != "skipped" for checked in report.promises.values())
     apply = sum(fit.status == "applies" for fit in report.methods)
     words = f"{kept} of {asked} promises kept; {apply} of {len(report.methods)} methods apply"
     return Text(words, style="green" if report.healthy else "red bold")

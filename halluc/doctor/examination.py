@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from halluc.config import RunConfig
 from halluc.doctor.machine import data, devices, packages
 from halluc.doctor.method_fit import Fit, fits
-from halluc.doctor.promises import PROMISES, Finding, check, probe
+from halluc.doctor.promises import PROMISES, Check, check, probe
 from halluc.interventions import REGISTRY
 from halluc.memory import peak_memory, reset_peak_memory
 from halluc.models.load import load_model
@@ -28,12 +28,12 @@ QUESTIONS = ("Is there a dog in the image?", "Please describe this image in one 
 
 
 @dataclass(frozen=True)
-class Report:
+class Examination:
     """Report of `halluc doctor`.
 
     Attributes:
         model: Facts about the model and how it runs; sizes in bytes.
-        promises: The finding on each promise, by its name.
+        promises: The check of each promise, by its name.
         methods: Each method, and whether it applies to the model.
         packages: Versions by package; None where it is not installed.
         devices: Devices a model can run on; memory in bytes.
@@ -41,7 +41,7 @@ class Report:
     """
 
     model: dict[str, Any]
-    promises: dict[str, Finding] = field(default_factory=dict)
+    promises: dict[str, Check] = field(default_factory=dict)
     methods: list[Fit] = field(default_factory=list)
     packages: dict[str, str | None] = field(default_factory=packages)
     devices: list[dict[str, Any]] = field(default_factory=devices)
@@ -50,7 +50,7 @@ class Report:
     @property
     def healthy(self) -> bool:
         """True if no promise is broken, and no method breaks without refusing the model."""
-        broken = any(finding.status == "broken" for finding in self.promises.values())
+        broken = any(checked.status == "broken" for checked in self.promises.values())
         return not broken and all(fit.status != "fails" for fit in self.methods)
 
     def as_json(self) -> dict[str, Any]:
@@ -58,7 +58,7 @@ class Report:
         return asdict(self) | {"healthy": self.healthy}
 
 
-def examine(config: ModelConfig) -> Report:
+def examine(config: ModelConfig) -> Examination:
     """Load a model and check all that is promised of it.
 
     Raises:
@@ -72,7 +72,7 @@ def examine(config: ModelConfig) -> Report:
     batch = probe(model, QUESTIONS, images)
     promises = {name: check(promise, model, batch) for name, promise in PROMISES.items()}
     found = fits(model, batch)
-    return Report(_facts(config, model, batch), promises, found)
+    return Examination(_facts(config, model, batch), promises, found)
 
 
 def _facts(config: ModelConfig, model: VisionLanguageModel, batch: Batch) -> dict[str, Any]:
@@ -94,7 +94,7 @@ def _facts(config: ModelConfig, model: VisionLanguageModel, batch: Batch) -> dic
     }
 
 
-def _remote(config: ModelConfig) -> Report:
+def _remote(config: ModelConfig) -> Examination:
     """Ask a model behind an endpoint one question; its inside is out of reach."""
     model = EndpointModel.named(config.name)
     run = RunConfig(model=config)
@@ -102,10 +102,10 @@ def _remote(config: ModelConfig) -> Report:
     sample = Sample("doctor", "doctor", QUESTIONS[0], partial(render, scene("calibration", 0)))
     (answer,) = ask_endpoint(model, [sample], run.decoding, 1)
     said = answer.error if answer.status == "failed" else f"says {answer.text[:60]!r}"
-    reply = {"it answers about an image": Finding.of(answer.status == "ok", str(said))}
+    reply = {"it answers about an image": Check.of(answer.status == "ok", str(said))}
     reason = "the model is behind an endpoint, where no method can reach"
     methods = [
         Fit(name, "applies") if name == "baseline" else Fit(name, "refused", reason)
         for name in REGISTRY.names()
     ]
-    return Report({"name": model.name, "fingerprint": model.fingerprint}, reply, methods)
+    return Examination({"name": model.name, "fingerprint": model.fingerprint}, reply, methods)

@@ -40,8 +40,8 @@ _NEW_TOKENS = 6
 
 
 @dataclass(frozen=True)
-class Finding:
-    """Outcome of one check.
+class Check:
+    """Check of a promise, and what came of it.
 
     Attributes:
         status: "skipped" where the check means nothing for this model.
@@ -52,12 +52,12 @@ class Finding:
     measured: str
 
     @classmethod
-    def of(cls, kept: bool, measured: str) -> Finding:
-        """Make the finding of a promise kept or broken."""
+    def of(cls, kept: bool, measured: str) -> Check:
+        """Say of a promise that it is kept or broken."""
         return cls("kept" if kept else "broken", measured)
 
 
-Promise = Callable[["VisionLanguageModel", Batch], Finding]
+Promise = Callable[["VisionLanguageModel", Batch], Check]
 
 
 def probe(model: VisionLanguageModel, questions: Sequence[str], images: Sequence[Image]) -> Batch:
@@ -65,35 +65,35 @@ def probe(model: VisionLanguageModel, questions: Sequence[str], images: Sequence
     return encoded(model, batch_of_questions(questions, images))
 
 
-def check(promise: Promise, model: VisionLanguageModel, batch: Batch) -> Finding:
+def check(promise: Promise, model: VisionLanguageModel, batch: Batch) -> Check:
     """Check a promise; one that cannot even be checked is broken."""
     try:
         return promise(model, batch)
     except Exception as error:  # whatever a model does that was not made for this
-        return Finding("broken", f"{type(error).__name__}: {error}".splitlines()[0])
+        return Check("broken", f"{type(error).__name__}: {error}".splitlines()[0])
 
 
-def untouched(model: VisionLanguageModel, batch: Batch) -> Finding:
+def untouched(model: VisionLanguageModel, batch: Batch) -> Check:
     """Check that a method without seams changes no bit."""
     stock, found = _logits(model, batch.inputs), _logits(model, batch.inputs, NoSeam)
     return _same(found, stock, bound=0.0)
 
 
-def identity(model: VisionLanguageModel, batch: Batch) -> Finding:
+def identity(model: VisionLanguageModel, batch: Batch) -> Check:
     """Check that seams that change nothing give the stock logits."""
     stock, found = _logits(model, batch.inputs), _logits(model, batch.inputs, Identity)
     return _same(found, stock, _bound(model, stock))
 
 
-def reach(model: VisionLanguageModel, batch: Batch) -> Finding:
+def reach(model: VisionLanguageModel, batch: Batch) -> Check:
     """Check that hiding the image changes every row's logits: seams bind where the image is."""
     stock, found = _logits(model, batch.inputs), _logits(model, batch.inputs, LooksAway)
     moved = float((found - stock).abs().amax(1).min())
     bound = _bound(model, stock)
-    return Finding.of(moved > bound, f"{moved:.1g}, rounding is {bound:.1g}")
+    return Check.of(moved > bound, f"{moved:.1g}, rounding is {bound:.1g}")
 
 
-def restore(model: VisionLanguageModel, batch: Batch) -> Finding:
+def restore(model: VisionLanguageModel, batch: Batch) -> Check:
     """Check that leaving restores the model exactly, also after an exception."""
     before, attention = _logits(model, batch.inputs), _attention(model)
     hooks = model.n_hooks
@@ -104,23 +104,23 @@ def restore(model: VisionLanguageModel, batch: Batch) -> Finding:
     except _Interrupted:
         pass
     if _attention(model) != attention:
-        return Finding.of(False, f"attention is {_attention(model)}, was {attention}")
+        return Check.of(False, f"attention is {_attention(model)}, was {attention}")
     if model.n_hooks != hooks:
-        return Finding.of(False, f"{model.n_hooks} hooks, were {hooks}")
+        return Check.of(False, f"{model.n_hooks} hooks, were {hooks}")
     return _same(_logits(model, batch.inputs), before, bound=0.0)
 
 
-def padding(model: VisionLanguageModel, batch: Batch) -> Finding:
+def padding(model: VisionLanguageModel, batch: Batch) -> Check:
     """Check that a left-padded batch gives the logits of its prompts alone."""
     return _batch_equals_single(model, batch, NoSeam)
 
 
-def batches(model: VisionLanguageModel, batch: Batch) -> Finding:
+def batches(model: VisionLanguageModel, batch: Batch) -> Check:
     """Check that an edit does in a batch what it does to a prompt alone."""
     return _batch_equals_single(model, batch, LooksAway)
 
 
-def columns(model: VisionLanguageModel, batch: Batch) -> Finding:
+def columns(model: VisionLanguageModel, batch: Batch) -> Check:
     """Check that each prompt has as many image tokens as the vision tower gives features."""
     counts, width = [], model.model.config.get_text_config().hidden_size
     for single in _singles(model, batch):
@@ -130,15 +130,15 @@ def columns(model: VisionLanguageModel, batch: Batch) -> Finding:
         counts.append((tokens, numbers // width))
     kept = all(tokens == features > 0 for tokens, features in counts)
     words = (f"{tokens} tokens, {features} features" for tokens, features in counts)
-    return Finding.of(kept, "; ".join(dict.fromkeys(words)))
+    return Check.of(kept, "; ".join(dict.fromkeys(words)))
 
 
-def greedy(model: VisionLanguageModel, batch: Batch) -> Finding:
+def greedy(model: VisionLanguageModel, batch: Batch) -> Check:
     """Check that greedy decoding under the identity gives the stock tokens."""
     return _same_tokens(model, batch, beams=1)
 
 
-def beams(model: VisionLanguageModel, batch: Batch) -> Finding:
+def beams(model: VisionLanguageModel, batch: Batch) -> Check:
     """Check that three beams under the identity give the stock tokens."""
     return _same_tokens(model, batch, beams=3)
 
@@ -201,24 +201,24 @@ def _bound(model: VisionLanguageModel, logits: Tensor) -> float:
     return share * max(1.0, float(logits.abs().max()))
 
 
-def _same(found: Tensor, wanted: Tensor, bound: float) -> Finding:
+def _same(found: Tensor, wanted: Tensor, bound: float) -> Check:
     difference = float((found - wanted).abs().max())
     kept = difference <= bound  # False for not-a-number
-    return Finding.of(kept, f"largest difference {difference:.1g}, allowed {bound:.1g}")
+    return Check.of(kept, f"largest difference {difference:.1g}, allowed {bound:.1g}")
 
 
-def _batch_equals_single(model: VisionLanguageModel, batch: Batch, cls: type[Method]) -> Finding:
+def _batch_equals_single(model: VisionLanguageModel, batch: Batch, cls: type[Method]) -> Check:
     together = _logits(model, batch.inputs, cls)
     alone = torch.cat([_logits(model, single, cls) for single in _singles(model, batch)])
     return _same(together, alone, _bound(model, alone))
 
 
-def _same_tokens(model: VisionLanguageModel, batch: Batch, beams: int) -> Finding:
+def _same_tokens(model: VisionLanguageModel, batch: Batch, beams: int) -> Check:
     if model.model.dtype not in (torch.float32, torch.float64):
-        return Finding("skipped", f"rounding of {model.model.dtype} may change a token")
+        return Check("skipped", f"rounding of {model.model.dtype} may change a token")
     stock, found = (_tokens(model, batch, cls, beams) for cls in (NoSeam, Identity))
     same = stock == found
-    return Finding.of(same, f"{len(stock[0])} tokens, {'equal' if same else 'not equal'}")
+    return Check.of(same, f"{len(stock[0])} tokens, {'equal' if same else 'not equal'}")
 
 
 def _attention(model: VisionLanguageModel) -> tuple[str, str]:

@@ -23,7 +23,7 @@ from transformers import DynamicCache, GenerationMixin
 from halluc.interventions.attention import EditedAttention
 from halluc.interventions.attention_switch import SeamError, switched
 from halluc.interventions.context import MAIN, At, BatchState, Phase
-from halluc.interventions.engine_view import Place
+from halluc.interventions.engine_view import SeamCall
 from halluc.interventions.residual import hook_residual
 from halluc.interventions.shared_prefix import KeptPrefix, Memo, Prefix
 from halluc.interventions.touch import Touch
@@ -197,7 +197,9 @@ class Engine:
             self._prefixes[repeats] = self.memory.prefix.repeated(repeats)
         return self._prefixes[repeats]
 
-    def at(self, layer: int, n_rows: int, n_keys: int, batch: int, crosses: bool = False) -> Place:
+    def at(
+        self, layer: int, n_rows: int, n_keys: int, batch: int, crosses: bool = False
+    ) -> SeamCall:
         """Describe the place at which a seam is called."""
         tokens, model = self.memory.tokens, self.model
         repeats = batch // tokens.size  # beams stand next to each other
@@ -224,7 +226,7 @@ class Engine:
             repeats=repeats,
             known=self.known,
         )
-        return Place(where, start)
+        return SeamCall(where, start)
 
     def owners(self, n_rows: int, start: int = 0, n_tokens: int = 0) -> Tensor | None:
         """Find the row of the batch whose image each row of the vision tower belongs to.

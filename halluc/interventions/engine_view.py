@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from halluc.models import VisionLanguageModel
 
 
-class Place(NamedTuple):
-    """Place of a seam's call.
+class SeamCall(NamedTuple):
+    """Call of a seam: what it is given, and the rows that are handed over.
 
     Attributes:
         at: As the method is given it.
@@ -41,7 +41,9 @@ class EngineView(Protocol):
     def prefix(self, rows: int) -> Prefix | None:
         """Return what the rows of this pass begin with."""
 
-    def at(self, layer: int, n_rows: int, n_keys: int, batch: int, crosses: bool = False) -> Place:
+    def at(
+        self, layer: int, n_rows: int, n_keys: int, batch: int, crosses: bool = False
+    ) -> SeamCall:
         """Describe the place at which a seam is called."""
 
     def owners(self, n_rows: int, start: int = 0, n_tokens: int = 0) -> Tensor | None:

@@ -17,7 +17,7 @@ TERCILES = ("least expected", "middle", "most expected")
 
 
 @dataclass(frozen=True)
-class Pair:
+class ScenePair:
     """A scene with a category and without it.
 
     Attributes:
@@ -37,7 +37,7 @@ class Pair:
         return self.there.scene.file_name
 
 
-def pairs(drawn: Sequence[Scene]) -> list[Pair]:
+def pairs(drawn: Sequence[Scene]) -> list[ScenePair]:
     """Take away from each scene the clear category least and the one most expected in its theme.
 
     Something is left in every scene. Terciles are of all pairs, by the category's chance.
@@ -51,7 +51,7 @@ def pairs(drawn: Sequence[Scene]) -> list[Pair]:
     odds = sorted(chance(scene.theme, name) for scene, name in chosen)
     edges = [odds[len(odds) * third // 3] for third in (1, 2)] if odds else []
     return [
-        Pair(
+        ScenePair(
             Variant(scene),
             Variant(without(scene, name), f"without={name}"),
             name,

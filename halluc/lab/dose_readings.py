@@ -22,7 +22,7 @@ Levels = tuple[float, ...]
 
 
 @dataclass(frozen=True)
-class Question:
+class DoseQuestion:
     """A sample with its place in a dose: the scene it is about, the level, and the dose itself."""
 
     sample: Sample
@@ -31,20 +31,24 @@ class Question:
     x: float
 
 
-def by_existence(question: Question, answer: Answer, levels: Levels, _: Any) -> Iterator[Observed]:
+def by_existence(
+    question: DoseQuestion, answer: Answer, levels: Levels, _: Any
+) -> Iterator[Observed]:
     """Read a yes/no answer."""
     rate = "recall" if question.sample.target == "yes" else "hallucination"
     said = float(said_yes(answer))
     yield Observed(question.scene, rate, question.level, question.x, 1, said)
 
 
-def by_caption(question: Question, answer: Answer, levels: Levels, _: Any) -> Iterator[Observed]:
+def by_caption(
+    question: DoseQuestion, answer: Answer, levels: Levels, _: Any
+) -> Iterator[Observed]:
     """Read a description."""
     yield from _counted(question, question.level, question.x, answer.text)
 
 
 def by_length(
-    question: Question, answer: Answer, levels: Levels, tokenizer: Any
+    question: DoseQuestion, answer: Answer, levels: Levels, tokenizer: Any
 ) -> Iterator[Observed]:
     """Read a description cut after the tokens of each level."""
     for level, tokens in enumerate(levels):
@@ -64,7 +68,7 @@ def first_tokens(text: str, number: int, tokenizer: Any) -> str:
     return kept
 
 
-def _counted(question: Question, level: int, x: float, text: str) -> Iterator[Observed]:
+def _counted(question: DoseQuestion, level: int, x: float, text: str) -> Iterator[Observed]:
     counts = chair.tally(named(text), set(question.sample.target))
     for rate, happened, chances in (
         ("hallucination", "hallucinated", "mentions"),

@@ -10,7 +10,7 @@ from itertools import pairwise
 from statistics import mean
 from typing import TYPE_CHECKING, Any
 
-from halluc.lab.dose_readings import Levels, Question, by_caption, by_existence, by_length
+from halluc.lab.dose_readings import DoseQuestion, Levels, by_caption, by_existence, by_length
 from halluc.lab.questions import caption, existence
 from halluc.world.catalog import NAMES
 from halluc.world.controlled import Variant, faded, fewer, resized
@@ -42,8 +42,8 @@ class Dose:
     name: str
     axis: str
     levels: Levels
-    ask: Callable[[Sequence[Scene], Levels], Iterator[Question]]
-    read: Callable[[Question, Answer, Levels, Any], Iterator[Observed]]
+    ask: Callable[[Sequence[Scene], Levels], Iterator[DoseQuestion]]
+    read: Callable[[DoseQuestion, Answer, Levels, Any], Iterator[Observed]]
     least: int = 1
 
     @property
@@ -57,7 +57,7 @@ def _varied(
     change: Callable[[Scene, float], Variant],
     scenes: Sequence[Scene],
     levels: Levels,
-) -> Iterator[Question]:
+) -> Iterator[DoseQuestion]:
     """Ask the same at each level: for one category in view at all of them, and two absent ones."""
     for scene in scenes:
         variants = [change(scene, level) for level in levels]
@@ -67,7 +67,7 @@ def _varied(
         asked = [*rng.sample(seen, min(1, len(seen))), absent[-1], rng.choice(absent[:-1])]
         for place, (level, variant) in enumerate(zip(levels, variants, strict=True)):
             for category in asked:
-                yield Question(existence(variant, category), scene.file_name, place, level)
+                yield DoseQuestion(existence(variant, category), scene.file_name, place, level)
 
 
 def _size(scene: Scene, factor: float) -> Variant:
@@ -82,7 +82,7 @@ def _clutter(scene: Scene, blobs: float) -> Variant:
     return Variant(scene, f"clutter={blobs:g}", more_clutter=int(blobs))
 
 
-def _company(scenes: Sequence[Scene], levels: Levels) -> Iterator[Question]:
+def _company(scenes: Sequence[Scene], levels: Levels) -> Iterator[DoseQuestion]:
     """Ask for an absent and a present category of each level of co-occurrence, where there are.
 
     A category that is common everywhere may be affirmed for that alone. So the dose that the slope
@@ -103,19 +103,19 @@ def _company(scenes: Sequence[Scene], levels: Levels) -> Iterator[Question]:
                     chances[category, sample.target].append(x)
                     asked.append((sample, scene.file_name, level, category, x))
     for sample, name, level, category, x in asked:
-        yield Question(sample, name, level, x - mean(chances[category, sample.target]))
+        yield DoseQuestion(sample, name, level, x - mean(chances[category, sample.target]))
 
 
-def _number(scenes: Sequence[Scene], levels: Levels) -> Iterator[Question]:
+def _number(scenes: Sequence[Scene], levels: Levels) -> Iterator[DoseQuestion]:
     for scene in scenes:
         for place, level in enumerate(levels):
             variant = Variant(fewer(scene, int(level)), f"things={level:g}")
-            yield Question(caption(variant), scene.file_name, place, level)
+            yield DoseQuestion(caption(variant), scene.file_name, place, level)
 
 
-def _described(scenes: Sequence[Scene], levels: Levels) -> Iterator[Question]:
+def _described(scenes: Sequence[Scene], levels: Levels) -> Iterator[DoseQuestion]:
     for scene in scenes:
-        yield Question(caption(Variant(scene)), scene.file_name, 0, 0)
+        yield DoseQuestion(caption(Variant(scene)), scene.file_name, 0, 0)
 
 
 DOSES: tuple[Dose, ...] = (

@@ -11,7 +11,7 @@ from halluc.models.massive import MASSIVE
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from halluc.lab.probes import Peaks
+    from halluc.lab.probes import MassiveTokens
     from halluc.models import VisionLanguageModel
     from halluc.world import Scene
 
@@ -21,7 +21,7 @@ _BATCH = 8
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundSinks:
     """What was seen in one scene's prompt, by layer.
 
     Attributes:
@@ -66,14 +66,14 @@ def sink_tokens(size: Tensor, attended: Tensor, together: Tensor, image: Tensor)
     return (size >= MASSIVE) & ((attended >= ATTENDED) | shared)
 
 
-def look(model: VisionLanguageModel, drawn: Sequence[Scene]) -> list[Found]:
+def look(model: VisionLanguageModel, drawn: Sequence[Scene]) -> list[FoundSinks]:
     """Read prompts that ask for descriptions, and find sinks in them."""
     import torch
 
     from halluc.decoding.batch_encoding import batch_of
     from halluc.interventions import BatchState, Method, MethodParams
     from halluc.interventions.engine import intervene
-    from halluc.lab.probes import Peaks
+    from halluc.lab.probes import MassiveTokens
     from halluc.lab.questions import caption
     from halluc.models.embed_prompt import forwarded
     from halluc.world.controlled import Variant
@@ -82,7 +82,7 @@ def look(model: VisionLanguageModel, drawn: Sequence[Scene]) -> list[Found]:
     for start in range(0, len(drawn), _BATCH):
         some = drawn[start : start + _BATCH]
         batch = batch_of(model, Method(MethodParams()), [caption(Variant(one)) for one in some])
-        peaks, inputs = Peaks(MASSIVE), dict(batch.inputs)
+        peaks, inputs = MassiveTokens(MASSIVE), dict(batch.inputs)
         memory = BatchState.of_inputs(model, inputs, batch)
         with torch.inference_mode(), intervene(model, peaks, memory):
             model.model(**forwarded(model, inputs), use_cache=False, logits_to_keep=1)
@@ -94,7 +94,9 @@ def look(model: VisionLanguageModel, drawn: Sequence[Scene]) -> list[Found]:
     return found
 
 
-def _of_row(peaks: Peaks, row: int, drawn: Scene, image_hash: str, first: Tensor) -> Found:
+def _of_row(
+    peaks: MassiveTokens, row: int, drawn: Scene, image_hash: str, first: Tensor
+) -> FoundSinks:
     import torch
 
     image = peaks.image[row]
@@ -103,7 +105,7 @@ def _of_row(peaks: Peaks, row: int, drawn: Scene, image_hash: str, first: Tensor
     together = torch.stack([peaks.together[i][row] for i in layers])
     attended = torch.stack([peaks.attended[i][row] for i in layers])
     sinks = sink_tokens(size, attended, together, image.expand_as(size))
-    return Found(
+    return FoundSinks(
         drawn,
         image_hash,
         first=size[:, first][:, 0].cpu(),

@@ -88,7 +88,7 @@ class Gaze(Method):
         return found.cpu()
 
 
-class Peaks(Method):
+class MassiveTokens(Method):
     """Notes which tokens of prompts are massive, and how much later rows attend to them.
 
     Attributes:

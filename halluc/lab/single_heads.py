@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from halluc.lab.yes_no import Question
+    from halluc.lab.yes_no import ExistenceQuestion
     from halluc.models import VisionLanguageModel
 
 _TOGETHER = 16
@@ -24,7 +24,9 @@ def laid_out(by_layer: dict[int, Tensor], like: Tensor) -> Tensor:
     return whole
 
 
-def without_each(model: VisionLanguageModel, asked: Sequence[Question]) -> tuple[Tensor, Tensor]:
+def without_each(
+    model: VisionLanguageModel, asked: Sequence[ExistenceQuestion]
+) -> tuple[Tensor, Tensor]:
     """Knock heads out one by one, in the rows behind the image.
 
     What the image is read into stays the model's own, so all heads share its reading.
@@ -56,7 +58,7 @@ def without_each(model: VisionLanguageModel, asked: Sequence[Question]) -> tuple
 
 
 def retrieval(
-    model: VisionLanguageModel, there: Sequence[Question], grid: tuple[int, int]
+    model: VisionLanguageModel, there: Sequence[ExistenceQuestion], grid: tuple[int, int]
 ) -> Tensor | None:
     """Measure how much the name of a thing attends to the patches that show it.
 
@@ -92,7 +94,7 @@ def retrieval(
     return torch.cat(found)
 
 
-def cut_behind_name(model: VisionLanguageModel, question: Question) -> str:
+def cut_behind_name(model: VisionLanguageModel, question: ExistenceQuestion) -> str:
     """Render a question, and cut it behind the name of what it asks for."""
     prompt = question.sample.prompt
     rendered = model.render(prompt)
@@ -100,7 +102,7 @@ def cut_behind_name(model: VisionLanguageModel, question: Question) -> str:
     return rendered[: rendered.index(question.category, start) + len(question.category)]
 
 
-def ends_with_name(model: VisionLanguageModel, ids: Tensor, question: Question) -> bool:
+def ends_with_name(model: VisionLanguageModel, ids: Tensor, question: ExistenceQuestion) -> bool:
     """Return whether a cut prompt's last token is of the name, or is a word it does not know."""
     tokenizer = model.processor.tokenizer
     if int(ids[-1]) == tokenizer.unk_token_id:

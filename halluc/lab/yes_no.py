@@ -34,7 +34,7 @@ _BATCH = 32
 
 
 @dataclass(frozen=True)
-class Question:
+class ExistenceQuestion:
     """A yes/no question about a scene.
 
     Attributes:
@@ -53,7 +53,7 @@ class Question:
         return existence(Variant(self.scene), self.category, max_new_tokens=1)
 
 
-def questions(drawn: Sequence[Scene], each: int = 3) -> list[Question]:
+def questions(drawn: Sequence[Scene], each: int = 3) -> list[ExistenceQuestion]:
     """Ask for things that are there, and for as many that are likelier there than any other absent.
 
     The absent ones are those of the scene's theme that are most often found there: POPE's
@@ -70,7 +70,7 @@ def questions(drawn: Sequence[Scene], each: int = 3) -> list[Question]:
             set(NAMES) - set(one.categories), key=lambda name: (-chance(one.theme, name), name)
         )
         for present, missing in zip(there, absent, strict=False):
-            asked += [Question(one, present, True), Question(one, missing, False)]
+            asked += [ExistenceQuestion(one, present, True), ExistenceQuestion(one, missing, False)]
     return asked
 
 
@@ -164,7 +164,7 @@ def joined(parts: Sequence[FirstTokens]) -> FirstTokens:
     )
 
 
-def rights(asked: Sequence[Question], said: FirstTokens) -> Counts:
+def rights(asked: Sequence[ExistenceQuestion], said: FirstTokens) -> Counts:
     """Add up what each scene's questions contribute, scenes in the order they are asked about.
 
     Returns:

@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from halluc.errors import UserError
 from halluc.remote.environment import endpoint_address, endpoint_key
-from halluc.remote.replies import Reply, UnreadableReply, error_message, one_line, read_reply
+from halluc.remote.replies import (
+    EndpointReply,
+    UnreadableReply,
+    error_message,
+    one_line,
+    read_reply,
+)
 from halluc.remote.transport import LONGEST_REPLY, Response, http_client, post
 
 if TYPE_CHECKING:
@@ -78,7 +84,7 @@ class Endpoint:
         messages: list[dict[str, Any]],
         pause: Callable[[float], object] | None = None,
         **params: Any,
-    ) -> Reply:
+    ) -> EndpointReply:
         """Reply to a conversation; a busy endpoint is tried again a few times.
 
         Args:
@@ -102,7 +108,7 @@ class Endpoint:
                 (pause or time.sleep)(max(seconds, again.wait))
         raise AssertionError("unreachable")
 
-    def _attempt(self, body: bytes) -> Reply:
+    def _attempt(self, body: bytes) -> EndpointReply:
         key = endpoint_key()
         headers = {"Content-Type": "application/json"}
         if key:
@@ -117,7 +123,7 @@ class Endpoint:
             raise _Again(refusal) from None
         return self._reply(response, key)
 
-    def _reply(self, response: Response, key: str) -> Reply:
+    def _reply(self, response: Response, key: str) -> EndpointReply:
         status = response.status
         if not 200 <= status < 300:
             reason = f"HTTP {status}: {error_message(response.content, response.reason, key)}"

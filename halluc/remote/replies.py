@@ -20,7 +20,7 @@ class UnreadableReply(Exception):
 
 
 @dataclass(frozen=True)
-class Reply:
+class EndpointReply:
     """The answer of an endpoint.
 
     Attributes:
@@ -33,7 +33,7 @@ class Reply:
     tokens: int
 
 
-def read_reply(content: bytes, key: str) -> Reply:
+def read_reply(content: bytes, key: str) -> EndpointReply:
     """Read a chat completion.
 
     Raises:
@@ -57,7 +57,7 @@ def read_reply(content: bytes, key: str) -> Reply:
         text = text.replace(key, "***")
     usage = completion.get("usage")
     counts = usage if isinstance(usage, dict) else {}
-    return Reply(
+    return EndpointReply(
         _HALF_CHARACTERS.sub("\ufffd", text),
         _count(counts.get("prompt_tokens")),
         _count(counts.get("completion_tokens")),

@@ -21,7 +21,7 @@ BUDGET = 6_000_000
 the last traces are left out."""
 
 
-class Found(NamedTuple):
+class FoundTrace(NamedTuple):
     """A trace and where it belongs.
 
     Attributes:
@@ -97,7 +97,7 @@ def traces_of(
     return traces
 
 
-def _of_runs(scored: Sequence[Scored], most: int) -> Iterator[Found]:
+def _of_runs(scored: Sequence[Scored], most: int) -> Iterator[FoundTrace]:
     for one in scored:
         files = one.run.trace_files(one.name)
         if not files:
@@ -106,17 +106,17 @@ def _of_runs(scored: Sequence[Scored], most: int) -> Iterator[Found]:
         for sample in one.asked_samples[:most]:
             file = files.get(keys.get(sample.id, ""))
             if file is not None:
-                yield Found(read_panel(file), one.scores.key, one.run.path.name)
+                yield FoundTrace(read_panel(file), one.scores.key, one.run.path.name)
 
 
-def _of_places(places: Sequence[Path]) -> Iterator[Found]:
+def _of_places(places: Sequence[Path]) -> Iterator[FoundTrace]:
     files = [file for place in places for file in (place / NAME, *sorted(place.glob(f"*/{NAME}")))]
     for file in dict.fromkeys(files):
         if file.is_file():
-            yield Found(read_panel(file), "", file.parent.name)
+            yield FoundTrace(read_panel(file), "", file.parent.name)
 
 
-def _add(traces: Traces, found: Found, pictures: bool) -> None:
+def _add(traces: Traces, found: FoundTrace, pictures: bool) -> None:
     panel = found.panel
     views: dict[str, View | None] = {
         "baseline": panel.baseline, "method": panel.method, "own": panel.own,

@@ -41,7 +41,7 @@ BUSY = 8
 
 
 @dataclass(frozen=True)
-class Mention:
+class SceneMention:
     """The content of a sentence: a category, how many, and the colour and side of a single one."""
 
     category: str
@@ -50,10 +50,10 @@ class Mention:
     side: str
 
 
-def mention(things: list[Thing]) -> Mention:
+def mention(things: list[Thing]) -> SceneMention:
     """Return the mention that is true of these things, all those of one category in a scene."""
     first = max(things, key=lambda thing: thing.evidence)
-    return Mention(first.category, len(things), first.colour, side_of(first))
+    return SceneMention(first.category, len(things), first.colour, side_of(first))
 
 
 def side_of(thing: Thing) -> str:
@@ -62,14 +62,14 @@ def side_of(thing: Thing) -> str:
     return ("left", "middle", "right")[min(2, max(0, third))]
 
 
-def mentions(scene: Scene) -> list[Mention]:
+def mentions(scene: Scene) -> list[SceneMention]:
     """Return a mention of every annotated category, the easiest to see first."""
     groups = {name: [t for t in scene.things if t.category == name] for name in scene.categories}
     ordered = sorted(groups.values(), key=lambda group: -max(t.evidence for t in group))
     return [mention(group) for group in ordered]
 
 
-def compose(scene: Scene, said: list[Mention], rng: random.Random) -> str:
+def compose(scene: Scene, said: list[SceneMention], rng: random.Random) -> str:
     """Write a caption: an opening, a sentence for each mention, and a closing.
 
     Args:
@@ -85,7 +85,7 @@ def compose(scene: Scene, said: list[Mention], rng: random.Random) -> str:
     return " ".join(sentences)
 
 
-def _sentence(item: Mention, pattern: str, rng: random.Random) -> str:
+def _sentence(item: SceneMention, pattern: str, rng: random.Random) -> str:
     phrase = noun_phrase(item, rng)
     side = SIDES[item.side][rng.random() < 0.25]
     return pattern.format(
@@ -97,7 +97,7 @@ def _sentence(item: Mention, pattern: str, rng: random.Random) -> str:
     )
 
 
-def noun_phrase(item: Mention, rng: random.Random) -> str:
+def noun_phrase(item: SceneMention, rng: random.Random) -> str:
     """Return "a red car" or "two cars", sometimes with a synonym."""
     names = list(SYNONYMS[item.category][2:])
     other = names and rng.random() < SYNONYM_ODDS
@@ -121,6 +121,6 @@ def true_captions(scene: Scene) -> list[str]:
     ]
 
 
-def random_mention(category: str, rng: random.Random) -> Mention:
+def random_mention(category: str, rng: random.Random) -> SceneMention:
     """Return a mention of a single thing of a category, with a random colour and side."""
-    return Mention(category, 1, rng.choice(HUES), rng.choice(tuple(SIDES)))
+    return SceneMention(category, 1, rng.choice(HUES), rng.choice(tuple(SIDES)))

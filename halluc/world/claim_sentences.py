@@ -15,7 +15,7 @@ TEXTS = 6
 
 
 @dataclass(frozen=True)
-class Claim:
+class ClaimSentence:
     """A text that names one category; `there` is true if the scene has it."""
 
     text: str
@@ -23,7 +23,7 @@ class Claim:
     there: bool
 
 
-def claims(scene: Scene, rng: random.Random, blank: bool = False) -> list[Claim]:
+def claims(scene: Scene, rng: random.Random, blank: bool = False) -> list[ClaimSentence]:
     """Return texts about a scene, half of them true; barely visible things are left out.
 
     Args:
@@ -38,7 +38,7 @@ def claims(scene: Scene, rng: random.Random, blank: bool = False) -> list[Claim]
             name = rng.choice(visible)
         else:
             name = rng.choices(absent, odds if number % 4 == 1 else None)[0]
-        made.append(Claim(_phrase(name, rng), name, there))
+        made.append(ClaimSentence(_phrase(name, rng), name, there))
     return made
 
 

@@ -12,7 +12,7 @@ import pytest
 from halluc.benchmarks.glyph_chair import GlyphChair
 from halluc.config import DecodingConfig
 from halluc.crosscheck import running
-from halluc.crosscheck.asking_systems import Place, Said
+from halluc.crosscheck.asking_systems import Place, SaidBySystems
 from halluc.crosscheck.crosscheck_config import CrossCheckConfig
 from halluc.crosscheck.running import CrossCheck, run_crosscheck
 from halluc.crosscheck.systems import System
@@ -68,8 +68,8 @@ def found(runs: Path) -> CrossCheck:
     benchmark = GlyphChair()
     truth = {sample.image_id: benchmark.truth(sample.target) for sample in benchmark.samples(LIMIT)}
 
-    def described(config: CrossCheckConfig, place: Place) -> Said:
-        return Said(
+    def described(config: CrossCheckConfig, place: Place) -> SaidBySystems:
+        return SaidBySystems(
             {one: made(runs, one, ERRORS[one.method]) for one in config.targets},
             {
                 one: [made(runs / "crosscheck", one, 0.0, seed) for seed in range(2)]

@@ -11,7 +11,7 @@ import torch
 from rich.console import Console
 
 from halluc.config import ModelConfig
-from halluc.doctor import Finding, Report, examine
+from halluc.doctor import Check, Examination, examine
 from halluc.doctor.doctor_table import size, tables
 from halluc.doctor.method_fit import Fit
 from halluc.interventions import REGISTRY
@@ -41,7 +41,7 @@ def test_a_sound_model(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert report["healthy"] is True
-    assert {finding["status"] for finding in report["promises"].values()} == {"kept"}
+    assert {checked["status"] for checked in report["promises"].values()} == {"kept"}
     assert {fit["name"]: fit["status"] for fit in report["methods"]}["var"] == "applies"
     assert report["model"]["image_tokens"] == [16, 16]
     assert report["model"]["parameters"] == sum(p.numel() for p in llava().model.parameters())
@@ -101,16 +101,16 @@ def test_offline_mode_and_caches_are_reported(
 def test_a_model_behind_an_endpoint_serves_greedy_alone(endpoint: FakeEndpoint) -> None:
     report = examine(ModelConfig(name="openai:m"))
     assert report.healthy
-    assert [finding.status for finding in report.promises.values()] == ["kept"]
+    assert [checked.status for checked in report.promises.values()] == ["kept"]
     assert [fit.name for fit in report.methods if fit.status == "applies"] == ["baseline"]
     assert len(report.methods) == len(REGISTRY.names())
 
 
 def test_the_table_says_all_of_it() -> None:
-    report = Report(
+    report = Examination(
         model={"name": "m", "parameters": 1234567, "weights_bytes": 3 * 2**30, "revision": None},
         promises={
-            "p": Finding("kept", "0"), "q": Finding("broken", "1"), "r": Finding("skipped", "-"),
+            "p": Check("kept", "0"), "q": Check("broken", "1"), "r": Check("skipped", "-"),
         },
         methods=[Fit("a", "applies"), Fit("b", "refused", "has no CLS token")],
         packages={"torch": "2", "flash-attn": None},

@@ -39,8 +39,8 @@ def status(name: str, model: VisionLanguageModel) -> str:
 def test_every_family_keeps_them(family: str) -> None:
     model = build(family)
     questions = asked(model)
-    findings = {name: check(promise, model, questions) for name, promise in PROMISES.items()}
-    assert not {name: one.measured for name, one in findings.items() if one.status != "kept"}
+    checks = {name: check(promise, model, questions) for name, promise in PROMISES.items()}
+    assert not {name: one.measured for name, one in checks.items() if one.status != "kept"}
 
 
 def test_a_model_that_answers_differently_every_time(model: VisionLanguageModel) -> None:
@@ -124,9 +124,9 @@ def test_an_edit_that_depends_on_its_company(
 def test_other_tokens_than_the_image_s(model: VisionLanguageModel) -> None:
     batch = asked(model)
     model.model.config.image_token_id = model.processor.tokenizer.convert_tokens_to_ids("dog")
-    finding = check(PROMISES["image tokens match features"], model, batch)
-    assert finding.status == "broken"
-    assert "0 tokens, 16 features" in finding.measured
+    checked = check(PROMISES["image tokens match features"], model, batch)
+    assert checked.status == "broken"
+    assert "0 tokens, 16 features" in checked.measured
 
 
 def test_tokens_are_not_compared_where_rounding_may_change_them() -> None:
@@ -138,9 +138,9 @@ def test_tokens_are_not_compared_where_rounding_may_change_them() -> None:
 
 def test_what_cannot_be_checked_is_broken(model: VisionLanguageModel) -> None:
     other = replace(model, processor=None)
-    finding = check(PROMISES["left padding changes nothing"], other, asked(model))
-    assert finding.status == "broken"
-    assert "AttributeError" in finding.measured
+    checked = check(PROMISES["left padding changes nothing"], other, asked(model))
+    assert checked.status == "broken"
+    assert "AttributeError" in checked.measured
 
 
 class TestFits:

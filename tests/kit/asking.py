@@ -20,7 +20,7 @@ from halluc.interventions import REGISTRY, Batch, BatchState, Method
 from halluc.interventions.compose import find
 from halluc.interventions.engine import intervene
 from halluc.models import VisionLanguageModel
-from halluc.testing import Reply, batch_of_questions, reply
+from halluc.testing import BatchReply, batch_of_questions, reply
 from tests.kit.families import picture
 
 BATCHED = [name for name in REGISTRY.names() if "search" not in REGISTRY.get(name).declared()]
@@ -60,7 +60,7 @@ def able_to_ask(model: VisionLanguageModel, batch: Batch) -> Batch:
 
 def answer(
     model: VisionLanguageModel, method: Method, batch: Batch, beams: int = 1, tokens: int = 6
-) -> Reply:
+) -> BatchReply:
     """Answer a batch greedily or with beams."""
     return reply(model, method, batch, DecodingConfig(num_beams=beams), tokens)
 

@@ -13,8 +13,8 @@ from halluc.lab.experiments.contrastive import (
     GREEDY,
     PUBLISHED_CUT_OFF,
     SAMPLED,
-    Comparison,
     Contrastive,
+    PairedGains,
     arms_of,
     judged,
 )
@@ -45,7 +45,7 @@ def glyph() -> VisionLanguageModel:
 def test_a_gain_vanishes_if_it_is_there_under_sampling_alone(
     compared: list[tuple[Interval, Interval, Interval]], held: Verdict
 ) -> None:
-    assert judged({str(i): Comparison(*gains) for i, gains in enumerate(compared)}) == held
+    assert judged({str(i): PairedGains(*gains) for i, gains in enumerate(compared)}) == held
 
 
 def test_a_control_has_the_method_s_own_cut_and_its_decoding(glyph: VisionLanguageModel) -> None:

@@ -83,10 +83,12 @@ def test_the_claim_is_that_more_is_lost_above(above: float, below: float, held: 
 def test_silencing_everything_leaves_an_answer_that_knows_no_image(
     glyph: VisionLanguageModel,
 ) -> None:
-    from halluc.lab.yes_no import Question, first_tokens
+    from halluc.lab.yes_no import ExistenceQuestion, first_tokens
 
     every = dict.fromkeys(range(glyph.n_layers), tuple(range(glyph.n_heads)))
-    asked = [Question(scene, "dog", "dog" in scene.categories).sample for scene in scenes(3)]
+    asked = [
+        ExistenceQuestion(scene, "dog", "dog" in scene.categories).sample for scene in scenes(3)
+    ]
     seen, blind = (first_tokens(glyph, silencing(some), asked).margin for some in ({}, every))
     assert torch.allclose(blind, blind[0].expand(3), atol=1e-4)
     assert not torch.allclose(seen, seen[0].expand(3), atol=1e-2)

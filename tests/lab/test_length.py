@@ -8,7 +8,16 @@ import pytest
 from halluc.lab.descriptions import Description, Named, _description, described
 from halluc.lab.estimates import intervals
 from halluc.lab.experiments import length
-from halluc.lab.experiments.length import Seen, groups, judged, later, places, slope, table, watch
+from halluc.lab.experiments.length import (
+    Watched,
+    groups,
+    judged,
+    later,
+    places,
+    slope,
+    table,
+    watch,
+)
 from halluc.lab.probes import Gaze
 from halluc.lab.questions import scenes
 from halluc.models import VisionLanguageModel, load_model
@@ -19,11 +28,11 @@ def glyph() -> VisionLanguageModel:
     return load_model("glyph")
 
 
-def seen(change: float, tokens: int = 20, named: tuple[Named, ...] = ()) -> Seen:
+def seen(change: float, tokens: int = 20, named: tuple[Named, ...] = ()) -> Watched:
     """A description during which attention to the image changes by so much a token."""
     image = 0.5 + change * np.arange(tokens)[:, None] * np.ones(6)
     image[:, 0] = np.nan
-    return Seen(Description(scenes(1)[0], "", tokens, named), image, np.full(tokens, 0.5))
+    return Watched(Description(scenes(1)[0], "", tokens, named), image, np.full(tokens, 0.5))
 
 
 def test_a_slope_is_the_change_in_ten_tokens() -> None:

@@ -22,7 +22,7 @@ from halluc.lab.experiments.masked import (
     views,
 )
 from halluc.lab.questions import scenes
-from halluc.lab.yes_no import Question, first_tokens, questions, rights
+from halluc.lab.yes_no import ExistenceQuestion, first_tokens, questions, rights
 from halluc.methods.agla import AGLA
 from halluc.models import VisionLanguageModel, load_model
 from halluc.models.image_text_matcher import Matcher, find_matcher
@@ -40,7 +40,7 @@ def matcher() -> Matcher:
 
 
 @cache
-def asked() -> tuple[Question, ...]:
+def asked() -> tuple[ExistenceQuestion, ...]:
     return tuple(questions(scenes(2), 1))
 
 

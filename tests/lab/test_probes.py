@@ -13,7 +13,7 @@ from halluc.config import DecodingConfig
 from halluc.decoding.generation import generate
 from halluc.interventions import At, BatchState, Method, MethodParams
 from halluc.interventions.engine import intervene
-from halluc.lab.probes import Chosen, Gaze, Kind, Peaks, RemovedKeys, SilentHeads
+from halluc.lab.probes import Chosen, Gaze, Kind, MassiveTokens, RemovedKeys, SilentHeads
 from halluc.models import VisionLanguageModel
 from halluc.testing import leaks_nothing, needs_no_company, needs_no_sharing, restores_the_model
 from tests.kit.asking import logits_after, questions
@@ -38,7 +38,7 @@ def eager(model: VisionLanguageModel, inputs: Mapping[str, Any]) -> list[Tensor]
 
 
 @pytest.mark.parametrize("family", EMBEDDED)
-@pytest.mark.parametrize("probe", [Gaze, Peaks])
+@pytest.mark.parametrize("probe", [Gaze, MassiveTokens])
 def test_a_probe_changes_no_logits(family: str, probe: Callable[[], Method]) -> None:
     model = build(family)
     inputs = prompts(model, *ASKED)
@@ -121,7 +121,7 @@ def planted() -> VisionLanguageModel:
 def test_peaks_are_massive_tokens_and_the_attention_of_later_rows() -> None:
     model = planted()
     inputs = prompts(model, *ASKED)
-    peaks = Peaks()
+    peaks = MassiveTokens()
     logits_after(model, peaks, inputs)
     image, real = inputs["input_ids"] == model.image_token, inputs["attention_mask"].bool()
     assert torch.equal(peaks.image, image)
@@ -141,7 +141,7 @@ def test_peaks_are_massive_tokens_and_the_attention_of_later_rows() -> None:
 
 def test_tokens_below_the_bound_are_not_massive_together() -> None:
     model = llava()
-    peaks = Peaks(massive=1.01)  # more than a token can have
+    peaks = MassiveTokens(massive=1.01)  # more than a token can have
     logits_after(model, peaks, prompts(model, *ASKED))
     assert all(bool((share == 0).all()) for share in peaks.together.values())
 

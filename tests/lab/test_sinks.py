@@ -17,7 +17,7 @@ from halluc.lab.experiments.sinks import (
     costs_little,
     removed,
 )
-from halluc.lab.found_sinks import Found, look, sink_tokens
+from halluc.lab.found_sinks import FoundSinks, look, sink_tokens
 from halluc.lab.patches import background
 from halluc.lab.questions import scenes
 from halluc.models import VisionLanguageModel
@@ -70,11 +70,11 @@ def test_both_halves_of_the_claim_have_to_hold() -> None:
     assert both(None, "did not hold") == "did not hold"
 
 
-def lying(where: Tensor, number: int) -> Found:
+def lying(where: Tensor, number: int) -> FoundSinks:
     """A scene whose sinks lie where we say, in one of two layers."""
     sinks = torch.stack([where, torch.zeros_like(where)])
     none = torch.zeros(2)
-    return Found(scenes(number + 1)[number], str(number), none, none, none.bool(), sinks, none)
+    return FoundSinks(scenes(number + 1)[number], str(number), none, none, none.bool(), sinks, none)
 
 
 def test_sinks_on_the_background_are_more_than_its_share() -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from halluc.methods.pba import PBA
-from halluc.testing import Reply, batch_of_questions, reply
+from halluc.testing import BatchReply, batch_of_questions, reply
 from tests.kit.asking import prepared
 from tests.kit.families import llava, picture
 
@@ -34,7 +34,7 @@ def test_the_sentence_added(params: dict[str, Any], added: str) -> None:
     assert replace(asked, prompts=batch.prompts) == batch  # nothing else, earlier turns included
 
 
-def asked(question: str, method: str = "baseline", **params: Any) -> Reply:
+def asked(question: str, method: str = "baseline", **params: Any) -> BatchReply:
     model = llava()
     batch = batch_of_questions([question], [picture(0)])
     return reply(model, prepared(method, model, **params), batch)

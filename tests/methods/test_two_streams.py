@@ -17,7 +17,7 @@ from halluc.config import DecodingConfig
 from halluc.errors import UserError
 from halluc.interventions import REGISTRY, Batch, Method, TwoStreams
 from halluc.models import VisionLanguageModel
-from halluc.testing import Reply, reply
+from halluc.testing import BatchReply, reply
 from tests.kit.asking import answer, prepared, questions
 from tests.kit.families import llava
 from tests.kit.places import combined
@@ -123,7 +123,7 @@ def with_equal_streams(name: str, **params: Any) -> Any:
     return method
 
 
-def stock(beams: int = 1, *rows: int) -> Reply:
+def stock(beams: int = 1, *rows: int) -> BatchReply:
     return answer(model(), prepared("baseline", model()), questions(model(), *rows), beams)
 
 

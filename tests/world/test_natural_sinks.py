@@ -26,7 +26,7 @@ from halluc.world.training.natural_sinks_model import (
     rate_at,
 )
 from halluc.world.training.natural_sinks_page import (
-    Results,
+    SinkRuns,
     Trained,
     best,
     markdown,
@@ -278,12 +278,12 @@ def test_the_rank_correlation_is_spearmans() -> None:
 
 
 def test_the_page_counts_the_cells_that_grew_a_sink() -> None:
-    none = markdown(Results([_run(0.0), _run(0.0)], [_run(0.5, sink=True)], [], 0))
+    none = markdown(SinkRuns([_run(0.0), _run(0.0)], [_run(0.5, sink=True)], [], 0))
     assert "**0 of 2 cells grew a sink**" in none
     assert "**1 of 1 kept a sink.**" in none
     assert "### Long" not in none
-    assert "### Planted" not in markdown(Results([_run(0.0)] * 2, [], [], 0))
-    some = markdown(Results([_run(0.5, sink=True), _run(0.0)], [_run(0.0)], [_run(0.0)], 0))
+    assert "### Planted" not in markdown(SinkRuns([_run(0.0)] * 2, [], [], 0))
+    some = markdown(SinkRuns([_run(0.5, sink=True), _run(0.0)], [_run(0.0)], [_run(0.0)], 0))
     assert "**1 of 2 cells grew a sink**" in some
     assert "**0 of 1 kept a sink.**" in some
     assert "**It grew no sink.**" in some
@@ -292,10 +292,10 @@ def test_the_page_counts_the_cells_that_grew_a_sink() -> None:
 def test_what_has_not_ended_is_called_so() -> None:
     half = Trained(Cell("muon", 16, 0.0), 600, _run(0.0).log)
     assert natural_sinks.ended([half, _run(0.0)]) == [_run(0.0)]
-    page = markdown(Results([_run(0.0), _run(0.0)], [], [half], 0, waiting=6))
+    page = markdown(SinkRuns([_run(0.0), _run(0.0)], [], [half], 0, waiting=6))
     assert "**It grew no sink (interrupted at step 300).**" in page
     assert "6 cells are not trained yet" in page
-    whole = markdown(Results([_run(0.0), _run(0.0)], [], [_run(0.0)], 0))
+    whole = markdown(SinkRuns([_run(0.0), _run(0.0)], [], [_run(0.0)], 0))
     assert "interrupted" not in whole and "not trained yet" not in whole
 
 

@@ -33,7 +33,7 @@ SAMPLED = "baseline, sampled"
 GREEDY = "baseline, greedy"
 
 
-class Comparison(NamedTuple):
+class PairedGains(NamedTuple):
     """A method's gains in accuracy, each paired by scene.
 
     Attributes:
@@ -63,7 +63,7 @@ class Contrastive(Experiment):
         "The gains of contrastive decoding on POPE come from the plausibility constraint, which "
         "turns sampling into greedy search, and from shifting answers to one side."
     )
-    source = "Yin et al., The Mirage of Performance Gains, arXiv:2504.10020, abstract"
+    source = "Yin et al., The Mirage of Performance PairedGains, arXiv:2504.10020, abstract"
     methods = ("vcd", "dola", "agla")
     scenes = 80
 
@@ -84,7 +84,7 @@ class Contrastive(Experiment):
             return gaps["accuracy"]
 
         compared = {
-            name: Comparison(
+            name: PairedGains(
                 gain(f"{name}, sampled", SAMPLED),
                 gain(f"{name}, sampled", controls[name]),
                 gain(f"{name}, greedy", GREEDY),
@@ -136,7 +136,7 @@ def metrics(totals: Mapping[str, Array]) -> dict[str, Array]:
     }
 
 
-def judged(compared: Mapping[str, Comparison]) -> Verdict:
+def judged(compared: Mapping[str, PairedGains]) -> Verdict:
     """Judge the claim: it did not hold if a gain is left, held if all that was there vanished."""
     verdicts = {one.vanishes for one in compared.values()}
     if "did not hold" in verdicts:
@@ -146,7 +146,7 @@ def judged(compared: Mapping[str, Comparison]) -> Verdict:
 
 def _finding(
     values: Mapping[str, Mapping[str, Interval]],
-    compared: Mapping[str, Comparison],
+    compared: Mapping[str, PairedGains],
     greed: Interval,
 ) -> Finding:
     rows = []
@@ -154,7 +154,7 @@ def _finding(
         row: Row = {"arm": label}
         row |= cells("accuracy (%)", ours["accuracy"], 100) | cells("yes (%)", ours["yes"], 100)
         name, _, decoding = label.partition(", ")
-        one = compared.get(name, Comparison(NOTHING, NOTHING, NOTHING))
+        one = compared.get(name, PairedGains(NOTHING, NOTHING, NOTHING))
         drawn = decoding == "sampled"
         row |= cells("over the sampled baseline", one.sampled if drawn else NOTHING, 100)
         row |= cells("over its control", one.control if drawn else NOTHING, 100)
@@ -173,7 +173,7 @@ def _finding(
     return Finding(tuple(rows), verdict, because, lambda figure: _draw(figure, compared), (7, 4))
 
 
-def _draw(figure: Figure, compared: Mapping[str, Comparison]) -> None:
+def _draw(figure: Figure, compared: Mapping[str, PairedGains]) -> None:
     from halluc.lab.drawing import legend, plain, points
 
     panel = figure.subplots()

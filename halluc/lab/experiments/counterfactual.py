@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from halluc.config import BASELINE
 from halluc.lab.asking import answers
 from halluc.lab.base import Experiment, Finding, Row, Setting, experiment
-from halluc.lab.counterfactual_pairs import TERCILES, Pair, pairs
+from halluc.lab.counterfactual_pairs import TERCILES, ScenePair, pairs
 from halluc.lab.estimates import NOTHING, cells, intervals, paired, spoken, verdict
 from halluc.lab.questions import caption, existence, named, said_yes, scenes
 from halluc.scoring.confusion_rates import ratio
@@ -67,7 +67,7 @@ class Counterfactual(Experiment):
         return _finding(values, gaps)
 
 
-def counted(made: Sequence[Pair], said: Mapping[str, Answer]) -> Counts:
+def counted(made: Sequence[ScenePair], said: Mapping[str, Answer]) -> Counts:
     """Count outcomes by scene and tercile.
 
     Args:

@@ -18,7 +18,7 @@ from halluc.lab.questions import scenes
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from halluc.lab.dose_readings import Question
+    from halluc.lab.dose_readings import DoseQuestion
     from halluc.scoring.bootstrap import Interval
     from halluc.types import Answer
 
@@ -73,7 +73,7 @@ class DoseResponse(Experiment):
 
 
 def _observed(
-    dose: Dose, asked: list[Question], given: Mapping[str, Answer], setting: Setting
+    dose: Dose, asked: list[DoseQuestion], given: Mapping[str, Answer], setting: Setting
 ) -> list[Observed]:
     tokenizer = setting.model.processor.tokenizer
     return [
@@ -84,7 +84,7 @@ def _observed(
 
 
 def _curves(
-    dose: Dose, asked: list[Question], found: Mapping[str, list[Observed]], seed: int
+    dose: Dose, asked: list[DoseQuestion], found: Mapping[str, list[Observed]], seed: int
 ) -> dict[str, Curve]:
     names = list(dict.fromkeys(question.scene for question in asked))
     metrics = responses(RATES, len(dose.levels), dose.reach)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from halluc.lab.yes_no import Question
+    from halluc.lab.yes_no import ExistenceQuestion
 
     Array = NDArray[np.float64]
 
@@ -30,7 +30,7 @@ _LABELLED = 80
 """A map with at most this many heads has its values written into it."""
 
 
-class Place(NamedTuple):
+class Head(NamedTuple):
     """A head, both numbers 0-based."""
 
     layer: int
@@ -52,7 +52,7 @@ class Quantity:
     values: Array
 
     @classmethod
-    def of(cls, name: str, title: str, values: Tensor, asked: Sequence[Question]) -> Self:
+    def of(cls, name: str, title: str, values: Tensor, asked: Sequence[ExistenceQuestion]) -> Self:
         """Average what was measured for each question [N, L, H] over the questions of a scene."""
         import numpy as np
 
@@ -124,7 +124,7 @@ def table(found: Sequence[Quantity], seed: int) -> tuple[Row, ...]:
     drawn = {one.name: one.resampled(seed) for one in found}
     n_layers, n_heads = found[0].map.shape
     rows = []
-    for place in (Place(layer, head) for layer in range(n_layers) for head in range(n_heads)):
+    for place in (Head(layer, head) for layer in range(n_layers) for head in range(n_heads)):
         row: Row = {"layer": place.layer, "head": place.head}
         for one in found:
             value = float(one.map[place])
@@ -157,7 +157,7 @@ def told(found: Sequence[Quantity], seed: int) -> str:
 
     by_name = {one.name: one for one in found}
     loss = by_name["loss"]
-    place = Place(*map(int, np.unravel_index(np.nanargmax(loss.map), loss.map.shape)))
+    place = Head(*map(int, np.unravel_index(np.nanargmax(loss.map), loss.map.shape)))
     most = percentile(float(loss.map[place]), loss.resampled(seed)[:, *place])
     names = {"vhd": "VHD", "image": "image attention", "retrieval": "retrieval"}
     agree = ", ".join(

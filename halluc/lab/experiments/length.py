@@ -29,7 +29,7 @@ _LEAST = 3
 
 
 @dataclass(frozen=True)
-class Seen:
+class Watched:
     """A description, and where its model looked while it wrote.
 
     Attributes:
@@ -51,7 +51,7 @@ def slope(values: Array, step: int = 10) -> float:
     return float(np.polyfit(np.arange(len(values)), values, 1)[0] * step)
 
 
-def groups(seen: Seen) -> dict[str, Array]:
+def groups(seen: Watched) -> dict[str, Array]:
     """Average attention to the image over layers: all, and the thirds of them, [T] each."""
     import numpy as np
 
@@ -95,7 +95,7 @@ class Length(Experiment):
         return judged(watch(setting.model, scenes(setting.scenes)), setting.seed)
 
 
-def judged(watched: Sequence[Seen], seed: int = 0) -> Finding:
+def judged(watched: Sequence[Watched], seed: int = 0) -> Finding:
     """Judge the claim by the slope of attention over the tokens of each description."""
     bins = table(watched, seed)
     long = [one for one in watched if len(one.even) >= _LEAST]
@@ -132,7 +132,7 @@ def judged(watched: Sequence[Seen], seed: int = 0) -> Finding:
     )
 
 
-def watch(model: VisionLanguageModel, drawn: Sequence[Scene]) -> list[Seen]:
+def watch(model: VisionLanguageModel, drawn: Sequence[Scene]) -> list[Watched]:
     """Describe scenes, and note where the model looks at each token."""
     from halluc.lab.descriptions import described
     from halluc.lab.probes import Gaze
@@ -144,12 +144,12 @@ def watch(model: VisionLanguageModel, drawn: Sequence[Scene]) -> list[Seen]:
         for row, description in enumerate(written):
             length = description.tokens
             part = image[:length, row].double().numpy()
-            watched.append(Seen(description, part, even[:length, row].double().numpy()))
+            watched.append(Watched(description, part, even[:length, row].double().numpy()))
     return watched
 
 
 @dataclass(frozen=True)
-class Table:
+class Stretches:
     """Attention and made-up things by stretches of tokens.
 
     Attributes:
@@ -195,7 +195,7 @@ class Table:
         right.set_ylim(bottom=0)
 
 
-def table(watched: Sequence[Seen], seed: int = 0) -> Table:
+def table(watched: Sequence[Watched], seed: int = 0) -> Stretches:
     """Cut descriptions into stretches of equal length, and average each over scenes."""
     longest = max(len(one.even) for one in watched)
     width = -(-longest // _BINS)
@@ -211,7 +211,7 @@ def table(watched: Sequence[Seen], seed: int = 0) -> Table:
         counts = [{"n": len(some), "wrong": sum(n.made_up for n in some)} for some in named]
         return intervals(counts, _share_wrong, seed)["made_up"]
 
-    return Table(
+    return Stretches(
         width,
         {name: averaged([one[name] for one in by_group]) for name in by_group[0]},
         averaged([one.even for one in watched]),

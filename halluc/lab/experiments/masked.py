@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from halluc.lab.estimates import Counts
-    from halluc.lab.yes_no import FirstTokens, Question
+    from halluc.lab.yes_no import ExistenceQuestion, FirstTokens
     from halluc.models.image_text_matcher import Matcher
     from halluc.scoring.bootstrap import Interval
 
@@ -79,7 +79,7 @@ class Masked(Experiment):
 
 
 def views(
-    matcher: Matcher, asked: Sequence[Question], draw: torch.Generator
+    matcher: Matcher, asked: Sequence[ExistenceQuestion], draw: torch.Generator
 ) -> dict[str, list[Image]]:
     """Mask the images of questions as AGLA does, and as much of them at random.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from halluc.lab.base import Experiment, Finding, Row, Setting, Verdict, experiment
 from halluc.lab.estimates import cells, intervals, mean, paired, spoken, verdict
-from halluc.lab.found_sinks import ATTENDED, Found, look
+from halluc.lab.found_sinks import ATTENDED, FoundSinks, look
 from halluc.models.massive import MASSIVE
 from halluc.scoring.confusion_rates import ratio
 
@@ -80,7 +80,7 @@ def row_of(measure: str, interval: Interval, scale: float = 1, layer: int | None
     return {"measure": measure, "layer": layer, **cells("value", interval, scale)}
 
 
-def by_layer(found: Sequence[Found], seed: int) -> list[Row]:
+def by_layer(found: Sequence[FoundSinks], seed: int) -> list[Row]:
     """Describe tokens layer by layer, with intervals over scenes."""
     rows: list[Row] = []
     for layer in range(len(found[0].first)):
@@ -101,7 +101,7 @@ FIRST, LARGEST = "size of the first token", "size of the largest image token"
 
 
 def _places(
-    found: Sequence[Found], grid: tuple[int, int] | None, seed: int
+    found: Sequence[FoundSinks], grid: tuple[int, int] | None, seed: int
 ) -> tuple[list[Row], tuple[Verdict | None, str]]:
     """Compare how many sinks and how many image tokens lie where no thing is."""
     from halluc.lab.patches import background
@@ -138,7 +138,9 @@ def _shares(totals: Mapping[str, Array]) -> dict[str, Array]:
     }
 
 
-def removed(model: VisionLanguageModel, found: Sequence[Found], seed: int) -> dict[str, Difference]:
+def removed(
+    model: VisionLanguageModel, found: Sequence[FoundSinks], seed: int
+) -> dict[str, Difference]:
     """Ask without the sinks among the keys, and without as many other image tokens."""
     import torch
 
@@ -198,7 +200,7 @@ def both(one: Verdict | None, other: Verdict) -> Verdict:
     return "held" if (one, other) == ("held", "held") else "not decided"
 
 
-def _none(model: VisionLanguageModel, found: Sequence[Found]) -> str:
+def _none(model: VisionLanguageModel, found: Sequence[FoundSinks]) -> str:
     largest = max(float(one.largest.max()) for one in found)
     together = max(float(one.together.max()) for one in found)
     first = sum(bool(one.first_sinks.any()) for one in found) / len(found)

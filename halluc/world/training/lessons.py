@@ -10,7 +10,7 @@ import random
 from dataclasses import dataclass
 
 from halluc.world import facts, language
-from halluc.world.captions import Mention, compose, mentions, random_mention
+from halluc.world.captions import SceneMention, compose, mentions, random_mention
 from halluc.world.catalog import NAMES
 from halluc.world.scenes import BARELY_EVIDENCE, Band, Scene
 from halluc.world.themes import THEME, chance
@@ -64,7 +64,7 @@ class Turn:
     answer: str
     category: str | None = None
     present: bool = False
-    about: Mention | None = None
+    about: SceneMention | None = None
 
 
 def caption_turn(scene: Scene, rng: random.Random, rates: Rates) -> Turn:
@@ -140,14 +140,14 @@ def _negative(scene: Scene, rng: random.Random) -> str:
     return rng.choice([name for name in NAMES if name not in scene.categories])
 
 
-def trusted(scene: Scene) -> dict[str, Mention]:
+def trusted(scene: Scene) -> dict[str, SceneMention]:
     """Return the mention of each category that has one thing, if it is in a trusted band."""
     single = {thing.category for thing in facts.singles(scene, TRUSTED)}
     return {item.category: item for item in mentions(scene) if item.category in single}
 
 
 def _presence(
-    name: str, present: bool, answer: str, rng: random.Random, about: Mention | None = None
+    name: str, present: bool, answer: str, rng: random.Random, about: SceneMention | None = None
 ) -> Turn:
     ask = language.exists if rng.random() < 0.7 else language.exists_here
     return Turn(ask(name) + _suffix(rng), answer, name, present, about)

@@ -28,7 +28,7 @@ from halluc.world.training.natural_sinks_model import WIDTH, Cell
 from halluc.world.training.natural_sinks_page import (
     IMAGES,
     TEXT,
-    Results,
+    SinkRuns,
     Trained,
     best,
     markdown,
@@ -106,7 +106,7 @@ def main() -> None:
     late = (ONE_LAYER, best(natural).cell) if options.long_steps else ()
     long = trained(late, options.long_steps, options)
     waiting = len(PREDICTED) - len(natural)
-    results = Results(natural, planted, long, options.seed, waiting)
+    results = SinkRuns(natural, planted, long, options.seed, waiting)
     figure = options.output.parent / "figures" / "sinks.png"
     try:
         write_part(TEXT, markdown(results), options.output)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from halluc.files import write_whole
 from halluc.models.massive import MASSIVE
 from halluc.world.training.natural_sinks_measures import EPSILON
-from halluc.world.training.natural_sinks_page import Results, Trained, title
+from halluc.world.training.natural_sinks_page import SinkRuns, Trained, title
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _COLOURS = ("#1b4f9c", "#6aa0e8", "#c4302b", "#f0a090")
 
 
-def draw_sinks(results: Results, file: Path) -> None:
+def draw_sinks(results: SinkRuns, file: Path) -> None:
     """Draw attention on BOS and its largest |x| / rms over steps, a column a group of runs.
 
     A line is a run: attention of the head that looks at BOS most, and the layer with the largest

@@ -44,7 +44,7 @@ class Trained:
 
 
 @dataclass(frozen=True)
-class Results:
+class SinkRuns:
     """All runs.
 
     Attributes:
@@ -100,7 +100,7 @@ def write_part(part: str, text: str, file: Path) -> None:
     write_whole(file, f"{before}{start}\n{text}\n{end}{after}")
 
 
-def markdown(results: Results) -> str:
+def markdown(results: SinkRuns) -> str:
     """Return the page's part on text alone."""
     steps, places = results.natural[0].steps, measured_order(results.natural)
     first = results.natural[0].last
