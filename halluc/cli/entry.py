@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from types import FrameType
+
+STOPPED = "halluc: stopped"
 
 
 def main() -> None:
@@ -12,6 +15,10 @@ def main() -> None:
     from halluc.interruption import SIGNALS, Interrupted
 
     def stop(signum: int, frame: FrameType | None) -> None:
+        if _importing(frame):
+            # Libraries import in C++ code that cannot pass an exception on, and abort.
+            os.write(2, f"{STOPPED}\n".encode())
+            os._exit(128 + signum)
         raise Interrupted(signum, "stopped")
 
     for number in SIGNALS:
@@ -21,8 +28,17 @@ def main() -> None:
 
         run()
     except Interrupted as stopped:
-        print("halluc: stopped", file=sys.stderr)
+        print(STOPPED, file=sys.stderr)
         sys.exit(128 + stopped.signum)
+
+
+def _importing(frame: FrameType | None) -> bool:
+    """Return whether a module is being imported."""
+    while frame is not None:
+        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
+            return True
+        frame = frame.f_back
+    return False
 
 
 if __name__ == "__main__":
