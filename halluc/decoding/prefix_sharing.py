@@ -59,13 +59,15 @@ def share_prefixes(
     """Find what prompts begin with in common; None where nothing can be gained or shared.
 
     Prompts share a prefix if their tokens up to the end of the image and the images are equal,
-    whichever stream of a method they belong to.
+    whichever stream of a method they belong to. A method that reads prompts in passes of its own
+    (`prepare`) is given them whole, and nothing is shared.
 
     Args:
         again: Prefixes are used more than once even if all of them differ: by beams and by rows of
             a search, which else copy their keys at each fork, or by other runs of the prompts.
     """
-    if method.prefix_depends_on == "question" or why_not_shared(model):
+    reads_whole = "prepare" in method.declared() and "prepare" not in method.resting
+    if method.prefix_depends_on == "question" or reads_whole or why_not_shared(model):
         return None
     image = inputs["input_ids"] == model.image_token
     real, length = inputs["attention_mask"].bool(), image.shape[1]

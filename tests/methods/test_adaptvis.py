@@ -9,13 +9,15 @@ import torch
 from torch import Tensor
 from transformers import MllamaConfig
 
+from halluc.decoding.batch_encoding import encoded
 from halluc.errors import UserError
 from halluc.interventions import At
 from halluc.methods.adaptvis import AdaptVis, Weights, confidence, weight_of
 from halluc.models import VisionLanguageModel
+from halluc.testing import batch_of_questions, reply
 from tests.kit.asking import answer, prepared, questions
 from tests.kit.attention import attending, hidden_from
-from tests.kit.families import llava
+from tests.kit.families import llava, picture
 
 if TYPE_CHECKING:
     from halluc.interventions.base import Forward, Inputs
@@ -125,3 +127,18 @@ def test_acts_in_the_prompts_last_row_after_one_more_pass(model: VisionLanguageM
 def test_layers_for_the_image_alone_are_refused() -> None:
     with pytest.raises(UserError, match=r"'adaptvis' weighs image tokens.*for the image alone"):
         AdaptVis.requires(AdaptVis.Params(), MllamaConfig(), "some/model")
+
+
+def test_questions_about_one_image_are_weighed_with_the_image_in_sight(
+    model: VisionLanguageModel,
+) -> None:
+    texts = ["is there a dog ?", "is there a car in the image ?"]
+    batch = encoded(model, batch_of_questions(texts, [picture(0)] * 2, ["0", "1"]))
+    stock = reply(model, prepared("baseline", model), batch, share=False)
+    sure = stock.logits.softmax(-1).amax(-1)
+    method = Places(AdaptVis.Params(threshold=float(sure.mean())))
+    for share in (True, False):
+        method.places = set()
+        reply(model, method, batch, share=share)
+        assert sorted(method.factors) == [0.5, 1.5]
+        assert method.factors == [0.5 if one < sure.mean() else 1.5 for one in sure.tolist()]
