@@ -148,8 +148,9 @@ MUTANTS = [
          "True", f"{OVERVIEW}_the_baseline_shows_values_and_methods_show_differences"),
         ("halluc/leaderboard/board.py", "if not names or row.model in names", "",
          f"{OVERVIEW}_rows_of_some_models_keep_the_whole_boards_corrections"),
-        ("halluc/statistics/paired.py", "RARE, FINER = 10, 9", "RARE, FINER = 0, 9",
-         "statistics/test_paired.py::test_a_clear_difference_stays_significant_among_a_thousand_tests"),
+        ("halluc/statistics/paired.py", "RARE, FINER = 10, (9, 90)",
+         "RARE, FINER = 10, (9,)",
+         "statistics/test_paired.py::test_a_clear_difference_stays_significant_among_ten_thousand_tests"),
         # The laboratory
         ("halluc/lab/estimates.py", "if low > 0:", "if high > 0:",
          f"{LAB}_a_claim_is_judged_by_the_side_its_interval_lies_on"),

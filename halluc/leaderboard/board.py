@@ -228,8 +228,8 @@ class Statistics(_Part):
     interval: Literal["95%, percentile bootstrap by image, 10000 draws, seed 0"] = (
         "95%, percentile bootstrap by image, 10000 draws, seed 0"
     )
-    p: Literal["two-sided swap test by image, 10000 draws or 100000, seed 0"] = (
-        "two-sided swap test by image, 10000 draws or 100000, seed 0"
+    p: Literal["two-sided swap test by image, 10000 to 1000000 draws, seed 0"] = (
+        "two-sided swap test by image, 10000 to 1000000 draws, seed 0"
     )
     corrected: Literal["headline metrics with a direction, over the board"] = (
         "headline metrics with a direction, over the board"

@@ -11,12 +11,13 @@ if TYPE_CHECKING:
     from halluc.scoring.bootstrap import Array, Metrics
 
 
-RARE, FINER = 10, 9
-"""Fewer swaps than RARE as large as what was observed, and FINER times as many are drawn besides.
+RARE, FINER = 10, (9, 90)
+"""While fewer swaps than RARE are as large as what was observed, FINER times the draws are added.
 
-A p-value is 1 / (draws + 1) at least, and a correction over hundreds of tests multiplies it: with
-10,000 draws nothing on a board of 500 tests could be significant at 5%. (Sequential Monte Carlo
-tests: Besag and Clifford, Biometrika 78, 1991.)
+A p-value is 1 / (draws + 1) at least, and a correction over many tests multiplies it: with 10,000
+draws nothing on a board of 500 tests could be significant at 5%, with 100,000 nothing among 5,000;
+a million are enough for 50,000. (Sequential Monte Carlo tests: Besag and Clifford, Biometrika 78,
+1991.)
 """
 
 
@@ -42,8 +43,8 @@ def differences(
     Args:
         ours, theirs: [images, names], what every image contributes, images in the same order.
         metrics: Elementwise function of summed counts.
-        draws: Bootstrap resamples, the same images in both runs, and random swaps; ten times as
-            many swaps where a difference is so large that they say little (RARE).
+        draws: Bootstrap resamples, the same images in both runs, and random swaps; ten or a
+            hundred times as many swaps where a difference is so large that they say little (RARE).
         seed: Of both.
     """
     import numpy as np
@@ -51,10 +52,11 @@ def differences(
     value, base = (estimate(side, names, metrics) for side in (ours, theirs))
     drawn, base_drawn = (resample(side, names, metrics, draws, seed) for side in (ours, theirs))
     swapped = swaps(ours, theirs, names, metrics, draws, seed)
-    rare = [n for n in value if as_large(value[n] - base[n], swapped[n]) < RARE]
-    if rare:
-        more = swaps(ours, theirs, names, metrics, FINER * draws, (seed, 1))
-        swapped |= {name: np.concatenate([swapped[name], more[name]]) for name in rare}
+    for level, factor in enumerate(FINER, start=1):
+        rare = [n for n in value if as_large(value[n] - base[n], swapped[n]) < RARE]
+        if rare:
+            more = swaps(ours, theirs, names, metrics, factor * draws, (seed, level))
+            swapped |= {name: np.concatenate([swapped[name], more[name]]) for name in rare}
     results = {}
     for name in value:
         if (gap := value[name] - base[name]) == gap:
