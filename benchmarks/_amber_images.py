@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from halluc.data.hub import Dataset
 from halluc.data.image_folder import ImageFolder
 from halluc.errors import UserError
+from halluc.scoring.base import FOLDER
 from halluc.validation import shown
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def mirrored() -> Images:
     if rows_of.keys() != wanted or len(table.rows) != IMAGES:
         raise UserError(
             f"{MIRROR.repo}: has {len(table.rows)} images, not AMBER_1 to AMBER_{IMAGES}; give a "
-            "folder with AMBER's images"
+            f"folder with AMBER's images: {FOLDER}"
         )
 
     def find(name: str, where: str) -> Callable[[], Image]:

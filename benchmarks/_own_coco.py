@@ -32,6 +32,11 @@ class OwnCoco(OwnData):
         """Return the instances file."""
         return [self.instances_file()]
 
+    @property
+    def files_needed(self) -> str:
+        """What the folder has to hold, in words."""
+        return "your images and COCO's instances_*.json of them"
+
     def instances_file(self) -> Path:
         """Find the instances file: the only one, or the one that `annotations` names.
 

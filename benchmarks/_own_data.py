@@ -78,20 +78,19 @@ class OwnData(Benchmark):
         self.options: Any = checked(self.Options, options, self.name)
         self._images = images
 
-    def given(self) -> Path:
-        """Return the folder.
-
-        Raises:
-            UserError: If none was given.
-        """
-        if self.folder is None:
-            raise UserError(f"{self.name}: name your folder: --benchmarks {self.name}:FOLDER")
-        return self.folder
+    def folder_missing(self) -> UserError:
+        """Return an error that says how a folder of one's own is named."""
+        return UserError(f"{self.name}: name your folder: --benchmarks {self.name}:FOLDER")
 
     @property
     def images(self) -> ImageFolder:
         """The images."""
         return ImageFolder(self._images or self.given())
+
+    @property
+    def files_needed(self) -> str:
+        """What the folder has to hold, in words."""
+        return "your images and a table"
 
     def files(self) -> list[Path]:
         """Return the files that say what is asked.

@@ -66,6 +66,16 @@ class PopeBenchmark(YesNoBenchmark):
         super().__init__(protocol, prompt, folder)
         self.chat = chat
 
+    @property
+    def files_needed(self) -> str:
+        """What the folder has to hold, in words."""
+        return (
+            f"{self.stem}_random.json, {self.stem}_popular.json, {self.stem}_adversarial.json and "
+            "the images"
+            if self.dataset is None
+            else ""
+        )
+
     def samples(self, limit: int | None = None) -> Iterator[Sample]:
         """Return the 18 questions of each of the first `limit` images.
 
@@ -109,10 +119,7 @@ class PopeBenchmark(YesNoBenchmark):
 
     def _hub(self) -> Iterator[tuple[Row, str, Callable[[], Image]]]:
         if self.dataset is None:
-            raise UserError(
-                f"{self.name}: is not on the hub; give a folder with {self.stem}_random.json, "
-                f"{self.stem}_popular.json, {self.stem}_adversarial.json and the images"
-            )
+            raise self.folder_missing()
         for strategy in self.groups:
             table = self.dataset.load(strategy)
             for number, row in enumerate(table.rows):

@@ -66,18 +66,18 @@ class Reefknot(Benchmark):
 
     file: ClassVar[str]
 
+    @property
+    def files_needed(self) -> str:
+        """What the folder has to hold, in words."""
+        return f"{self.file} of {self.card.dataset} and Visual Genome's VG_100K and VG_100K_2"
+
     def samples(self, limit: int | None = None) -> Iterator[Sample]:
         """Return all questions about each of the first `limit` images.
 
         Raises:
             UserError: If the file or an image is missing, or has changed since the first use.
         """
-        if self.folder is None:
-            raise UserError(
-                f"{self.name}: give a folder with {self.file} of github.com/JackChen-seu/Reefknot "
-                "and Visual Genome's VG_100K and VG_100K_2"
-            )
-        return first_images(self._asked(self.folder), limit)
+        return first_images(self._asked(self.given()), limit)
 
     def _asked(self, folder: Path) -> Iterator[Sample]:
         images = ImageFolder(folder)

@@ -15,7 +15,6 @@ from halluc.benchmarks._chair import METRICS, ChairBenchmark, cut_unfinished
 from halluc.data import coco_objects as coco
 from halluc.data.image_folder import ImageFolder
 from halluc.data.pinned_files import checksum, verify
-from halluc.errors import UserError
 from halluc.scoring.base import benchmark
 from halluc.scoring.card import BenchmarkCard
 from halluc.scoring.chair import caption_files as chair_files
@@ -86,6 +85,11 @@ class ChairCoco(ChairBenchmark):
         """The object finder of the protocol's family."""
         return chair_families.object_finder(self.protocol, self.tables)
 
+    @property
+    def files_needed(self) -> str:
+        """What the folder has to hold, in words."""
+        return "COCO's instances_val2014.json and captions_val2014.json, and the images of val2014"
+
     def samples(self, limit: int | None = None) -> Iterator[Sample]:
         """Yield one request to describe each of 500 images, or of the first `limit` of them.
 
@@ -96,14 +100,13 @@ class ChairCoco(ChairBenchmark):
         """
         import random
 
-        if self.folder is None:
-            raise UserError(f"{self.name}: give a folder with COCO's annotations and images")
-        paths = [chair_files.val2014(kind) for kind in chair_files.annotation_files(self.folder)]
+        folder = self.given()
+        paths = [chair_files.val2014(kind) for kind in chair_files.annotation_files(folder)]
         verify("chair_coco", {path.name: checksum(path) for path in paths})
         instances, captions = (coco.load(path) for path in paths)
         ids = sorted(instances.getImgIds())
         drawn = random.Random("chair_coco").sample(ids, min(self.images, len(ids)))[:limit]
-        images = ImageFolder(self.folder)
+        images = ImageFolder(folder)
         for id in drawn:
             name = instances.imgs[id]["file_name"]
             images.find(name)

@@ -57,6 +57,14 @@ class Hallucinogen(YesNoBenchmark):
     protocols = tuple(RULES)
     prompts: ClassVar[Mapping[str, str]] = {"official": "", "concise": CONCISE}
 
+    @property
+    def files_needed(self) -> str:
+        """What the folder has to hold, in words."""
+        return (
+            f"{self.file('random')}, {self.file('popular')} and {self.file('adversarial')} of "
+            f"{self.card.dataset}, and COCO's val2014 images"
+        )
+
     def samples(self, limit: int | None = None) -> Iterator[Sample]:
         """Return the 90 prompts about each of the first `limit` images.
 
@@ -64,12 +72,7 @@ class Hallucinogen(YesNoBenchmark):
             UserError: If files or images are missing, or have changed since they were first used,
                 or a question's id is there twice.
         """
-        if self.folder is None:
-            raise UserError(
-                f"{self.name}: is not on the hub; give a folder with {self.file('random')}, "
-                f"{self.file('popular')}, {self.file('adversarial')} and COCO's val2014 images"
-            )
-        return first_images(self._asked(self.folder), limit)
+        return first_images(self._asked(self.given()), limit)
 
     def file(self, split: str) -> str:
         """Return the name of a split's file."""

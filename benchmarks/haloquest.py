@@ -70,15 +70,18 @@ class HaloQuest(JudgedBenchmark):
         revision=COMMIT,
     )
 
+    @property
+    def files_needed(self) -> str:
+        """What the folder has to hold, in words."""
+        return f"the images whose addresses are in {FILE}"
+
     def samples(self, limit: int | None = None) -> Iterator[Sample]:
         """Return the questions about each of the first `limit` images.
 
         Raises:
             UserError: If files or images are missing, or have changed since they were first used.
         """
-        if self.folder is None:
-            raise UserError("haloquest: give a folder with the images")
-        return first_images(self._asked(self.folder), limit)
+        return first_images(self._asked(self.given()), limit)
 
     def _asked(self, folder: Path) -> Iterator[Sample]:
         images = ImageFolder(folder)

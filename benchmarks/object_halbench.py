@@ -95,15 +95,18 @@ class ObjectHalBench(JudgedBenchmark):
         pairs = {word: word for word in nodes if " " in word} | dict(published.double_words)
         return ObjectFinder(Tables(nodes, pairs), noun_words)
 
+    @property
+    def files_needed(self) -> str:
+        """What the folder has to hold, in words."""
+        return f"{FILE} and COCO's annotations"
+
     def samples(self, limit: int | None = None) -> Iterator[Sample]:
         """Return the questions about each of the first `limit` images.
 
         Raises:
             UserError: If the file or COCO's annotations are missing, or an image is in neither.
         """
-        if self.folder is None:
-            raise UserError(f"object_halbench: give a folder with {FILE} and COCO's annotations")
-        return first_images(self._asked(self.folder), limit)
+        return first_images(self._asked(self.given()), limit)
 
     def _asked(self, folder: Path) -> Iterator[Sample]:
         questions = rows(folder / FILE)

@@ -109,11 +109,16 @@ class OpenChair(JudgedBenchmark):
             for n, (row, caption) in enumerate(zip(captions, truth, strict=True))
         ]
 
+    @property
+    def files_needed(self) -> str:
+        """What the folder has to hold, in words."""
+        return f"{RATINGS} (columns Word and Conc.M)"
+
     @cached_property
     def concrete(self) -> frozenset[str]:
         """Words that name something that can be seen or touched."""
         if self.folder is None or not (self.folder / RATINGS).is_file():
-            raise UserError(f"openchair: give a folder with {RATINGS} (columns Word and Conc.M)")
+            raise self.folder_missing()
         ratings = table(self.folder / RATINGS, ("Word", "Conc.M"))
         return frozenset(row["Word"].lower() for row in ratings if _rating(row) > CONCRETE)
 

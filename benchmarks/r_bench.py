@@ -50,17 +50,18 @@ class RBench(YesNoBenchmark):
         dataset="mrwu-mac/R-Bench, by the authors' link",
     )
 
+    @property
+    def files_needed(self) -> str:
+        """What the folder has to hold, in words."""
+        return f"{QUESTIONS}, {SUBSET.format(1)} and so on"
+
     def samples(self, limit: int | None = None) -> Iterator[Sample]:
         """Return all questions about each of the first `limit` images.
 
         Raises:
             UserError: If files or images are missing, or have changed since they were first used.
         """
-        if self.folder is None:
-            raise UserError(
-                f"r_bench: give a folder with {QUESTIONS}, {SUBSET.format(1)} and so on"
-            )
-        return first_images(self._asked(self.folder), limit)
+        return first_images(self._asked(self.given()), limit)
 
     def _asked(self, folder: Path) -> Iterator[Sample]:
         images = ImageFolder(folder)

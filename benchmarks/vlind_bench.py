@@ -72,20 +72,21 @@ class VLindBench(Benchmark):
         dataset="klee972/VLind-Bench",
     )
 
+    @property
+    def files_needed(self) -> str:
+        """What the folder has to hold, in words."""
+        return f"{FILE}, counterfactual and factual of huggingface.co/datasets/{self.card.dataset}"
+
     def samples(self, limit: int | None = None) -> Iterator[Sample]:
         """Yield all statements of the first `limit` instances that have a good image.
 
         Raises:
             UserError: If files or images are missing, or have changed since they were first used.
         """
-        if self.folder is None:
-            raise UserError(
-                f"vlind_bench: give a folder with {FILE}, counterfactual and factual of "
-                "huggingface.co/datasets/klee972/VLind-Bench"
-            )
-        verify("vlind_bench", {FILE: checksum(self.folder / FILE)})
-        images, found = ImageFolder(self.folder), 0
-        for number, row in enumerate(rows(self.folder / FILE)):
+        folder = self.given()
+        verify("vlind_bench", {FILE: checksum(folder / FILE)})
+        images, found = ImageFolder(folder), 0
+        for number, row in enumerate(rows(folder / FILE)):
             good = _good_images(row)
             if not good:
                 continue

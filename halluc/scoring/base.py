@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     Totals = Mapping[str, NDArray[np.float64]]
 
 
+FOLDER = "--benchmark-args folder=DIR"
+"""The option that names a benchmark's folder."""
+
+
 class Benchmarks(Registry["Benchmark"]):
     """Benchmarks by name; "yes_no-photos" is the one of one's own data, about a folder "photos"."""
 
@@ -120,6 +124,25 @@ class Benchmark(ABC):
             return SCENES
         facts = recorded(self.card.dataset if self.folder is None else self.name)
         return self.card.revision or facts.get("revision") or (content_hash(facts) if facts else "")
+
+    @property
+    def files_needed(self) -> str:
+        """What the folder has to hold, in words; "" where the benchmark needs no folder."""
+        return ""
+
+    def folder_missing(self) -> UserError:
+        """Return an error that says what the folder has to hold, and the option that names it."""
+        return UserError(f"{self.name}: give a folder with {self.files_needed}: {FOLDER}")
+
+    def given(self) -> Path:
+        """Return the folder.
+
+        Raises:
+            UserError: If none was given.
+        """
+        if self.folder is None:
+            raise self.folder_missing()
+        return self.folder
 
     @abstractmethod
     def samples(self, limit: int | None = None) -> Iterator[Sample]:

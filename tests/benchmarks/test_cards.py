@@ -40,6 +40,24 @@ def test_every_protocol_and_prompt_can_be_asked_for(name: str) -> None:
     assert cls().protocol == cls.protocols[0]
 
 
+FOLDERS = [name for name in NAMES if REGISTRY.get(name)().files_needed]
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_a_missing_folder_is_asked_for_with_the_option(name: str, tmp_path: Path) -> None:
+    benchmark = REGISTRY.get(name)()
+    with pytest.raises(UserError) as told:
+        next(benchmark.samples(1))
+    option = f"--benchmarks {name}:FOLDER" if benchmark.own else "--benchmark-args folder=DIR"
+    assert str(told.value).startswith(f"{name}: ") and str(told.value).endswith(f": {option}")
+    assert build(name, {"folder": tmp_path}).given() == tmp_path
+
+
+def test_what_is_drawn_or_fetched_needs_no_folder() -> None:
+    assert {"chair_coco", "pope_gqa", "vlind_bench", "own_pope"} <= set(FOLDERS)
+    assert not {"glyph_pope", "pope_coco", "mme", "amber"} & set(FOLDERS)
+
+
 @pytest.mark.parametrize("name", ["chair_coco", "chair_coco_64", "glyph_chair"])
 def test_chair_shows_what_saying_less_costs(name: str) -> None:
     shown = {metric.name for metric in REGISTRY.get(name).card.metrics if metric.headline}

@@ -66,7 +66,7 @@ def test_five_queries_a_pair_in_three_splits(folder: Path) -> None:
 
 
 def test_missing_and_changed_files(folder: Path) -> None:
-    with pytest.raises(UserError, match=r"not on the hub; give a folder with loc_POPE_rand.json"):
+    with pytest.raises(UserError, match=r"give a folder with loc_POPE_rand.json"):
         list(Localization().samples())
     path = folder / "hallucinogen/data/loc/loc_POPE_pop.json"
     list(Localization(folder=folder).samples())
