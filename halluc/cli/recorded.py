@@ -109,8 +109,12 @@ def import_recorded_command(
     )
     files = AnswerFiles.of(file, labels or (), ground_truth)
     options = typed_options(protocol=protocol, tables=chair_tables)
-    scored = keep(output_dir, record, model, method, _decoding(decoding), benchmark, files, options)
+    scored = keep(
+        output_dir, record, model, method, _decoding(decoding), benchmark, files, options, against
+    )
     typer.echo(printable(scores_line(record.name, scored)))
+    for note in scored.scores.notes:
+        typer.echo(printable(note))
 
 
 @recorded_app.command("table")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from halluc.config import BASELINE, DecodingConfig
+from halluc.recorded.record_names import check_names
 from halluc.store.record import Record
 from halluc.store.recorded_run import keep_recorded, recorded_asker
 from halluc.validation import checked
@@ -36,7 +37,8 @@ def keep_imported(
         name: Name of the record; "" for the file's.
 
     Raises:
-        UserError: If the folder cannot be written to, or nothing can be scored.
+        UserError: If the folder cannot be written to, nothing can be scored, or a name is another
+            record's or nothing's.
     """
     stated = imported.decoding
     method = imported.method or BASELINE
@@ -50,6 +52,7 @@ def keep_imported(
         tool=f"{imported.tool} {imported.version}",
     )
     asker = recorded_asker(record, model or imported.model, method, decoding_of(stated or {}))
+    check_names(output_dir, asker, against)
     return keep_recorded(output_dir, asker, imported.benchmark, imported.answers, options)
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from halluc.config import BASELINE
+from halluc.errors import UserError
 from halluc.leaderboard.building_rows import gaps_of, right_wrong_of
 from halluc.leaderboard.corrections import adjust
+from halluc.plain_text import printable
 from halluc.recorded.published_answers import catalogue
 from halluc.statistics import compare_scored
+from halluc.validation import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -78,6 +82,9 @@ def paired_records(scored: Sequence[Scored]) -> list[PairedRecord]:
 
     Args:
         scored: Scores of recorded runs.
+
+    Raises:
+        UserError: If a name that is compared with is of two records, or of another model's.
     """
     found = [_paired(*pair) for pair in _pairs(scored)]
     family = [
@@ -94,13 +101,30 @@ def paired_records(scored: Sequence[Scored]) -> list[PairedRecord]:
 
 def _pairs(scored: Sequence[Scored]) -> Iterator[tuple[Scored, Scored]]:
     also = {one.name: one.also_against for one in catalogue().answers}
-    by_name = {(record_of(one).name, one.scores.key): one for one in scored}
+    by_name: dict[tuple[str, str], dict[str, Scored]] = defaultdict(dict)
+    for one in scored:
+        by_name[record_of(one).name, one.scores.key][one.run.asker.key] = one
     for one in scored:
         record = record_of(one)
         for other in dict.fromkeys((record.baseline, *also.get(record.name, ()))):
-            theirs = by_name.get((other, one.scores.key))
-            if other != record.name and theirs is not None:
-                yield one, theirs
+            named = [*by_name.get((other, one.scores.key), {}).values()]
+            if other != record.name and named:
+                yield one, _only(one, other, named)
+
+
+def _only(ours: Scored, name: str, named: Sequence[Scored]) -> Scored:
+    """Return the only record of a name that another is compared with."""
+    of = f"{printable(ours.run.path)}: is compared with {shown(name)}"
+    if len(named) > 1:
+        places = " and ".join(printable(one.run.path) for one in named)
+        raise UserError(f"{of}, and {places} have that name; keep one, or name them apart")
+    theirs, model = named[0].run.asker.model_id, ours.run.asker.model_id
+    if theirs != model:
+        raise UserError(
+            f"{of}, which is of {printable(theirs)}, not of {printable(model)}; import it again, "
+            "with --against a record of its own model"
+        )
+    return named[0]
 
 
 def _paired(ours: Scored, theirs: Scored) -> PairedRecord:

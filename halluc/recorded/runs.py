@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from halluc.errors import UserError
 from halluc.recorded.fetching import get
 from halluc.recorded.published_answers import catalogue
+from halluc.recorded.record_names import check_names
 from halluc.scoring.answer_files import AnswerFiles
 from halluc.scoring.base import REGISTRY
 from halluc.scoring.building import build, options_taken
@@ -93,6 +94,7 @@ def keep(
     benchmark: str,
     files: AnswerFiles,
     options: Mapping[str, Any],
+    against: str = "",
 ) -> Scored:
     """Read a file of answers in a benchmark's own formats, and keep it as a recorded run.
 
@@ -101,6 +103,7 @@ def keep(
         model, method, decoding: As `recorded_asker` takes them.
         benchmark: The benchmark's name.
         options: Its options, and those of others, which are left out.
+        against: The record's name that must be there to be compared with; "" for whatever there is.
 
     Raises:
         UserError: If anything about the files is wrong; names the line.
@@ -111,4 +114,5 @@ def keep(
     if not answers:
         raise UserError(f"{files.answers}: has no answers")
     asker = recorded_asker(record, model, method, decoding)
+    check_names(output_dir, asker, against)
     return keep_recorded(output_dir, asker, built, answers, chosen)

@@ -98,10 +98,10 @@ class Asker(BaseModel):
     def setting(self) -> str:
         """The same without the method: what a baseline must share with a method.
 
-        Recorded answers share it with the record that they are compared with.
+        Recorded answers share it with the record that they are compared with, of the same model.
         """
         if self.record is not None:
-            return content_hash(["recorded", self.record.baseline])
+            return content_hash(["recorded", self.model_id, self.record.baseline])
         return content_hash(self._content(exclude={"method", "method_source"}))
 
     def _content(self, exclude: set[str] | None = None) -> dict[str, Any]:

@@ -9,6 +9,9 @@ from pydantic import BaseModel, ConfigDict
 
 from halluc.data.pinned_files import checksum
 
+SUFFIXES = (".gz", ".json", ".jsonl", ".csv", ".tsv", ".xlsx", ".eval", ".txt")
+"""What the names of files of answers end in, and records' names do not."""
+
 
 class Record(BaseModel):
     """What is known of answers that were not asked here.
@@ -46,13 +49,19 @@ class Record(BaseModel):
         """Describe a file of answers on this machine.
 
         Args:
-            name: The record's; "" for the file's.
+            name: The record's; "" for the file's without what it ends in (SUFFIXES).
             against: Name of the record it is compared with; "" for a baseline.
             stated: What is stated of it: `model`, `method`, `decoding`, `tool`.
 
         Raises:
             UserError: If it cannot be read.
         """
-        named = name or file.name.partition(".")[0]
+        named = name or _bare(file.name)
         known = {"source": file.name, "sha256": checksum(file), "baseline": against or named}
         return cls(name=named, **known, **stated)
+
+
+def _bare(name: str) -> str:
+    while ends := [suffix for suffix in SUFFIXES if name.endswith(suffix) and name != suffix]:
+        name = name.removesuffix(ends[0])
+    return name

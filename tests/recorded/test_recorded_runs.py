@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
+from halluc.cli.app import app
 from halluc.config import DecodingConfig
 from halluc.data import pinned_files
 from halluc.errors import UserError
 from halluc.leaderboard.board import kind_of_decoding, of_decoding
-from halluc.leaderboard.collecting import board_of, collect
+from halluc.leaderboard.collecting import board_of, collect, find_runs
 from halluc.leaderboard.formatting import costs, title
 from halluc.leaderboard.gains_page import findings
 from halluc.leaderboard.run_comparison import compare_runs
@@ -21,11 +22,13 @@ from halluc.recorded.markdown_page import page
 from halluc.recorded.paired import DETECTABLE, paired_records, recorded_only
 from halluc.recorded.paired_figure import draw_pairs
 from halluc.recorded.published_answers import PublishedFile, catalogue
+from halluc.recorded.record_names import check_names
 from halluc.recorded.runs import keep
 from halluc.scoring.answer_files import AnswerFiles
 from halluc.scoring.building import build
 from halluc.statistics import compare_scored
 from halluc.store import RunFolder, Scored, find_scored
+from halluc.store.asker import Asker
 from halluc.store.record import Record
 from halluc.store.recorded_run import keep_recorded, recorded_asker
 from halluc.store.rescoring_runs import rescore
@@ -70,11 +73,13 @@ def kept(
     method: str = "baseline",
     baseline: str = "",
     decoding: str | None = "greedy",
+    model: str = "LLaVA",
+    sha256: str = "",
 ) -> Scored:
     record = Record(
         name=name,
         source=f"{name}.json",
-        sha256="",
+        sha256=sha256,
         decoding=decoding,
         baseline=baseline or name,
         caution="one seed",
@@ -82,7 +87,7 @@ def kept(
     files = AnswerFiles(said(folder, name, wrong), labels(folder))
     options = {"tables": "of CHAIR"}
     return keep(
-        folder / "runs", record, "LLaVA", method, DecodingConfig(), "pope_coco", files, options
+        folder / "runs", record, model, method, DecodingConfig(), "pope_coco", files, options
     )
 
 
@@ -160,6 +165,76 @@ def test_pairs_are_of_the_record_that_is_named(tmp_path: Path) -> None:
     ]
     least = min(family, key=lambda found: found.p)
     assert least.holm == pytest.approx(len(family) * least.p)
+
+
+def test_a_name_that_is_compared_with_is_one_record_of_the_same_model(tmp_path: Path) -> None:
+    ours = kept(tmp_path, "ours", 2, "vcd", "greedy")
+    other = kept(tmp_path, "greedy", 12, model="LLaVA-1.6")
+    with pytest.raises(UserError, match=r"'greedy', which is of LLaVA-1\.6, not of LLaVA; import"):
+        paired_records([ours, other])
+    assert ours.run.asker.setting != other.run.asker.setting  # nor are they a pair on boards
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    twice = [kept(tmp_path / name, "greedy", 12, sha256=name) for name in ("a", "b")]
+    with pytest.raises(UserError, match=r"is compared with 'greedy', and .* have that name; keep"):
+        paired_records([ours, *twice])
+    assert len(paired_records([ours, twice[0], twice[0]])) == 1
+
+
+def test_names_are_checked_where_a_record_is_put_into_a_folder(tmp_path: Path) -> None:
+    kept(tmp_path, "greedy", 12)
+    with pytest.raises(UserError, match=r"--name 'greedy': .* and is of baseline on LLaVA; give"):
+        kept(tmp_path, "greedy", 12, model="LLaVA-1.6")
+    with pytest.raises(UserError, match=r"--name 'greedy': .* has that name"):
+        kept(tmp_path, "greedy", 2, "vcd")
+
+    def asker(model: str) -> Asker:
+        record = Record(name="ours", source="", sha256="", baseline="any")
+        return recorded_asker(record, model, "vcd", DecodingConfig())
+
+    runs = tmp_path / "runs"
+    check_names(runs, asker("LLaVA"), "greedy")
+    check_names(runs, asker("LLaVA-1.5-7B"), "opera/llava-1.5/greedy")  # published
+    for against, message in {
+        "gredy": "'gredy': no record has that name, in .* there are greedy; put it there first",
+        "ours": "is the record itself",
+        "opera/llava-1.5/greedy": "is of LLaVA-1.5-7B, not of LLaVA; where that is one model",
+    }.items():
+        with pytest.raises(UserError, match=message):
+            check_names(runs, asker("LLaVA"), against)
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("llava-v1.5-7b.jsonl", "llava-v1.5-7b"),
+        ("llava-v1.6-7b.jsonl.gz", "llava-v1.6-7b"),
+        ("llava-v1.5-7b_POPE.xlsx", "llava-v1.5-7b_POPE"),
+        ("samples_pope_2026-11-22T10-15-00.123456.jsonl", None),
+        (".jsonl", ".jsonl"),
+    ],
+)
+def test_a_record_is_named_after_its_file_without_what_that_ends_in(
+    tmp_path: Path, file: str, name: str | None
+) -> None:
+    (tmp_path / file).write_text("{}")
+    assert Record.of_file(tmp_path / file).name == (name or file.removesuffix(".jsonl"))
+
+
+def test_importing_answers_prints_the_notes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answers = said(tmp_path, "ours", 2)
+    with pytest.raises(SystemExit) as ended:
+        app(
+            ["recorded", "import", str(answers), "--benchmark", "pope_coco", "--model", "LLaVA",
+             "--labels", str(labels(tmp_path)), "--output-dir", str(tmp_path / "runs")]
+        )  # fmt: skip
+    assert ended.value.code in (None, 0)
+    (scored,) = [one for run in find_runs([tmp_path / "runs"]) for one in find_scored(run)]
+    assert scored.scores.notes
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0].startswith("ours: 120 answers") and printed[1:] == scored.scores.notes
 
 
 def test_the_page_says_what_is_not_stated(tmp_path: Path) -> None:
