@@ -19,7 +19,7 @@ from transformers import LogitsProcessor
 from halluc.config import DecodingConfig
 from halluc.decoding.whole_batch import answer_together, row_of
 from halluc.decoding.whole_batch import batch_of_questions as batch_of_questions
-from halluc.interventions import Batch, Method, MethodParams
+from halluc.interventions import Batch, Method, no_method
 
 if TYPE_CHECKING:
     from halluc.models import VisionLanguageModel
@@ -93,7 +93,7 @@ def changes_nothing_at_no_op(model: VisionLanguageModel, cls: type[Method], batc
     assert cls.noop, f"{cls.name}: `noop` says which parameters make it do nothing"
     if "prompt" in cls.declared():
         return  # other words are other prompts
-    stock = reply(model, Method(MethodParams()), batch)
+    stock = reply(model, no_method(), batch)
     same(reply(model, cls.for_model(model, cls.noop), batch), stock, f"{cls.name} at {cls.noop}")
 
 
@@ -128,12 +128,11 @@ def leaks_nothing(
 
 def restores_the_model(model: VisionLanguageModel, method: Method, batch: Batch) -> None:
     """Leave weights, hooks and attention as they were, bit for bit."""
-    plain = Method(MethodParams())
-    before = reply(model, plain, batch)
+    before = reply(model, no_method(), batch)
     kernels = model.attention_of("text"), model.n_hooks
     weights = {name: value.data_ptr() for name, value in model.model.named_parameters()}
     reply(model, method, batch)
-    after = reply(model, plain, batch)
+    after = reply(model, no_method(), batch)
     assert torch.equal(before.logits, after.logits), f"{method.name}: logits are not restored"
     assert (model.attention_of("text"), model.n_hooks) == kernels, f"{method.name}: hooks are left"
     now = {name: value.data_ptr() for name, value in model.model.named_parameters()}

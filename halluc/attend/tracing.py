@@ -21,7 +21,7 @@ from halluc.attend.watcher import Lens, Watcher, WatcherOfAll, WatcherOfPatches
 from halluc.attend.words import Word, words_of
 from halluc.config import DecodingConfig
 from halluc.errors import UserError
-from halluc.interventions import Method
+from halluc.interventions import no_method
 from halluc.interventions.compose import joined
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image
 
-    from halluc.interventions import Batch
+    from halluc.interventions import Batch, Method
     from halluc.models import VisionLanguageModel
 
     Array = NDArray[np.float64]
@@ -235,8 +235,9 @@ def _answer(
     """Ask for an answer as every run does, with nobody looking."""
     from halluc.decoding.generation import generate, lengths
 
-    plain = Method(Method.Params())
-    made = generate(model, method or plain, batch, _OF_ONE_STEP, max_new_tokens=max_new_tokens)
+    made = generate(
+        model, method or no_method(), batch, _OF_ONE_STEP, max_new_tokens=max_new_tokens
+    )
     tokens: list[int] = made.tokens[0, : int(lengths(made.tokens, model)[0])].tolist()
     return tokens
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
 from halluc.errors import UserError
-from halluc.interventions import Method, MethodParams
+from halluc.interventions import Method, no_method
 
 if TYPE_CHECKING:
     from halluc.calibration.calibrator import Calibrator
@@ -27,7 +27,7 @@ def gains(
     Returns:
         By (layer, head), the gain in `Measure.merit` over no method at all.
     """
-    base = calibrator.measure(Method(MethodParams())).merit
+    base = calibrator.measure(no_method()).merit
     return {
         (layer, head): calibrator.measure(build({layer: (head,)})).merit - base
         for layer in layers

@@ -8,6 +8,7 @@ from halluc.interventions.base import (
     MethodCard,
     MethodParams,
     method,
+    no_method,
 )
 from halluc.interventions.context import Ask, At, Batch, BatchState
 from halluc.interventions.search_loop import SearchLoop
@@ -27,4 +28,5 @@ __all__ = [
     "SearchLoop",
     "TwoStreams",
     "method",
+    "no_method",
 ]

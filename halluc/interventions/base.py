@@ -498,6 +498,14 @@ class Method:
         raise NotImplementedError
 
 
+def no_method() -> Method:
+    """Return the method that does nothing: the model as it is.
+
+    The baseline does as little, but has a name and a card, and shares the prefixes of its prompts.
+    """
+    return Method(MethodParams())
+
+
 def method(name: str) -> Callable[[type[Method]], type[Method]]:
     """Register the decorated `Method` under `name`, which `--method` then takes.
 

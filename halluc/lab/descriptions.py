@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from halluc.config import DecodingConfig
 from halluc.decoding.batch_encoding import batch_of
 from halluc.decoding.generation import generate, lengths
-from halluc.interventions import Method, MethodParams
+from halluc.interventions import Method, no_method
 from halluc.lab.questions import MOST_TOKENS, caption, named
 from halluc.scoring.chair.metric import tally
 from halluc.world import Scene
@@ -76,7 +76,7 @@ def described(
     for start in range(0, len(drawn), _BATCH):
         some = drawn[start : start + _BATCH]
         probe = method()
-        batch = batch_of(model, Method(MethodParams()), [caption(Variant(one)) for one in some])
+        batch = batch_of(model, no_method(), [caption(Variant(one)) for one in some])
         made = generate(model, probe, batch, DecodingConfig(), max_new_tokens=MOST_TOKENS)
         ends = lengths(made.tokens, model).tolist()
         written = zip(some, made.tokens.tolist(), ends, strict=True)

@@ -71,7 +71,7 @@ def look(model: VisionLanguageModel, drawn: Sequence[Scene]) -> list[FoundSinks]
     import torch
 
     from halluc.decoding.batch_encoding import batch_of
-    from halluc.interventions import BatchState, Method, MethodParams
+    from halluc.interventions import BatchState, no_method
     from halluc.interventions.engine import intervene
     from halluc.lab.probes import MassiveTokens
     from halluc.lab.questions import caption
@@ -81,7 +81,7 @@ def look(model: VisionLanguageModel, drawn: Sequence[Scene]) -> list[FoundSinks]
     found = []
     for start in range(0, len(drawn), _BATCH):
         some = drawn[start : start + _BATCH]
-        batch = batch_of(model, Method(MethodParams()), [caption(Variant(one)) for one in some])
+        batch = batch_of(model, no_method(), [caption(Variant(one)) for one in some])
         peaks, inputs = MassiveTokens(MASSIVE), dict(batch.inputs)
         memory = BatchState.of_inputs(model, inputs, batch)
         with torch.inference_mode(), intervene(model, peaks, memory):

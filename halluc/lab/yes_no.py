@@ -18,7 +18,7 @@ from halluc.config import DecodingConfig
 from halluc.decoding.batch_encoding import batch_of
 from halluc.decoding.generation import generate
 from halluc.errors import UserError
-from halluc.interventions import Batch, Method, MethodParams
+from halluc.interventions import Batch, Method, no_method
 from halluc.lab.questions import existence
 from halluc.types import Sample
 from halluc.world import NAMES, Scene
@@ -123,7 +123,7 @@ class _Reader(LogitsProcessor):
 def batches(model: VisionLanguageModel, samples: Sequence[Sample]) -> Iterator[Batch]:
     """Encode samples, batch by batch."""
     for start in range(0, len(samples), _BATCH):
-        yield batch_of(model, Method(MethodParams()), samples[start : start + _BATCH])
+        yield batch_of(model, no_method(), samples[start : start + _BATCH])
 
 
 def read(

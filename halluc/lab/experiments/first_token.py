@@ -33,7 +33,7 @@ class FirstToken(Experiment):
 
     def run(self, setting: Setting) -> Finding:
         """Ask with each factor, in the layers that ZeroTuning scales."""
-        from halluc.interventions import Method, MethodParams
+        from halluc.interventions import Method, no_method
         from halluc.lab.questions import scenes
         from halluc.lab.yes_no import first_tokens, questions, rights
         from halluc.methods.zerotuning import ZeroTuning
@@ -43,7 +43,7 @@ class FirstToken(Experiment):
         try:
             methods |= {gamma: ZeroTuning.for_model(model, {"gamma": gamma}) for gamma in GAMMAS}
         except UserError as refused:
-            refusal, methods = str(refused), {1.0: Method(MethodParams())}
+            refusal, methods = str(refused), {1.0: no_method()}
         asked = questions(scenes(setting.scenes))
         samples = [one.sample for one in asked]
         entropy: dict[float, list[float]] = {}

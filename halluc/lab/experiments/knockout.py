@@ -133,10 +133,10 @@ def outcome(model: VisionLanguageModel, heads: Sequence[Heads], drawn: Sequence[
 
 def silencing(heads: Heads) -> Method:
     """Make the method that silences heads; the baseline if there are none."""
-    from halluc.interventions import Method, MethodParams
+    from halluc.interventions import no_method
     from halluc.lab.probes import SilentHeads
 
-    return SilentHeads(heads) if heads else Method(MethodParams())
+    return SilentHeads(heads) if heads else no_method()
 
 
 def added(several: Sequence[Counts]) -> Counts:

@@ -44,7 +44,7 @@ class Masked(Experiment):
         """Ask about each view once; sums of views are sums of their logits."""
         import torch
 
-        from halluc.interventions import Method, MethodParams
+        from halluc.interventions import no_method
         from halluc.lab.questions import scenes
         from halluc.lab.yes_no import first_tokens, questions, rights
         from halluc.methods.agla import AGLA
@@ -64,7 +64,7 @@ class Masked(Experiment):
                     replace(s, image_id=f"{s.id}/view", load_image=partial(_given, image))
                     for s, image in zip(samples, images, strict=True)
                 ]
-            return first_tokens(setting.model, Method(MethodParams()), samples)
+            return first_tokens(setting.model, no_method(), samples)
 
         alpha = agla.alpha
         whole, masked, other = say(None), say(shown[MASKED]), say(shown[AT_RANDOM])

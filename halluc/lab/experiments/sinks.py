@@ -144,7 +144,7 @@ def removed(
     """Ask without the sinks among the keys, and without as many other image tokens."""
     import torch
 
-    from halluc.interventions import Method, MethodParams
+    from halluc.interventions import no_method
     from halluc.lab.probes import RemovedKeys
     from halluc.lab.yes_no import first_tokens, questions, rights
 
@@ -155,7 +155,7 @@ def removed(
     def ask(chosen: dict[str, Tensor]) -> Counts:
         return rights(asked, first_tokens(model, RemovedKeys(chosen), samples))
 
-    whole = rights(asked, first_tokens(model, Method(MethodParams()), samples))
+    whole = rights(asked, first_tokens(model, no_method(), samples))
     without = ask({one.image_hash: one.anywhere for one in found})
     others = [
         ask({one.image_hash: as_many_others(one.anywhere, draw) for one in found})
