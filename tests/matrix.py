@@ -33,7 +33,7 @@ build = cache(families.build)
 
 
 def verdict(name: str, family: str) -> str:
-    """What becomes of a method on a family: a tick, or why it is refused.
+    """What becomes of a method on a family: a tick, or a sentence that says why it is refused.
 
     Raises:
         AssertionError: If it answers two prompts together otherwise than alone.
@@ -42,14 +42,28 @@ def verdict(name: str, family: str) -> str:
     try:
         method = cls.for_model(model)
     except UserError as refusal:
-        reason = str(refusal).partition(";")[0].removeprefix(f"method {name!r} ")
-        return re.sub(r" \(\w*\)", "", reason.replace(repr(model.name), "the model"))
+        return reason(str(refusal), name, model.name)
     batch = written(model, method, questions_about_shapes(model, 0, 1), length=3)
     alone = [
         written(model, method, questions_about_shapes(model, row), length=3)[0] for row in range(2)
     ]
     assert batch == alone, f"{name} on {family}: {batch} in a batch, {alone} alone"
     return WORKS
+
+
+def reason(refusal: str, name: str, model: str) -> str:
+    """Turn a refusal into a sentence about "the method" and "the model", without advice.
+
+    What follows a semicolon is part of the reason where it is about the model; else it is advice.
+    """
+    text = refusal.replace(repr(model), "the model").removeprefix(f"method {name!r}: ")
+    text = text.replace(f"method {name!r}", "the method", 1)
+    first, _, second = text.partition("; ")
+    kept = f"{first}; {second}" if "the model" in second else first
+    kept = re.sub(r" \(\w*\)", "", kept)
+    kept = re.sub(r"reached in (?=\d)", "reached in layers ", kept)
+    kept = re.sub(r"(?:some of the )?layers (\d+)(?: to \1)?(?![,\d]| to)", r"layer \1", kept)
+    return f"{kept[0].upper()}{kept[1:]}."
 
 
 def parity(family: str) -> float:
@@ -76,8 +90,8 @@ def matrix() -> Iterator[str]:
     for family in FAMILIES:
         yield _row(family, *(cell(verdict(name, family)) for name in METHODS))
     yield ""
-    for number, reason in enumerate(reasons, 1):
-        yield f"{number}. The method {reason}."
+    for number, found in enumerate(reasons, 1):
+        yield f"{number}. {found}"
 
 
 def registry() -> Iterator[str]:
