@@ -84,6 +84,7 @@ STREAMS = "methods/test_two_streams.py::test"
 GAINS = "leaderboard/test_surviving_gains.py::test"
 LAB = "lab/test_estimates.py::test"
 OVERVIEW = "leaderboard/test_overview.py::test"
+IMPORTING = "importing/test_importing.py::test"
 RECORDED = "recorded/test_recorded_runs.py::test"
 VERDICTS = "claims/test_verdicts.py::test"
 CHOICE = "scoring/test_choice.py::test"
@@ -127,6 +128,11 @@ MUTANTS = [
          f"{CHOICE}_an_option_is_read_by_letter_or_by_words"),
         ("halluc/scoring/marks.py", "place = max(place, found[1])", "place = 0",
          "scoring/test_marks.py::test_words_are_found_in_turn"),
+        ("halluc/importing/imported.py", "if not text.startswith(log.failures):", "if True:",
+         f"{IMPORTING}_a_prediction_that_failed_is_no_answer"),
+        ("halluc/importing/vlmevalkit.py",
+         'unique([(line.where, str(line["index"])) for line in lines])', "pass",
+         f"{IMPORTING}_rows_of_vlmevalkit_are_told_by_their_index"),
         # The embedded models, and sinks measured in any model
         ("methods/_sinks.py", "float(below.max())) / 2", "float(above.min())) / 2",
          f"{CALIBRATION}_sinks_are_told_from_other_tokens_by_the_middle_of_the_gap"),
@@ -192,7 +198,7 @@ MUTANTS = [
         ("halluc/attend/heat_maps.py", "(y.T @ (density[:, None] * x)) / area",
          "y.T @ (density[:, None] * x)",
          "attend/test_shares.py::test_a_heat_map_by_hand"),
-        ("halluc/attend/watcher.py", "at.forbidden.clear()",
+        ("halluc/attend/watcher.py", "at.forbidden.tokens = None",
          "pass",
          "attend/test_tracing.py::test_a_given_answer_is_fed_to_both"),
         ("halluc/attend/geometry.py", "moved = boxes - np.array([left, top, left, top], float)",
@@ -377,9 +383,16 @@ MUTANTS = [
          f"{SELECTIVE}_coverage_and_risk_are_of_what_is_answered"),
         ("halluc/leaderboard/surviving_gains.py", "self.same_length is None or", "True or",
          f"{GAINS}_verdicts"),
-        ("halluc/leaderboard/surviving_gains.py",
-         "(ours.stderr**2 + theirs.stderr**2) ** 0.5", "ours.stderr",
-         f"{GAINS}_differences_of_differences_are_cautious"),
+        ("halluc/leaderboard/surviving_gains.py", "* (1 if rises else -1)", "",
+         f"{GAINS}_the_control_gained_least_over_counts"),
+        ("halluc/leaderboard/building_rows.py", "CONTROLS.get(task, (CONTROL,))",
+         'CONTROLS["yes_no"]', f"{GAINS}_what_leaning_towards_yes_gains_as_well_is_no_gain"),
+        ("halluc/leaderboard/surviving_gains.py", "if self.control or (", "if (",
+         f"{GAINS}_a_control_is_never_more_than_one"),
+        ("halluc/decoding/prefix_sharing.py", "or reads_whole or", "or",
+         "methods/test_adaptvis.py::test_questions_about_one_image_are_weighed_with_the_image_in_sight"),
+        ("halluc/cli/entry.py", "if _importing(frame)", "if False",
+         "cli/test_entry.py"),
         ("halluc/leaderboard/gains_page.py", "if len(on) == len(one.found)", "if on",
          f"{GAINS}_models_are_named_where_not_all_say_so"),
         ("halluc/leaderboard/gains_page.py", "verdict != UNDECIDED and any(named)", "any(named)",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from halluc.errors import UserError
@@ -44,6 +44,7 @@ class Log:
         model: The model, as the log names it.
         decoding: How tokens were chosen, as the log states it; None where it does not.
         notes: What a reader of the scores has to know.
+        failures: What a text starts with where the harness had no answer; "" for none.
     """
 
     tool: str
@@ -53,6 +54,7 @@ class Log:
     model: str
     decoding: Mapping[str, Any] | None = None
     notes: Sequence[str] = ()
+    failures: str = ""
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,19 @@ def read_log(
     benchmark = build(log.benchmark, options_taken(log.benchmark, options or {}))
     answers = benchmark.read_answers(AnswerFiles.of(file, labels, ground_truth, log.records))
     benchmark.notes += log.notes
+    if log.failures:
+        answers = [_failed(answer, log) for answer in answers]
+    if failed := sum(answer.status == "failed" for answer in answers):
+        benchmark.notes.append(f"{failed} of {len(answers)} answers failed, and are left out")
     return Imported(benchmark, answers, log.model, log.decoding, log.tool, log.version)
+
+
+def _failed(answer: Answer, log: Log) -> Answer:
+    """Return an answer as failed where the harness writes in its place that it had none."""
+    text = answer.text.strip()
+    if not text.startswith(log.failures):
+        return answer
+    return replace(answer, text="", status="failed", error=f"{log.tool}: {text.splitlines()[0]}")
 
 
 def benchmark_of(task: str, file: Path) -> str:

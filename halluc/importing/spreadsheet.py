@@ -8,24 +8,35 @@ from __future__ import annotations
 
 import re
 import zipfile
+import zlib
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 from halluc.data.records import Row
 from halluc.errors import UserError
+from halluc.validation import shown
 
 if TYPE_CHECKING:
     from pathlib import Path
     from xml.etree.ElementTree import Element
 
 SPACE = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
+DAMAGED = (
+    OSError, EOFError, ValueError, RuntimeError, NotImplementedError, zlib.error,
+    zipfile.BadZipFile,
+)  # fmt: skip
+"""What reading a zip raises where it is damaged, locked, or packed in a way that is not known."""
 
 
 def sheet_rows(path: Path) -> list[Row]:
-    """Return the rows below the first, which names the columns; an empty cell is no field.
+    """Return the rows below the first, which names the columns; an empty cell is an empty text.
+
+    Writers leave out the cells of empty texts. A row without any cell is left out.
 
     Raises:
-        UserError: If the file is not a workbook, or its sheet has no rows.
+        UserError: If the file is not a workbook or is damaged, its sheet has no rows, or two
+            columns have one name.
     """
     try:
         with zipfile.ZipFile(path) as book:
@@ -35,18 +46,24 @@ def sheet_rows(path: Path) -> list[Row]:
             sheet = ElementTree.fromstring(book.read("xl/worksheets/sheet1.xml"))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
-    except (OSError, KeyError, zipfile.BadZipFile, ElementTree.ParseError) as error:
+    except (*DAMAGED, KeyError, ElementTree.ParseError) as error:
         raise UserError(f"{path}: is not an Excel workbook ({error})") from None
-    cells = [{_column(c): _value(c, shared) for c in row} for row in sheet.iter(f"{SPACE}row")]
-    if len(cells) < 2:
+    found = []
+    for number, row in enumerate(sheet.iter(f"{SPACE}row"), 1):
+        where = f"{path} row {row.get('r', number)}"
+        cells = {_column(cell): _value(cell, shared, where) for cell in row}
+        if found and all(value is None for value in cells.values()):
+            continue
+        found.append((where, cells))
+    if len(found) < 2:
         raise UserError(f"{path}: its first sheet has no rows")
-    names_by_column = {column: str(name) for column, name in cells[0].items()}
+    (first, header), *below = found
+    names = {column: str(name) for column, name in header.items() if name is not None}
+    if twice := [name for name, n in Counter(names.values()).items() if n > 1]:
+        raise UserError(f"{first}: two columns are named {shown(twice[0])}; keep one")
     return [
-        Row(
-            f"{path} row {number}",
-            {n: row[c] for c, n in names_by_column.items() if row.get(c) is not None},
-        )
-        for number, row in enumerate(cells[1:], 2)
+        Row(where, {n: "" if (v := cells.get(c)) is None else v for c, n in names.items()})
+        for where, cells in below
     ]
 
 
@@ -57,22 +74,33 @@ def _texts(raw: bytes) -> list[str]:
 
 def _unescaped(text: str) -> str:
     """Undo how characters that XML lacks are written: _x000D_ for a carriage return."""
-    return re.sub(r"_x([0-9A-Fa-f]{4})_", lambda code: chr(int(code[1], 16)), text)
+    found = re.sub(r"_x([0-9A-Fa-f]{4})_", lambda code: chr(int(code[1], 16)), text)
+    return found.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _column(cell: Element) -> str:
     return re.sub(r"\d", "", cell.get("r", ""))
 
 
-def _value(cell: Element, shared: list[str]) -> Any:
+def _value(cell: Element, shared: list[str], where: str) -> Any:
     kind, value = cell.get("t", "n"), cell.find(f"{SPACE}v")
     if kind == "inlineStr":
-        return "".join(t.text or "" for t in cell.iter(f"{SPACE}t"))
+        return _unescaped("".join(t.text or "" for t in cell.iter(f"{SPACE}t")))
     if value is None or value.text is None:
         return None
-    if kind == "s":
-        return shared[int(value.text)]
-    if kind in ("str", "e", "b"):
+    if kind in ("str", "e", "b", "d"):
         return value.text
-    number = float(value.text)
-    return int(number) if number.is_integer() else number
+    try:
+        number = float(value.text)
+    except ValueError:
+        raise UserError(
+            f"{where}: cell {cell.get('r')} holds {shown(value.text)}, not a number"
+        ) from None
+    if kind != "s":
+        return int(number) if number.is_integer() else number
+    if not 0 <= number < len(shared):
+        raise UserError(
+            f"{where}: cell {cell.get('r')} is text {shown(value.text)} of {len(shared)}; is the "
+            "workbook damaged?"
+        )
+    return shared[int(number)]

@@ -613,9 +613,128 @@ def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
 
 def test_cells_of_a_workbook(tmp_path: Path) -> None:
     rows: Rows = [{"a": 1, "b": "x < y & z_x000D_", "c": None}, {"a": 2.5, "b": None, "c": "2"}]
+    rows += [{"a": None, "b": None, "c": None}, {"a": 3, "b": "_xD83D__xDE00_", "c": "_xD83D_"}]
     found = sheet_rows(workbook(tmp_path / "a.xlsx", rows))
-    assert [row.fields for row in found] == [{"a": 1, "b": "x < y & z\r"}, {"a": 2.5, "c": "2"}]
-    assert found[1].where.endswith("a.xlsx row 3")
+    assert [row.fields for row in found] == [
+        {"a": 1, "b": "x < y & z\r", "c": ""},
+        {"a": 2.5, "b": "", "c": "2"},
+        {"a": 3, "b": "\N{GRINNING FACE}", "c": "\N{REPLACEMENT CHARACTER}"},
+    ]
+    assert [row.where.rsplit(" ", 1)[1] for row in found] == ["2", "3", "5"]
+    with pytest.raises(UserError, match=r"a\.xlsx row 1: two columns are named 'a'; keep one"):
+        sheet_rows(edited(tmp_path / "a.xlsx", ("<t xml:space='preserve'>b<", "<t>a<")))
+
+
+def edited(path: Path, *changes: tuple[str, str]) -> Path:
+    """Change the XML of a workbook."""
+    with zipfile.ZipFile(path) as book:
+        texts = {name: book.read(name).decode() for name in book.namelist()}
+    with zipfile.ZipFile(path, "w") as book:
+        for name, text in texts.items():
+            for old, new in changes:
+                text = text.replace(old, new)
+            book.writestr(name, text)
+    return path
+
+
+def torn(path: Path) -> Path:
+    """Damage what a packed zip's first file holds, and no header."""
+    with zipfile.ZipFile(path) as book:
+        texts = {name: book.read(name) for name in book.namelist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as book:
+        for name, text in texts.items():
+            book.writestr(name, text)
+        start = [info.header_offset + 30 + len(info.filename) for info in book.infolist()]
+        sizes = [info.compress_size for info in book.infolist()]
+    raw = bytearray(path.read_bytes())
+    for at, size in zip(start, sizes, strict=True):
+        raw[at : at + size] = b"\xff" * size
+    path.write_bytes(raw)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (('t="s"><v>0', 't="s"><v>99'), r"row 1: cell A1 is text '99' of 2; is the workbook dam"),
+        (("<v>7</v>", "<v>2026-11-22</v>"), r"row 2: cell A2 holds '2026-11-22', not a number"),
+    ],
+)
+def test_a_damaged_cell_is_one_line(tmp_path: Path, change: tuple[str, str], message: str) -> None:
+    path = edited(workbook(tmp_path / "a.xlsx", [{"a": 7, "b": 1}]), change)
+    with pytest.raises(UserError, match=message):
+        sheet_rows(path)
+
+
+def test_a_date_in_a_workbook_is_a_text(tmp_path: Path) -> None:
+    path = workbook(tmp_path / "a.xlsx", [{"a": 7}])
+    path = edited(path, ('<c r="A2"><v>7</v>', '<c r="A2" t="d"><v>2026-11-22</v>'))
+    assert sheet_rows(path)[0].fields == {"a": "2026-11-22"}
+
+
+KIT_POPE: Rows = [
+    {"index": n, "question": f"Is there a {name} in the image?", "answer": truth,
+     "category": "random", "image_path": "a.jpg", "prediction": "Yes"}
+    for n, (name, truth) in enumerate([("dog", "Yes"), ("cat", "No"), ("cow", "No")])
+]  # fmt: skip
+
+
+def test_vlmevalkits_empty_prediction_is_an_empty_answer(tmp_path: Path) -> None:
+    rows = [dict(row) for row in KIT_POPE]
+    rows[1]["prediction"] = None  # xlsxwriter writes no cell for ""
+    found = imported(workbook(tmp_path / "m_POPE.xlsx", rows), "vlmevalkit")
+    assert [answer.text for answer in found.answers] == ["Yes", "", "Yes"]
+    for at in range(3):
+        rows[at]["prediction"] = None
+    found = imported(workbook(tmp_path / "m_POPE.xlsx", rows), "vlmevalkit")
+    assert [answer.text for answer in found.answers] == ["", "", ""]
+
+
+def test_a_prediction_that_failed_is_no_answer(tmp_path: Path) -> None:
+    rows = [dict(row) for row in KIT_POPE]
+    rows[1]["prediction"] = "Failed to obtain answer via API. "
+    path = json_array(tmp_path / "m_POPE.json", rows)
+    found = imported(path, "vlmevalkit")
+    assert [answer.status for answer in found.answers] == ["ok", "failed", "ok"]
+    assert (found.answers[1].text, found.answers[1].error) == (
+        "",
+        "VLMEvalKit: Failed to obtain answer via API.",
+    )
+    scored = found.score(0)
+    assert (scored["n"], scored["unparseable"]) == (2, 0)
+    assert "1 of 3 answers failed, and are left out" in scored["notes"]
+    assert keep_imported(found, path, tmp_path / "runs", {}).scores.failed == 1
+
+
+@pytest.mark.parametrize("said", [None, float("nan"), {"text": "Yes"}, ["Yes"], True])
+def test_a_prediction_is_a_text(tmp_path: Path, said: Any) -> None:
+    rows = [KIT_POPE[0], KIT_POPE[1] | {"prediction": said}]
+    with pytest.raises(UserError, match=r"POPE\.json line 10: prediction is .*, not a text"):
+        imported(json_array(tmp_path / "m_POPE.json", rows), "vlmevalkit")
+    rows[1]["prediction"] = 1
+    found = imported(json_array(tmp_path / "m_POPE.json", rows), "vlmevalkit")
+    assert found.answers[1].text == "1"
+
+
+def test_rows_of_vlmevalkit_are_told_by_their_index(tmp_path: Path) -> None:
+    again = [*KIT_POPE, KIT_POPE[1]]
+    with pytest.raises(UserError, match=r"row 5: .*'1'.*row 3"):
+        imported(workbook(tmp_path / "m_POPE.xlsx", again), "vlmevalkit")
+    twice = [KIT_POPE[0] | {"category": "random, popular,random"}]
+    with pytest.raises(UserError, match=r"row 2: category .* is not a list of splits"):
+        imported(workbook(tmp_path / "m_POPE.xlsx", twice), "vlmevalkit")
+    pairs: Rows = [
+        {"index": n + (n > 8), "question": "Is it?", "A": 1, "B": 2, "answer": "A",
+         "category": "x", "prediction": "A"}
+        for n in range(1, 301)
+    ]  # fmt: skip
+    with pytest.raises(UserError, match=r"row 10: index 10 where 9 is next; is one missing\?"):
+        imported(workbook(tmp_path / "m_MMVP.xlsx", pairs), "vlmevalkit")
+    found = imported(
+        workbook(tmp_path / "m_MMVP.xlsx", [p | {"index": n} for n, p in enumerate(pairs)]),
+        "vlmevalkit",
+    )
+    assert found.answers[0].target["options"] == "Is it? (a) 1 (b) 2"
 
 
 # Run folders
