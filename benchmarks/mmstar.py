@@ -33,7 +33,6 @@ CATEGORIES = (
     "math",
 )
 QUESTIONS = 1500
-AXES = 18
 COLUMNS = ("index", "question", "answer", "category", "l2_category")
 _READ = re.compile(r"(?:\(|option |the answer is )?(.)", re.IGNORECASE)
 

@@ -107,11 +107,10 @@ class Watcher(Method):
         """Note what the method makes of the logits, and choose the next token of the answer."""
         import torch
 
-        made = logits["main"]
-        self._made.append(
-            made[0].masked_fill(at.forbidden[0][0], -torch.inf) if at.forbidden else made[0]
-        )
-        at.forbidden.clear()
+        made, forbidden = logits["main"], at.forbidden.tokens
+        row = made[0] if forbidden is None else made[0].masked_fill(forbidden[0], -torch.inf)
+        self._made.append(row)
+        at.forbidden.tokens = None
         chosen = torch.zeros_like(made)
         chosen[:, self.answer[at.step]] = 1.0
         return chosen

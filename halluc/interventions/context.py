@@ -210,6 +210,17 @@ class BatchState:
         return replace(self, method=self.method[part], remembered=remembered)
 
 
+@dataclass
+class Forbidden:
+    """Tokens that a method rules out in a step; `At` is frozen, and its copies share one.
+
+    Attributes:
+        tokens: bool [B, V]; None if there are none.
+    """
+
+    tokens: Tensor | None = None
+
+
 @dataclass(frozen=True)
 class At:
     """Place at which a seam is called: batch, pass, layer, rows.
@@ -240,7 +251,7 @@ class At:
         attends: Serves `attend`, in the same seams.
         tower_layer: Data of the tower's layer for `tower`; only `image_tokens` has it.
         logits_at: Serves `early`; only `next_token_logits` has it.
-        forbidden: Masks that `forbid` collects.
+        forbidden: What `forbid` ruled out; parts of a composite share it.
         known: Masks made in this pass, which its layers share.
 
     Examples:
@@ -276,7 +287,7 @@ class At:
     attends: Callable[[Tensor], Tensor] | None = field(default=None, repr=False)
     tower_layer: TowerLayer | None = None
     logits_at: Callable[[int, bool], Mapping[str, Tensor]] | None = field(default=None, repr=False)
-    forbidden: list[Tensor] = field(default_factory=list, repr=False)
+    forbidden: Forbidden = field(default_factory=Forbidden, repr=False)
     known: dict[Any, Tensor] = field(default_factory=dict, repr=False)
 
     @property
@@ -453,10 +464,11 @@ class At:
         Where parts of a composite together would forbid all tokens of a row, the last call of a
         part counts alone.
         """
-        for earlier in self.forbidden:
+        earlier = self.forbidden.tokens
+        if earlier is not None:
             both = earlier | tokens
             tokens = tokens.where(both.all(-1, keepdim=True), both)
-        self.forbidden[:] = [tokens]
+        self.forbidden.tokens = tokens
 
     def on_keys(self, values: Tensor) -> Tensor:
         """Lay values of the prompt's tokens [B or prompts, ..., L] over the keys [B, ..., K].

@@ -271,10 +271,7 @@ class Engine:
         where, _ = self.at(self.model.n_layers, 1, self.n_tokens, rows)
         where = replace(where, logits_at=self._logits_at)
         combined: Tensor = self.call("next_token_logits", where, self._by_stream(logits))
-        forbidden = None
-        for mask in where.forbidden:
-            forbidden = mask if forbidden is None else forbidden | mask
-        return JoinedLogits(combined, forbidden)
+        return JoinedLogits(combined, where.forbidden.tokens)
 
     def _by_stream(self, values: Tensor) -> dict[str, Tensor]:
         streams = self.memory.streams

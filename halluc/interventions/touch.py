@@ -43,7 +43,8 @@ class Touch:
             self.seen |= bool((result != 1).any())
         elif seam == "next_token_logits":
             at, streams = args
-            forbids = any(bool(mask.any()) for mask in at.forbidden)
+            forbidden = at.forbidden.tokens
+            forbids = forbidden is not None and bool(forbidden.any())
             self.seen |= forbids or not _equal(streams["main"], result)
         elif seam == "weights":
             self.seen |= bool(result)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from copy import copy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from halluc.errors import UserError
 from halluc.scoring.bootstrap import DRAWS, Interval, estimate, percentile, resample
-from halluc.scoring.judges.judge_models import NeedsJudge
 from halluc.scoring.thinking import spoken
 from halluc.types import Reading
 
@@ -128,33 +126,6 @@ def score_readings(
         unparseable=sum(reading.prediction is None for reading in readings),
         totals=dict(zip(names, counts.sum(axis=0).tolist(), strict=True)),
     )
-
-
-def by_protocol(
-    benchmark: Benchmark, answers: Iterable[Answer], draws: int = DRAWS, seed: int = 0
-) -> dict[str, Scores]:
-    """Score the same answers under every protocol of a benchmark.
-
-    Returns:
-        A protocol's name to its scores, the benchmark's default first. Without a judge, protocols
-        that need one are left out.
-
-    Raises:
-        NeedsJudge: If all protocols need a judge and there is none.
-    """
-    answers = list(answers)
-    scores: dict[str, Scores] = {}
-    refusal: NeedsJudge | None = None
-    for protocol in benchmark.protocols:
-        variant = copy(benchmark)
-        variant.protocol = protocol
-        try:
-            scores[protocol] = score(variant, answers, draws, seed)
-        except NeedsJudge as error:
-            refusal = error
-    if refusal is not None and not scores:
-        raise refusal
-    return scores
 
 
 def read(benchmark: Benchmark, answers: Iterable[Answer]) -> list[Reading]:

@@ -48,6 +48,5 @@ def combined(method: Method, step: int = 0, **streams: Tensor) -> Tensor:
         n_layers=1, n_heads=1, rows=torch.ones(rows, 1, dtype=torch.bool), n_keys=1, n_tokens=1,
     )  # fmt: skip
     made = method.next_token_logits(at, streams)
-    for mask in at.forbidden:
-        made = made.masked_fill(mask, float("-inf"))
-    return made
+    forbidden = at.forbidden.tokens
+    return made if forbidden is None else made.masked_fill(forbidden, float("-inf"))

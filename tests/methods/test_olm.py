@@ -12,6 +12,7 @@ from torch import Tensor
 from halluc.errors import UserError
 from halluc.interventions import At
 from halluc.interventions.compose import find
+from halluc.interventions.context import Forbidden
 from halluc.methods.olm import OLM, undecided
 from tests.kit.asking import answer, prepared, questions
 from tests.kit.families import llava
@@ -117,11 +118,10 @@ def test_masks_that_leave_no_token_give_way_to_the_last() -> None:
     last = torch.tensor([[False, False, True], [False, True, True]])
 
     def joined(*masks: Tensor) -> list[list[bool]]:
-        at: Any = SimpleNamespace(forbidden=[])
+        at: Any = SimpleNamespace(forbidden=Forbidden())
         for mask in masks:
             At.forbid(at, mask)
-        (found,) = at.forbidden
-        rows: list[list[bool]] = found.tolist()
+        rows: list[list[bool]] = at.forbidden.tokens.tolist()
         return rows
 
     assert joined(first) == first.tolist()

@@ -88,11 +88,10 @@ def watched(method: Any, main_alone: bool = False, cut: bool = True) -> list[Ste
 
     def next_token_logits(at: Any, logits: Mapping[str, Tensor]) -> Tensor:
         made: Tensor = join(at, logits)
-        ruled_out = torch.zeros_like(made).bool()
-        for mask in at.forbidden:
-            ruled_out = ruled_out | mask
+        forbidden = at.forbidden.tokens
+        ruled_out = torch.zeros_like(made).bool() if forbidden is None else forbidden
         if not cut or main_alone:
-            at.forbidden.clear()
+            at.forbidden.tokens = None
         kept = {key: value.clone() for key, value in logits.items()}
         steps.append(Step(at.generated.clone(), kept, made.clone(), ruled_out))
         return logits["main"] if main_alone else made

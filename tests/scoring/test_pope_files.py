@@ -13,7 +13,7 @@ from halluc.scoring.pope import relabelling as repope
 from halluc.scoring.pope.answer_files import read_questions
 from halluc.scoring.pope.question_files import build_files
 from halluc.scoring.pope.relabelling import label_files, relabel
-from halluc.scoring.scores import by_protocol
+from halluc.scoring.scores import score
 from halluc.types import Answer
 
 if TYPE_CHECKING:
@@ -171,7 +171,11 @@ def test_repope_is_fetched_once_and_checked(
 
 def test_one_run_under_every_protocol(shared: Path) -> None:
     answers = stored("popular", shared / "data/pope/coco_pope_popular.json", "Yes, there is.")
-    scores = by_protocol(REGISTRY.get("pope_coco")(), answers, draws=0)
+    scores = {}
+    for protocol in REGISTRY.get("pope_coco").protocols:
+        benchmark = REGISTRY.get("pope_coco")()
+        benchmark.protocol = protocol
+        scores[protocol] = score(benchmark, answers, draws=0)
     assert {name: value.values["popular/accuracy"].value for name, value in scores.items()} == {
         "official": 0.5,
         "vcd": 0.5,
