@@ -11,7 +11,7 @@ from halluc.config import DecodingConfig
 from halluc.errors import UserError
 from halluc.store.record import Record
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 COSTS = ("samples", "forward_passes", "prompt_tokens", "tokens", "seconds", "peak_memory_bytes")
 """What every row's cost holds."""
 
@@ -146,6 +146,8 @@ class Row(_Part):
         metrics: A metric's name to its value, in the benchmark's order.
         differences: A metric's name to the run minus its baseline.
         same_length: The same with descriptions cut to equal length; empty without descriptions.
+        over_controls: A control's name to the run minus that control, by judged metric; empty where
+            no control was run in its setting.
         cost: Sums over answers: forward passes, tokens, seconds; peak memory in bytes.
         notes: Remarks of the scorer for the reader of the scores.
         crosscheck: What other systems say of its descriptions; None where none were asked.
@@ -191,6 +193,7 @@ class Row(_Part):
     metrics: dict[str, Value]
     differences: dict[str, Gap]
     same_length: dict[str, Gap]
+    over_controls: dict[str, dict[str, Gap]] = {}
     right_wrong: RightWrong | None
     cost: dict[str, Annotated[float, Field(ge=0)]]
     notes: list[str]
@@ -216,7 +219,8 @@ class Row(_Part):
     @model_validator(mode="after")
     def _differs_in_its_metrics(self) -> Row:
         """Check that differences are of metrics that the row has."""
-        for name in (*self.differences, *self.same_length):
+        over = [name for gaps in self.over_controls.values() for name in gaps]
+        for name in (*self.differences, *self.same_length, *over):
             if name not in self.metrics:
                 raise ValueError(f"a difference of {name!r}, which is not among the metrics")
         return self
@@ -242,7 +246,7 @@ class Statistics(_Part):
 class Board(_Part):
     """What `halluc leaderboard` writes."""
 
-    schema_version: Literal[5] = 5
+    schema_version: Literal[6] = 6
     statistics: Statistics = Statistics()
     rows: list[Row]
 

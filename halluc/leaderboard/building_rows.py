@@ -2,21 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from halluc.config import BASELINE, content_hash
 from halluc.data.records import finite
-from halluc.leaderboard.board import CheckedByOthers, Gap, RightWrong, Row, Selective, Value
+from halluc.leaderboard.board import (
+    CheckedByOthers,
+    Gap,
+    RightWrong,
+    Row,
+    Selective,
+    Value,
+    judged_metrics,
+)
 from halluc.statistics import compare_scored
 from halluc.store.crosscheck_file import find_crosscheck
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
+    from halluc.config import DecodingConfig
     from halluc.statistics import Comparison, Difference
     from halluc.store import Scored
     from halluc.store.scores_file import RiskCoverageValues
+
+
+CONTROL: Final = "apc"
+"""The plausibility constraint alone, which most contrastive methods come with."""
+
+CONTROLS: Final[Mapping[str, tuple[str, ...]]] = {"yes_no": (CONTROL, "pba", "olm")}
+"""A benchmark's task to the methods that know nothing of the image and gain all the same.
+
+Elsewhere it is the first alone: the others lean towards yes (Yin et al., arXiv:2504.10020).
+"""
 
 
 class ScoredRow(NamedTuple):
@@ -29,13 +49,15 @@ class ScoredRow(NamedTuple):
 def rows_of(scored: Sequence[Scored]) -> Iterator[ScoredRow]:
     """Compute a row of each scoring.
 
-    A run's baseline is the one among them that used no method and is otherwise of its setting.
+    A run's baseline is the one among them that used no method and is otherwise of its setting, its
+    controls those of `CONTROLS` with their own defaults.
 
     Raises:
         UserError: If what was read in answers is missing or was edited.
     """
     rows = [(one, _row(one)) for one in scored]
     baselines = {row.setting: (one, row.key) for one, row in rows if row.method == BASELINE}
+    plain = {(row.setting, row.method): one for one, row in rows if not one.run.asker.method.params}
     for one, row in rows:
         if row.setting in baselines:
             baseline, row.baseline = baselines[row.setting]
@@ -44,7 +66,23 @@ def rows_of(scored: Sequence[Scored]) -> Iterator[ScoredRow]:
                 row.differences = gaps_of(comparison.differences)
                 row.same_length = gaps_of(comparison.same_length)
                 row.right_wrong = right_wrong_of(comparison)
+                row.over_controls = {
+                    name: _judged_gaps(row, compare_scored(one, control, equal_length=False))
+                    for name in _controls(one.reader.card.task, one.run.asker.decoding)
+                    if name != row.method and (control := plain.get((row.setting, name)))
+                }
         yield ScoredRow(one, row)
+
+
+def _controls(task: str, decoding: DecodingConfig) -> Sequence[str]:
+    """List the controls of a benchmark's task; greedy decoding with the first is the baseline."""
+    greedy = not decoding.do_sample and decoding.num_beams == 1
+    return [name for name in CONTROLS.get(task, (CONTROL,)) if not (greedy and name == CONTROL)]
+
+
+def _judged_gaps(row: Row, comparison: Comparison) -> dict[str, Gap]:
+    gaps, judged = gaps_of(comparison.differences), judged_metrics(row)
+    return {name: gap for name, gap in gaps.items() if name in judged}
 
 
 def _row(scored: Scored) -> Row:

@@ -6,26 +6,32 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from halluc.errors import UserError
 from halluc.leaderboard.board import judged_metrics
+from halluc.leaderboard.building_rows import CONTROL, CONTROLS
 from halluc.leaderboard.formatting import interval, with_arrow
 from halluc.leaderboard.markdown_tables import escaped
-from halluc.leaderboard.surviving_gains import CONTROL, UNDECIDED, VERDICTS, gains, greedy_alone
+from halluc.leaderboard.surviving_gains import UNDECIDED, VERDICTS, gains, greedy_alone
 from halluc.plain_text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from halluc.leaderboard.board import Board, Row, Value
-    from halluc.leaderboard.surviving_gains import Gains
+    from halluc.leaderboard.board import Board, Gap, Row, Value
+    from halluc.leaderboard.surviving_gains import Gains, Over
     from halluc.scoring.bootstrap import Interval
+
+_LEANING = [name for name in CONTROLS["yes_no"] if name != CONTROL]
 
 RULES = (
     "**survives**: under greedy decoding better than the greedy baseline, significant among all "
     "tests of the board (Holm, .05), and for descriptions better at equal length, too (95% "
-    "interval); **shorter only**: the same, but not at equal length; **sampling only**: nothing "
-    "decided under greedy decoding, but better than the sampled baseline, and than the control; "
-    f"**sampling, as its control**: the same, but not better than {CONTROL}, which cuts unlikely "
-    "tokens and knows nothing of the image; **worse**: significantly worse under greedy decoding; "
-    "**undecided**: all else."
+    "interval); **shorter only**: the same, but not at equal length; **as a control**: the same, "
+    "but a control is not beaten (95% interval), or it is one; **sampling only**: nothing decided "
+    "under greedy decoding, but better than the sampled baseline, and than the controls; "
+    "**sampling, as its control**: the same, but a control is not beaten; **worse**: significantly "
+    "worse under greedy decoding; **undecided**: all else, which is not refuted. Controls know "
+    f"nothing of the image: {CONTROL} cuts unlikely tokens when sampling, "
+    f"{' and '.join(_LEANING)} lean towards yes (yes/no questions). All pairs are compared image "
+    "by image."
 )
 
 
@@ -146,11 +152,19 @@ def _table(
     title: str, found: Mapping[str, Gains], alone: Interval | None, value: Value
 ) -> Iterator[str]:
     yield f"{title}\n"
-    heads = ("sampled, over sampling", "over the control", "greedy, over greedy", "at equal length")
-    yield f"| method | {' | '.join(heads)} | verdict |\n{'|---' * 6}|"
+    least = "over its strongest control"
+    heads = ("greedy, over greedy", "at equal length", least, "sampled, over sampling", least)
+    yield f"| method | {' | '.join(heads)} | verdict |\n{'|---' * 7}|"
     if alone is not None:
-        yield f"| *greedy decoding alone* | {interval(alone, value.scale, '+')} | | | | |"
+        yield f"| *greedy decoding alone* | | | | {interval(alone, value.scale, '+')} | | |"
+
+    def shown(gap: Gap | Interval | None) -> str:
+        return "-" if gap is None else interval(gap, value.scale, "+")
+
+    def over(one: Over | None) -> str:
+        return "-" if one is None else f"{shown(one.gap)} ({one.control})"
+
     for method, gain in found.items():
-        parts = (gain.sampled, gain.over_control, gain.greedy, gain.same_length)
-        cells = ("-" if part is None else interval(part, value.scale, "+") for part in parts)
-        yield f"| {escaped(method)} | {' | '.join(cells)} | {gain.verdict} |"
+        greedy = (shown(gain.greedy), shown(gain.same_length), over(gain.greedy_control))
+        cells = (*greedy, shown(gain.sampled), over(gain.sampled_control), gain.verdict)
+        yield f"| {escaped(method)} | {' | '.join(cells)} |"

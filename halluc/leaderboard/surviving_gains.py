@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from statistics import mean
-from typing import TYPE_CHECKING, Final, Literal, get_args
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, get_args
 
 from halluc.config import BASELINE
 from halluc.leaderboard.board import Value
+from halluc.leaderboard.building_rows import CONTROLS
 from halluc.leaderboard.formatting import better, labels
 from halluc.scoring.bootstrap import Interval
 
@@ -20,14 +21,24 @@ if TYPE_CHECKING:
 
     from halluc.leaderboard.board import Gap, Row
 
-CONTROL = "apc"
-"""The plausibility constraint alone, which most contrastive methods come with."""
-
 Verdict = Literal[
-    "survives", "shorter only", "sampling only", "sampling, as its control", "worse", "undecided"
+    "survives",
+    "shorter only",
+    "as a control",
+    "sampling only",
+    "sampling, as its control",
+    "worse",
+    "undecided",
 ]
 UNDECIDED: Final = "undecided"
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
+
+
+class Over(NamedTuple):
+    """What a method gains over a control, paired by image."""
+
+    control: str
+    gap: Interval
 
 
 @dataclass(frozen=True)
@@ -36,16 +47,20 @@ class Gains:
 
     Attributes:
         greedy: Over the greedy baseline, greedy; `same_length` with descriptions cut.
+        greedy_control: Greedy, over the greedy control that is gained least over.
         sampled: Over the sampled baseline, sampled: the mean over seeds.
-        over_control: Of that, what is more than the control's.
+        sampled_control: Sampled, over the sampled control that is gained least over.
+        control: Whether the method is a control itself.
         value: The metric, for its direction and scale.
     """
 
     greedy: Gap | None
     same_length: Gap | None
+    greedy_control: Over | None
     sampled: Interval | None
-    over_control: Interval | None
+    sampled_control: Over | None
     value: Value
+    control: bool = False
 
     @property
     def verdict(self) -> Verdict:
@@ -54,11 +69,15 @@ class Gains:
         if decided is False:
             return "worse"
         if decided:
+            least = self.greedy_control
+            if self.control or (least is not None and not self._better(least.gap)):
+                return "as a control"
             kept = self.same_length is None or self._better(self.same_length)
             return "survives" if kept else "shorter only"
         if self.sampled is None or not self._better(self.sampled):
             return UNDECIDED
-        more = self.over_control is not None and self._better(self.over_control)
+        least = self.sampled_control
+        more = not self.control and least is not None and self._better(least.gap)
         return "sampling only" if more else "sampling, as its control"
 
     def _better(self, gap: Gap | Interval) -> bool:
@@ -75,9 +94,20 @@ def over_seeds(gaps: Sequence[Gap]) -> Interval:
     return _normal(value, stderr)
 
 
-def apart(ours: Interval, theirs: Interval) -> Interval:
-    """Subtract two differences to one baseline; as if they were not paired, which is cautious."""
-    return _normal(ours.value - theirs.value, (ours.stderr**2 + theirs.stderr**2) ** 0.5)
+def least_over(rows: Sequence[Row], metric: str, rises: bool) -> Over | None:
+    """Return the control a method gains least over, the mean over the method's rows.
+
+    Args:
+        rows: Of one method under one decoding, one for each seed.
+        rises: Whether more of the metric is better.
+    """
+    gaps: dict[str, list[Gap]] = {}
+    for row in rows:
+        for name, over_control in row.over_controls.items():
+            if metric in over_control:
+                gaps.setdefault(name, []).append(over_control[metric])
+    over = [Over(name, over_seeds(known)) for name, known in gaps.items()]
+    return min(over, key=lambda one: one.gap.value * (1 if rises else -1), default=None)
 
 
 def _normal(value: float, stderr: float) -> Interval:
@@ -91,23 +121,21 @@ def gains(rows: Sequence[Row], metric: str) -> dict[str, Gains]:
         rows: Greedy ones and sampled ones of any number of seeds, each with its baseline.
     """
     greedy, drawn = _by_method(rows, sampled=False), _by_method(rows, sampled=True)
-    sampled = {
-        name: over_seeds(known)
-        for name, runs in drawn.items()
-        if (known := [run.differences[metric] for run in runs if metric in run.differences])
-    }
-    control = sampled.get(CONTROL)
     value = rows[0].metrics[metric]
+    rises = value.higher_is_better is True
     found = {}
     for name in dict.fromkeys((*greedy, *drawn)):
-        row = greedy.get(name, [None])[0]
-        mine = sampled.get(name)
+        one, many = greedy.get(name, [])[:1], drawn.get(name, [])
+        known = [row.differences[metric] for row in many if metric in row.differences]
+        method = (one or many)[0].method
         found[name] = Gains(
-            greedy=row.differences.get(metric) if row else None,
-            same_length=row.same_length.get(metric) if row else None,
-            sampled=mine,
-            over_control=apart(mine, control) if mine and control and name != CONTROL else None,
+            greedy=one[0].differences.get(metric) if one else None,
+            same_length=one[0].same_length.get(metric) if one else None,
+            greedy_control=least_over(one, metric, rises),
+            sampled=over_seeds(known) if known else None,
+            sampled_control=least_over(many, metric, rises),
             value=value,
+            control=method in CONTROLS["yes_no"],
         )
     return found
 

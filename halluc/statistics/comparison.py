@@ -66,7 +66,13 @@ def compare(
     )
 
 
-def compare_scored(ours: Scored, theirs: Scored, draws: int = DRAWS, seed: int = 0) -> Comparison:
+def compare_scored(
+    ours: Scored,
+    theirs: Scored,
+    draws: int = DRAWS,
+    seed: int = 0,
+    equal_length: bool = True,
+) -> Comparison:
     """Compare two scored runs, paired: only samples that both answered count.
 
     What was counted in each image is taken from the runs' files. Answers are parsed again only
@@ -74,6 +80,7 @@ def compare_scored(ours: Scored, theirs: Scored, draws: int = DRAWS, seed: int =
 
     Args:
         draws, seed: As for `compare`.
+        equal_length: Also compare descriptions cut to equal length.
 
     Raises:
         UserError: If they have no sample in common, or the benchmark is not installed.
@@ -86,7 +93,7 @@ def compare_scored(ours: Scored, theirs: Scored, draws: int = DRAWS, seed: int =
         raise UserError(f"{ours.name}: the two runs answered no sample in common")
     rights = [[side[id].right for id in ids] for side in (mine, other)]
     benchmark = ours.reader
-    captions = benchmark.card.task in ("caption", "mixed")
+    captions = equal_length and benchmark.card.task in ("caption", "mixed")
     same = mine.keys() == other.keys() and ours.images.keys() == theirs.images.keys()
     texts: tuple[list[Reading], list[Reading]] | None = None
     if captions or not same:

@@ -118,7 +118,7 @@ def test_the_shipped_schema_is_the_models_and_holds(board: Board, tmp_path: Path
     Draft202012Validator.check_schema(shipped)
     gap = shipped["$defs"]["Gap"]
     assert gap["properties"]["effect"]["description"] == "Cohen's d of paired values, by image."
-    assert "Attributes" not in gap["description"] and shipped["$id"] == "urn:halluc:board:5"
+    assert "Attributes" not in gap["description"] and shipped["$id"] == "urn:halluc:board:6"
     validator = Draft202012Validator(shipped)
     content = json.loads(saved(board, tmp_path / "board.json").read_text())
     assert list(validator.iter_errors(content)) == []
@@ -179,11 +179,11 @@ def test_duplicates_that_disagree_are_refused(runs: Path, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
-        ({"schema_version": 2, "rows": []}, "schema version 2, this halluc reads 5"),
-        ({"schema_version": 6, "rows": []}, "schema version 6"),
+        ({"schema_version": 2, "rows": []}, "schema version 2, this halluc reads 6"),
+        ({"schema_version": 7, "rows": []}, "schema version 7"),
         ({"rows": []}, "not a board of halluc"),
         ([], "not a board of halluc"),
-        ({"schema_version": 5, "rows": [{}]}, "broken board, rows.0.key: Field required"),
+        ({"schema_version": 6, "rows": [{}]}, "broken board, rows.0.key: Field required"),
     ],
 )
 def test_what_is_no_board_of_this_version_is_refused(

@@ -10,7 +10,14 @@ from halluc.config import DecodingConfig
 from halluc.errors import UserError
 from halluc.leaderboard import Board, collect, findings, verdicts
 from halluc.leaderboard.board import Gap, Value
-from halluc.leaderboard.surviving_gains import Gains, apart, gains, greedy_alone, over_seeds
+from halluc.leaderboard.surviving_gains import (
+    Gains,
+    Over,
+    gains,
+    greedy_alone,
+    least_over,
+    over_seeds,
+)
 from halluc.scoring.bootstrap import Interval
 from tests.kit.runs import write_run
 
@@ -28,47 +35,56 @@ def spread(value: float, stderr: float = 0.01) -> Interval:
     return Interval(value, value - 1.96 * stderr, value + 1.96 * stderr, stderr)
 
 
+def over(value: float, stderr: float = 0.01) -> Over:
+    return Over("pba", spread(value, stderr))
+
+
 @pytest.mark.parametrize(
-    ("greedy", "same_length", "sampled", "over_control", "verdict"),
+    ("greedy", "same_length", "over_greedy", "sampled", "over_sampled", "verdict"),
     [
-        (gap(-0.1, holm=0.01), gap(-0.05), spread(-0.1), None, "survives"),
-        (gap(-0.1, holm=0.01), None, None, None, "survives"),  # no descriptions
-        (gap(-0.1, holm=0.01), gap(-0.01), None, None, "shorter only"),
-        (gap(-0.1, holm=0.06), gap(-0.1), spread(-0.1), spread(-0.1), "sampling only"),
-        (gap(0.0), gap(0.0), spread(-0.1), spread(-0.01), "sampling, as its control"),
-        (gap(0.0), gap(0.0), spread(-0.1), None, "sampling, as its control"),
-        (gap(0.1, holm=0.01), gap(0.1), spread(-0.1), spread(-0.1), "worse"),
-        (gap(0.1), gap(0.1), spread(-0.01), None, "undecided"),
-        (None, None, spread(-0.1), spread(-0.1), "sampling only"),
-        (None, None, None, None, "undecided"),
+        (gap(-0.1, holm=0.01), gap(-0.05), None, spread(-0.1), None, "survives"),
+        (gap(-0.1, holm=0.01), None, None, None, None, "survives"),  # no descriptions
+        (gap(-0.1, holm=0.01), None, over(-0.05), None, None, "survives"),
+        (gap(-0.1, holm=0.01), None, over(-0.01), spread(-0.1), over(-0.1), "as a control"),
+        (gap(-0.1, holm=0.01), gap(-0.01), None, None, None, "shorter only"),
+        (gap(-0.1, holm=0.06), gap(-0.1), None, spread(-0.1), over(-0.1), "sampling only"),
+        (gap(0.0), gap(0.0), None, spread(-0.1), over(-0.01), "sampling, as its control"),
+        (gap(0.0), gap(0.0), None, spread(-0.1), None, "sampling, as its control"),
+        (gap(0.1, holm=0.01), gap(0.1), None, spread(-0.1), over(-0.1), "worse"),
+        (gap(0.1), gap(0.1), None, spread(-0.01), None, "undecided"),
+        (None, None, None, spread(-0.1), over(-0.1), "sampling only"),
+        (None, None, None, None, None, "undecided"),
     ],
 )
 def test_verdicts(
     greedy: Gap | None,
     same_length: Gap | None,
+    over_greedy: Over | None,
     sampled: Interval | None,
-    over_control: Interval | None,
+    over_sampled: Over | None,
     verdict: str,
 ) -> None:
-    assert Gains(greedy, same_length, sampled, over_control, FEWER).verdict == verdict
+    assert Gains(greedy, same_length, over_greedy, sampled, over_sampled, FEWER).verdict == verdict
+
+
+def test_a_control_is_never_more_than_one() -> None:
+    greedy = Gains(gap(-0.1, holm=0.01), None, None, None, None, FEWER, control=True)
+    assert greedy.verdict == "as a control"
+    sampled = Gains(gap(0.0), None, None, spread(-0.1), over(-0.1), FEWER, control=True)
+    assert sampled.verdict == "sampling, as its control"
 
 
 def test_a_metric_that_shall_rise_turns_the_verdict() -> None:
     more = FEWER.model_copy(update={"higher_is_better": True})
-    assert Gains(gap(0.1, holm=0.01), gap(0.1), None, None, more).verdict == "survives"
-    assert Gains(gap(-0.1, holm=0.01), None, None, None, more).verdict == "worse"
-    assert Gains(gap(0.0), None, spread(0.1), spread(0.1), more).verdict == "sampling only"
+    assert Gains(gap(0.1, holm=0.01), gap(0.1), None, None, None, more).verdict == "survives"
+    assert Gains(gap(-0.1, holm=0.01), None, None, None, None, more).verdict == "worse"
+    assert Gains(gap(0.0), None, None, spread(0.1), over(0.1), more).verdict == "sampling only"
 
 
 def test_seeds_are_averaged_without_gaining_precision() -> None:
     found = over_seeds([gap(0.1, 0.02), gap(0.3, 0.04)])
     assert [found.value, found.stderr] == pytest.approx([0.2, 0.03])
     assert found.high == pytest.approx(0.2 + 1.96 * 0.03)
-
-
-def test_differences_of_differences_are_cautious() -> None:
-    found = apart(spread(0.5, 0.03), spread(0.2, 0.04))
-    assert [found.value, found.stderr] == pytest.approx([0.3, 0.05])
 
 
 @pytest.fixture(scope="module")
@@ -96,8 +112,10 @@ def test_gains_of_a_board(board: Board) -> None:
     assert vcd.greedy is not None and vcd.greedy.value == 0
     assert vcd.sampled is not None and len(each) == 2
     assert vcd.sampled.value == pytest.approx(sum(each) / 2) and vcd.sampled.value > 0
-    assert vcd.over_control is not None and vcd.over_control.value == 0
-    assert found["apc"].over_control is None
+    assert vcd.sampled_control is not None and vcd.sampled_control.control == "apc"
+    apart = [row.over_controls["apc"]["total"] for row in drawn]
+    assert vcd.sampled_control.gap == over_seeds(apart) and vcd.sampled_control.gap.value == 0
+    assert found["apc"].sampled_control is None and found["apc"].control
     assert vcd.verdict == found["apc"].verdict == "sampling, as its control"
     assert found["vhr"].verdict == "worse"
 
@@ -121,9 +139,10 @@ def test_the_page_says_what_counts_and_names_every_method(board: Board) -> None:
     assert "**survives**: under greedy decoding" in page
     assert "## glyph\\_mme" not in page and "## glyph_mme, total ↑" in page
     assert "| vcd | sampling, as its control |" in page and "| vhr | worse |" in page
-    assert "| *greedy decoding alone* | +" in page
-    heads = "| method | sampled, over sampling | over the control | greedy, over greedy |"
-    assert heads + " at equal length | verdict |\n|---|---|---|---|---|---|\n" in page
+    assert "| *greedy decoding alone* | | | | +" in page
+    greedy = "| method | greedy, over greedy | at equal length | over its strongest control |"
+    sampled = " sampled, over sampling | over its strongest control | verdict |\n"
+    assert greedy + sampled + "|---" * 7 + "|\n" in page
     with pytest.raises(UserError, match="glyph_mme: has no metric 'sum'"):
         findings(board, {"glyph_mme": "sum"})
 
@@ -153,3 +172,23 @@ def test_where_nothing_is_decided_there_is_no_row(board: Board) -> None:
     even = [row for row in rows if not row.decoding["do_sample"]]
     table = verdicts(Board(rows=even), {"glyph_mme": "total"})
     assert table.endswith("↑ |\n|---|---|\n\nAll that is not named is undecided.")
+
+
+def test_what_leaning_towards_yes_gains_as_well_is_no_gain(tmp_path: Path) -> None:
+    for name, error in (("baseline", 0.5), ("pba", 0.2), ("vcd", 0.2), ("vhr", 0.0)):
+        write_run(tmp_path, name, error=error, limit=40)
+    rows = [row for row in collect([tmp_path]).rows if row.benchmark == "glyph_mme"]
+    vcd, vhr, pba = (gains(rows, "total")[name] for name in ("vcd", "vhr", "pba"))
+    assert vcd.greedy_control is not None and vcd.greedy_control.control == "pba"
+    assert vcd.verdict == pba.verdict == "as a control" and vhr.verdict == "survives"
+    captions = [row for row in collect([tmp_path]).rows if row.benchmark == "glyph_chair"]
+    assert not any(row.over_controls for row in captions)  # a hint to say yes is no control there
+
+
+def test_the_control_gained_least_over_counts(board: Board) -> None:
+    row = next(one for one in board.rows if one.benchmark == "glyph_mme")
+    two = {"pba": {"total": gap(-0.3)}, "olm": {"total": gap(-0.1)}}
+    rows = [row.model_copy(update={"over_controls": two})]
+    falls, rises = (least_over(rows, "total", rises=up) for up in (False, True))
+    assert falls is not None and falls.control == "olm"
+    assert rises is not None and rises.control == "pba"
