@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from halluc.interventions import REGISTRY, Method, TwoStreams
-from halluc.interventions.base import SEAMS
+from halluc.interventions.seams import SEAMS
 from halluc.models import VisionLanguageModel
 from halluc.testing import batch_of_questions, check_method, reply
 from tests.kit.asking import QUESTIONS

@@ -23,6 +23,7 @@ from halluc.interventions.attention_math import (
     with_bias,
 )
 from halluc.interventions.attention_switch import kernel_of
+from halluc.interventions.seams import EDITED_ATTENTION
 
 if TYPE_CHECKING:
     from halluc.interventions.context import At
@@ -88,7 +89,7 @@ class EditedAttention:
         bias = engine.call("attention_bias", at) if "attention_bias" in seams else None
 
         output = edited = None
-        rows_are_edited = {"attention_logits", "attention_weights"} & set(seams)
+        rows_are_edited = EDITED_ATTENTION & set(seams)
         if prefix or rows_are_edited or (bias is not None and n_rows == 1):
             start = 0 if prefix else start  # no kernel knows the prefix
             mask = visible(attention_mask, n_rows, n_keys, query.device)
@@ -140,7 +141,7 @@ class EditedAttention:
         no more than two of them are in memory at once.
         """
         query, mask = rows.query, rows.mask
-        if {"attention_logits", "attention_weights"} & set(seams):
+        if EDITED_ATTENTION & set(seams):
             if mask is None:
                 visible_keys = self.engine.all_true(1, 1, at.n_keys)
             else:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
 from pydantic import BaseModel, ConfigDict
 
 from halluc.errors import UserError
+from halluc.interventions.seams import PHASES, SEAMS
 from halluc.registry import Registry
 from halluc.validation import checked, nested
 
@@ -29,26 +30,6 @@ if TYPE_CHECKING:
 REGISTRY: Registry[Method] = Registry("method", "halluc.methods")
 
 Dependence = Literal["nothing", "method", "question"]
-
-PHASES = ("prefix", "prefill", "decode")
-
-SEAMS = (
-    "prompt",
-    "streams",
-    "image_tokens",
-    "attention_bias",
-    "attention_logits",
-    "attention_weights",
-    "head_gain",
-    "hidden",
-    "feed_forward",
-    "next_token_logits",
-    "search",
-    "revise",
-    "confidence",
-    "weights",
-    "prepare",
-)
 
 
 class Cost(NamedTuple):

@@ -17,12 +17,12 @@ from pydantic import create_model
 from halluc.errors import UserError
 from halluc.interventions.base import (
     REGISTRY,
-    SEAMS,
     Dependence,
     Method,
     MethodCard,
     MethodParams,
 )
+from halluc.interventions.seams import EDITED_ATTENTION, SEAMS
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from halluc.interventions.search_loop import SearchLoop
     from halluc.models import VisionLanguageModel
 
-_EDITS = {"attention_logits", "attention_weights"}
 ROWS: tuple[Literal["all", "after_image", "last"], ...] = ("all", "after_image", "last")
 
 
@@ -115,7 +114,7 @@ class Composite(Method):
         self.resting = {seam for seam in self.declared() if seam not in active}
         hidden = [method for method in self.methods if "hidden" in _active(method)]
         self.hidden_phases = {phase for method in hidden for phase in method.hidden_phases}
-        looks = [method for method in self.methods if _EDITS & set(_active(method))]
+        looks = [method for method in self.methods if EDITED_ATTENTION & set(_active(method))]
         self.attention_phases = {phase for method in looks for phase in method.attention_phases}
 
     @classmethod
@@ -199,7 +198,8 @@ class Composite(Method):
                 acts = method.attention_in_tower if attends else method.in_vision_tower
             else:
                 acts = at.layer in method.layers(at.n_layers)
-                acts = acts and (seam not in _EDITS or at.phase in method.attention_phases)
+                if seam in EDITED_ATTENTION:
+                    acts = acts and at.phase in method.attention_phases
             if seam in _active(method) and acts:
                 memory = at.memory.of_part(part, at.layer)
                 yield part, method, replace(at, rows=_rows(method, at), memory=memory)

@@ -25,6 +25,7 @@ from halluc.interventions.attention_switch import SeamError, switched
 from halluc.interventions.context import MAIN, At, BatchState, Phase
 from halluc.interventions.engine_view import SeamCall
 from halluc.interventions.residual import hook_residual
+from halluc.interventions.seams import EDITED_ATTENTION, IN_ATTENTION, IN_LAYERS
 from halluc.interventions.shared_prefix import KeptPrefix, Memo, Prefix
 from halluc.interventions.touch import Touch
 from halluc.interventions.tower_attention import TowerAttention
@@ -36,9 +37,6 @@ from halluc.models.embed_prompt import forwarded
 if TYPE_CHECKING:
     from halluc.interventions.base import Method
     from halluc.models import VisionLanguageModel
-
-_ATTENTION = {"attention_bias", "attention_logits", "attention_weights", "head_gain"}
-_SERVED = _ATTENTION | {"hidden", "feed_forward"}  # by the engine; others by the decoding
 
 
 class JoinedLogits(NamedTuple):
@@ -184,8 +182,7 @@ class Engine:
             return ()
         behind_image = self._in_prefix and self.method.rows != "all"
         if behind_image or self.phase not in self.method.attention_phases:
-            edits = ("attention_logits", "attention_weights")
-            return tuple(seam for seam in self.seams if seam not in edits)
+            return tuple(seam for seam in self.seams if seam not in EDITED_ATTENTION)
         return self.seams
 
     def prefix(self, rows: int) -> Prefix | None:
@@ -394,7 +391,8 @@ class Engine:
         Raises:
             SeamError: Naming the first that was not.
         """
-        missing = [seam for seam in self.seams if seam in _SERVED and seam not in self.called]
+        served = IN_ATTENTION | IN_LAYERS  # by the engine; others by the decoding
+        missing = [seam for seam in self.seams if seam in served and seam not in self.called]
         if self._ran and missing:
             raise SeamError(
                 f"method {self.method.name!r}: seam {missing[0]!r} bound to nothing on "
@@ -426,7 +424,7 @@ def intervene(
     with ExitStack() as stack:
         _hook_passes(stack, model, engine)
         blind = bool(model.cross_attention) and not bool(memory.tokens.image_mask.any(1).all())
-        if shared or blind or set(engine.seams) & _ATTENTION:
+        if shared or blind or set(engine.seams) & IN_ATTENTION:
             stack.enter_context(switched(model, "text", EditedAttention(engine)))
         hook_residual(stack, engine)
         if method.vision_layers:

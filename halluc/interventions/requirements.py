@@ -6,6 +6,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from halluc.errors import UserError
+from halluc.interventions.seams import IN_ATTENTION, IN_LAYERS
 from halluc.models.families import family_of
 
 if TYPE_CHECKING:
@@ -15,9 +16,6 @@ if TYPE_CHECKING:
 
 Heads = dict[int, tuple[int, ...]]
 """Heads of some layers, 0-based."""
-
-_IN_ATTENTION = {"attention_bias", "attention_logits", "attention_weights", "head_gain"}
-_IN_LAYERS = {"hidden", "feed_forward"}
 
 _CLS_TOWERS = (
     "clip_vision_model",
@@ -37,7 +35,7 @@ def needs_masks(method: type[Any], attention: str) -> None:
     Raises:
         UserError: If the method edits attention, and the kernel takes no such masks.
     """
-    edits = method.vision_layers or set(method.declared()) & (_IN_ATTENTION | {"image_tokens"})
+    edits = method.vision_layers or set(method.declared()) & (IN_ATTENTION | {"image_tokens"})
     if edits and attention not in ("auto", "sdpa", "eager"):
         raise UserError(
             f"method {method.name!r} edits attention, and {attention} takes no masks; "
@@ -168,14 +166,14 @@ def needs_reached_layers(method: Any, model: VisionLanguageModel) -> None:
         reached = {*model.self_attention, *(model.cross_attention if part.cross_attention else ())}
         named = set(part.layers(model.n_layers))
         highest = model.n_layers - ("hidden" not in part.declared())
-        if _IN_LAYERS & set(part.declared()) and not named <= set(range(highest + 1)):
+        if IN_LAYERS & set(part.declared()) and not named <= set(range(highest + 1)):
             raise UserError(
                 f"method {part.name!r} acts in layers {_listed(named)}; {model.name!r} has layers "
                 f"0 to {model.n_layers - 1}"
             )
         if part.attention_in_tower:
             needs_tower_attention(part.name, model)
-        elif _IN_ATTENTION & set(part.declared()) and not reached & named:
+        elif IN_ATTENTION & set(part.declared()) and not reached & named:
             raise UserError(
                 f"method {part.name!r} acts in layers {_listed(named)}; the attention of "
                 f"{model.name!r} can be reached in {_listed(reached)}"

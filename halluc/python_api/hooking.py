@@ -9,6 +9,7 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 from halluc.errors import UserError
+from halluc.interventions.seams import IN_ATTENTION, IN_LAYERS
 from halluc.python_api.method_given import Given
 
 if TYPE_CHECKING:
@@ -19,11 +20,8 @@ if TYPE_CHECKING:
     from halluc.models import VisionLanguageModel
     from halluc.python_api.loaded_model import LoadedModel
 
-HOOKS = (
-    *("attention_bias", "attention_logits", "attention_weights", "head_gain"),
-    *("hidden", "feed_forward", "weights", "prepare"),
-)
-"""The seams that are served wherever the model is called from."""
+HOOKS = IN_ATTENTION | IN_LAYERS | {"weights", "prepare"}
+"""Seams that are served wherever the model is called from."""
 
 
 @contextmanager
