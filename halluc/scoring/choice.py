@@ -15,19 +15,26 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _IN_BRACKETS = r"\(([A-Za-z])\)"
-_AT_THE_START = r"^\W*([A-Za-z])(?:[.):,]|\s*\n|\W*$)"
-_NAMED_SO = r"\b(?i:answer|option|choice)(?:\s+(?i:is))?\s*:?\s+"
-_AFTER_ANSWER = _NAMED_SO + r"([A-Z]\b)(?<!\bA(?= [a-z]))"
-_SMALL_AFTER_ANSWER = _NAMED_SO + r"([a-z])(?=[.):,]|\s*$)"
+_BOXED = r"\\boxed\{(?:\\text\{)?\W*([A-Za-z])\W*\}"
+_AT_THE_START = r"^\W*([A-Za-z])(?=[.):,]|\s*\n|\W*$)"
+_NAMED_SO = r"\b(?i:answer|option|choice)(?:[\s*]+(?i:is))?[\s:*]+"
+_AFTER_ANSWER = _NAMED_SO + r"([A-Z])\b"
+_SMALL_AFTER_ANSWER = _NAMED_SO + r"([a-z])(?=[.):,*]|\s*$)"
+_FIRST_OF_A_LIST = r"^\W*([A-Za-z])(?=\s*(?:[,;/&]|and\b|or\b))"
+_NEXT_OF_A_LIST = re.compile(
+    r"[\s*)]*(?:[,;/&]|\band\b|\bor\b)[\s*(]*(?:(?:and|or)\s+)?([A-Za-z])\b"
+    r"(?=\W*$|\s*[.,;:)/&*]|\s+(?:and|or|are|both)\b)"
+)
+_ARTICLE = re.compile(r"(?:an?|the)\s+")
 
 
 def read_option(text: str, options: Mapping[str, str]) -> str | None:
     """Return the letter of the option that an answer names.
 
-    Letters count in the forms "(a)" anywhere, "A", "A." or "A)" at the start, and "Answer: A",
-    "the answer is A", "option A" anywhere; "A" before a small letter is an article. Without any of
-    those the options' own words count; an option within a longer one that is named is not named
-    itself.
+    Letters count in the forms "(a)" and "\\boxed{A}" anywhere, "A", "A." or "A)" at the start, and
+    "Answer: A", "the answer is A", "option A" anywhere; "A" before an option's words is an article.
+    A list such as "A, B" names all of its letters. Without any letter the options' own words count;
+    an option within a longer one that is named is not named itself.
 
     Args:
         options: A letter, in capitals, to the option's text.
@@ -36,20 +43,47 @@ def read_option(text: str, options: Mapping[str, str]) -> str | None:
         None where the answer names none, or several.
     """
     found = {
-        match[1][0].upper()
-        for form in (_IN_BRACKETS, _AT_THE_START, _AFTER_ANSWER, _SMALL_AFTER_ANSWER)
+        letter.upper()
+        for form in (_IN_BRACKETS, _BOXED, _AT_THE_START, _AFTER_ANSWER, _SMALL_AFTER_ANSWER)
         for match in re.finditer(form, text)
-    } & options.keys()
+        if form != _AFTER_ANSWER or not _is_article(match, options)
+        for letter in (match[1], *_listed_after(match))
+    }
+    if (first := re.match(_FIRST_OF_A_LIST, text)) and (more := _listed_after(first)):
+        found |= {letter.upper() for letter in (first[1], *more)}
+    found &= options.keys()
     if not found:
         found = _named(text.lower(), options)
     return found.pop() if len(found) == 1 else None
+
+
+def _is_article(match: re.Match[str], options: Mapping[str, str]) -> bool:
+    """Return whether a matched "A" stands before an option's words."""
+    after = match.string[match.end() :].lower()
+    words = (_ARTICLE.sub("", _words(option), count=1) for option in options.values())
+    return match[1] == "A" and any(
+        word and re.match(rf"\s+{re.escape(word)}(?!\w)", after) for word in words
+    )
+
+
+def _listed_after(match: re.Match[str]) -> list[str]:
+    """Return the letters that follow a letter in a list: "A, B and C"."""
+    letters, end = [], match.end(1)
+    while found := _NEXT_OF_A_LIST.match(match.string, end):
+        letters.append(found[1])
+        end = found.end(1)
+    return letters
+
+
+def _words(option: str) -> str:
+    return option.lower().strip().rstrip(".")
 
 
 def _named(text: str, options: Mapping[str, str]) -> set[str]:
     """Return the letters of the options whose words occur in a text of small letters."""
     found = set()
     for letter, option in sorted(options.items(), key=lambda item: -len(item[1])):
-        words = option.lower().strip().rstrip(".")
+        words = _words(option)
         occurs = rf"(?<!\w){re.escape(words)}(?!\w)"
         if words and re.search(occurs, text):
             found.add(letter)
