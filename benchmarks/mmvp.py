@@ -16,6 +16,7 @@ from halluc.errors import UserError
 from halluc.scoring.answer_files import answer_of
 from halluc.scoring.base import benchmark
 from halluc.scoring.card import BenchmarkCard, Metric
+from halluc.scoring.choice import read_option
 from halluc.scoring.confusion_rates import ratio
 from halluc.types import Answer, Reading, Sample
 
@@ -35,6 +36,15 @@ FILE = "Questions.csv"
 IMAGES = "MMVP Images"
 COLUMNS = ("Question", "Options", "Correct Answer")
 CHOICES = re.compile(r"\(a\)\s*(.+?)\s*\(b\)\s*(.+?)\s*$", re.IGNORECASE | re.DOTALL)
+LMMS_EVAL = (
+    r"^\(?([ab])\)?(?:[.\s]|$)",
+    r"answer\s+is\s+\(?([ab])",
+    r"option\s+\(?([ab])",
+    r"([ab])\)?(?:\s|$)",
+    r"^([ab])",
+)
+"""Where lmms-eval looks for a letter, one after another: at the start, after "answer is" and
+"option", before a space or the end, and as the first character."""
 MISLABELLED = (99, 100, 279, 280)
 """Rows, counted from 1, whose labels lmms-eval corrects."""
 ASK = (
@@ -47,7 +57,8 @@ ASK = (
 class Mmvp(JudgedBenchmark):
     """300 questions in 150 pairs; a pair counts where both answers are right.
 
-    `rules` reads the option's letter or its words; `lmms-eval` does so with four labels corrected;
+    `rules` reads the option's letter or its words (`read_option`); `lmms-eval` takes the first
+    letter that its patterns find (lmms_eval/tasks/mmvp/utils.py), with four labels corrected;
     `official` asks a judge, as the authors ask GPT-4.
 
     Args:
@@ -123,7 +134,9 @@ class Mmvp(JudgedBenchmark):
 
     def predict(self, answer: Answer) -> str | None:
         """Return the option, "(a)" or "(b)"; under `official` the judge's "yes" or "no"."""
-        if self.protocol != "official":
+        if self.protocol == "lmms-eval":
+            return first_letter(answer.text)
+        if self.protocol == "rules":
             return option(answer.text, answer.target["options"])
         truth, question = answer.target["answer"], answer.prompt
         reply = self.ask(ASK.format(question=question, answer=truth, response=answer.text))
@@ -175,10 +188,17 @@ def option(text: str, options: str) -> str | None:
     choices = CHOICES.search(options)
     if choices is None:
         return None
+    letter = read_option(text, {"A": choices[1], "B": choices[2]})
+    return letter and f"({letter.lower()})"
+
+
+def first_letter(text: str) -> str | None:
+    """Return the option whose letter lmms-eval reads; None if there is none.
+
+    An "a" or "b" that ends a word counts as one that stands alone, and so does the article.
+    """
     text = text.strip().lower()
-    letters = set(re.findall(r"\(([ab])\)", text)) or set(re.findall(r"^([ab])(?:[.):]|$)", text))
-    words = {"a": choices[1].lower(), "b": choices[2].lower()}
-    named = letters or {
-        letter for letter, word in words.items() if re.search(rf"\b{re.escape(word)}\b", text)
-    }
-    return f"({named.pop()})" if len(named) == 1 else None
+    for pattern in LMMS_EVAL:
+        if found := re.search(pattern, text):
+            return f"({found[1]})"
+    return None

@@ -9,7 +9,7 @@ import torch
 from halluc.benchmarks.dash_b import DashB
 from halluc.benchmarks.haloquest import HaloQuest
 from halluc.benchmarks.mmhal_bench import TYPES, MmhalBench, rating
-from halluc.benchmarks.mmvp import Mmvp, option
+from halluc.benchmarks.mmvp import Mmvp, first_letter, option
 from halluc.benchmarks.object_halbench import ObjectHalBench
 from halluc.benchmarks.openchair import OpenChair
 from halluc.benchmarks.r_bench import RBench
@@ -62,10 +62,37 @@ OPTIONS = "Are the wings open or closed? (a) Open (b) Closed"
         ("(a) or (b)", None),
         ("", None),
         ("opened", None),
+        ("The answer is A because they are spread.", "(a)"),
     ],
 )
 def test_mmvp_reads_letters_and_words(text: str, want: str | None) -> None:
     assert option(text, OPTIONS) == want
+
+
+@pytest.mark.parametrize(
+    ("text", "want"),
+    [
+        ("A", "(a)"),
+        ("(B).", "(b)"),
+        ("b. Closed", "(b)"),
+        ("A butterfly, and it is closed", "(a)"),  # an article is a letter there
+        ("They are closed, so the answer is (B).", "(b)"),
+        ("I take option b, not A", "(b)"),
+        ("It is B", "(b)"),
+        ("It is a pair of closed wings", "(a)"),
+        ("like a web or a banana", "(a)"),
+        ("The banana is open", "(a)"),  # the end of a word
+        ("a)b", "(b)"),
+        ("Both", "(b)"),  # the first character
+        ("Closed", None),  # words do not count
+        ("", None),
+    ],
+)
+def test_mmvp_is_read_as_lmms_eval_reads_it(text: str, want: str | None) -> None:
+    assert first_letter(text) == want
+    answer = Answer("001", "1.jpg", "all", "", {"options": OPTIONS, "answer": "(a)"}, text)
+    assert Mmvp(protocol="lmms-eval").predict(answer) == want
+    assert Mmvp().predict(answer) == option(text, OPTIONS)
 
 
 def mmvp_answers(tmp_path: Path, flip: tuple[int, ...] = ()) -> AnswerFiles:
