@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from halluc.interventions.base import ONE_A_TOKEN, Cost
+from halluc.interventions.card import ONE_A_TOKEN, Cost
 from halluc.interventions.compose import find
 from halluc.scoring.base import REGISTRY
 

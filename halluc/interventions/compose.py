@@ -15,13 +15,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 from pydantic import create_model
 
 from halluc.errors import UserError
-from halluc.interventions.base import (
-    REGISTRY,
-    Dependence,
-    Method,
-    MethodCard,
-    MethodParams,
-)
+from halluc.interventions.base import REGISTRY, Dependence, Method
+from halluc.interventions.card import MethodCard, MethodParams
 from halluc.interventions.seams import EDITED_ATTENTION, SEAMS
 
 if TYPE_CHECKING:
