@@ -10,6 +10,8 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 
 LAYERS = (
@@ -118,6 +120,19 @@ def allowed(source: str, target: str) -> bool:
 
 def test_every_room_has_a_layer() -> None:
     assert {room(module) for module in sources()} <= LEVEL.keys()
+
+
+@pytest.mark.parametrize("page", ["ARCHITECTURE.md", "AGENTS.md"])
+def test_every_folder_of_a_room_stands_in_the_table(page: str) -> None:
+    table = [line for line in (ROOT / page).read_text().splitlines() if line.startswith("|")]
+    paths = {name.replace(".", "/") for name in LEVEL}
+    folders = {path if (ROOT / path).is_dir() else f"halluc/{path}" for path in paths - {"halluc"}}
+    missing = {
+        path
+        for path in folders
+        if (ROOT / path).is_dir() and not any(f"`{path}/" in line for line in table)
+    }
+    assert not missing, sorted(missing)
 
 
 def test_imports_point_downwards() -> None:
