@@ -16,6 +16,7 @@
 # make families          try every method on a tiny model of every family, into docs/families.md
 # make world MODEL=glyph train an embedded model           make matcher   train AGLA's matcher
 # make detector          train HALC's detector
+# make benchmarks        write the table of benchmarks, into docs/benchmarks.md
 # make sinks             try whether attention sinks grow by themselves, into docs/sinks.md
 
 METHOD ?= var
@@ -41,7 +42,7 @@ LOWEST := .venv-lowest
 
 .DEFAULT_GOAL := help
 .PHONY: help setup eval sweep leaderboard test test-lowest test-slow mutants check table families \
-	crosscheck lab recorded report screenshots docs release-check schema bench world matcher detector sinks clean
+	crosscheck lab recorded report screenshots docs release-check schema bench benchmarks world matcher detector sinks clean
 
 help:
 	@sed -n 's/^# make/make/p' $(firstword $(MAKEFILE_LIST))
@@ -168,6 +169,9 @@ recorded: setup
 
 families: setup
 	$(BIN)/python -m tests.matrix --output docs/families.md
+
+benchmarks: setup
+	$(BIN)/python -m bench.cards --output docs/benchmarks.md
 
 $(VENV)/.release-installed: $(BIN)/.installed
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[release]'

@@ -32,7 +32,7 @@ def card(
 
 @benchmark("amber")
 class Amber(AmberBenchmark):
-    """Both tasks on 1004 images."""
+    """Both tasks, descriptions and yes/no questions, on 1004 images."""
 
     card = card("AMBER", (*GENERATIVE, *DISCRIMINATIVE), 15_220)
 

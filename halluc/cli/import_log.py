@@ -25,12 +25,12 @@ from halluc.plain_text import printable
 
 
 def import_command(
-    file: Annotated[Path, typer.Argument(help="Sample log of another harness.")],
+    file: Annotated[Path, typer.Argument(help="Log of samples, as another harness named it.")],
     source: Annotated[
         str,
         typer.Option(
             "--from",
-            help="Harness: lmms-eval, vlmevalkit, open-vlm-records, lm-eval or inspect.",
+            help="Harness it is from: lmms-eval, vlmevalkit, open-vlm-records, lm-eval or inspect.",
         ),
     ],
     labels: Labels = None,
@@ -38,10 +38,11 @@ def import_command(
     chair_tables: ChairTables = None,
     protocol: Protocol = None,
     model: Annotated[
-        str | None, typer.Option(help="Name of the model; default: the log's.")
+        str | None, typer.Option(help="Name of the model on boards; default: the log's.")
     ] = None,
     method: Annotated[
-        str | None, typer.Option(help="Method the model had; harnesses know none.")
+        str | None,
+        typer.Option(help="Method the model had; default: baseline, as harnesses know none."),
     ] = None,
     against: Against = "",
     name: RecordName = "",

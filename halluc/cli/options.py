@@ -29,15 +29,27 @@ ModelArgs = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print machine-readable JSON.")]
 GroundTruth = Annotated[
-    Path | None, typer.Option(help="File with the objects in each image, for CHAIR.")
+    Path | None,
+    typer.Option(
+        help="Objects in each image, for CHAIR: a file, or a folder of COCO's annotations."
+    ),
 ]
 ChairTables = Annotated[Path | None, typer.Option(help="File with CHAIR's synonym tables.")]
-Protocol = Annotated[str | None, typer.Option(help="Protocol to score by.")]
-Labels = Annotated[list[Path] | None, typer.Option(help="Question or annotation file. Repeatable.")]
-Against = Annotated[
-    str, typer.Option(help="Name of the record to compare with; a baseline has none.")
+Protocol = Annotated[
+    str | None, typer.Option(help="Protocol to score by: whose scorer reads the answers.")
 ]
-RecordName = Annotated[str, typer.Option(help="Name of the record; default: the file's.")]
+Labels = Annotated[
+    list[Path] | None,
+    typer.Option(help="Question or annotation file, for labels that the answers lack. Repeatable."),
+]
+Against = Annotated[
+    str,
+    typer.Option(help="Baseline to compare with, by its record's name; leave out for a baseline."),
+]
+RecordName = Annotated[
+    str,
+    typer.Option(help="Name of the record, as --against of others takes it; default: the file's."),
+]
 OutputDir = Annotated[Path, typer.Option(help="Folder of run folders.")]
 SkipUnfinished = Annotated[
     bool, typer.Option("--skip-unfinished", help="Leave out runs that are not finished.")

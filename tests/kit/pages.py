@@ -24,6 +24,18 @@ from halluc.store.recorded_run import keep_recorded, recorded_asker
 from halluc.types import Answer
 from halluc.world import render, scene
 from tests.benchmarks.test_own_data import drawn
+from tests.importing.test_importing import (
+    MODEL,
+    POPE,
+    archive,
+    inspect_head,
+    inspect_samples,
+    lm_eval_log,
+    lmms,
+    pope_docs,
+    pope_logged,
+    workbook,
+)
 from tests.kit.runs import write_run
 
 ROOT = Path(__file__).parents[2]
@@ -126,4 +138,26 @@ def folder_of_names(folder: Path) -> Path:
     for name in ("method.jsonl", "baseline.jsonl", "FILE"):
         text = "\n".join(json.dumps({"question": "A dog?", "answer": "Yes"}) for _ in asked)
         (folder / name).write_text(text)
+    fill_with_logs(folder)
     return folder
+
+
+def fill_with_logs(folder: Path) -> None:
+    """Write the logs of other harnesses that docs/other-harnesses.md names."""
+    rows = [row for row in POPE if row[0] == "adversarial"]
+    for place in (folder, folder / "vcd"):
+        lmms(place, "pope_adv", pope_logged(rows))
+    lm_eval_log(folder, "pope_coco", pope_docs())
+    archive(folder / "2026-11-22T10-15-00_pope.eval", inspect_head(), inspect_samples())
+    asked = [
+        {
+            "index": n,
+            "question": f"Is there a {name} in the image?",
+            "answer": truth,
+            "category": split,
+            "image_path": image,
+            "prediction": said,
+        }
+        for n, (split, image, name, truth, said) in enumerate(POPE)
+    ]
+    workbook(folder / f"{MODEL}_POPE.xlsx", asked)
