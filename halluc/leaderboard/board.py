@@ -232,6 +232,9 @@ class Statistics(_Part):
     interval: Literal["95%, percentile bootstrap by image, 10000 draws, seed 0"] = (
         "95%, percentile bootstrap by image, 10000 draws, seed 0"
     )
+    selective: Literal["95%, percentile bootstrap by image, 2000 draws, seed 0"] = (
+        "95%, percentile bootstrap by image, 2000 draws, seed 0"
+    )
     p: Literal["two-sided swap test by image, 10000 to 1000000 draws, seed 0"] = (
         "two-sided swap test by image, 10000 to 1000000 draws, seed 0"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
@@ -17,7 +18,7 @@ from halluc.leaderboard.board import (
     Value,
     judged_metrics,
 )
-from halluc.statistics import compare_scored
+from halluc.statistics import NothingInCommon, compare_scored
 from halluc.store.crosscheck_file import find_crosscheck
 
 if TYPE_CHECKING:
@@ -62,16 +63,29 @@ def rows_of(scored: Sequence[Scored]) -> Iterator[ScoredRow]:
         if row.setting in baselines:
             baseline, row.baseline = baselines[row.setting]
             if row.method != BASELINE:
-                comparison = compare_scored(one, baseline)
-                row.differences = gaps_of(comparison.differences)
-                row.same_length = gaps_of(comparison.same_length)
-                row.right_wrong = right_wrong_of(comparison)
-                row.over_controls = {
-                    name: _judged_gaps(row, compare_scored(one, control, equal_length=False))
-                    for name in _controls(one.reader.card.task, one.run.asker.decoding)
-                    if name != row.method and (control := plain.get((row.setting, name)))
-                }
+                _compare(row, one, baseline, plain)
         yield ScoredRow(one, row)
+
+
+def _compare(
+    row: Row, scored: Scored, baseline: Scored, plain: Mapping[tuple[str, str], Scored]
+) -> None:
+    """Compare a row with its baseline and its controls; what withheld all is compared with none.
+
+    Args:
+        plain: Runs of methods with their own defaults, by setting and method.
+    """
+    with suppress(NothingInCommon):
+        comparison = compare_scored(scored, baseline)
+        row.differences = gaps_of(comparison.differences)
+        row.same_length = gaps_of(comparison.same_length)
+        row.right_wrong = right_wrong_of(comparison)
+    for name in _controls(scored.reader.card.task, scored.run.asker.decoding):
+        control = plain.get((row.setting, name))
+        if control is not None and name != row.method:
+            with suppress(NothingInCommon):
+                comparison = compare_scored(scored, control, equal_length=False)
+                row.over_controls[name] = _judged_gaps(row, comparison)
 
 
 def _controls(task: str, decoding: DecodingConfig) -> Sequence[str]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from halluc.leaderboard.board import kind_of_decoding, settings
 from halluc.leaderboard.formatting import better, costs, decoded, labels
-from halluc.leaderboard.surviving_gains import CONTROL
+from halluc.leaderboard.building_rows import CONTROLS
 
 if TYPE_CHECKING:
     from halluc.leaderboard.board import Board, Gap, Row, Value
@@ -37,7 +37,7 @@ def _row(row: Row, label: str) -> dict[str, Any]:
         "protocol": row.protocol,
         "dtype": row.dtype,
         "baseline": row.baseline == row.key,
-        "control": row.method == CONTROL,
+        "control": row.method in CONTROLS["yes_no"],
         "compared": row.baseline is not None,
         "recorded": row.record.model_dump() if row.record is not None else None,
         "n": row.n,

@@ -101,17 +101,23 @@ def score_readings(
         draws, seed: As for `score`.
         counted: The counts of every cluster, if they are known.
 
+    Returns:
+        The scores; where a method withheld all there was to score, no metric is defined.
+
     Raises:
         UserError: If there is nothing to score.
     """
-    if not readings:
+    import numpy as np
+
+    if not readings and not without.withheld:
         raise UserError(
-            f"{benchmark.name}: none of {sum(without)} answers can be scored: {without.failed} "
-            f"failed, {without.withheld} were withheld"
+            f"{benchmark.name}: none of {without.failed} answers can be scored: all failed"
         )
     names, counts = counted or tallies(benchmark, clusters(benchmark, readings).values())
+    if not readings:
+        names, counts = [], np.zeros((0, 0))
     values = estimate(counts, names, benchmark.metrics)
-    if draws:
+    if draws and readings:
         drawn = resample(counts, names, benchmark.metrics, draws, seed)
         intervals = {name: percentile(values[name], drawn[name]) for name in values}
     else:

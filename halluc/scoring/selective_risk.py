@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 TrustedBy = Literal["method", "answer_probability"]
 AREA_DRAWS = DRAWS // 5
+"""Each draw sums over all answers, not over images: fewer draws, for answers by the ten thousand."""
 
 
 class Trusted(NamedTuple):
@@ -52,7 +53,7 @@ class RiskCoverage(NamedTuple):
 
     Attributes:
         trusted_by: Whose confidence orders the answers: the method's, or the model's own
-            probability of its yes or no where the method has none.
+            probability of its yes, no or option where the method has none.
         coverage: The share of answers that are not withheld.
         risk: The share of errors among those.
         full_risk: The share of errors if none were withheld.
@@ -95,7 +96,12 @@ def risk_coverage(
 
 
 def _own_confidence(benchmark: Benchmark, answer: Answer) -> float | None:
-    """Return the probability of the likeliest option, or of the likelier of yes and no."""
+    """Return the probability of the likeliest option, or of the likelier of yes and no.
+
+    None of a description or a free answer, whose first word is not what it says.
+    """
+    if benchmark.card.task in ("caption", "open"):
+        return None
     if benchmark.card.task == "choice" and benchmark.label(answer) is None:
         known = [p for p in (answer.letters or {}).values() if p is not None and isfinite(p)]
         return 1 / sum(exp(p - max(known)) for p in known) if known else None

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from halluc.types import Answer, Reading
 
 
+class NothingInCommon(UserError):
+    """Two runs answered no sample in common."""
+
+
 @dataclass(frozen=True)
 class Comparison:
     """Two runs on a benchmark.
@@ -57,7 +61,7 @@ def compare(
         seed: Of both; the same answers, draws and seed give the same numbers.
 
     Raises:
-        UserError: If they have no sample in common.
+        NothingInCommon: If they have no sample in common.
     """
     both = common(benchmark.name, read(benchmark, ours), read(benchmark, theirs))
     rights = [[benchmark.right(reading) for reading in side] for side in both]
@@ -83,14 +87,15 @@ def compare_scored(
         equal_length: Also compare descriptions cut to equal length.
 
     Raises:
-        UserError: If they have no sample in common, or the benchmark is not installed.
+        NothingInCommon: If they have no sample in common.
+        UserError: If the benchmark is not installed.
     """
     mine, other = (
         {a.id: a for i in side.images.values() for a in i.answers} for side in (ours, theirs)
     )
     ids = sorted(mine.keys() & other.keys())
     if not ids:
-        raise UserError(f"{ours.name}: the two runs answered no sample in common")
+        raise NothingInCommon(f"{ours.name}: the two runs answered no sample in common")
     rights = [[side[id].right for id in ids] for side in (mine, other)]
     benchmark = ours.reader
     captions = equal_length and benchmark.card.task in ("caption", "mixed")
@@ -145,12 +150,12 @@ def common(
         name: The benchmark's.
 
     Raises:
-        UserError: If there are none.
+        NothingInCommon: If there are none.
     """
     mine, other = ({reading.id: reading for reading in side} for side in (ours, theirs))
     ids = sorted(mine.keys() & other.keys())
     if not ids:
-        raise UserError(f"{name}: the two runs answered no sample in common")
+        raise NothingInCommon(f"{name}: the two runs answered no sample in common")
     return [mine[id] for id in ids], [other[id] for id in ids]
 
 

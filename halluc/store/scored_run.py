@@ -93,7 +93,8 @@ class Scored:
         """
         file = self.run.path / f"readings_{self.name}_{self.scores.key}.jsonl"
         lines = read_lines(file, _image)
-        if not lines.records or readings_hash(file) != self.scores.readings:
+        lacks = not lines.records and self.scores.n > 0
+        if lacks or not file.exists() or readings_hash(file) != self.scores.readings:
             raise UserError(
                 f"{file}: is not what the scores were computed from; remove it and the scores file "
                 "next to it, and 'halluc score' or 'halluc eval' writes them again"

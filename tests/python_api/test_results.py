@@ -145,3 +145,12 @@ def test_what_is_wrong_is_said_before_anything_is_loaded(
     monkeypatch.setattr("halluc.evaluation.open_model", lambda _: pytest.fail("it was loaded"))
     with pytest.raises(UserError, match=said):
         halluc.evaluate(**arguments)
+
+
+def test_a_method_that_withholds_every_answer_has_a_row(tiny: Path, tmp_path: Path) -> None:
+    silent = {"familiarity": {"threshold": 1.0}}
+    run = halluc.evaluate(str(tiny), [silent], "glyph_pope", limit=1, output_dir=tmp_path)
+    row = next(row for row in run.board.rows if row.method == "familiarity")
+    assert (row.n, row.withheld) == (0, 18) and row.differences == {}
+    assert row.selective is not None and row.selective.coverage.value == 0
+    assert all(value.value is None for value in row.metrics.values())

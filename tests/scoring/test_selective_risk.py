@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from math import log
+from math import isnan, log
 
 import numpy as np
 import pytest
 
+from halluc.errors import UserError
 from halluc.scoring.building import build
 from halluc.scoring.scores import read, score
 from halluc.scoring.selective_risk import Trusted, area_under, measured, risk_coverage
@@ -105,3 +106,26 @@ def test_without_a_methods_confidence_the_answers_own_probability_orders() -> No
 def test_nothing_is_said_without_any_confidence() -> None:
     benchmark = build("glyph_pope")
     assert risk_coverage(benchmark, read(benchmark, [answer(1, right=True)]), []) is None
+
+
+def test_a_description_has_no_probability_of_its_own() -> None:
+    benchmark = build("glyph_chair")
+    told = next(iter(benchmark.samples(1)))
+    said = Answer(told.id, told.image_id, told.group, told.prompt, told.target, text="a dog")
+    said = replace(said, yes_no=(log(0.9), log(0.1)))
+    assert risk_coverage(benchmark, read(benchmark, [said]), []) is None
+    trusted = replace(said, confidence=0.5)
+    found = risk_coverage(benchmark, read(benchmark, [trusted]), [])
+    assert found is not None and found.trusted_by == "method"
+
+
+def test_a_run_that_withholds_all_has_no_metric_and_no_coverage() -> None:
+    benchmark = build("glyph_pope")
+    answers = [answer(i, right=True, confidence=0.1, status="withheld") for i in range(4)]
+    scores = score(benchmark, answers)
+    assert (scores.n, scores.n_images, scores.withheld) == (0, 0, 4)
+    assert scores.values and all(isnan(one.value) for one in scores.values.values())
+    found = risk_coverage(benchmark, [], answers)
+    assert found is not None and found.coverage.value == 0 and isnan(found.risk.value)
+    with pytest.raises(UserError, match="none of 2 answers can be scored: all failed"):
+        score(benchmark, [answer(i, right=True, status="failed") for i in range(2)])
