@@ -222,47 +222,56 @@ class _Seams(Composite):
     """Seams of a composite; those that a part declares are copied into it."""
 
     def prompt(self, batch: Batch) -> Batch:
+        """Let each part rewrite what the part before it made."""
         for method in self._with("prompt"):
             batch = method.prompt(batch)
         return batch
 
     def streams(self, batch: Batch, model: VisionLanguageModel) -> dict[str, Inputs]:
+        """Give the streams of all parts; of equal names the last counts."""
         made: dict[str, Inputs] = {}
         for method in self._with("streams"):
             made |= method.streams(batch, model)
         return made
 
     def prepare(self, at: At, inputs: Inputs, forward: Forward) -> None:
+        """Refuse: each part is prepared alone."""
         raise NotImplementedError("the engine calls `prepare` of each part")
 
     def image_tokens(self, at: At, hidden: Tensor) -> Tensor:
+        """Let each part thin out what the part before it left, [N, 1 + P, D]."""
         for method in self._with("image_tokens"):
             hidden = method.image_tokens(at, hidden)
         return hidden
 
     def attention_bias(self, at: At) -> Tensor:
+        """Add the parts' biases, [B or 1, H or 1, Q or 1, K]."""
         total = at.image_columns.new_zeros(1, 1, 1, 1).float()
         for _, method, own in self.acting("attention_bias", at):
             total = total + method.attention_bias(own)
         return total
 
     def attention_logits(self, at: At, logits: Tensor) -> Tensor:
+        """Let each part edit the logits that the part before it made, [B, H, R, K]."""
         for _, method, own in self.acting("attention_logits", at):
             logits = method.attention_logits(own, logits)
         return logits
 
     def attention_weights(self, at: At, weights: Tensor) -> Tensor:
+        """Let each part edit the weights that the part before it made, [B, H, R, K]."""
         for _, method, own in self.acting("attention_weights", at):
             weights = method.attention_weights(own, weights)
         return weights
 
     def head_gain(self, at: At, outputs: Tensor) -> Tensor:
+        """Multiply the parts' gains."""
         gain = outputs.new_ones(1, 1)
         for _, method, own in self.acting("head_gain", at):
             gain = gain * method.head_gain(own, outputs)
         return gain
 
     def hidden(self, at: At, hidden: Tensor) -> Tensor | None:
+        """Let each part edit the stream [B, Q, D] in turn; note what all remember as one."""
         facts: list[Any] = [None] * len(self.methods)
         edited = None
         for part, method, own in self.acting("hidden", at):
@@ -278,11 +287,13 @@ class _Seams(Composite):
         return edited
 
     def feed_forward(self, at: At, inputs: Tensor, outputs: Tensor) -> Tensor:
+        """Let each part edit the output that the part before it made, [B, Q, D]."""
         for _, method, own in self.acting("feed_forward", at):
             outputs = method.feed_forward(own, inputs, outputs)
         return outputs
 
     def next_token_logits(self, at: At, logits: Mapping[str, Tensor]) -> Tensor:
+        """Let the part that decides make the row [B, V], then those that filter edit it."""
         order = sorted(self._with("next_token_logits"), key=lambda method: method.filters)
         current = dict(logits)
         for method in order:
@@ -291,17 +302,21 @@ class _Seams(Composite):
         return current["main"]
 
     def search(self, loop: SearchLoop) -> list[int]:
+        """Search as the one part that does."""
         (method,) = self._with("search")
         loop.part = self.methods.index(method)
         return method.search(loop)
 
     def revise(self, batch: Batch, texts: list[str], ask: Ask) -> list[str]:
+        """Let each part revise what the part before it wrote."""
         for method in self._with("revise"):
             texts = method.revise(batch, texts, ask)
         return texts
 
     def confidence(self, batch: Batch, texts: list[str], ask: Ask) -> Sequence[float]:
+        """Trust answers as far as the one part that says so does."""
         return self._with("confidence")[0].confidence(batch, texts, ask)
 
     def weights(self, model: VisionLanguageModel) -> Mapping[str, Tensor]:
+        """Give the parameters of the one part that edits any."""
         return self._with("weights")[0].weights(model)

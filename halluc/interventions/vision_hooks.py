@@ -59,10 +59,12 @@ def thinning(
     """Let the method's `image_tokens` drop or merge patches behind each layer of the vision tower.
 
     Args:
+        method: Its `image_tokens` is given each layer's output [N, 1 + P, D], CLS first, and gives
+            [N, 1 + P', D]; N counts images or tiles.
         memory: The batch, without tokens of a prompt yet.
         recorded: Filled as by `reading_cls` for the layers whose attention the method reads, of
-            the tokens that are left.
-        images: The inputs that belong to the images.
+            the tokens that are left: by layer, [n, H] an image, n its image tokens that are left.
+        images: The inputs that belong to the images, as `Inputs` describes them.
     """
     modules = model.tower.attention_modules
     layer_of = {id(module): i for i, module in enumerate(modules)}

@@ -128,7 +128,13 @@ class PromptEncoder:
         """Tokenize rendered prompts and preprocess their images, left-padded.
 
         Args:
+            prompts: B of them, each with one image.
+            images: One for each prompt.
             device: Where they go; None for the model's.
+
+        Returns:
+            As `Inputs` describes: `input_ids` and `attention_mask` int [B, L], `pixel_values` and
+            the like by image, in the model's dtype.
         """
         self.processor.tokenizer.padding_side = "left"
         if self.image_aspect == "pad":
@@ -189,7 +195,7 @@ class PromptEncoder:
         return value.to(self.model.dtype) if value.is_floating_point() else value
 
     def prompt_tokens(self, inputs: Inputs) -> PromptTokens:
-        """Describe a batch of prompts as the language model reads it."""
+        """Describe prompts, [B, L] each, as the language model reads them."""
         ids = inputs["input_ids"]
         return PromptTokens(
             input_ids=ids,
@@ -203,6 +209,13 @@ class PromptEncoder:
 
         Where layers of their own hold the image, no token may attend to it; the engine silences
         those layers then, as transformers skips them in a batch without images.
+
+        Args:
+            inputs: Of B prompts, [B, L, ...] each by token.
+
+        Returns:
+            [B, L', ...] each by token, L' the most tokens that a prompt keeps; nothing by image,
+            but where layers of their own hold it.
         """
         # Ovis2 embeds the marks around an image by its vision tower, too.
         marks = getattr(self.model.config, "visual_indicator_token_ids", ())
@@ -215,11 +228,26 @@ class PromptEncoder:
         return text | of_images(inputs) | {"cross_attention_mask": blind}
 
     def stacked(self, *batches: Inputs) -> dict[str, Tensor]:
-        """Stack batches of prompts, left-padded to one length; images stand in that order."""
+        """Stack batches of prompts, left-padded to one length; images stand in that order.
+
+        Args:
+            batches: [B, L, ...] each by token; B and L may differ.
+
+        Returns:
+            [sum of B, longest L, ...] each by token, [sum of N, ...] by image.
+        """
         return stacked(batches, self.pad_token)
 
     def continued(self, inputs: Inputs, tokens: Tensor) -> dict[str, Tensor]:
-        """Append tokens of an answer, int [T], to each prompt; image tokens in it become blank."""
+        """Append tokens of an answer to each prompt; image tokens in it become blank.
+
+        Args:
+            inputs: [B, L, ...] each by token.
+            tokens: int [T].
+
+        Returns:
+            [B, L + T, ...] each by token; inputs by image are the same.
+        """
         blank = tokens.masked_fill(tokens == self.image_token, self.pad_token)
         longer = continued(inputs, blank.expand(len(inputs["input_ids"]), -1))
         if self.model.config.model_type == "paligemma":  # there tokens of type 0 see each other
@@ -227,7 +255,14 @@ class PromptEncoder:
         return longer
 
     def image_inputs(self, inputs: Inputs) -> list[dict[str, Tensor]]:
-        """Return the inputs of each image alone, in the order of their rows, at most one a row."""
+        """Return the inputs of each image alone, in the order of their rows, at most one a row.
+
+        Args:
+            inputs: Of B prompts with N images.
+
+        Returns:
+            N mappings of inputs by image: [1, ...], or the tiles or patches of that image.
+        """
         tokens = self.n_image_tokens(inputs)
         return apart(inputs, tokens[tokens > 0].tolist())
 
@@ -251,8 +286,11 @@ class PromptEncoder:
         """Shorten the images in prompts: the first placeholders of each image stay.
 
         Args:
-            inputs: As encoded, at most one image a row.
+            inputs: As encoded, [B, L, ...] each by token, at most one image a row.
             counts: Tokens that are left of each image, in the order of the rows that have one.
+
+        Returns:
+            [B, L', ...] each by token, L' the most tokens that a prompt keeps; nothing by image.
         """
         image = inputs["input_ids"] == self.image_token
         limit = torch.zeros(len(image), dtype=torch.long, device=image.device)

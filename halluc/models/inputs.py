@@ -10,6 +10,18 @@ from torch import Tensor
 from torch.nn.functional import pad as padded
 
 Inputs = Mapping[str, Tensor]
+"""What a model is given for B prompts, left-padded to L tokens, with N images, at most one each.
+
+By token: `input_ids`, int [B, L]; `attention_mask`, int [B, L], 1 at real tokens;
+`token_type_ids` and `mm_token_type_ids`, int [B, L], of some families; `cross_attention_mask`,
+int [B, L, 1, tiles], of those that hold the image in layers of its own.
+
+By image, in the order of their rows: `pixel_values`, [N, 3, height, width]; of families that cut
+images into tiles [N, ..., tiles, 3, height, width], or tiles of all images below each other; of
+those like Qwen2-VL patches of all images below each other. What describes images stands next to it,
+[N, ...] each: `image_sizes`, `image_grid_thw`, `spatial_shapes`. What a Q-Former reads counts as
+by image, too: `qformer_input_ids` and `qformer_attention_mask`, int [N, tokens of its own].
+"""
 
 PER_TOKEN = (
     "input_ids",
@@ -22,7 +34,7 @@ PER_TOKEN = (
 
 
 def of_images(inputs: Inputs) -> dict[str, Tensor]:
-    """Return the inputs that belong to images."""
+    """Return what `inputs` hold by image, [N, ...] each, without what they hold by token."""
     return {key: value for key, value in inputs.items() if key not in PER_TOKEN}
 
 
@@ -57,6 +69,9 @@ def continued(inputs: Inputs, tokens: Tensor) -> dict[str, Tensor]:
     Args:
         inputs: [B, L, ...] each, left-padded.
         tokens: int [B, T].
+
+    Returns:
+        [B, L + T, ...] each; inputs by image are the same.
     """
     longer = dict(inputs) | {"input_ids": torch.cat([inputs["input_ids"], tokens], 1)}
     for key in set(PER_TOKEN) & inputs.keys() - {"input_ids"}:
@@ -69,8 +84,11 @@ def apart(inputs: Inputs, tokens: Sequence[int]) -> list[dict[str, Tensor]]:
     """Split inputs by image; their rows may be whole images, tiles or patches.
 
     Args:
-        inputs: Of any number of prompts.
-        tokens: How many image tokens each image has.
+        inputs: Of B prompts with N images.
+        tokens: How many image tokens each image has, N of them.
+
+    Returns:
+        N mappings of inputs by image, each of one image: [1, ...], or its own tiles or patches.
     """
     images: list[dict[str, Tensor]] = [{} for _ in tokens]
     for key, value in of_images(inputs).items():
@@ -100,6 +118,12 @@ def with_queries_right_padded(inputs: Inputs) -> dict[str, Tensor]:
 
     Processors pad it on the language model's side, and an image's features would then depend on
     the longest question of the batch.
+
+    Args:
+        inputs: Of B prompts; those without a Q-Former come back as they are.
+
+    Returns:
+        The inputs, `qformer_input_ids` and `qformer_attention_mask` right-padded, of their own size.
     """
     if "qformer_attention_mask" not in inputs:
         return dict(inputs)
@@ -116,6 +140,9 @@ def stacked(batches: Sequence[Inputs], pad: int) -> dict[str, Any]:
     Args:
         batches: Inputs [B, L, ...] each; B and L may differ.
         pad: The padding token's id.
+
+    Returns:
+        [sum of B, longest L, ...] each by token, [sum of N, ...] by image.
     """
     stack: dict[str, Any] = {}
     for key in dict.fromkeys(key for batch in batches for key in batch):
