@@ -129,11 +129,16 @@ def leaderboard_command(
     ] = None,
     verdicts_in: Annotated[
         Path | None,
-        typer.Option("--verdicts", help="File to write their verdicts alone into: one table."),
+        typer.Option(
+            "--verdicts",
+            help="File to write the methods of each verdict into, one table, between the markers.",
+        ),
     ] = None,
     metric: Annotated[
         list[str] | None,
-        typer.Option(help="Repeatable, of these two: the metric that counts, benchmark.metric."),
+        typer.Option(
+            help="Metric that --findings and --verdicts judge by, BENCHMARK.METRIC; repeatable."
+        ),
     ] = None,
     csv: Annotated[
         Path | None, typer.Option(help="File to write the board to, a line per metric.")
@@ -147,9 +152,7 @@ def leaderboard_command(
     ] = None,
     model: Annotated[
         list[str] | None,
-        typer.Option(
-            help="Repeatable: only rows of these models; corrected with all others none the less."
-        ),
+        typer.Option(help="Show only these models; p-values stay corrected over the whole board."),
     ] = None,
     decoding: Annotated[
         str | None, typer.Option(help="Only rows decoded so: greedy, sampling or beams.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 
 import typer
 from rich.table import Table
@@ -16,10 +16,13 @@ from halluc.interventions import Cost
 from halluc.models.names import EMBEDDED
 from halluc.scoring.base import REGISTRY as BENCHMARKS
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 
 def list_command(
     what: Annotated[
-        Literal["methods", "benchmarks", "models"], typer.Argument(help="What to list.")
+        str, typer.Argument(metavar="WHAT", help="What to list: methods, benchmarks or models.")
     ],
     ready: Annotated[
         bool, typer.Option("--ready", help="Only benchmarks whose data is on this machine.")
@@ -27,6 +30,10 @@ def list_command(
     as_json: Json = False,
 ) -> None:
     """List what there is to choose from."""
+    if what == "runs":
+        raise UserError("runs are listed by 'halluc runs list'")
+    if what not in _LISTINGS:
+        raise UserError(f"nothing to list is called {what!r}: choose from {', '.join(_LISTINGS)}")
     rows = listing(what)
     if ready:
         if what != "benchmarks":
@@ -45,11 +52,11 @@ def list_command(
 
 def listing(what: str) -> list[dict[str, Any]]:
     """Describe all methods, benchmarks or embedded models, as JSON can hold them."""
-    return {"methods": _methods, "benchmarks": _benchmarks, "models": _models}[what]()
+    return _LISTINGS[what]()
 
 
 WIDE = 120
-"""The number of characters from which what a method needs is listed."""
+"""The number of characters from which a method's title and what it needs are listed."""
 
 
 def table(what: str, rows: list[dict[str, Any]], width: int = WIDE) -> Table:
@@ -59,7 +66,11 @@ def table(what: str, rows: list[dict[str, Any]], width: int = WIDE) -> Table:
         width: Of the window, in characters.
     """
     columns = {
-        "methods": ("name", "kind", "passes", *("needs", "variants") * (width >= WIDE), "paper"),
+        "methods": (
+            ("name", "title", "kind", "passes", "needs", "variants", "paper")
+            if width >= WIDE
+            else ("name", "kind", "passes", "paper")
+        ),
         "benchmarks": ("name", "title", "task", "licence"),
         "models": ("name", "what"),
     }[what]
@@ -93,11 +104,22 @@ def described(name: str) -> dict[str, Any]:
         "cost": cls.card.cost._asdict(),
         "seams": list(cls.declared()),
         "parameters": {
-            key: {"default": field.default, "what": field.description}
+            key: {
+                "default": field.default,
+                "choices": choices(field.annotation),
+                "what": field.description,
+            }
             for key, field in fields.items()
         },
         "noop": cls.noop,
     }
+
+
+def choices(annotation: Any) -> list[Any]:
+    """Return the values that a parameter may have, where its type lists them."""
+    if get_origin(annotation) is Literal:
+        return list(get_args(annotation))
+    return [value for part in get_args(annotation) for value in choices(part)]
 
 
 def passes(cost: Cost) -> str:
@@ -138,6 +160,13 @@ def _models() -> list[dict[str, Any]]:
             "what": "a model behind an OpenAI-compatible endpoint; baseline only",
         },
     ]
+
+
+_LISTINGS: dict[str, Callable[[], list[dict[str, Any]]]] = {
+    "methods": _methods,
+    "benchmarks": _benchmarks,
+    "models": _models,
+}
 
 
 def _text(value: Any) -> str:

@@ -28,7 +28,7 @@ def show_command(
     limit: Annotated[int, typer.Option(min=1, help="Most answers of a benchmark to show.")] = 20,
     as_json: Json = False,
 ) -> None:
-    """Show a run's answers beside the baseline's, made-up objects marked; or what a method is."""
+    """Show a run's answers next to the baseline's, made-up objects marked; or what a method is."""
     if what == METHOD:
         if name is None:
             raise UserError("which method? as in 'halluc show method var'")
@@ -56,6 +56,21 @@ def show_command(
         say(f"{key}: {len(ones)} answers{more}")
 
 
+def _parameter(one: Mapping[str, Any], varies: bool) -> tuple[str, str]:
+    """Return a parameter's default, and what it is with the values to choose from.
+
+    Args:
+        varies: Whether the method has variants, which may fill in a default, too.
+    """
+    what = one["what"] or ""
+    if one["default"] is None and "None:" not in what:
+        default = "by model or variant" if varies else "by model"
+    else:
+        default = str(one["default"])
+    known = ", ".join(map(str, one["choices"]))
+    return default, "; ".join(filter(None, (what, known and f"one of {known}")))
+
+
 def _method(about: Mapping[str, Any]) -> Iterator[Any]:
     from rich.table import Table
     from rich.text import Text
@@ -71,7 +86,7 @@ def _method(about: Mapping[str, Any]) -> Iterator[Any]:
         for column in ("name", "default", "what"):
             table.add_column(column)
         for key, one in about["parameters"].items():
-            table.add_row(Text(key), Text(str(one["default"])), Text(one["what"] or ""))
+            table.add_row(*map(Text, (key, *_parameter(one, bool(about["variants"])))))
         yield Text()
         yield table
     for deviation in about["deviations"]:

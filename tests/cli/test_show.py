@@ -1,4 +1,4 @@
-"""`halluc show`: answers beside the baseline's, and what a method is."""
+"""`halluc show`: answers next to the baseline's, and what a method is."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from halluc.cli.app import app
+from halluc.cli.catalogue import WIDE, listing, table
 from halluc.cli.shown_answers import samples, texts
 from tests.kit.runs import write_run
 
@@ -67,6 +68,36 @@ def test_a_method_is_shown_with_its_parameters() -> None:
         assert part in said
     assert "min_image_mass  0.2" in said and "needs: image tokens in the prompt" in said
     assert "differs: paper moves 60%" in said
+
+
+def test_a_parameter_is_shown_with_its_choices_and_where_its_default_comes_from() -> None:
+    rows = {line.split()[0]: line for line in show("method", "var").splitlines() if line.strip()}
+    assert "rows edited; one of after_image, all" in rows["rows"]
+    assert rows["variant"].rstrip().endswith("one of paper, official_code")
+    assert "by model or variant" in rows["keep"] and "by model or variant" in rows["sink_dims"]
+    first = next(line for line in show("method", "vhr").splitlines() if line.startswith("layers "))
+    assert "by model " in first  # it has no variants
+    drawn = json.loads(show("method", "ritual", "--json"))["parameters"]["transform"]
+    assert drawn["default"] is None and drawn["choices"][0] == "horizontal_flip"
+    assert "by model" not in show("method", "adaptvis")  # "None: by confidence" says it
+
+
+def test_wide_terminals_show_titles_of_methods() -> None:
+    rows = listing("methods")
+    for width, shown in ((WIDE, True), (WIDE - 1, False)):
+        headers = [column.header for column in table("methods", rows, width).columns]
+        assert ("title" in headers) == shown and "paper" in headers
+
+
+@pytest.mark.parametrize(
+    ("what", "culprit"),
+    [
+        ("runs", "runs are listed by 'halluc runs list'"),
+        ("metods", "nothing to list is called 'metods': choose from methods, benchmarks, models"),
+    ],
+)
+def test_what_cannot_be_listed_is_one_line(what: str, culprit: str) -> None:
+    assert str(CliRunner().invoke(app, ["list", what]).exception) == culprit
 
 
 @pytest.mark.parametrize(
