@@ -17,6 +17,7 @@ from halluc.scoring.answer_files import answer_of
 from halluc.scoring.base import Benchmark
 from halluc.scoring.card import Metric
 from halluc.types import Answer, Reading, Sample
+from halluc.validation import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -173,8 +174,8 @@ class AmberBenchmark(Benchmark):
         """Read a JSON list of id and response, with `--labels` AMBER's annotations.json.
 
         Raises:
-            UserError: If an id is unknown or answered twice, or some of a task's ids have no
-                answer while others do.
+            UserError: If an id is unknown or answered twice, some of a task's ids have no answer
+                while others do, or an answer states another truth than the annotations.
         """
         records, inside = files.rows(), False
         if files.labels is not None:
@@ -193,6 +194,7 @@ class AmberBenchmark(Benchmark):
             target = truth[id]
             if not self._wanted(target):
                 continue
+            _check_truth(row, target)
             answers.append(
                 Answer(
                     id=f"{id:05d}",
@@ -252,6 +254,16 @@ class AmberBenchmark(Benchmark):
             raise UserError(f"{self.folder}: has no {name}")
         verify("AMBER", {name: checksum(paths[0])})
         return paths[0]
+
+
+def _check_truth(row: Row, target: Mapping[str, Any]) -> None:
+    """Check that an answer that states its truth is to the question of its id."""
+    stated = row.fields.get("truth", target["truth"])
+    if stated != target["truth"]:
+        raise UserError(
+            f"{row.where}: states that {shown(stated)} is true; the annotations of id "
+            f"{target['id']} have {shown(target['truth'])}"
+        )
 
 
 def _group(target: Mapping[str, Any]) -> str:

@@ -137,6 +137,11 @@ MUTANTS = [
         ("halluc/importing/vlmevalkit.py",
          'unique([(line.where, str(line["index"])) for line in lines])', "pass",
          f"{IMPORTING}_rows_of_vlmevalkit_are_told_by_their_index"),
+        ("halluc/importing/imported_run.py",
+         "imported.decoding if is_stated(imported.decoding or {}) else None", "imported.decoding",
+         f"{IMPORTING}_a_decoding_is_stated_only_where_the_log_says_how_tokens_were_chosen"),
+        ("benchmarks/_amber.py", 'if stated != target["truth"]:', "if False:",
+         f"{IMPORTING}_descriptions_of_amber_are_counted_as_its_data_set_is"),
         # The embedded models, and sinks measured in any model
         ("methods/_sinks.py", "float(below.max())) / 2", "float(above.min())) / 2",
          f"{CALIBRATION}_sinks_are_told_from_other_tokens_by_the_middle_of_the_gap"),

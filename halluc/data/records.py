@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import math
+import re
 import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", dict[str, Any], list[Any])
 
+V = TypeVar("V")
+_HALVES = re.compile(r"\\u[dD][89a-fA-F]")
 _DIGITS = 1000
 """Longer ids of digits stay texts: Python turns no more than 4300 into a number."""
 
@@ -105,6 +108,22 @@ def finite(value: Any) -> Any:
     return value
 
 
+def whole_characters(value: V, where: str) -> V:
+    """Return a value from JSON, which may escape half of a character that takes two codes.
+
+    Raises:
+        UserError: If it does; no file can hold that.
+    """
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        half = error.object[error.start].encode("unicode_escape").decode()
+        raise UserError(
+            f"{where}: has half of a character, {half}; write the other half, or take it out"
+        ) from None
+    return value
+
+
 def text_of(path: Path) -> str:
     """Read a text file, gzipped or not, whatever its name.
 
@@ -131,13 +150,14 @@ def json_of(path: Path, kind: type[T]) -> T:
         UserError: If it is missing or holds something else.
     """
     try:
-        content = json_value(text_of(path))
+        text = text_of(path)
+        content = json_value(text)
     except ValueError as error:
         raise UserError(f"{path}: not JSON ({error})") from None
     if not isinstance(content, kind):
         right = {dict: "an object", list: "an array"}[kind]
         raise UserError(f"{path}: is not {right} in JSON but {type(content).__name__}")
-    return content
+    return whole_characters(content, str(path)) if _HALVES.search(text) else content
 
 
 def rows(path: Path) -> list[Row]:
@@ -147,6 +167,7 @@ def rows(path: Path) -> list[Row]:
         UserError: If something in it is not a JSON object; names the line.
     """
     text, decoder = text_of(path), json.JSONDecoder()
+    halves = _HALVES.search(text) is not None
     records: list[Row] = []
     position, line, last = 0, 1, 0
     inside = text.lstrip().startswith("[")
@@ -169,7 +190,7 @@ def rows(path: Path) -> list[Row]:
             where += f" record {len(records) + 1}"
         if not isinstance(record, dict):
             raise UserError(f"{where}: is not a JSON object but {shown(record)}")
-        records.append(Row(where, record))
+        records.append(Row(where, whole_characters(record, where) if halves else record))
         last = line
         line += text.count("\n", position, end)
         position = end

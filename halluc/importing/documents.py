@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from halluc.data.records import Row
 from halluc.errors import UserError
+from halluc.validation import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,13 +43,43 @@ def first(doc: Row, *names: str, default: Any = None) -> Any:
     return default
 
 
+def fields_of(row: Row, name: str) -> Record:
+    """Return the object in a field; an empty one where there is none.
+
+    Raises:
+        UserError: If it is something else.
+    """
+    value = row.fields.get(name)
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise UserError(f"{row.where}: {name} is {shown(value)}, not an object")
+    return value
+
+
+def _number(doc: Row, *names: str) -> int:
+    """Return the whole number under the first of these names."""
+    name = next((name for name in names if doc.fields.get(name) is not None), names[0])
+    return doc.number(name)
+
+
+def _target(doc: Row) -> Record:
+    """Return the target of a document that halluc wrote, where it is an object."""
+    if not isinstance(doc["target"], dict):
+        raise UserError(f"{doc.where}: target is {shown(doc['target'])}, not an object")
+    return fields_of(doc, "target")
+
+
 def _exported(doc: Row) -> bool:
     """Return whether halluc wrote the document (`halluc.export.lm_eval`)."""
     return {"id", "image", "question", "group", "target"} <= doc.fields.keys()
 
 
 def _pope(doc: Row) -> Record:
-    asked = str(first(doc, "question_id", "id")).rsplit("/", 1)[-1]
+    asked = first(doc, "question_id", "id")
+    if isinstance(asked, bool) or not isinstance(asked, (int, str)):
+        raise UserError(f"{doc.where}: question_id is {shown(asked)}, not an id")
+    asked = str(asked).rsplit("/", 1)[-1]
     record: Record = {
         "question_id": int(asked) if asked.isdecimal() else asked,
         "prompt": first(doc, "question", "text", default=""),
@@ -70,15 +101,14 @@ def _mme(doc: Row) -> Record:
 
 
 def _hallusionbench(doc: Row) -> Record:
-    fields = doc["target"] if _exported(doc) else doc.fields
+    fields = _target(doc) if _exported(doc) else doc.fields
     return {key: value for key, value in fields.items() if key not in ("image", "model_prediction")}
 
 
 def _amber(doc: Row) -> Record:
-    fields = {**doc["target"], "image": doc["image"]} if _exported(doc) else doc.fields
+    fields = {**_target(doc), "image": doc["image"]} if _exported(doc) else doc.fields
     kept = ("type", "truth", "hallu", "image")
-    id = int(str(first(doc, "id")))
-    return {"id": id} | {name: fields[name] for name in kept if name in fields}
+    return {"id": doc.number("id")} | {name: fields[name] for name in kept if name in fields}
 
 
 def _chair(doc: Row) -> Record:
@@ -87,10 +117,10 @@ def _chair(doc: Row) -> Record:
 
 def _mmvp(doc: Row) -> Record:
     if _exported(doc):
-        answer = doc["target"]["answer"]
-        return {"question_id": int(doc["id"]), "prompt": doc["question"], "answer": answer}
+        answer = Row(doc.where, _target(doc))["answer"]
+        return {"question_id": doc.number("id"), "prompt": doc["question"], "answer": answer}
     return {
-        "question_id": int(first(doc, "Index", "index", "question_id")),
+        "question_id": _number(doc, "Index", "index", "question_id"),
         "prompt": f"{first(doc, 'Question', 'question')} {first(doc, 'Options', 'options')}",
         "answer": str(first(doc, "Correct Answer", "answer")).lower(),
     }

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from halluc.data.records import Row, json_of, rows
 from halluc.errors import UserError
-from halluc.importing.documents import record_of
+from halluc.importing.documents import fields_of, record_of
 from halluc.importing.imported import UNKNOWN, Log, benchmark_of
 from halluc.scoring.base import REGISTRY
 
@@ -45,10 +45,8 @@ def read(path: Path) -> Log:
             raise UserError(
                 f"{sample.where}: has no {', '.join(lacking)}; logs of {TOOL} 0.4 are read"
             )
-    filters = {sample.fields.get("filter", "none") for sample in samples}
-    if len(filters) > 1:
-        one = samples[0].fields.get("filter", "none")
-        samples = [sample for sample in samples if sample.fields.get("filter", "none") == one]
+    one = samples[0].fields.get("filter", "none")
+    samples = [sample for sample in samples if sample.fields.get("filter", "none") == one]
     results = path.with_name(f"results_{named['date']}.json")
     facts = json_of(results, dict) if results.is_file() else {}
     version = str(facts.get("lm_eval_version") or UNKNOWN)
@@ -68,7 +66,7 @@ def _doc(sample: Row) -> Row:
     doc = sample["doc"]
     if not isinstance(doc, dict):
         raise UserError(f"{sample.where}: doc is not an object")
-    prompt = sample["arguments"].get("gen_args_0", {}).get("arg_0", "")
+    prompt = _arguments(sample).get("arg_0", "")
     asked = {"question": prompt if isinstance(prompt, str) else ""}
     return Row(sample.where, asked | {"target": sample["target"]} | doc)
 
@@ -82,6 +80,12 @@ def _said(sample: Row) -> str:
     return value
 
 
+def _arguments(sample: Row) -> dict[str, Any]:
+    """Return what the model was given: the prompt, and how to generate."""
+    given = Row(sample.where, fields_of(sample, "arguments"))
+    return fields_of(given, "gen_args_0")
+
+
 def _decoding(sample: Row) -> dict[str, Any] | None:
-    stated = sample["arguments"].get("gen_args_0", {}).get("arg_1")
+    stated = _arguments(sample).get("arg_1")
     return stated if isinstance(stated, dict) else None

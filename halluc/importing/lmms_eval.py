@@ -6,13 +6,15 @@ each task's `process_results` returned is, under the names of its metrics.
 
 from __future__ import annotations
 
+import ast
 import re
 from typing import TYPE_CHECKING, Any
 
 from halluc.data.records import Row, json_of, rows
 from halluc.errors import UserError
-from halluc.importing.documents import options_of, record_of
+from halluc.importing.documents import fields_of, options_of, record_of
 from halluc.importing.imported import UNKNOWN, Log, benchmark_of
+from halluc.validation import shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,7 +51,8 @@ def read(path: Path) -> Log:
     ]
     results = path.with_name(f"{named['date']}_results.json")
     facts = json_of(results, dict) if results.is_file() else {}
-    config: Mapping[str, Any] = facts.get("configs", {}).get(task, {})
+    stated = Row(f"{results}, configs", fields_of(Row(str(results), facts), "configs"))
+    config = Row(f"{stated.where}, {task}", fields_of(stated, task))
     notes = []
     if task == "pope":
         notes.append("the log does not say splits: give --labels to have them told apart")
@@ -59,7 +62,7 @@ def read(path: Path) -> Log:
         benchmark=benchmark,
         records=records,
         model=str(facts.get("model_name") or path.parent.name or UNKNOWN),
-        decoding=config.get("generation_kwargs"),
+        decoding=fields_of(config, "generation_kwargs") or None,
         notes=notes,
     )
 
@@ -72,6 +75,8 @@ def _said(sample: Row) -> str:
             value = value[0]
         if isinstance(value, str):
             return value
+        if isinstance(value, list) and len(value) > 1:
+            break
     raise UserError(f"{sample.where}: has not one response; repeats are not read")
 
 
@@ -86,10 +91,22 @@ def _doc(sample: Row, task: str, benchmark: str) -> Row:
     elif benchmark.startswith("mme"):
         doc |= {"answer": sample.text("target")}
     elif benchmark.startswith("amber"):
-        doc = {"id": number}
+        doc = {"id": number, "truth": _truth(sample)}
     elif benchmark == "mmvp":
         doc |= _mmvp(sample, doc)
     return Row(sample.where, doc)
+
+
+def _truth(sample: Row) -> list[Any]:
+    """Return what AMBER's image shows, which the log writes as Python does."""
+    said = sample["target"]
+    try:
+        truth = ast.literal_eval(said) if isinstance(said, str) else said
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        truth = None
+    if not isinstance(truth, list):
+        raise UserError(f"{sample.where}: target is {shown(said)}, not a list of objects")
+    return truth
 
 
 def _logs(value: Mapping[str, Any]) -> bool:
@@ -102,7 +119,7 @@ def _mmvp(sample: Row, doc: Mapping[str, Any]) -> dict[str, Any]:
     options = [line[3:].strip() for line in lines if re.match(r"[AB]\. ", line)]
     if len(options) != 2 or doc.get("gt") not in ("A", "B"):
         raise UserError(f"{sample.where}: does not ask between A. and B., as {TOOL} asks MMVP")
-    number = int(doc["index"]) + 1
+    number = Row(sample.where, dict(doc)).number("index") + 1
     right = {"A": "(a)", "B": "(b)"}[doc["gt"]]
     if number in RELABELLED:
         right = {"(a)": "(b)", "(b)": "(a)"}[right]

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import re
 import zipfile
-import zlib
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 from halluc.data.records import Row
 from halluc.errors import UserError
+from halluc.importing.zip_files import DAMAGED
 from halluc.validation import shown
 
 if TYPE_CHECKING:
@@ -22,11 +22,6 @@ if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
 SPACE = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
-DAMAGED = (
-    OSError, EOFError, ValueError, RuntimeError, NotImplementedError, zlib.error,
-    zipfile.BadZipFile,
-)  # fmt: skip
-"""What reading a zip raises where it is damaged, locked, or packed in a way that is not known."""
 
 
 def sheet_rows(path: Path) -> list[Row]:
@@ -51,7 +46,7 @@ def sheet_rows(path: Path) -> list[Row]:
     found = []
     for number, row in enumerate(sheet.iter(f"{SPACE}row"), 1):
         where = f"{path} row {row.get('r', number)}"
-        cells = {_column(cell): _value(cell, shared, where) for cell in row}
+        cells = {_column(cell, at): _value(cell, shared, where) for at, cell in enumerate(row)}
         if found and all(value is None for value in cells.values()):
             continue
         found.append((where, cells))
@@ -78,8 +73,9 @@ def _unescaped(text: str) -> str:
     return found.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-def _column(cell: Element) -> str:
-    return re.sub(r"\d", "", cell.get("r", ""))
+def _column(cell: Element, at: int) -> str:
+    """Return a cell's column by its letters; by its place where it does not say them."""
+    return re.sub(r"\d", "", cell.get("r", "")) or str(at)
 
 
 def _value(cell: Element, shared: list[str], where: str) -> Any:

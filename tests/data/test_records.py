@@ -114,3 +114,16 @@ def test_what_is_recorded_already_is_not_written_again(cache: Path) -> None:
     before = (cache / "seen.json").stat().st_ino
     verify("mme", {"a": "b"})
     assert (cache / "seen.json").stat().st_ino == before
+
+
+def test_half_of_a_character_is_an_error_that_names_the_line(tmp_path: Path) -> None:
+    """JSON may escape one of two codes; nothing could write it down again."""
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"a": "\\ud83d\\ude00"}\n{"a": "\\ud83d"}\n')
+    with pytest.raises(UserError, match=r"a\.jsonl line 2: has half of a character, \\ud83d; wr"):
+        rows(path)
+    path.write_text('{"a": "\\ud83d\\ude00"}')
+    assert rows(path)[0]["a"] == json_of(path, dict)["a"] == "\N{GRINNING FACE}"
+    path.write_text('{"\\udfff": 1}')
+    with pytest.raises(UserError, match=r"a\.jsonl: has half of a character, \\udfff"):
+        json_of(path, dict)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -354,6 +355,17 @@ def test_descriptions_of_amber_are_counted_as_its_data_set_is(tmp_path: Path) ->
         ("00001", ["dog"], "A dog."),
         ("00002", ["tree"], "A tree."),
     ]
+    for truth, message in {
+        "['cat']": r"line 1: states that \['cat'\] is true; the annotations of id 1 have \['dog'",
+        "dog": r"jsonl line 1: target is 'dog', not a list of objects",
+        "['dog": r"jsonl line 1: target is .*, not a list of objects",
+    }.items():
+        logged = [
+            {"target": truth, "said": "A dog.", "input": "Describe this image"},
+            {"target": "['tree']", "said": "A tree.", "input": "Describe this image"},
+        ]
+        with pytest.raises(UserError, match=message):
+            imported(lmms(tmp_path, "amber_g", logged), "lmms-eval", labels=[labels])
 
 
 def mmvp_rows() -> Rows:
@@ -605,6 +617,129 @@ def test_unknown_layouts_are_refused(
         log_of(path, tool)
 
 
+def changed(**fields: Any) -> Callable[[Path], Path]:
+    """A log of inspect_ai whose first sample has other fields."""
+    first, *others = inspect_samples()
+    return lambda folder: archive(folder / "a.eval", inspect_head(), [{**first, **fields}, *others])
+
+
+def other_head(**fields: Any) -> Callable[[Path], Path]:
+    return lambda folder: archive(folder / "a.eval", inspect_head(**fields), inspect_samples())
+
+
+def lm_eval_changed(**fields: Any) -> Callable[[Path], Path]:
+    """A log of lm-eval whose first line has other fields."""
+
+    def make(folder: Path) -> Path:
+        path = lm_eval_log(folder, "pope", pope_docs())
+        first, *others = map(json.loads, path.read_text().splitlines())
+        return json_lines(path, [{**first, **fields}, *others])
+
+    return make
+
+
+def lm_eval_doc(task: str, **doc: Any) -> Callable[[Path], Path]:
+    return lambda folder: lm_eval_log(folder, task, [(doc, "Yes")])
+
+
+def lmms_results(configs: Any) -> Callable[[Path], Path]:
+    """A log of lmms-eval next to results with other configs."""
+
+    def make(folder: Path) -> Path:
+        path = lmms(folder, "pope_adv", pope_logged(POPE[:2]))
+        (path.parent / f"{DATE}_results.json").write_text(json.dumps({"configs": configs}))
+        return path
+
+    return make
+
+
+EXPORTED = {"id": "1", "image": "a", "question": "?", "group": "g", "target": "yes"}
+CHOICE = {"message": {"content": "Yes"}}
+
+
+@pytest.mark.parametrize(
+    ("tool", "make", "message"),
+    [
+        refused("inspect", other_head(eval={"task": "pope", "packages": []}), "packages is []"),
+        refused("inspect", other_head(plan={"config": [1]}), "plan: config is [1], not an object"),
+        refused("inspect", lambda f: archive(f / "a.eval", [1], []), "header.json is [1], not an"),  # type: ignore[arg-type]
+        refused("inspect", lambda f: torn(changed()(f)), "a.eval: cannot be read (Error"),
+        refused(
+            "inspect",
+            lambda f: json_array(f / "a.json", inspect_head(samples={"a": 1})),  # type: ignore[arg-type]
+            "samples is {'a': 1}, not a list",
+        ),
+        refused(
+            "inspect",
+            lambda f: json_array(f / "a.json", inspect_head(samples=[None])),  # type: ignore[arg-type]
+            "sample 1 in its order: is None, not an object",
+        ),
+        refused("inspect", changed(metadata=[1]), "sample 1: metadata is [1], not an object"),
+        refused("inspect", changed(input=None), "sample 1: input is None, not a text or a list"),
+        refused("inspect", changed(input=["a"]), "sample 1: input is ['a'], not a text or a list"),
+        refused("inspect", changed(output="Yes"), "sample 1: output is 'Yes', not an object"),
+        refused("inspect", changed(output={"choices": {"a": 1}}), "choices of the output is {'a'"),
+        refused(
+            "inspect",
+            changed(output={"choices": [{"message": {"content": None}}]}),
+            "sample 1: content of the output is None, not a text or a list of objects",
+        ),
+        refused(
+            "inspect",
+            changed(output={"choices": [CHOICE, CHOICE]}),
+            "sample 1: has 2 choices; repeats are not read",
+        ),
+        refused("inspect", changed(target="\ud83d"), r"has half of a character, \ud83d"),
+        refused("lm-eval", lm_eval_changed(arguments=[["a", {}]]), "arguments is [['a', {}]], not"),
+        refused("lm-eval", lm_eval_changed(arguments={"gen_args_0": ["a"]}), "gen_args_0 is ['a']"),
+        refused("lm-eval", lm_eval_changed(resps=[["Yes", "No"]]), "repeats are not read"),
+        refused("lm-eval", lm_eval_changed(resps=[["\ud83d"]]), "line 1: has half of a character"),
+        refused("lm-eval", lm_eval_doc("hallusionbench", **EXPORTED), "target is 'yes', not an ob"),
+        refused("lm-eval", lm_eval_doc("amber", **EXPORTED), "target is 'yes', not an object"),
+        refused("lm-eval", lm_eval_doc("mmvp", **EXPORTED), "target is 'yes', not an object"),
+        refused("lm-eval", lm_eval_doc("amber", id="AMBER_5"), "'id' is 'AMBER_5', not a whole nu"),
+        refused("lm-eval", lm_eval_doc("mmvp", Index="x", Question="?", Options="?"), "'Index' is"),
+        refused("lm-eval", lm_eval_doc("pope", question_id={"a": 1}), "question_id is {'a': 1}"),
+        refused("lmms-eval", lmms_results([1]), "configs is [1], not an object"),
+        refused("lmms-eval", lmms_results({"pope_adv": [1]}), "pope_adv is [1], not an object"),
+        refused(
+            "lmms-eval",
+            lmms_results({"pope_adv": {"generation_kwargs": "x"}}),
+            "generation_kwargs is 'x', not an object",
+        ),
+        refused(
+            "lmms-eval",
+            lambda f: lmms(f, "pope_adv", [one | {"resps": ["No", "Yes"]}
+                                           for one in pope_logged(POPE[:2])]),
+            "line 1: has not one response; repeats are not read",
+        ),
+        refused(
+            "lmms-eval",
+            lambda f: lmms(f, "mmvp", [{"target": "A", "said": "A", "input": "?\nA. x\nB. y",
+                                        "mmvp_accuracy": {"pred_letter": "A", "gt": "A"}}]),
+            "line 1: has no 'index'",
+        ),
+        refused("vlmevalkit", lambda f: torn(workbook(f / "m_POPE.xlsx", KIT_POPE)), "(Error -3"),
+    ],
+)  # fmt: skip
+def test_what_a_log_should_not_hold_is_one_line(
+    tmp_path: Path, tool: str, make: Callable[[Path], Path], message: str
+) -> None:
+    path = make(tmp_path)
+    with pytest.raises(UserError, match=re.escape(message)) as raised:
+        log_of(path, tool)
+    assert len(str(raised.value).splitlines()) == 1
+
+
+def test_what_a_log_may_leave_out(tmp_path: Path) -> None:
+    bare = {"task": "pope", "packages": None, "model_generate_config": None}
+    found = imported(other_head(plan=None, eval=bare)(tmp_path), "inspect")
+    assert (found.version, found.model, found.decoding) == ("not stated", "not stated", None)
+    assert imported(lmms_results(None)(tmp_path), "lmms-eval").decoding is None
+    for fields in ({"arguments": None}, {"filter": ["a"]}):
+        assert imported(lm_eval_changed(**fields)(tmp_path / "lm"), "lm-eval").answers
+
+
 def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
     for tool in TOOLS:
         with pytest.raises(UserError, match="no such file"):
@@ -774,8 +909,27 @@ def test_a_log_becomes_a_run_folder(tmp_path: Path) -> None:
         ({"do_sample": False, "temperature": 0.7}, {"do_sample": False, "temperature": 1.0}),
         ({"do_sample": True}, {"do_sample": True, "temperature": 1.0}),
         ({"num_beams": 5, "do_sample": False, "until": ["x"]}, {"num_beams": 5}),
+        ({"temperature": "0"}, {"do_sample": False}),
+        ({"do_sample": "False", "temperature": 0.7}, {"do_sample": False, "temperature": 1.0}),
+        ({"do_sample": True, "temperature": 0}, {"do_sample": False}),
+        ({"temperature": 0.7, "top_k": -1}, {"do_sample": True, "top_k": 0}),
     ],
 )
 def test_decoding_as_harnesses_state_it(stated: dict[str, Any], found: dict[str, Any]) -> None:
     decoding = decoding_of(stated).model_dump()
     assert {key: decoding[key] for key in found} == found
+
+
+def test_a_decoding_is_stated_only_where_the_log_says_how_tokens_were_chosen(
+    tmp_path: Path,
+) -> None:
+    for gen, stated in (
+        ({"max_new_tokens": 16, "num_beams": 1}, None),
+        ({"temperature": None, "until": ["x"]}, None),
+        ({"max_new_tokens": 16, "temperature": 0}, "max_new_tokens=16, temperature=0"),
+        ({"do_sample": False}, "do_sample=False"),
+    ):
+        log = lmms(tmp_path, "pope_pop", pope_logged(POPE[2:4]), gen)
+        kept = keep_imported(imported(log, "lmms-eval"), log, tmp_path / "runs", {})
+        assert kept.run.asker.record is not None
+        assert kept.run.asker.record.decoding == stated
