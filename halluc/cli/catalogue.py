@@ -55,11 +55,11 @@ def listing(what: str) -> list[dict[str, Any]]:
     return _LISTINGS[what]()
 
 
-WIDE = 120
-"""The number of characters from which a method's title and what it needs are listed."""
+WIDE, WIDEST = 120, 180
+"""Numbers of characters from which a method's title is listed, and from which all is."""
 
 
-def table(what: str, rows: list[dict[str, Any]], width: int = WIDE) -> Table:
+def table(what: str, rows: list[dict[str, Any]], width: int = WIDEST) -> Table:
     """Make a table of the columns that people want first.
 
     Args:
@@ -67,16 +67,22 @@ def table(what: str, rows: list[dict[str, Any]], width: int = WIDE) -> Table:
     """
     columns = {
         "methods": (
-            ("name", "title", "kind", "passes", "needs", "variants", "paper")
-            if width >= WIDE
-            else ("name", "kind", "passes", "paper")
+            "name",
+            *("title",) * (width >= WIDE),
+            "kind",
+            "passes",
+            *("needs", "variants") * (width >= WIDEST),
+            "paper",
         ),
         "benchmarks": ("name", "title", "task", "licence"),
         "models": ("name", "what"),
     }[what]
     shown = Table()
     for column in columns:
-        shown.add_column(column, overflow="fold")
+        if (what, column) == ("methods", "title"):  # some are as long as the window
+            shown.add_column(column, overflow="ellipsis", no_wrap=True, max_width=width // 4)
+        else:
+            shown.add_column(column, overflow="fold")
     for row in rows:
         shown.add_row(*(_text(row[column]) for column in columns))
     return shown

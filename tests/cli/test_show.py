@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from halluc.cli.app import app
-from halluc.cli.catalogue import WIDE, listing, table
+from halluc.cli.catalogue import WIDE, WIDEST, listing, table
 from halluc.cli.shown_answers import samples, texts
 from tests.kit.runs import write_run
 
@@ -84,9 +86,15 @@ def test_a_parameter_is_shown_with_its_choices_and_where_its_default_comes_from(
 
 def test_wide_terminals_show_titles_of_methods() -> None:
     rows = listing("methods")
-    for width, shown in ((WIDE, True), (WIDE - 1, False)):
-        headers = [column.header for column in table("methods", rows, width).columns]
-        assert ("title" in headers) == shown and "paper" in headers
+    for width, more in ((WIDE - 1, set()), (WIDE, {"title"}), (WIDEST, {"title", "needs"})):
+        headers = {str(column.header) for column in table("methods", rows, width).columns}
+        assert headers & {"title", "needs"} == more and "paper" in headers
+        console = Console(width=width, file=StringIO())
+        console.print(table("methods", rows, width))
+        if width >= WIDE:  # a long title is cut and not folded
+            assert isinstance(console.file, StringIO)
+            assert "Unveiling and Harnessing" in console.file.getvalue()
+            assert len(console.file.getvalue().splitlines()) < 3 * len(rows)
 
 
 @pytest.mark.parametrize(
