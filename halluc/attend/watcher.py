@@ -1,4 +1,4 @@
-"""The observer: a method that acts last, changes no attention and notes what each row looks at."""
+"""Watchers: methods that act last, change no attention and note what each row looks at."""
 
 from __future__ import annotations
 
@@ -83,14 +83,22 @@ class Watcher(Method):
         self._streams[at.step, at.layer] = hidden[0, -1].clone()
         if at.phase == "decode":
             return
+        ids = self._note_prompt(at, at.tokens.attention_mask[0].bool())
+        if at.layer in self._layers:
+            self._sinks[at.layer] = massive(hidden[0, -len(ids) :], self._config)
+
+    def _note_prompt(self, at: At, real: Tensor) -> Tensor:
+        """Note the prompt's n tokens at the first call, and return their ids, int [n].
+
+        Args:
+            real: Those of the prompt among the tokens that are read, bool [L].
+        """
         if self.ids is None:
-            real = at.tokens.attention_mask[0].bool()
-            self._padding = int((~real).sum())
+            self._padding = int((~at.tokens.attention_mask[0].bool()).sum())
             self.image_mask = at.tokens.image_mask[0, real]
             self.first = at.model.first_token({"attention_mask": real[None]})[0, real]
             self.ids = at.tokens.input_ids[0, real]
-        if at.layer in self._layers:
-            self._sinks[at.layer] = massive(hidden[0, -len(self.ids) :], self._config)
+        return self.ids
 
     def attention_weights(self, at: At, weights: Tensor) -> Tensor:
         """Note the main stream's last row, over all tokens so far [H, n + step]."""
@@ -177,11 +185,7 @@ class WatcherOfAll(Watcher):
         later = len(self.answer) - 1
         real = at.tokens.attention_mask[0].bool()
         real[len(real) - later :] = False
-        if self.ids is None:
-            first = at.model.first_token({"attention_mask": at.tokens.attention_mask[:1].bool()})
-            self._padding = int((~real).sum()) - later
-            self.image_mask, self.first = at.tokens.image_mask[0, real], first[0, real]
-            self.ids = at.tokens.input_ids[0, real]
+        self._note_prompt(at, real)
         if at.layer in self._layers:
             self._sinks[at.layer] = massive(hidden[0, real], self._config)
 

@@ -123,7 +123,8 @@ def with_queries_right_padded(inputs: Inputs) -> dict[str, Tensor]:
         inputs: Of B prompts; those without a Q-Former come back as they are.
 
     Returns:
-        The inputs, `qformer_input_ids` and `qformer_attention_mask` right-padded, of their own size.
+        The inputs; `qformer_input_ids` and `qformer_attention_mask`, as long as before, are
+        right-padded.
     """
     if "qformer_attention_mask" not in inputs:
         return dict(inputs)
