@@ -45,7 +45,8 @@ def list_command(
     if as_json:
         print_json(rows)
     else:
-        show(table(what, rows, window().width))
+        screen = window()
+        show(table(what, rows, screen.width if screen.is_terminal else None))
         if what == "methods":
             show("'halluc show method NAME' tells what a method needs and its parameters.")
 
@@ -59,19 +60,19 @@ WIDE, WIDEST = 120, 180
 """Numbers of characters from which a method's title is listed, and from which all is."""
 
 
-def table(what: str, rows: list[dict[str, Any]], width: int = WIDEST) -> Table:
+def table(what: str, rows: list[dict[str, Any]], width: int | None = None) -> Table:
     """Make a table of the columns that people want first.
 
     Args:
-        width: Of the window, in characters.
+        width: Of the window, in characters; None where there is none, and all is shown.
     """
     columns = {
         "methods": (
             "name",
-            *("title",) * (width >= WIDE),
+            *("title",) * (width is None or width >= WIDE),
             "kind",
             "passes",
-            *("needs", "variants") * (width >= WIDEST),
+            *("needs", "variants") * (width is None or width >= WIDEST),
             "paper",
         ),
         "benchmarks": ("name", "title", "task", "licence"),
@@ -79,10 +80,9 @@ def table(what: str, rows: list[dict[str, Any]], width: int = WIDEST) -> Table:
     }[what]
     shown = Table()
     for column in columns:
-        if (what, column) == ("methods", "title"):  # some are as long as the window
-            shown.add_column(column, overflow="ellipsis", no_wrap=True, max_width=width // 4)
-        else:
-            shown.add_column(column, overflow="fold")
+        shown.add_column(column, overflow="fold")
+    if what == "methods" and width is not None:  # some titles are as long as the window
+        rows = [row | {"title": _cut(row["title"], width // 4)} for row in rows]
     for row in rows:
         shown.add_row(*(_text(row[column]) for column in columns))
     return shown
@@ -173,6 +173,10 @@ _LISTINGS: dict[str, Callable[[], list[dict[str, Any]]]] = {
     "benchmarks": _benchmarks,
     "models": _models,
 }
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
 def _text(value: Any) -> str:

@@ -95,6 +95,8 @@ def test_wide_terminals_show_titles_of_methods() -> None:
             assert isinstance(console.file, StringIO)
             assert "Unveiling and Harnessing" in console.file.getvalue()
             assert len(console.file.getvalue().splitlines()) < 3 * len(rows)
+    piped = CliRunner().invoke(app, ["list", "methods"]).stdout
+    assert all(row["title"] in piped for row in rows) and "an image-text matcher" in piped
 
 
 @pytest.mark.parametrize(
