@@ -17,7 +17,7 @@ class UserError(Exception):
         ...     halluc.evaluate("glyph", "vra")
         ... except halluc.UserError as error:
         ...     print(error)
-        unknown method 'vra': did you mean 'vhr'?
+        unknown method 'vra': did you mean 'var'?
     """
 
 

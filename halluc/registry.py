@@ -11,11 +11,11 @@ import pkgutil
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from difflib import get_close_matches
 from importlib.metadata import entry_points
 from typing import Generic, TypeVar
 
 from halluc.errors import Notice, UserError
+from halluc.suggestions import did_you_mean
 
 T = TypeVar("T")
 
@@ -69,10 +69,7 @@ class Registry(Generic[T]):
         """
         self._discover()
         if name not in self._entries:
-            close = get_close_matches(name, self._entries, n=1, cutoff=0.5)
-            hint = (
-                f"did you mean {close[0]!r}?" if close else f"choose from {', '.join(self.names())}"
-            )
+            hint = did_you_mean(name, self._entries, f"choose from {', '.join(self.names())}")
             raise UserError(f"unknown {self.kind} {name!r}: {hint}")
         return self._entries[name]
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import re
 import reprlib
-from difflib import get_close_matches
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from halluc.errors import UserError
+from halluc.suggestions import did_you_mean
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -63,9 +63,7 @@ def checked(model: type[M], values: dict[str, Any], what: str) -> M:
             for part in path:
                 owner = owner.model_fields[part].annotation
             known = [".".join([*path, field]) for field in owner.model_fields]
-            close = get_close_matches(name, known, n=1, cutoff=0.5)
-            hint = f"did you mean {close[0]!r}?" if close else ""
-            hint = hint or (f"it has {', '.join(known)}" if known else "it has none")
+            hint = did_you_mean(name, known, f"it has {', '.join(known) or 'none'}")
             raise UserError(f"{what}: unknown parameter {shown(name)}; {hint}") from None
         message = first["msg"].removeprefix("Value error, ")
         reason = message[:1].lower() + message[1:]

@@ -17,7 +17,8 @@ ROOT = Path(__file__).parents[1]
 LAYERS = (
     {
         "config", "errors", "figure_files", "files", "images", "interruption", "lines_file",
-        "memory", "plain_text", "progress", "provenance", "registry", "types", "validation",
+        "memory", "plain_text", "progress", "provenance", "registry", "suggestions", "types",
+        "validation",
     },
     {"data"},
     {"world"},

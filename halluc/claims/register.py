@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tomllib
-from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ from pydantic import ValidationError
 
 from halluc.claims.paper_table import PaperTable
 from halluc.errors import UserError
+from halluc.suggestions import did_you_mean
 
 if TYPE_CHECKING:
     from halluc.claims.claim import Claim
@@ -69,8 +69,7 @@ def find_claim(id: str) -> Claim:
     """
     known = all_claims()
     if id not in known:
-        close = get_close_matches(id, known, n=1, cutoff=0.5)
-        hint = f"did you mean {close[0]!r}?" if close else "'halluc claims' lists them"
+        hint = did_you_mean(id, known, "'halluc claims' lists them")
         raise UserError(f"unknown claim {id!r}: {hint}")
     return known[id]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import json
 import types
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
 
@@ -13,6 +12,7 @@ import typer
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from halluc.errors import UserError
+from halluc.suggestions import did_you_mean
 from halluc.validation import shown
 
 
@@ -56,9 +56,8 @@ def read_options(file: Path, command: Any) -> dict[str, Any]:
         name = str(first["loc"][0])
         where = f"{file}, line {places[name]}"
         if first["type"] == "extra_forbidden":
-            close = get_close_matches(name, model.model_fields, n=1, cutoff=0.5)
-            known = f"it has {', '.join(model.model_fields)}"
-            hint = f"did you mean {close[0]!r}?" if close else known
+            known = model.model_fields
+            hint = did_you_mean(name, known, f"it has {', '.join(known)}")
             raise UserError(f"{where}: unknown option {shown(name)}; {hint}") from None
         reason = first["msg"][:1].lower() + first["msg"][1:]
         raise UserError(f"{where}: {name}: {reason}, not {shown(first['input'])}") from None

@@ -195,7 +195,7 @@ class LoadedModel:
             'No'
         """
         picture = opened(image)
-        acts = self.prepared(method, parameters)
+        acts = self._asked_with(method, parameters)
         limit = {"max_new_tokens": max_new_tokens}
         how = checked(DecodingConfig, {**limit, **(decoding or {})}, "decoding")
         if self._acting:
@@ -205,6 +205,16 @@ class LoadedModel:
         prompts = [prompt] if isinstance(prompt, str) else [*prompt]
         replies = self._answered(picture, prompts, acts, how)
         return replies[0] if isinstance(prompt, str) else replies
+
+    def _asked_with(self, method: Given, parameters: Mapping[str, Any]) -> Method:
+        try:
+            return self.prepared(method, parameters)
+        except UserError as error:
+            for name in parameters.keys() & DecodingConfig.model_fields.keys():
+                if f"unknown parameter {name!r}" in str(error):
+                    how = f"decoding={{{name!r}: ...}} says how tokens are chosen"
+                    raise UserError(f"{error} ({how})") from None
+            raise
 
     def prepared(self, method: Given, parameters: Mapping[str, Any]) -> Method:
         """Make a method for the model, once.

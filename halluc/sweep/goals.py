@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from difflib import get_close_matches
 from typing import NamedTuple
 
 from halluc.errors import UserError
 from halluc.scoring.base import REGISTRY
 from halluc.scoring.card import Metric
+from halluc.suggestions import did_you_mean
 
 _BOUND = re.compile(r"\s*(\S+?)\s*(>=|<=|>|<)\s*(\S+)\s*")
 
@@ -61,8 +61,7 @@ def parse_goal(text: str, option: str, benchmarks: Sequence[str]) -> Goal:
         raise UserError(f"{option} {text}: {name!r} is not run; as in {run}.METRIC")
     known = {m.name: m for m in REGISTRY.get(name).card.metrics}
     if metric not in known:
-        close = get_close_matches(metric, known, n=1, cutoff=0.5)
-        hint = f"did you mean {close[0]!r}?" if close else f"it reports {', '.join(known)}"
+        hint = did_you_mean(metric, known, f"it reports {', '.join(known)}")
         raise UserError(f"{option} {text}: {name} reports no {metric!r}; {hint}")
     return Goal(name, known[metric])
 

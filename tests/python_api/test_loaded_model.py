@@ -132,6 +132,12 @@ def test_a_method_is_prepared_once(m: LoadedModel) -> None:
 def test_what_cannot_be_asked_is_said_in_one_line(m: LoadedModel) -> None:
     with pytest.raises(UserError, match="decoding: parameter 'max_new_tokens'"):
         m.ask(picture(0), "is there a dog ?", max_new_tokens=0)
+    with pytest.raises(
+        UserError, match=r"unknown parameter 'temperature'.* \(decoding={'temperature"
+    ):
+        m.ask(picture(0), "is there a dog ?", method="var", temperature=1.0)
+    with pytest.raises(UserError, match=r"unknown parameter 'kep'; did you mean 'keep'\?$"):
+        m.ask(picture(0), "is there a dog ?", method="var", kep=1.0)
     with pytest.raises(UserError, match="unknown parameter 'sampel'"):
         m.ask(picture(0), "is there a dog ?", decoding={"sampel": True})
     with pytest.raises(UserError, match=r"tiny: .* failed: "):

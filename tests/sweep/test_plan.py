@@ -86,7 +86,10 @@ def test_the_goal() -> None:
         ({"method_args": "keep=0.4"}, "'keep' is both swept and held fixed"),
         ({"method": "vra"}, "unknown method 'vra'"),
         ({"method": "baseline"}, "unknown parameter 'keep'; it has none"),
-        ({"objective": "glyph_chair.chair"}, "reports no 'chair'; did you mean 'chair_s'"),
+        (
+            {"objective": "glyph_chair.chair"},
+            "reports no 'chair'; did you mean 'chair_i' or 'chair_s'",
+        ),
         ({"objective": "glyph_mme.total"}, "'glyph_mme' is not run"),
         ({"objective": "glyph_chair.length"}, "neither direction of it is better"),
         ({"constraint": ["glyph_chair.recall"]}, "as in 'glyph_chair.recall>=0.7'"),
