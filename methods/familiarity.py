@@ -1,7 +1,6 @@
 """Familiarity: withhold the answer about what the model cannot recover from its own explanation.
 
-The concept a question asks about is explained from the image; what the explanation calls it is
-hidden, and the model says how likely it would have named the concept there.
+The concept is explained from the image, and recovered in a prompt that hides every word for it.
 """
 
 from __future__ import annotations
@@ -23,6 +22,11 @@ if TYPE_CHECKING:
     from halluc.models import VisionLanguageModel
 
 EXPLAIN = "Explain what the {concept} in the image looks like, in one short paragraph."
+RECOVER = (
+    'This text explains something in the image, and hides its name: "{explanation}" What is it? '
+    "Answer with its name alone."
+)
+HIDDEN = "___"
 
 
 class Cloze(NamedTuple):
@@ -34,14 +38,21 @@ class Cloze(NamedTuple):
 
 def cloze(explanation: str, concept: str) -> Cloze | None:
     """Cut an explanation before the first word that names a concept; None if none does."""
-    words = sorted(words_for(concept), key=len, reverse=True)
-    pattern = rf"\b(?:{'|'.join(map(re.escape, words))})\b"
-    found = re.search(pattern, explanation, re.IGNORECASE)
+    found = _named(concept).search(explanation)
     if found is None:
         return None
-    before = explanation[: found.start()]
-    space = len(before) - len(before.rstrip())
-    return Cloze(before[: len(before) - space], before[len(before) - space :] + found[0])
+    before = explanation[: found.start()].rstrip()
+    return Cloze(before, explanation[len(before) : found.end()])
+
+
+def hidden(explanation: str, concept: str) -> str:
+    """Hide every word that names a concept."""
+    return _named(concept).sub(HIDDEN, explanation)
+
+
+def _named(concept: str) -> re.Pattern[str]:
+    words = sorted(words_for(concept), key=len, reverse=True)
+    return re.compile(rf"\b(?:{'|'.join(map(re.escape, words))})\b", re.IGNORECASE)
 
 
 def least_familiar(log_likelihoods: Sequence[float | None]) -> float:
@@ -65,22 +76,18 @@ class Familiarity(Method):
         venue="EMNLP Findings",
         paper="arXiv:2309.02654",
         deviations=(
-            "of text models, carried over to images: a concept is explained from the image, and "
-            "recovered with the image in sight",
-            "concepts are the COCO categories a question names; the paper finds entities by a "
-            "tagger, and groups and filters them",
-            "recovered is the word at the explanation's own place for it, by its probability "
-            "behind the words before; the paper masks the whole explanation, asks what it is about "
-            "and searches with beams that have to name the concept",
-            "the least familiar concept counts; the paper weighs concepts by how rare their words "
-            "are. Most questions about images name one",
+            "of text models, carried over to images, which stay in sight; concepts are the COCO "
+            "categories a question names, the paper's are a tagger's, grouped and filtered",
+            "recovered is the concept's name as the answer's beginning; the paper searches with "
+            "beams that have to name it anywhere",
+            "the least familiar concept counts; the paper weighs them by how rare their words are",
             "the paper tunes its limit on labelled data; ours is 0.1, and the area under the "
             "risk-coverage curve depends on none",
-            "the embedded models know no explanations, and describe the image instead, so that a "
-            "concept their description leaves out is unfamiliar",
+            "the embedded models know no explanations, and describe the image instead; recovered "
+            "is then the word at the description's own place for the concept, and one that it "
+            "leaves out is unfamiliar, whether the answer says so or not",
             "a prompt that names no concept, such as one for a description, is answered",
-            "the paper withholds before the answer is generated; here the answer is generated, "
-            "too, so that what is withheld can be judged",
+            "the answer is generated, too, so that what is withheld can be judged",
         ),
         cost=Cost(token=None, prompt=None),
     )
@@ -91,6 +98,7 @@ class Familiarity(Method):
         """Familiarity's parameters; None takes what the model understands."""
 
         explain: str | None = Field(None, description="asks for an explanation of {concept}")
+        recover: str | None = Field(None, description="asks what {explanation} is about, or ''")
         threshold: float = Field(0.1, ge=0, le=1, description="least familiarity of an answer")
         objects: tuple[str, ...] = Field(COCO_NAMES, description="categories that are concepts")
         length: int = Field(128, ge=1, description="tokens of an explanation, at most")
@@ -104,32 +112,44 @@ class Familiarity(Method):
 
     @classmethod
     def resolve(cls, params: Params, model: VisionLanguageModel) -> Params:
-        """Choose how to ask for an explanation."""
+        """Choose how to ask for an explanation, and for the concept where that named it."""
         from halluc.models.names import description_prompt
 
-        if params.explain is not None:
-            return params
-        return params.model_copy(update={"explain": description_prompt(model.name, EXPLAIN)})
-
-    def concepts(self, prompt: str) -> list[str]:
-        """Return the categories that a prompt names."""
-        return self._vocabulary.named(prompt)
+        explain = params.explain or description_prompt(model.name, EXPLAIN)
+        recover = params.recover
+        if recover is None:
+            recover = RECOVER if "{concept}" in explain else ""
+        return params.model_copy(update={"explain": explain, "recover": recover})
 
     def confidence(self, batch: Batch, texts: list[str], ask: Ask) -> list[float]:
-        """Explain each concept of each prompt, and recover it; one explanation an image and way."""
+        """Explain each concept of each prompt, once an image and wording, and recover it."""
         assert self.params.explain is not None
-        asked = [(row, name) for row, p in enumerate(batch.prompts) for name in self.concepts(p)]
+        named = map(self._vocabulary.named, batch.prompts)
+        asked = [(row, name) for row, names in enumerate(named) for name in names]
         prompts = [self.params.explain.replace("{concept}", name) for _, name in asked]
         keys = [(batch.image_hashes[row], p) for (row, _), p in zip(asked, prompts, strict=True)]
         first: dict[tuple[str, str], tuple[int, str]] = {}
         for (row, _), key in zip(asked, keys, strict=True):
             first.setdefault(key, (row, key[1]))
         told = dict(zip(first, ask([*first.values()], self.params.length), strict=True))
-        found = [cloze(told[key], name) for (_, name), key in zip(asked, keys, strict=True)]
-        rows = zip(asked, prompts, found, strict=True)
-        gaps = [(row, prompt, *place) for (row, _), prompt, place in rows if place is not None]
-        recovered = iter(ask.likelihood(gaps))
+        gaps: list[tuple[int, str, str, str]] = []
+        owner: list[int] = []
+        for number, ((row, name), key) in enumerate(zip(asked, keys, strict=True)):
+            ways = self._ways(told[key], name, key[1])
+            gaps += [(row, *way) for way in ways]
+            owner += [number] * len(ways)
+        likeliest: dict[int, float] = {}
+        for number, value in zip(owner, ask.likelihood(gaps), strict=True):
+            likeliest[number] = max(value, likeliest.get(number, value))
         by_row: list[list[float | None]] = [[] for _ in texts]
-        for (row, _), place in zip(asked, found, strict=True):
-            by_row[row].append(None if place is None else next(recovered))
+        for number, (row, _) in enumerate(asked):
+            by_row[row].append(likeliest.get(number))
         return [least_familiar(values) for values in by_row]
+
+    def _ways(self, explanation: str, name: str, prompt: str) -> list[tuple[str, str, str]]:
+        """List how a concept may be recovered: the prompt, what the reply says first, the word."""
+        if self.params.recover:
+            recover = self.params.recover.replace("{explanation}", hidden(explanation, name))
+            return [(recover, "", word) for word in dict.fromkeys((name, name.capitalize()))]
+        place = cloze(explanation, name)
+        return [] if place is None else [(prompt, *place)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -112,9 +112,12 @@ class AskingAgain:
     def _read(self, replies: Sequence[tuple[int, str, str, str]]) -> list[float]:
         """Read no more replies than a batch holds, one pass over all."""
         model, images = self._model, self._batch.images
-        begun = [model.render(prompt) + beginning for _, prompt, beginning, _ in replies]
-        whole = [text + reply[3] for text, reply in zip(begun, replies, strict=True)]
         count = model.processor.tokenizer
+        begun = []
+        for _, prompt, beginning, word in replies:
+            rendered = model.render(prompt)
+            begun.append(rendered + lead(count, rendered, beginning + word) + beginning)
+        whole = [text + reply[3] for text, reply in zip(begun, replies, strict=True)]
         new = [
             len(count(w).input_ids) - len(count(b).input_ids)
             for w, b in zip(whole, begun, strict=True)
@@ -129,6 +132,19 @@ class AskingAgain:
             float(log_p[i, -n - 1 : -1].gather(1, inputs["input_ids"][i, -n:, None]).sum())
             for i, n in enumerate(new)
         ]
+
+
+def lead(tokenizer: Any, prompt: str, reply: str) -> str:
+    """Return what stands between a prompt and a reply so that it is read as it is written.
+
+    LLaMA's tokenizer puts a space in front of a reply's first word, which decoding takes away:
+    "ASSISTANT:The" is read as other tokens than the model writes.
+    """
+    alone = tokenizer(reply, add_special_tokens=False).input_ids
+    for space in ("", " "):
+        if tokenizer(prompt + space + reply).input_ids[-len(alone) :] == alone:
+            return space
+    return ""
 
 
 def revised(method: Method, batch: Batch, texts: list[str], ask: AskingAgain) -> Rewritten:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from halluc.leaderboard.board import kind_of_decoding, settings
-from halluc.leaderboard.formatting import better, costs, decoded, labels
 from halluc.leaderboard.building_rows import CONTROLS
+from halluc.leaderboard.formatting import better, costs, decoded, labels
 
 if TYPE_CHECKING:
     from halluc.leaderboard.board import Board, Gap, Row, Value

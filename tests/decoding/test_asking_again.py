@@ -7,10 +7,14 @@ from typing import Any
 
 import pytest
 import torch
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Metaspace
+from transformers import PreTrainedTokenizerFast
 
 from halluc.config import DecodingConfig
 from halluc.decoding import answer_samples
-from halluc.decoding.asking_again import AskingAgain
+from halluc.decoding.asking_again import AskingAgain, lead
 from halluc.interventions import Ask, Batch, Method, MethodParams
 from halluc.testing import batch_of_questions
 from halluc.types import Sample
@@ -57,6 +61,15 @@ def test_likelihood_is_that_of_a_plain_pass(family: str) -> None:
         expected = sum(float(log_p[place - 1, ids[place]]) for place in places)
         assert found == pytest.approx(expected, abs=1e-4)
     assert ask.passes == [1, 1]
+
+
+@pytest.mark.parametrize(("first", "space"), [("first", " "), ("never", "")])
+def test_a_reply_is_read_as_it_is_written(first: Any, space: str) -> None:
+    words = ["[UNK]", "▁ASSISTANT:", "ASSISTANT:", "▁The", "▁dog", "The"]
+    known = Tokenizer(WordLevel({word: i for i, word in enumerate(words)}, unk_token="[UNK]"))
+    known.pre_tokenizer = Metaspace(prepend_scheme=first)
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=known, unk_token="[UNK]")
+    assert lead(tokenizer, "ASSISTANT:" + " " * (not space), "The dog") == space
 
 
 def test_nobody_answers_outside() -> None:

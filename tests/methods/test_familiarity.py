@@ -10,9 +10,11 @@ import pytest
 from halluc.interventions import Batch
 from halluc.methods.familiarity import (
     EXPLAIN,
+    RECOVER,
     Cloze,
     Familiarity,
     cloze,
+    hidden,
     least_familiar,
 )
 from halluc.models import load_model
@@ -61,13 +63,37 @@ def batch() -> Batch:
     return batch_of_questions(prompts, [picture(0)] * 3, ["a", "b", "c"])
 
 
-def test_what_is_asked_about_is_explained_and_recovered() -> None:
+def test_every_word_for_the_concept_is_hidden() -> None:
+    assert hidden("Two Dogs: a dog by a couch.", "dog") == "Two ___: a ___ by a couch."
+
+
+def test_what_is_asked_about_is_explained_and_recovered_without_its_name_in_sight() -> None:
     ask = Explains("The dog is red.", 0.25)
-    method = Familiarity(Familiarity.Params(explain="What is the {concept} like?", threshold=0.2))
+    params = Familiarity.Params(
+        explain="What is the {concept} like?", recover='"{explanation}" is what?', threshold=0.2
+    )
+    method = Familiarity(params)
     trusted = method.confidence(batch(), ["Yes"] * 3, ask)
-    assert trusted == [pytest.approx(0.25), 1.0, 0.0]  # the cat is explained without its name
+    assert trusted == [pytest.approx(0.25), 1.0, pytest.approx(0.25)]
     assert method.withhold_below == 0.2
     assert ask.asked == [(0, "What is the dog like?"), (2, "What is the cat like?")]
+    dog = [(0, '"The ___ is red." is what?', "", word) for word in ("dog", "Dog")]
+    cat = [(2, '"The dog is red." is what?', "", word) for word in ("cat", "Cat")]
+    assert ask.recovered == [*dog, *cat, *((2, *one[1:]) for one in dog)]
+
+
+def test_the_likelier_spelling_counts() -> None:
+    ask = Explains("The dog is red.", 0.25)
+    ask.likelihood = lambda replies: [log(0.5 if "D" in word else 0.1) for *_, word in replies]  # type: ignore[method-assign]
+    method = Familiarity(Familiarity.Params(explain="{concept}?", recover="{explanation}?"))
+    assert method.confidence(batch(), ["Yes"] * 3, ask)[0] == pytest.approx(0.5)
+
+
+def test_without_a_question_of_its_own_the_explanations_place_counts() -> None:
+    ask = Explains("The dog is red.", 0.25)
+    method = Familiarity(Familiarity.Params(explain="What is the {concept} like?"))
+    trusted = method.confidence(batch(), ["Yes"] * 3, ask)
+    assert trusted == [pytest.approx(0.25), 1.0, 0.0]  # the cat is explained without its name
     dog = (0, "What is the dog like?", "The", " dog")
     assert ask.recovered == [dog, (2, *dog[1:])]
 
@@ -84,6 +110,9 @@ def test_one_explanation_serves_all_questions_about_an_image() -> None:
 
 
 def test_how_an_explanation_is_asked_for() -> None:
-    assert Familiarity.for_model(llava()).params.explain == EXPLAIN
-    assert Familiarity.for_model(load_model("glyph")).params.explain == DESCRIBE
-    assert Familiarity.for_model(llava(), {"explain": "{concept}?"}).params.explain == "{concept}?"
+    asks = Familiarity.for_model(llava()).params
+    assert (asks.explain, asks.recover) == (EXPLAIN, RECOVER)
+    embedded = Familiarity.for_model(load_model("glyph")).params
+    assert (embedded.explain, embedded.recover) == (DESCRIBE, "")
+    assert Familiarity.for_model(llava(), {"explain": "{concept}?"}).params.recover == RECOVER
+    assert Familiarity.for_model(llava(), {"explain": "Describe."}).params.recover == ""

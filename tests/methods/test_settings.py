@@ -86,6 +86,10 @@ COVERING = (
     "interactions, so as to thoroughly answer any potential questions about the image."
 )
 EXPLAIN = "Explain what the {concept} in the image looks like, in one short paragraph."
+RECOVER = (
+    'This text explains something in the image, and hides its name: "{explanation}" What is it? '
+    "Answer with its name alone."
+)
 
 SETTINGS = [
     Setting("baseline", None, {}),
@@ -185,7 +189,10 @@ SETTINGS = [
     Setting("consistency", None, {"replies": 5, "temperature": 1.0, "threshold": 0.5}),
     Setting(
         "familiarity", None,
-        {"explain": EXPLAIN, "threshold": 0.1, "objects": COCO_NAMES, "length": 128},
+        {
+            "explain": EXPLAIN, "recover": RECOVER, "threshold": 0.1, "objects": COCO_NAMES,
+            "length": 128,
+        },
     ),
     Setting("vista", "paper", VISTA | {"window": 5}, range(33)),
     Setting("vista", CODE, VISTA | {"window": 6}, range(33)),
