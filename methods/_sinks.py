@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 TAU = 20.0  # the paper's threshold, for the language models below
 # D_sink as published (VAR's constants.py and paper), by what tells language models apart. LLaMA-1,
 # which InstructBLIP's Vicuna 1.1 goes back to, and LLaMA-3 have dimensions of their own.
+_SEVEN_B = (1415, 2533)
 _PUBLISHED: dict[tuple[str, int, int, int], tuple[int, ...]] = {
-    ("llama", 4096, 32, 32): (1415, 2533),  # LLaMA-2-7B, Vicuna-7B 1.5
+    ("llama", 4096, 32, 32): _SEVEN_B,  # LLaMA-2-7B, Vicuna-7B 1.5
     ("llama", 5120, 40, 40): (2100, 4743),  # LLaMA-2-13B, Vicuna-13B 1.5
     ("qwen2_vl_text", 3584, 28, 4): (458, 2570),  # Qwen2-VL-7B
 }
@@ -44,14 +45,21 @@ def sink_tokens(hidden: Tensor, dims: tuple[int, ...], tau: float) -> Tensor:
 _PER_TOKEN = 1e-6  # the published code adds this to every image token's attention
 
 
-def published_sinks(config: Any) -> tuple[int, ...] | None:
-    """Look up D_sink as published for a checkpoint of this configuration, if it is."""
+def published_sinks(config: Any, variant: str = "paper") -> tuple[int, ...] | None:
+    """Look up D_sink as published for a checkpoint of this configuration, if it is.
+
+    Args:
+        variant: The published code never leaves the dimensions of LLaMA-2-7B (VAR: `dim_sink`).
+    """
     text = config.get_text_config()
     keys = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
     known = _PUBLISHED.get((text.model_type, text.hidden_size, text.num_hidden_layers, keys))
     older = config.model_type in _LLAMA_1
     other_words = text.model_type == "llama" and not 32000 <= text.vocab_size < 32128
-    return None if older or other_words else known
+    if older or other_words:
+        return None
+    of_7b = variant == "official_code" and known is not None and text.model_type == "llama"
+    return _SEVEN_B if of_7b else known
 
 
 class Sinks(NamedTuple):

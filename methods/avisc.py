@@ -88,6 +88,7 @@ class AvisC(TwoStreams):
             "attention is read in a pass of its own; the code reads it off the prompt's own pass, "
             "and decodes the other stream behind it",
             "image tokens are the model's own, the code takes columns 35 to 610",
+            "lambda is 1 as in the code's scripts; its arguments' defaults are .99, or .95",
             "layers and blind tokens are chosen for each row; the code answers one at a time",
             "where a model adds image features in deeper layers, too (Qwen3-VL), these stay",
         ),

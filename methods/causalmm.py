@@ -37,7 +37,7 @@ class CausalMM(Method):
         venue="ICLR",
         paper="arXiv:2410.04780",
         code="https://github.com/The-Martyr/CausalMM@6d1ae4e",
-        licence="Apache-2.0",
+        licence="MIT",
         deviations=(
             "from the published code and its README; of the paper only the abstract was read",
             "attention weights are exchanged in all layers of the vision tower and of the language "
@@ -53,6 +53,7 @@ class CausalMM(Method):
             "shuffled weights change places within their row, in each head in an order of its own; "
             "the code shuffles all rows of a head together (variant official_code)",
             "what is drawn depends on the image or the sample, the code draws once a batch",
+            "variant official_code runs two streams, not three",
         ),
         cost=Cost(token=3),
         needs=("a vision tower whose attention can be reached for each image apart",),

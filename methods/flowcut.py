@@ -78,6 +78,7 @@ class FlowCut(Method):
         venue="NeurIPS",
         paper="arXiv:2505.19536",
         code="https://github.com/TungChintao/FlowCut@a2ecd24",
+        licence="Apache-2.0",
         deviations=(
             "images are encoded one at a time and each drops as many patches as its own entropy "
             "says; the code takes a batch's largest count, the same at the batch size 1 it runs at",

@@ -68,9 +68,11 @@ class MemVR(Method):
         deviations=(
             "variant paper has the network's activation between keys and values, as the code for "
             "Qwen-VL does; that for LLaVA leaves it out (official_code); the paper was not read",
-            "layers 6 to 15 of 32 may trigger; at other depths these bounds scale with it",
+            "layers 6 to 15 of 32 may trigger, of Qwen models 10 to 15, as the code's scripts for "
+            "Qwen-VL-Chat have it; at other depths these bounds scale with it",
             "each sample has its own entropy and sizes, without padding; the code's mix the batch",
-            "image tokens are read where they enter the first layer, in fp32",
+            "image tokens are read where they enter the first layer, in fp32; early logits normed, "
+            "as the code for LLaVA has them, that for Qwen-VL reads them raw",
             "ratio 0.12 is the code's for MME, MM-Vet and CHAIR; other scripts set up to 0.32",
         ),
         needs=("image tokens in the prompt", "feed-forward networks to hook"),
@@ -98,10 +100,13 @@ class MemVR(Method):
             raise UserError(f"method 'memvr' looks at image tokens; {name!r} has layers instead")
         needs_early_logits("memvr", model)
         first, last = params.first_layer, params.last_layer
-        first = 5 * model.n_layers // 32 + 1 if first is None else first
-        last = max(first, 16 * model.n_layers // 32 - 1) if last is None else last
+        of_32 = [number * model.n_layers // 32 for number in (5, 9, 16)]
+        if first is None:
+            qwen = model.model.config.model_type.startswith("qwen")  # shallow ones keep a layer
+            first = max(of_32[0] + 1, min(of_32[1] + 1, of_32[2] - 1) if qwen else 0)
+        last = max(first, of_32[2] - 1) if last is None else last
         networks = [model.feed_forwards.get(layer + 1) for layer in range(first, last + 1)]
-        if not networks or any(network is None for network in networks):
+        if not networks or None in networks:
             lacks = f"{name!r} has none behind some of the layers {first} to {last}"
             raise UserError(f"method 'memvr' edits feed-forward networks; {lacks}")
         if params.variant == "paper" and not all(hasattr(one, "up_proj") for one in networks):

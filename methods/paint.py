@@ -32,12 +32,13 @@ class PAINT(GuidedBoost):
         year=2025,
         venue="arXiv",
         paper="arXiv:2501.12206",
-        code="https://github.com/hasanar1f/PAINT",
+        code="https://github.com/hasanar1f/PAINT@2a9e8f8",
+        licence="Apache-2.0",
         deviations=(
             "from the published code; the first abstract's head-specific modulation is in no code",
             "every published run had PAI's classifier-free guidance on (gamma 1.1), which kept the "
-            "boost from the prompt and so from the first token: variant official_code; variant "
-            "paper boosts the prompt's last row and guides nothing",
+            "boost from the prompt and so from the first token: variant official_code, unless "
+            "gamma is 1; variant paper boosts the prompt's last row and guides nothing",
             "with tiles (LLaVA-NeXT) an image's tokens are chosen among those of all its tiles; "
             "tokens that end a line get no attention",
             "the layer of the summary tokens is the last but one whatever layer the language model "
@@ -78,7 +79,7 @@ class PAINT(GuidedBoost):
         if params.gamma is None:
             filled["gamma"] = 1.0 if paper else 1.1
         if params.boost_prompt is None:
-            filled["boost_prompt"] = paper
+            filled["boost_prompt"] = paper or (params.gamma or 0) == 1
         return params.model_copy(update=filled)
 
     def begin(self, batch: Batch) -> dict[str, Tensor]:

@@ -65,8 +65,8 @@ class SID(TwoStreams):
             "tokens out of sight stay in their places, as in the code's runs; its other way, which "
             "removes them, knows no cache",
             "the code's greedy search takes the best token of the contrast whether it is plausible "
-            "or not (variant official_code); its sampling cuts implausible tokens off (variant "
-            "paper)",
+            "or not (variant official_code); its sampling cuts implausible tokens off, as both "
+            "variants do",
             "a token that may attend to tokens out of sight alone, as the first ones of a prompt "
             "that starts with the image, attends to them; in the code to all, later ones too",
         ),
@@ -138,6 +138,6 @@ class SID(TwoStreams):
 
     def next_token_logits(self, at: At, logits: Mapping[str, Tensor]) -> Tensor:
         """Contrast, among plausible tokens unless as the code's greedy search does."""
-        if self.params.variant == "official_code":
+        if self.params.variant == "official_code" and at.memory.greedy:
             return self.join(at, logits["main"], logits[self.other])
         return super().next_token_logits(at, logits)

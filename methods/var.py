@@ -41,12 +41,15 @@ class VAR(Method):
         venue="ICLR",
         paper="arXiv:2503.03321",
         code="https://github.com/seilk/VisAttnSink@98e62d6",
+        licence="Apache-2.0",
         deviations=(
             "paper moves 60% of the sinks' attention (keep 0.4), the code 40% (keep 0.6)",
             "paper leaves the last layer alone, the code edits it; both leave the first two alone",
             "paper's rule edits heads when the image holds no sink, the code does not",
             "the code's stale state across samples (sink positions of the first sample) is not "
             "reproduced; rows=all edits image rows too, as the code does from its second sample on",
+            "the code looks for LLaMA-2-7B's sink dimensions in 13B models, too, and finds hardly "
+            "any there (variant official_code)",
             "the threshold 0.5 for rho is the paper's for hallucination benchmarks",
             "sink dimensions are published for LLaMA-2-7B and 13B and Qwen2-VL-7B; for any other "
             "language model they are measured: the one or two in which tokens are massive in the "
@@ -91,7 +94,7 @@ class VAR(Method):
         if params.keep is None:
             filled["keep"] = 0.4 if params.variant == "paper" else 0.6
         if params.tau is None or params.sink_dims is None:
-            known = published_sinks(model.model.config)
+            known = published_sinks(model.model.config, params.variant)
             dims, tau = (known, TAU) if known else measured_sinks(model)[:2]
             filled |= {"tau": params.tau or tau, "sink_dims": params.sink_dims or dims}
         width = model.model.config.get_text_config().hidden_size

@@ -56,8 +56,8 @@ class VISTA(Method):
             "stream moves by lambda times the vector, and 5 layers are read behind the final norm",
             "the code (variant official_code) turns what feed-forward networks give, further where "
             "it points away, and reads 6 layers without the final norm",
-            "the code adds the first principal component of a single vector, a unit vector that "
-            "nothing defines; it is left out",
+            "the code adds the first principal component of a single vector, which is the first "
+            "dimension of the first layer (variant official_code)",
             "lambda 0.17 is the code's for captions of LLaVA-1.5; for POPE it sets 0.01, for "
             "MMHal-Bench 0.1",
             "5 and 6 layers are of 32; at other depths they scale with it, to one at least",
@@ -121,6 +121,8 @@ class VISTA(Method):
         state.reading = None
         pairs = {layer: states.chunk(2) for layer, states in read.items()}
         state.vectors = {layer: seen - unseen for layer, (seen, unseen) in pairs.items()}
+        if self.params.variant == "official_code":
+            state.vectors[0][:, 0] += 1  # the component: the first right vector of a matrix of 0
 
     def hidden(self, at: At, hidden: Tensor) -> Tensor | None:
         """Keep the last token's state, or (paper) steer all tokens."""

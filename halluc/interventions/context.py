@@ -173,6 +173,7 @@ class BatchState:
             image tokens.
         prefix: What the prompts begin with, where it was read for several at once.
         generated: Tokens fed back so far, int [rows, step].
+        greedy: Whether the likeliest token is taken at each step, neither drawn nor by beams.
     """
 
     batch: Batch
@@ -183,6 +184,7 @@ class BatchState:
     vision_attention: dict[int, list[Tensor]] = field(default_factory=dict)
     prefix: Prefix | None = None
     generated: Tensor | None = None
+    greedy: bool = True
 
     @classmethod
     def of_inputs(

@@ -39,7 +39,7 @@ def in_tower(
     )  # fmt: skip
 
 
-def combined(method: Method, step: int = 0, **streams: Tensor) -> Tensor:
+def combined(method: Method, step: int = 0, greedy: bool = True, /, **streams: Tensor) -> Tensor:
     """Let a method make a row of next-token logits of its streams', -inf where it forbids."""
     rows = len(streams["main"])
     model: Any = None
@@ -47,6 +47,7 @@ def combined(method: Method, step: int = 0, **streams: Tensor) -> Tensor:
         model=model, memory=_memory(rows, step), phase="decode" if step else "prefill", layer=1,
         n_layers=1, n_heads=1, rows=torch.ones(rows, 1, dtype=torch.bool), n_keys=1, n_tokens=1,
     )  # fmt: skip
+    at.memory.greedy = greedy
     made = method.next_token_logits(at, streams)
     forbidden = at.forbidden.tokens
     return made if forbidden is None else made.masked_fill(forbidden, float("-inf"))

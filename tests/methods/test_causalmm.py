@@ -117,7 +117,7 @@ def test_the_code_contrasts_the_first_token_alone() -> None:
     main, vision = torch.tensor([[2.0, 1.0, -0.5]]), torch.tensor([[1.0, 2.0, 0.0]])
     code = CausalMM(CausalMM.Params(variant="official_code", parts="vision", gamma=1.0, beta=0.1))
     assert combined(code, main=main, vision=vision).tolist() == [[3.0, 0.0, -float("inf")]]
-    later = combined(code, step=1, main=main, vision=vision)
+    later = combined(code, 1, main=main, vision=vision)
     assert later.tolist() == [[2.0, 1.0, -float("inf")]]
 
 

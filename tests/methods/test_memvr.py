@@ -69,6 +69,15 @@ def test_defaults() -> None:
         assert list(method.layers(depth)) == [0, *range(first + 1, last + 2)]
 
 
+@pytest.mark.parametrize(("depth", "first", "last"), [(32, 10, 15), (28, 8, 13), (4, 1, 1)])
+def test_qwen_triggers_later(
+    depth: int, first: int, last: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = llava(num_hidden_layers=depth)
+    monkeypatch.setattr(model.model.config, "model_type", "qwen2_5_vl")
+    assert list(prepared("memvr", model).layers(depth)) == [0, *range(first + 1, last + 2)]
+
+
 def seams(threshold: float = 0.5) -> tuple[MemVR, Any]:
     """The method, and an `at` of three rows of which the last has no image."""
     flat, sharp = [0.0] * 12, [9.0] + [0.0] * 11

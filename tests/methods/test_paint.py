@@ -56,3 +56,15 @@ def test_reads_the_cls_attention_of_the_vision_tower() -> None:
     assert local.sum(1).max() <= 4
     assert not (local & summary).any()
     assert not (local & ~state.tokens.image_mask).any()
+
+
+def test_the_code_boosts_the_prompt_where_nothing_is_guided() -> None:
+    boosted = {
+        (variant, gamma): PAINT.filled(PAINT.Params(variant=variant, gamma=gamma)).boost_prompt
+        for variant in ("paper", "official_code")
+        for gamma in (None, 1.0, 1.1)
+    }
+    assert [key for key, boost in boosted.items() if not boost] == [
+        ("official_code", None),
+        ("official_code", 1.1),
+    ]

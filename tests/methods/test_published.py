@@ -64,6 +64,13 @@ def test_sink_dimensions_are_published_for_the_language_models_of_the_paper_alon
 
 
 @pytest.mark.parametrize("name", CHECKPOINTS)
+def test_the_code_never_leaves_the_dimensions_of_7b(name: str) -> None:
+    made, dims, _ = CHECKPOINTS[name]
+    llama = dims is not None and made.model_type.startswith("llava")
+    assert published_sinks(made, "official_code") == ((1415, 2533) if llama else dims)
+
+
+@pytest.mark.parametrize("name", CHECKPOINTS)
 def test_reinforced_layers_are_published_for_the_checkpoints_of_the_paper_alone(
     name: str,
 ) -> None:

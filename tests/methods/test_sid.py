@@ -10,10 +10,12 @@ import torch
 from torch import Tensor
 from transformers import MllamaConfig
 
+from halluc.config import DecodingConfig
 from halluc.errors import UserError
 from halluc.methods._dropped_tokens import away, smallest
 from halluc.methods.sid import SID, unattended
 from halluc.models import VisionLanguageModel
+from halluc.testing import reply
 from tests.kit.asking import answer, prepared, questions
 from tests.kit.families import build, llava
 from tests.kit.places import combined
@@ -95,6 +97,21 @@ def test_the_contrast_by_hand() -> None:
     assert combined(SID(SID.Params()), main=main, other=other).tolist() == [[3, 0, -float("inf")]]
     code = SID(SID.Params(variant="official_code"))
     assert combined(code, main=main, other=other).tolist() == [[3.0, 0.0, 3.0]]
+    drawn = combined(code, 0, False, main=main, other=other)
+    assert drawn.tolist() == [[3.0, 0.0, -float("inf")]]
+
+
+@pytest.mark.parametrize(
+    ("how", "same"), [({}, False), ({"do_sample": True}, True), ({"num_beams": 2}, True)]
+)
+def test_the_code_leaves_the_cut_out_of_greedy_search_alone(how: Any, same: bool) -> None:
+    model, batch = llava(), questions(llava(), 0, 1)
+    decoding = DecodingConfig(**how)
+    paper, code = (
+        reply(model, prepared("sid", model, alpha=50.0, beta=1.0, variant=variant), batch, decoding)
+        for variant in ("paper", "official_code")
+    )
+    assert torch.equal(paper.tokens, code.tokens) == same
 
 
 @pytest.mark.parametrize("family", ["llava", "qwen2_5_vl"])

@@ -125,6 +125,24 @@ def test_vectors_are_what_the_image_changes() -> None:
     assert found[:, 0, 0].tolist() == pytest.approx(expected)
 
 
+def test_the_code_adds_the_first_dimension_to_the_first_layer_s_vector() -> None:
+    model, batch = llava(), questions(llava(), 0)
+    found: list[list[Tensor]] = []
+
+    class Kept(VISTA):
+        def prepare(self, at: Any, inputs: Any, forward: Any) -> None:
+            super().prepare(at, inputs, forward)
+            found.append(list(at.state.vectors.values()))
+
+    for variant in ("paper", "official_code"):
+        answer(model, Kept(VISTA.for_model(model, {"variant": variant}).params), batch)
+    more = [code - paper for paper, code in zip(*found, strict=True)]
+    first = torch.zeros_like(more[0])
+    first[:, 0] = 1
+    assert torch.allclose(more[0], first, atol=1e-6)
+    assert not any(one.abs().max() > 1e-6 for one in more[1:])
+
+
 @pytest.mark.parametrize("variant", ["paper", "official_code"])
 def test_parts_of_it_act_alone(variant: str) -> None:
     model, batch = llava(), questions(llava(), 0)

@@ -33,9 +33,10 @@ class Pass:
     """The layer whose FFN looks at the image again."""
 
 
-def bounds(depth: int) -> tuple[int, int]:
-    """The code's 5 and 16 of 32 layers, by depth; layers strictly between them may trigger."""
-    return 5 * depth // 32, 16 * depth // 32
+def bounds(depth: int, kind: str) -> tuple[int, int]:
+    """The code's 5 (Qwen: 9) and 16 of 32 layers, by depth; those strictly between may trigger."""
+    begin, later, end = (number * depth // 32 for number in (5, 9, 16))
+    return max(begin, min(later, end - 2)) if "qwen" in kind else begin, end
 
 
 def uncertainty(logits: Tensor) -> Tensor:
@@ -90,7 +91,7 @@ def memvr(
         edited: Filled with the layer edited in each pass, None where there was none.
     """
     head, norm, blocks = model.lm_head, decoder(model).norm, layers(model)
-    first, last = between or bounds(len(blocks))
+    first, last = between or bounds(len(blocks), model.config.model_type)
     visual = image_features(model, inputs).float()
     length = inputs["input_ids"].shape[1]
 

@@ -82,7 +82,10 @@ def vista(
         seen, unseen = (
             decoder_states(model, view, last_normed=False)[1:, -1] for view in (inputs, without)
         )
-        for block, vector in zip(blocks, seen - unseen, strict=True):
+        vectors = seen - unseen
+        if not paper:  # the "principal component" of one vector: the first axis of all layers' own
+            vectors[0, 0] += 1
+        for block, vector in zip(blocks, vectors, strict=True):
             edit = partial(moved if paper else turned, vector=vector, strength=strength)
             stack.enter_context(output_edited(block if paper else block.mlp, edit))
         return greedy(model, logits, n_tokens)
