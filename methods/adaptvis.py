@@ -82,7 +82,7 @@ class AdaptVis(Method):
     )
     rows = "last"
     attention_phases = ("prefill",)
-    prefix_depends_on = "nothing"
+    prefix_depends_on = "nothing"  # with a fixed weight; else prompts are read whole, not shared
     noop: ClassVar[dict[str, Any]] = {"weight": 1.0}
 
     class Params(MethodParams):
