@@ -88,7 +88,7 @@ def findings(board: Board, metrics: Mapping[str, str] | None = None) -> str:
     Raises:
         UserError: If a metric is not one of the benchmark's.
     """
-    parts = [RULES]
+    parts = [f"{RULES} {_tests(board)}"]
     for one in judged(board, metrics):
         parts.append("\n".join((f"## {one.name}\n", *_verdicts(one))))
         for model, rows in one.rows.items():
@@ -111,7 +111,7 @@ def verdicts(board: Board, metrics: Mapping[str, str] | None = None) -> str:
     """
     kept = [row for row in board.rows if not metrics or row.benchmark in metrics]
     judgements = list(judged(board.model_copy(update={"rows": kept}), metrics))
-    lines = [RULES, "", f"| | {' | '.join(one.name for one in judgements)} |"]
+    lines = [f"{RULES} {_tests(board)}", "", f"| | {' | '.join(one.name for one in judgements)} |"]
     lines.append("|---" * (1 + len(judgements)) + "|")
     for verdict in VERDICTS:
         named = [_of_verdict(one, verdict) for one in judgements]
@@ -119,6 +119,12 @@ def verdicts(board: Board, metrics: Mapping[str, str] | None = None) -> str:
             cells = (", ".join(names) or "-" for names in named)
             lines.append(f"| {_said(verdict)} | {' | '.join(cells)} |")
     return "\n".join((*lines, "", "All that is not named is undecided."))
+
+
+def _tests(board: Board) -> str:
+    """Say among how many tests a difference has to be significant."""
+    gaps = (gap for row in board.rows for gap in row.differences.values())
+    return f"The board has {sum(gap.holm is not None for gap in gaps):,} tests."
 
 
 def _of_verdict(one: Judged, verdict: str) -> list[str]:

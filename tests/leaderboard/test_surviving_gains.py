@@ -150,6 +150,9 @@ def test_the_page_says_what_counts_and_names_every_method(board: Board) -> None:
 def test_a_small_table_has_a_row_a_verdict(board: Board) -> None:
     table = verdicts(board, {"glyph_mme": "total"})
     assert table.startswith("**survives**: under greedy decoding")
+    gaps = [gap for row in board.rows for gap in row.differences.values()]
+    tests = len([gap for gap in gaps if gap.holm is not None])
+    assert 0 < tests < len(gaps) and f"The board has {tests} tests.\n" in table
     assert table.endswith(
         "| | glyph_mme, total ↑ |\n|---|---|\n| sampling, as its control | apc, vcd |\n"
         "| worse | vhr |\n\nAll that is not named is undecided."
