@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from halluc.errors import UserError
 from halluc.scoring.answer_files import AnswerFiles
 from halluc.scoring.mme.answer_files import read_answers, read_questions
+from halluc.scoring.mme.llava_answers import json_answers
 from halluc.scoring.mme.metric import ROWS
 
 
@@ -34,3 +36,24 @@ def test_names_in_errors_are_on_their_line(tmp_path: Path) -> None:
     file.write_bytes(b"1\r.jpg\tIs it?\tYes\tYes\n2\x1b.jpg\tIs it?\tYes\tYes\n")
     with pytest.raises(UserError, match=r"line 2: 2\\x1b.jpg follows 1\\r.jpg: lines are not in"):
         read_answers(AnswerFiles(file))
+
+
+def test_a_question_answered_twice_is_no_pair(tmp_path: Path) -> None:
+    lines = [
+        {
+            "question_id": f"color/{n // 2}.jpg",
+            "prompt": f"Is it {('red', 'blue')[n % 2]}? Please answer yes or no.",
+            "label": ("Yes", "No")[n % 2],
+            "answer": "Yes",
+        }
+        for n in range(ROWS["color"])
+    ]
+    file = tmp_path / "answers.jsonl"
+    file.write_text("\n".join(map(json.dumps, lines)))
+    assert len(json_answers(AnswerFiles(file))) == ROWS["color"]
+    lines[3] |= {"prompt": "Is it RED?\nAnswer the question using a single word or phrase."}
+    file.write_text("\n".join(map(json.dumps, lines)))
+    with pytest.raises(
+        UserError, match=r"line 4: color/1\.jpg is asked 'is it red\?' again, first"
+    ):
+        json_answers(AnswerFiles(file))

@@ -22,6 +22,7 @@ from halluc.scoring.mme.answer_files import (
 )
 from halluc.scoring.mme.metric import ROWS
 from halluc.types import Answer
+from halluc.validation import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -78,7 +79,7 @@ def json_answers(files: AnswerFiles) -> list[Answer]:
 
 
 def _labelled(records: Sequence[Row]) -> list[Answer]:
-    """Take the truth from the answers themselves, two of each image."""
+    """Take the truth from the answers themselves, to two questions about each image."""
     pairs: dict[tuple[str, str], list[Row]] = {}
     for row in records:
         pairs.setdefault(_place(row), []).append(row)
@@ -87,6 +88,12 @@ def _labelled(records: Sequence[Row]) -> list[Answer]:
         if len(pair) != 2:
             raise UserError(
                 f"{pair[-1].where}: {subtask}/{image} has {len(pair)} answers, not two; truncated?"
+            )
+        asked = [bare(row.text(*reversed(QUESTIONS))) for row in pair]
+        if asked[0] == asked[1]:
+            raise UserError(
+                f"{pair[1].where}: {subtask}/{image} is asked {shown(asked[1])} again, first at "
+                f"{pair[0].where}; MME asks two questions about it"
             )
         for row in pair:
             answers.append(
