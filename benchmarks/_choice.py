@@ -12,13 +12,14 @@ from halluc.scoring.confusion_rates import ratio
 from halluc.types import Sample
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
     from PIL.Image import Image
 
+    from halluc.data.records import Row
     from halluc.scoring.base import Totals
     from halluc.types import Answer, Reading
 
@@ -30,6 +31,18 @@ def choice_metrics(groups: Sequence[str]) -> tuple[Metric, ...]:
     """Describe the accuracies, then "group/accuracy" for every group."""
     whole = (Metric(name, headline=name != METRICS[2], scale=100) for name in METRICS)
     return (*whole, *(Metric(f"{group}/accuracy", scale=100) for group in groups))
+
+
+def label_among(row: Row, letters: Iterable[str]) -> str:
+    """Return the right option's letter, in capitals.
+
+    Raises:
+        UserError: If it is none of the letters.
+    """
+    label = row.text("label").strip().upper()
+    if label not in (known := [*letters]):
+        raise UserError(f"{row.where}: label {label!r} is not one of {', '.join(known)}")
+    return label
 
 
 class ChoiceBenchmark(Benchmark):

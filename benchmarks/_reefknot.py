@@ -10,12 +10,13 @@ from halluc.data.pinned_files import checksum, verify
 from halluc.data.records import Row, rows
 from halluc.data.sample_selection import first_images
 from halluc.errors import UserError
+from halluc.scoring.answer_files import note_count
 from halluc.scoring.base import Benchmark
 from halluc.scoring.card import BenchmarkCard, Metric
 from halluc.types import Answer, Sample
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
     from typing import Literal
 
@@ -62,9 +63,14 @@ class Reefknot(Benchmark):
     Args:
         folder: The task's file of the repository's Dataset folder, and Visual Genome's images
             `<image_id>.jpg`, each at any depth.
+
+    Attributes:
+        file: The task's file.
+        asked_again: How many of its lines ask what another line asks.
     """
 
     file: ClassVar[str]
+    asked_again: ClassVar[int] = 0
 
     @property
     def files_needed(self) -> str:
@@ -114,7 +120,8 @@ class Reefknot(Benchmark):
         in the same order.
 
         Raises:
-            UserError: If a line is wrong, or answers another question than the label's.
+            UserError: If a line is wrong, or answers another question than the label's, or more
+                lines ask what others ask than in the published file.
         """
         answers = rows(files.answers)
         asked = rows(files.require("labels", "")) if files.labels else answers
@@ -122,6 +129,7 @@ class Reefknot(Benchmark):
             raise UserError(
                 f"{files.answers}: has {len(answers)} answers to {len(asked)} questions"
             )
+        self._check_count(asked)
         read = []
         for number, (row, question) in enumerate(zip(answers, asked, strict=True), 1):
             for name in ("image_id", "query_prompt"):
@@ -138,6 +146,21 @@ class Reefknot(Benchmark):
                 )
             )
         return read
+
+    def _check_count(self, asked: Sequence[Row]) -> None:
+        """Refuse questions asked once more than in the published file, and note other numbers."""
+        first: dict[tuple[Any, str], Row] = {}
+        again = 0
+        for row in asked:
+            question = row.id("image_id"), row.text("query_prompt")
+            again += question in first
+            if again > self.asked_again:
+                raise UserError(
+                    f"{row.where}: asks again what {first[question].where} asks; is the file "
+                    "doubled?"
+                )
+            first.setdefault(question, row)
+        self.notes += note_count(len(asked), self.card.size)
 
 
 def relation_type(row: Row) -> str:

@@ -12,6 +12,7 @@ from halluc.data.pinned_files import checksum, verify
 from halluc.data.records import Row, rows
 from halluc.data.sample_selection import first_images
 from halluc.errors import UserError
+from halluc.scoring.answer_files import note_count
 from halluc.scoring.base import benchmark
 from halluc.scoring.card import BenchmarkCard
 from halluc.scoring.pope.answer_files import label_of
@@ -19,7 +20,7 @@ from halluc.scoring.yes_no import ReadingRule, Verdict, parse_pope
 from halluc.types import Answer, Sample
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from halluc.scoring.answer_files import AnswerFiles
@@ -103,23 +104,43 @@ class Hallucinogen(YesNoBenchmark):
         """Read what the authors' scripts write: a split's rows with output_1, output_2 and so on.
 
         Raises:
-            UserError: If the file's name says no split, or a row has no output.
+            UserError: If the file's name says no split, a question is there twice, or a row has
+                not the outputs that the others have.
         """
         split = next((s for s in SPLITS if f"_{SPLITS[s]}." in files.answers.name), None)
         if split is None:
             raise UserError(f"{files.answers}: its name does not end in _rand, _pop or _adv")
         self.groups = (split,)
-        return [answer for row in rows(files.answers) for answer in _answers(row, split)]
+        records = rows(files.answers)
+        unique([(row.where, row.id("question_id")) for row in records])
+        said = _said(records)
+        self.notes += note_count(len(records), self.card.size, len(SPLITS) * QUERIES)
+        if len(said) < QUERIES:
+            self.notes.append(f"answers to {len(said)} of the {QUERIES} prompts of each pair")
+        return [answer for row in records for answer in _answers(row, split, said)]
 
     def label(self, answer: Answer) -> str:
         """Return whether the object is there."""
         return str(answer.target)
 
 
-def _answers(row: Row, split: str) -> Iterator[Answer]:
-    said = [number for number in range(1, QUERIES + 1) if f"output_{number}" in row.fields]
-    if not said:
-        raise UserError(f"{row.where}: has no 'output_1', the answer to query_1")
+def _said(records: Sequence[Row]) -> range:
+    """Return which prompts have answers: the authors' scripts ask the first ones, of every row."""
+    most = max(n for n in range(QUERIES + 1) if not n or _has(records, n))
+    for row in records:
+        for number in range(1, max(most, 1) + 1):
+            if f"output_{number}" not in row.fields:
+                raise UserError(
+                    f"{row.where}: has no 'output_{number}', the answer to query_{number}"
+                )
+    return range(1, most + 1)
+
+
+def _has(records: Sequence[Row], number: int) -> bool:
+    return any(f"output_{number}" in row.fields for row in records)
+
+
+def _answers(row: Row, split: str, said: range) -> Iterator[Answer]:
     for number in said:
         yield Answer(
             id=f"{split}/{row.id('question_id')}/{number}",

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from halluc.benchmarks._choice import ROTATED, ChoiceBenchmark, choice_metrics
+from halluc.benchmarks._choice import ROTATED, ChoiceBenchmark, choice_metrics, label_among
 from halluc.data.hub import Dataset
 from halluc.data.image_folder import ImageFolder
 from halluc.data.pairing import unique
@@ -15,6 +15,7 @@ from halluc.data.pinned_files import checksum, verify
 from halluc.data.records import Row, rows
 from halluc.data.sample_selection import first_images
 from halluc.errors import UserError
+from halluc.scoring.answer_files import note_count
 from halluc.scoring.base import benchmark
 from halluc.scoring.card import BenchmarkCard, Metric
 from halluc.scoring.choice import listed
@@ -121,6 +122,7 @@ class HumbleBench(ChoiceBenchmark):
         """
         records = rows(files.answers)
         unique([(row.where, row.number("question_id")) for row in records])
+        self.notes += note_count(len(records), self.card.size)
         return [
             Answer(
                 id=str(row.number("question_id")),
@@ -128,7 +130,7 @@ class HumbleBench(ChoiceBenchmark):
                 group=_type(row),
                 prompt=row.text("question"),
                 target={
-                    "answer": row.text("label").strip().upper(),
+                    "answer": label_among(row, self.letters),
                     "options": listed(row.text("question"), self.marker, self.letters).options,
                 },
                 text=row.text("prediction"),

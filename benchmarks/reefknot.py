@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, ClassVar
 
-from halluc.benchmarks._choice import ChoiceBenchmark, choice_metrics
+from halluc.benchmarks._choice import ChoiceBenchmark, choice_metrics, label_among
 from halluc.benchmarks._judged import JudgedBenchmark
 from halluc.benchmarks._reefknot import RELATIONS, Reefknot, card, halr, relation_type
 from halluc.benchmarks._yes_no import YesNoBenchmark
@@ -46,6 +46,7 @@ class ReefknotYesNo(Reefknot, YesNoBenchmark):
     """
 
     file = "YESNO.jsonl"
+    asked_again = 98
     groups = RELATIONS
     protocol_rules = {"rules": ReadingRule(parse_words, "wrong", "the authors publish none")}
     protocols = ("rules",)
@@ -97,7 +98,7 @@ class ReefknotChoice(Reefknot, ChoiceBenchmark):
             id=id,
             image_id=image,
             question=row.text("query_prompt").removesuffix(CHOOSE),
-            answer=row.text("label"),
+            answer=label_among(row, self.letters),
             load_image=load_image,
             group=relation_type(row),
             max_new_tokens=32,
@@ -108,7 +109,7 @@ class ReefknotChoice(Reefknot, ChoiceBenchmark):
         """Return the right letter, and the options."""
         question = row.text("query_prompt").removesuffix(CHOOSE)
         options = listed(question, self.marker, self.letters).options
-        return {"answer": row.text("label"), "options": options}
+        return {"answer": label_among(row, options or self.letters), "options": options}
 
     def metrics(self, totals: Totals) -> dict[str, NDArray[np.float64]]:
         """Return the hallucination rates, and accuracies as for all multiple choice."""
@@ -126,6 +127,7 @@ class ReefknotVqa(Reefknot, JudgedBenchmark):
     """
 
     file = "VQA.jsonl"
+    asked_again = 52
     protocols = ("rules", "judge")
     card = card("VQA", "open", 4639, 4870)
 

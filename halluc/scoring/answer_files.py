@@ -79,6 +79,19 @@ class AnswerFiles:
         return path
 
 
+def note_count(answers: int, size: tuple[int, int] | None, per: int = 1) -> list[str]:
+    """Return a note where a file has not as many answers as the data set has questions.
+
+    Args:
+        size: The data set's images and questions (`BenchmarkCard.size`).
+        per: How many questions of the data set a line of the file stands for.
+    """
+    asked = size[1] // per if size is not None else answers
+    if answers == asked:
+        return []
+    return [f"{answers} answers, where the data set has {asked}: missing answers go unnoticed"]
+
+
 def answer_of(row: Row, *also: str, but: tuple[str, ...] = ()) -> str:
     """Return the model's answer in a record, by any of the names it goes by (ANSWERS).
 

@@ -129,6 +129,20 @@ def test_the_authors_answer_files(folder: Path) -> None:
     result = score_files(Localization(), AnswerFiles(path))
     assert (result["n"], result["n_images"]) == (8, 2)
     assert result["scores"]["adversarial/accuracy"]["value"] == 0.75  # 6 of 8
+    assert result["notes"] == [
+        "4 answers, where the data set has 3000: missing answers go unnoticed",
+        "answers to 2 of the 5 prompts of each pair",
+    ]
+    for broken, message in (
+        ([*lines[:3], {k: v for k, v in lines[3].items() if k != "output_2"}],
+         "line 4: has no 'output_2', the answer to query_2"),
+        ([{k: v for k, v in line.items() if k != "output_1"} for line in lines],
+         "line 1: has no 'output_1', the answer to query_1"),
+        ([*lines, lines[0]], "line 5: id 1 again, first at .* line 1"),
+    ):  # fmt: skip
+        path.write_text("".join(json.dumps(line) + "\n" for line in broken))
+        with pytest.raises(UserError, match=message):
+            score_files(Localization(), AnswerFiles(path))
     path.write_text(json.dumps(row(0, "loc")))
     with pytest.raises(UserError, match="line 1: has no 'output_1'"):
         score_files(Localization(), AnswerFiles(path))

@@ -216,3 +216,10 @@ def test_wrong_answers_files(tmp_path: Path) -> None:
     files.answers.write_text(files.answers.read_text().replace('"path"', '"url"'))
     with pytest.raises(UserError, match="line 1: image is neither a path nor an object with one"):
         score_files(HumbleBench(), files)
+    with pytest.raises(UserError, match="line 1: label 'YES' is not one of A, B, C, D, E"):
+        score_files(HumbleBench(), answers(tmp_path, [("Object", "Yes", "A")]))
+    result = score_files(HumbleBench(), answers(tmp_path, [("Object", " a", "A")]))
+    assert result["scores"]["accuracy"]["value"] == 1
+    assert result["notes"] == [
+        "1 answers, where the data set has 22831: missing answers go unnoticed"
+    ]

@@ -171,3 +171,33 @@ def test_files_that_are_missing_or_wrong(folder: Path) -> None:
 @pytest.mark.parametrize("benchmark", [ReefknotYesNo, ReefknotChoice, ReefknotVqa])
 def test_a_tiny_model_is_scored(benchmark: Any, folder: Path) -> None:
     assert scored(benchmark(folder=folder), 1).failed == 0
+
+
+def test_answers_files_that_are_doubled_or_mislabelled(tmp_path: Path) -> None:
+    path = tmp_path / "Multichoice_results.jsonl"
+    said = [{**row, "response": str(row["label"])} for row in CHOICE]
+    path.write_text(lines([{**said[0], "label": "d"}, said[1]]))
+    result = score_files(ReefknotChoice(), AnswerFiles(path), draws=0)
+    assert result["scores"]["halr"]["value"] == 0
+    note = "2 answers, where the data set has 6950: missing answers go unnoticed"
+    assert note in result["notes"]
+    path.write_text(lines([said[0], {**said[1], "label": "yes"}]))
+    with pytest.raises(UserError, match=r"line 2: label 'YES' is not one of A, B, C, D"):
+        score_files(ReefknotChoice(), AnswerFiles(path))
+    path.write_text(lines(said + said))
+    with pytest.raises(UserError, match=r"line 3: asks again what .* line 1 asks; is the file do"):
+        score_files(ReefknotChoice(), AnswerFiles(path))
+
+
+def test_the_published_files_ask_some_questions_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "YesNo_results.jsonl"
+    said = [{**row, "response": "yes"} for row in YES_NO]
+    assert (ReefknotYesNo.asked_again, ReefknotVqa.asked_again) == (98, 52)
+    monkeypatch.setattr(ReefknotYesNo, "asked_again", 1)
+    path.write_text(lines([*said, said[0]]))
+    assert score_files(ReefknotYesNo(), AnswerFiles(path), draws=0)["n"] == 4
+    path.write_text(lines([*said, said[0], said[1]]))
+    with pytest.raises(UserError, match=r"line 5: asks again what .* line 2 asks"):
+        score_files(ReefknotYesNo(), AnswerFiles(path))
