@@ -299,6 +299,8 @@ def test_a_run_is_rescored_under_every_protocol(tiny: Path, tmp_path: Path) -> N
         (["power", "--benchmark", "pop", "--difference", "0.01"], "unknown benchmark 'pop'"),
         (["power", "--benchmark", "pope_coco", "--difference", "0.1"], "lies between 0 and 0.1"),
         (["power", "--benchmark", "pope_coco", "--difference", "0"], "lies between 0 and 0.1"),
+        (["power", "--benchmark", "pope_coco"], "say --difference, as in --difference 0.01; or"),
+        (["power", "--difference", "0.1"], "say --benchmark, as in --benchmark pope_coco; or give"),
         (["power", "--benchmark", "haloquest", "--difference", "0.01"], "give --pilot"),
         (["leaderboard", "nowhere.json"], "no folder 'nowhere.json'"),
         (["export", "csv", "runs"], "unknown format 'csv', choose from lm-eval"),
@@ -377,6 +379,8 @@ def test_power_says_what_a_benchmark_can_see(made: Path) -> None:
     measured = json.loads(halluc(*command, "--json", cwd=made).stdout)
     assert measured["assumed"] is False
     assert 0.3 < measured["discordance"] < 0.5
+    named = halluc("power", "--pilot", *pilot, cwd=made)
+    assert named.stderr == "halluc: --benchmark: the pilot has glyph_chair, glyph_mme; name one\n"
     command[2] = "glyph_pope"
     done = halluc(*command, cwd=made)
     assert done.returncode == 2

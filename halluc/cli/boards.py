@@ -69,16 +69,24 @@ def compare_command(
 
 
 def power_command(
-    benchmark: Annotated[str, typer.Option(help="Benchmark whose images and questions are meant.")],
+    benchmark: Annotated[
+        str | None,
+        typer.Option(help="Benchmark whose images and questions are meant; default: the pilot's."),
+    ] = None,
     difference: Annotated[
-        float, typer.Option(help="Difference in the share of right answers that is to be found.")
-    ],
+        float | None,
+        typer.Option(
+            help="Difference to find in the share of right answers; default: the pilot's."
+        ),
+    ] = None,
     images: Annotated[
         int | None, typer.Option(min=1, help="Number of images; default: all of the benchmark.")
     ] = None,
     pilot: Annotated[
         tuple[Path, Path] | None,
-        typer.Option(help="Two runs that --discordance and --correlation are measured from."),
+        typer.Option(
+            help="Two runs to measure --discordance and --correlation from, and --difference."
+        ),
     ] = None,
     discordance: Annotated[
         float,
@@ -97,12 +105,20 @@ def power_command(
     as_json: Json = False,
 ) -> None:
     """Compute how many images it takes to find a difference, and what a benchmark can find."""
+    from halluc.cli.pilot import sought
     from halluc.statistics.power_planning import lines, plan
 
-    planned = plan(benchmark, difference, images, pilot, discordance, correlation, target, alpha)
+    name, difference, seen = sought(benchmark, difference, pilot)
+    planned = plan(name, difference, images, pilot, discordance, correlation, target, alpha)
+    planned |= {"observed_on_answers": seen}
     if as_json:
         print_json(planned)
         return
+    if seen:
+        typer.echo(
+            f"--difference {difference:.4g} is what the pilot shows on {seen} answers, which is "
+            "uncertain; better give the smallest difference that matters"
+        )
     for line in lines(planned):
         typer.echo(line)
 
