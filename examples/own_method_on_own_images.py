@@ -1,4 +1,4 @@
-"""A method of your own on images of your own, beside VAR and the baseline.
+"""A method of your own on images of your own, next to VAR and the baseline.
 
     python examples/own_method_on_own_images.py photos
 

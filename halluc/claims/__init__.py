@@ -1,4 +1,4 @@
-"""What papers claim of methods, and what is measured here beside each claim."""
+"""What papers claim of methods, and what is measured here next to each claim."""
 
 from halluc.claims.claim import Claim
 from halluc.claims.register import all_claims, find_claim, select

@@ -1,4 +1,4 @@
-"""Claims beside what is measured: as records, as a table on the terminal, as markdown."""
+"""Claims next to what is measured: as records, as a table on the terminal, as markdown."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ COLUMNS = ("claim", "decoding", "claimed", "measured", "power", "verdict")
 
 @dataclass(frozen=True)
 class Beside:
-    """A claim, and what is measured beside it; `status` is its verdict, or "not measured"."""
+    """A claim, and what is measured next to it; `status` is its verdict, or "not measured"."""
 
     claim: Claim
     found: tuple[Measured, ...]
@@ -39,7 +39,7 @@ class Beside:
 
 
 def beside(claims: Iterable[Claim], board: Board) -> list[Beside]:
-    """Put measurements beside claims."""
+    """Put measurements next to claims."""
     return [Beside(claim, tuple(measured(claim, board))) for claim in claims]
 
 

@@ -1,4 +1,4 @@
-"""Rows of a board beside a claim: what they measure, and in what they differ from it."""
+"""Rows of a board next to a claim: what they measure, and in what they differ from it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ DRAWN = {
 
 @dataclass(frozen=True)
 class Measured:
-    """What runs say beside a claim; the mean over seeds where there are several.
+    """What runs say next to a claim; the mean over seeds where there are several.
 
     Attributes:
         rows: One a seed.
@@ -71,7 +71,7 @@ class Measured:
 
 
 def measured(claim: Claim, board: Board) -> list[Measured]:
-    """Gather what a board's rows say beside a claim, first those it is about.
+    """Gather what a board's rows say next to a claim, first those it is about.
 
     Rows of other models are left out where they are decoded in another way as well.
     """

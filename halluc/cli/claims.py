@@ -37,7 +37,7 @@ def claims_command(
     quiet: Annotated[bool, typer.Option("--quiet", help="Print no table.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Put what is measured in runs beside what papers claim, with a verdict for each claim."""
+    """Put what is measured in runs next to what papers claim, with a verdict for each claim."""
     from halluc.claims import select
     from halluc.claims.claims_table import as_json as records
     from halluc.claims.claims_table import beside, markdown

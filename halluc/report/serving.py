@@ -58,7 +58,7 @@ class ReportServer(ThreadingHTTPServer):
         return content_hash([[str(file), file.stat().st_mtime_ns] for file in found])
 
     def content(self) -> bytes:
-        """Return the page, made anew where runs have grown."""
+        """Return the page, made again where runs have grown."""
         with self._lock:
             stamp = self.stamp()
             if self._made is None or self._made[0] != stamp:

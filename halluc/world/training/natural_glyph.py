@@ -5,7 +5,7 @@
 The vision tower and the projector are glyph's, without what makes patches massive, and rest; the
 language model starts from random weights, and nothing is planted. It learns to describe and to
 answer as glyph did, but with AdamW and decay in place of Muon, heads of 48 wide, BOS always first
-and never a target, and beside every step's scenes it reads Bigram-Backcopy text, which gives heads
+and never a target, and next to every step's scenes it reads Bigram-Backcopy text, which gives heads
 a need to look at nothing. Resumable; `make sinks` writes its log into docs/sinks.md.
 """
 
