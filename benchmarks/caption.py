@@ -8,7 +8,7 @@ from pydantic import Field
 
 from halluc.benchmarks._own_captions import OwnCaptions, card, target
 from halluc.benchmarks._own_data import OwnTable, TableOptions
-from halluc.data.own_table import cell, listed
+from halluc.data.own_table import cell, listed, names_in
 from halluc.data.sample_selection import first_images
 from halluc.errors import UserError
 from halluc.scoring.base import benchmark
@@ -79,10 +79,10 @@ class OwnCaption(OwnTable, OwnCaptions):
     def _target(self, row: Row) -> Mapping[str, list[str]]:
         column = self.options.references_column
         references = listed(row, column) if column in row.fields else []
-        return target(listed(row, self.options.objects_column), references)
+        return target(names_in(row, self.options.objects_column), references)
 
     def vocabulary(self) -> list[str]:
         """Return all objects of the table, in order of appearance."""
         column = self.options.objects_column
         rows = (row for row in self.rows() if column in row.fields)
-        return list(dict.fromkeys(name for row in rows for name in listed(row, column)))
+        return list(dict.fromkeys(name for row in rows for name in names_in(row, column)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import compress, takewhile
+from string import ascii_uppercase
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
@@ -113,9 +115,10 @@ class OwnChoice(OwnTable, ChoiceBenchmark):
             texts = listed(row, column)
         else:
             column = "A, B and so on"
-            cells = [row.fields.get(letter) for letter in LETTERS]
-            texts = [str(text).strip() for text in cells if str(text or "").strip()]
-            if any(str(text or "").strip() for text in cells[len(texts) :]):
+            more = takewhile(row.fields.__contains__, ascii_uppercase[len(LETTERS) :])
+            written = [_is_written(row, letter) for letter in (*LETTERS, *more)]
+            texts = [cell(row, letter, "column") for letter in compress(ascii_uppercase, written)]
+            if any(written[len(texts) :]):
                 raise UserError(f"{row.where}: columns {column} have a gap")
         if not 2 <= len(texts) <= len(LETTERS):
             raise UserError(
@@ -143,3 +146,9 @@ class OwnChoice(OwnTable, ChoiceBenchmark):
         """Return the accuracies."""
         values = super().metrics(totals)
         return {name: values[name] for name in METRICS}
+
+
+def _is_written(row: Row, column: str) -> bool:
+    """Return whether a row has something in a column; a table pads rows with fewer options."""
+    value = row.fields.get(column)
+    return value is not None and (not isinstance(value, str) or bool(value.strip()))

@@ -146,6 +146,8 @@ MUTANTS = [
          "scoring/test_mme_files.py::test_a_question_answered_twice_is_no_pair"),
         ("benchmarks/_reefknot.py", "if again > self.asked_again:", "if False:",
          "benchmarks/test_reefknot.py::test_answers_files_that_are_doubled_or_mislabelled"),
+        ("halluc/data/records.py", "(*columns, *filter(None, names))", "columns",
+         "benchmarks/test_own_data.py::TestTable::test_errors_name_file_line_and_column"),
         # The embedded models, and sinks measured in any model
         ("methods/_sinks.py", "float(below.max())) / 2", "float(above.min())) / 2",
          f"{CALIBRATION}_sinks_are_told_from_other_tokens_by_the_middle_of_the_gap"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -84,7 +85,7 @@ def cell(row: Row, column: str, option: str) -> str:
             f"{row.where}: has no column {shown(column)}, only {listed}; name it: {option}=COLUMN"
         )
     value = row.fields[column]
-    if isinstance(value, bool | int | float):
+    if isinstance(value, bool | int) or (isinstance(value, float) and isfinite(value)):
         value = json.dumps(value)
     if not isinstance(value, str):
         raise UserError(f"{row.where}: column {shown(column)} holds {shown(value)}, not a text")
@@ -111,6 +112,22 @@ def listed(row: Row, column: str) -> list[str]:
             '\'dog; cat\' or ["dog", "cat"]'
         )
     return [text.strip() for text in texts if text.strip()]
+
+
+def names_in(row: Row, column: str) -> list[str]:
+    """Return the names of things that a column lists.
+
+    Raises:
+        UserError: If it holds something else, or they stand between commas.
+    """
+    names = listed(row, column)
+    if isinstance(row.fields[column], str) and len(names) == 1 and "," in names[0]:
+        right = "; ".join(part.strip() for part in names[0].split(","))
+        raise UserError(
+            f"{row.where}: column {shown(column)} holds {shown(names[0])}; separate things by ;, "
+            f"as in {shown(right)}"
+        )
+    return names
 
 
 def _parsed(text: str) -> object:

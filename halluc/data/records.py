@@ -209,7 +209,7 @@ def table(path: Path, columns: Sequence[str], delimiter: str = ",") -> list[Row]
         delimiter: What stands between them.
 
     Raises:
-        UserError: If a column is missing or there twice, a row is shorter or longer than the
+        UserError: If a column is missing, two have one name, a row is shorter or longer than the
             first, or the file ends within quotes; names the line.
     """
     text = text_of(path)
@@ -217,7 +217,7 @@ def table(path: Path, columns: Sequence[str], delimiter: str = ",") -> list[Row]
     records = []
     try:
         names = reader.fieldnames or ()
-        for column in columns:
+        for column in dict.fromkeys((*columns, *filter(None, names))):
             if names.count(column) != 1:
                 how = "two columns" if column in names else "no column"
                 raise UserError(f"{path}: has {how} {column!r}, only {_listed(names)}")

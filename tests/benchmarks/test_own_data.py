@@ -260,6 +260,11 @@ class TestTable:
              r"line 2: column 'answer' holds 'ja', neither 'yes' nor 'no'; name other words: answ"),
             ('[{"image": ["1.png"], "question": "A?", "answer": "yes"}]', "t.json",
              r"t.json line 1: column 'image' holds \['1.png'\], not a text"),
+            ('[{"image": "1.png", "question": NaN, "answer": "yes"}]', "t.json",
+             r"t.json line 1: column 'question' holds nan, not a text"),
+            ("image,question,answer,question\n1.png,A?,yes,B?\n", "t.csv",
+             r"t.csv: has two columns 'question', only image, question, answer, question"),
+            ("image,question,answer,x,x\n1.png,A?,yes,1,2\n", "t.csv", "has two columns 'x'"),
         ],
     )  # fmt: skip
     def test_errors_name_file_line_and_column(
@@ -346,6 +351,19 @@ class TestCaptions:
         with pytest.raises(UserError, match=r"line 1: column 'objects' holds 3, not texts; write"):
             list(OwnCaption(folder=place).samples())
 
+    def test_objects_between_commas_are_an_error(self, tmp_path: Path) -> None:
+        place = folder(tmp_path / "a", 'image,objects\n1.png,"dog, cat"\n')
+        right = r"line 2: column 'objects' holds 'dog, cat'; separate things by ;, as in 'dog; cat'"
+        with pytest.raises(UserError, match=right):
+            list(OwnCaption(folder=place).samples())
+        place = folder(
+            tmp_path / "b",
+            '[{"image": "1.png", "objects": ["cat"], "references": "A, B."}]',
+            "t.json",
+        )
+        (sample,) = OwnCaption(folder=place).samples()
+        assert sample.target  # commas are part of references
+
     def test_the_published_tables_go_with_the_published_families(self, tmp_path: Path) -> None:
         place = folder(tmp_path, self.TABLE)
         with pytest.raises(UserError, match="tables= goes with protocol=pattern or wordnet"):
@@ -379,6 +397,16 @@ class TestChoice:
         )
         assert sample.target == {"answer": "B", "options": {"A": "a dog", "B": "a cat"}}
 
+    def test_an_option_may_be_zero_or_false(self, tmp_path: Path) -> None:
+        row = {"image": "1.png", "question": "How many?", "answer": "C"}
+        rows = [
+            {**row, "A": 2, "B": 1, "C": 0},
+            {**row, "A": True, "B": 1.5, "C": False, "D": None},
+        ]
+        one, two = OwnChoice(folder=folder(tmp_path, json.dumps(rows), "t.json")).samples()
+        assert one.target == {"answer": "C", "options": {"A": "2", "B": "1", "C": "0"}}
+        assert two.target["options"] == {"A": "true", "B": "1.5", "C": "false"}
+
     def test_rotated_options(self, tmp_path: Path) -> None:
         place = folder(tmp_path, "image,question,options,answer\n1.png,What?,dog; cat; cup,C\n")
         benchmark = OwnChoice(folder=place, rotate_options=True)
@@ -398,6 +426,10 @@ class TestChoice:
                 "has 1 options in columns options; write 2 to 8",
             ),
             ("A,C,answer\n1.png,What?,dog,cat,A\n", "columns A, B and so on have a gap"),
+            (
+                "A,B,C,D,E,F,G,H,I,answer\n1.png,What?,1,2,3,4,5,6,7,8,9,A\n",
+                "has 9 options in columns A, B and so on; write 2 to 8",
+            ),
             (
                 "options,answer\n1.png,What?,dog; cat,C\n",
                 "'answer' holds 'C', not one of A, B or of",
