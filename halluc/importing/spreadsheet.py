@@ -35,15 +35,15 @@ def sheet_rows(path: Path) -> list[Row]:
     """
     try:
         with zipfile.ZipFile(path) as book:
-            names = book.namelist()
+            inside = book.namelist()
             strings = "xl/sharedStrings.xml"
-            shared = _texts(book.read(strings)) if strings in names else []
+            shared = _texts(book.read(strings)) if strings in inside else []
             sheet = ElementTree.fromstring(book.read("xl/worksheets/sheet1.xml"))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except (*DAMAGED, KeyError, ElementTree.ParseError) as error:
         raise UserError(f"{path}: is not an Excel workbook ({error})") from None
-    found = []
+    found = list[tuple[str, dict[str, Any]]]()
     for number, row in enumerate(sheet.iter(f"{SPACE}row"), 1):
         where = f"{path} row {row.get('r', number)}"
         cells = {_column(cell, at): _value(cell, shared, where) for at, cell in enumerate(row)}
