@@ -128,9 +128,11 @@ class AskingAgain:
         log_p = output.logits.float().log_softmax(-1)
         for row, *_ in replies:
             self.passes[row] += 1
+        ids = inputs["input_ids"]
+        said = [ids[i, ids.shape[1] - n :, None] for i, n in enumerate(new)]  # n may be 0
         return [
-            float(log_p[i, -n - 1 : -1].gather(1, inputs["input_ids"][i, -n:, None]).sum())
-            for i, n in enumerate(new)
+            float(log_p[i, -n - 1 : -1].gather(1, one).sum())
+            for i, (n, one) in enumerate(zip(new, said, strict=True))
         ]
 
 

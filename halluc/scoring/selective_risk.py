@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 TrustedBy = Literal["method", "answer_probability"]
 AREA_DRAWS = DRAWS // 5
-"""Each draw sums over all answers, not over images: fewer draws, for answers by the ten thousand."""
+"""Each draw sums over all answers, not over images: fewer draws, as there may be very many."""
 
 
 class Trusted(NamedTuple):

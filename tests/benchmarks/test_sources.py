@@ -151,7 +151,7 @@ class TestPope:
 
     def test_missing_files_and_images(self, tmp_path: Path) -> None:
         with pytest.raises(
-            UserError, match="pope_gqa: give a folder with .*: --benchmark-args folder=DIR$"
+            UserError, match=r"pope_gqa: give a folder with .*: --benchmark-args folder=DIR$"
         ):
             list(PopeGqa().samples())
         with pytest.raises(UserError, match=r"gqa_pope_random.json: no such file"):

@@ -61,6 +61,7 @@ def test_likelihood_is_that_of_a_plain_pass(family: str) -> None:
         expected = sum(float(log_p[place - 1, ids[place]]) for place in places)
         assert found == pytest.approx(expected, abs=1e-4)
     assert ask.passes == [1, 1]
+    assert ask.likelihood([(0, LONG, "", "")]) == [0.0]  # nothing that has to be said
 
 
 @pytest.mark.parametrize(("first", "space"), [("first", " "), ("never", "")])

@@ -148,7 +148,7 @@ def test_what_is_wrong_is_said_before_anything_is_loaded(
 
 
 def test_a_method_that_withholds_every_answer_has_a_row(tiny: Path, tmp_path: Path) -> None:
-    silent = {"familiarity": {"threshold": 1.0}}
+    silent = {"familiarity": {"threshold": 1.0, "recover": ""}}
     run = halluc.evaluate(str(tiny), [silent], "glyph_pope", limit=1, output_dir=tmp_path)
     row = next(row for row in run.board.rows if row.method == "familiarity")
     assert (row.n, row.withheld) == (0, 18) and row.differences == {}
