@@ -84,7 +84,7 @@ def _compare(
         control = plain.get((row.setting, name))
         if control is not None and name != row.method:
             with suppress(NothingInCommon):
-                comparison = compare_scored(scored, control, equal_length=False)
+                comparison = compare_scored(scored, control, brief=True)
                 row.over_controls[name] = _judged_gaps(row, comparison)
 
 

@@ -75,7 +75,7 @@ def compare_scored(
     theirs: Scored,
     draws: int = DRAWS,
     seed: int = 0,
-    equal_length: bool = True,
+    brief: bool = False,
 ) -> Comparison:
     """Compare two scored runs, paired: only samples that both answered count.
 
@@ -84,7 +84,7 @@ def compare_scored(
 
     Args:
         draws, seed: As for `compare`.
-        equal_length: Also compare descriptions cut to equal length.
+        brief: For intervals alone: nothing at equal length, and no swaps that resolve a small p.
 
     Raises:
         NothingInCommon: If they have no sample in common.
@@ -98,7 +98,7 @@ def compare_scored(
         raise NothingInCommon(f"{ours.name}: the two runs answered no sample in common")
     rights = [[side[id].right for id in ids] for side in (mine, other)]
     benchmark = ours.reader
-    captions = equal_length and benchmark.card.task in ("caption", "mixed")
+    captions = not brief and benchmark.card.task in ("caption", "mixed")
     same = mine.keys() == other.keys() and ours.images.keys() == theirs.images.keys()
     texts: tuple[list[Reading], list[Reading]] | None = None
     if captions or not same:
@@ -114,7 +114,7 @@ def compare_scored(
     if texts is not None and captions:
         with suppress(UserError):  # its synonym tables are not on this machine
             shorter = _shorter(benchmark, *texts)
-    return _comparison(benchmark, counted, rights, shorter, draws, seed)
+    return _comparison(benchmark, counted, rights, shorter, draws, seed, not brief)
 
 
 Counts = tuple[list[str], "Array", "Array"]
@@ -127,6 +127,7 @@ def _comparison(
     shorter: Counts | None,
     draws: int,
     seed: int,
+    resolve: bool = True,
 ) -> Comparison:
     names, mine, other = counted
     metrics = benchmark.metrics
@@ -135,7 +136,7 @@ def _comparison(
         n_images=len(mine),
         ours=estimate(mine, names, metrics),
         theirs=estimate(other, names, metrics),
-        differences=differences(mine, other, names, metrics, draws, seed),
+        differences=differences(mine, other, names, metrics, draws, seed, resolve),
         right_wrong=_right_wrong(*rights),
         same_length=differences(*shorter[1:], shorter[0], metrics, draws, seed) if shorter else {},
     )

@@ -36,7 +36,13 @@ class Difference(Interval):
 
 
 def differences(
-    ours: Array, theirs: Array, names: list[str], metrics: Metrics, draws: int, seed: int
+    ours: Array,
+    theirs: Array,
+    names: list[str],
+    metrics: Metrics,
+    draws: int,
+    seed: int,
+    resolve: bool = True,
 ) -> dict[str, Difference]:
     """Compare two runs metric by metric; metrics that are undefined in one are left out.
 
@@ -46,13 +52,14 @@ def differences(
         draws: Bootstrap resamples, the same images in both runs, and random swaps; ten or a
             hundred times as many swaps where a difference is so large that they say little (RARE).
         seed: Of both.
+        resolve: Whether to draw those.
     """
     import numpy as np
 
     value, base = (estimate(side, names, metrics) for side in (ours, theirs))
     drawn, base_drawn = (resample(side, names, metrics, draws, seed) for side in (ours, theirs))
     swapped = swaps(ours, theirs, names, metrics, draws, seed)
-    for level, factor in enumerate(FINER, start=1):
+    for level, factor in enumerate(FINER if resolve else (), start=1):
         rare = [n for n in value if as_large(value[n] - base[n], swapped[n]) < RARE]
         if rare:
             more = swaps(ours, theirs, names, metrics, factor * draws, (seed, level))
