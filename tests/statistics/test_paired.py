@@ -91,6 +91,8 @@ def test_a_real_difference_is_found() -> None:
     assert found["accuracy"].low > 0
     assert found["accuracy"].p == 1 / 200_001
     assert found["accuracy"].effect > 0.2
+    coarse = differences(better, worse, NAMES, metrics, 2000, 0, resolve=False)["accuracy"]
+    assert coarse.p == 1 / 2001 and coarse.low == found["accuracy"].low
     mirrored = differences(worse, better, NAMES, metrics, 2000, 0)
     assert mirrored["accuracy"].value == -found["accuracy"].value
     assert mirrored["accuracy"].p == found["accuracy"].p
