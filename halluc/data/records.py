@@ -111,11 +111,13 @@ def finite(value: Any) -> Any:
 def whole_characters(value: V, where: str) -> V:
     """Return a value from JSON, which may escape half of a character that takes two codes.
 
+    A byte of a file's name that is no text is kept as Python reads it, U+DC80 to U+DCFF.
+
     Raises:
         UserError: If it does; no file can hold that.
     """
     try:
-        json.dumps(value, ensure_ascii=False).encode()
+        json.dumps(value, ensure_ascii=False).encode(errors="surrogateescape")
     except UnicodeEncodeError as error:
         half = error.object[error.start].encode("unicode_escape").decode()
         raise UserError(

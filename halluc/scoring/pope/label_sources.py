@@ -67,7 +67,9 @@ class LabelFile:
         images = [image_id(row.fields.get("image", "")) for row in self.rows]
         labels = [str(row.fields.get("label", "")) for row in self.rows]
         content = "\n".join(map("\t".join, zip(images, self.questions, labels, strict=True)))
-        return EDITIONS.get(hashlib.sha256(content.encode()).hexdigest()[:16])
+        return EDITIONS.get(
+            hashlib.sha256(content.encode(errors="surrogateescape")).hexdigest()[:16]
+        )
 
 
 def read_label_files(paths: Sequence[Path], stem: str) -> list[LabelFile]:
