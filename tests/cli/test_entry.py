@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import halluc
 from tests.kit.command import HALLUC
 
 
@@ -24,7 +25,8 @@ except BaseException:
 raise SystemExit(7)
 """
     (tmp_path / "typer.py").write_text(library)
-    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    places = (tmp_path, Path(halluc.__file__).parents[1])  # this library, and these sources
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, places))}
     done = subprocess.run(
         [*HALLUC, "--version"], cwd=tmp_path, env=environment, capture_output=True, text=True
     )
