@@ -92,6 +92,11 @@ class DecodingConfig(_Config):
             raise ValueError("beams do not sample; leave out do_sample, or set it to 1")
         return beams
 
+    @property
+    def greedy(self) -> bool:
+        """Whether the likeliest token is taken at each step, neither drawn nor by beams."""
+        return not self.do_sample and self.num_beams == 1
+
 
 class RunConfig(_Config):
     """One model, one method, some benchmarks: what an evaluation is asked to do."""

@@ -97,7 +97,7 @@ def generate(
             refuse_mixed_tiles(model, prompts)
         memory = BatchState.of_inputs(model, prompts, batch, streams)
         memory.vision_attention = vision_attention
-        memory.greedy = not decoding.do_sample and decoding.num_beams == 1
+        memory.greedy = decoding.greedy
         with intervene(model, method, memory, shared=common is not None, touch=touch) as engine:
             if common:
                 inputs["position_ids"] = positions(model, inputs)

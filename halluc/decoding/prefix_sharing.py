@@ -66,7 +66,7 @@ def share_prefixes(
         again: Prefixes are used more than once even if all of them differ: by beams and by rows of
             a search, which else copy their keys at each fork, or by other runs of the prompts.
     """
-    reads_whole = "prepare" in method.declared() and "prepare" not in method.resting
+    reads_whole = "prepare" in method.active()
     if method.prefix_depends_on == "question" or reads_whole or why_not_shared(model):
         return None
     image = inputs["input_ids"] == model.image_token

@@ -162,6 +162,10 @@ class Method:
         """Return the names of the seams this method overrides."""
         return tuple(seam for seam in SEAMS if getattr(cls, seam) is not getattr(Method, seam))
 
+    def active(self) -> tuple[str, ...]:
+        """Return the names of the declared seams that are called with these parameters."""
+        return tuple(seam for seam in self.declared() if seam not in self.resting)
+
     @classmethod
     def kinds(cls) -> tuple[str, ...]:
         """Return the kinds of method this is, by the seams it overrides."""

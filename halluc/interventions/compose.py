@@ -105,11 +105,11 @@ class Composite(Method):
         self.in_vision_tower = any(method.in_vision_tower for method in self.methods)
         self.attention_in_tower = any(method.attention_in_tower for method in self.methods)
         self.vision_layers = tuple({layer for each in self.methods for layer in each.vision_layers})
-        active = {seam for method in self.methods for seam in _active(method)}
+        active = {seam for method in self.methods for seam in method.active()}
         self.resting = {seam for seam in self.declared() if seam not in active}
-        hidden = [method for method in self.methods if "hidden" in _active(method)]
+        hidden = [method for method in self.methods if "hidden" in method.active()]
         self.hidden_phases = {phase for method in hidden for phase in method.hidden_phases}
-        looks = [method for method in self.methods if EDITED_ATTENTION & set(_active(method))]
+        looks = [method for method in self.methods if EDITED_ATTENTION & set(method.active())]
         self.attention_phases = {phase for method in looks for phase in method.attention_phases}
 
     @classmethod
@@ -195,14 +195,9 @@ class Composite(Method):
                 acts = at.layer in method.layers(at.n_layers)
                 if seam in EDITED_ATTENTION:
                     acts = acts and at.phase in method.attention_phases
-            if seam in _active(method) and acts:
+            if seam in method.active() and acts:
                 memory = at.memory.of_part(part, at.layer)
                 yield part, method, replace(at, rows=_rows(method, at), memory=memory)
-
-
-def _active(method: Method) -> list[str]:
-    """Return the seams a part declares and has called."""
-    return [seam for seam in method.declared() if seam not in method.resting]
 
 
 def _rows(method: Method, at: At) -> Tensor:

@@ -99,7 +99,7 @@ class Engine:
     def _serve(self, method: Method) -> None:
         """Take up a method's seams, in the layers it names and attention can be reached in."""
         self.method = method
-        self.seams = tuple(seam for seam in method.declared() if seam not in method.resting)
+        self.seams = method.active()
         self.named = frozenset(method.layers(self.model.n_layers))
         reached = set(self.model.self_attention)
         if method.cross_attention:

@@ -90,8 +90,8 @@ def _compare(
 
 def _controls(task: str, decoding: DecodingConfig) -> Sequence[str]:
     """List the controls of a benchmark's task; greedy decoding with the first is the baseline."""
-    greedy = not decoding.do_sample and decoding.num_beams == 1
-    return [name for name in CONTROLS.get(task, (CONTROL,)) if not (greedy and name == CONTROL)]
+    known = CONTROLS.get(task, (CONTROL,))
+    return [name for name in known if not (decoding.greedy and name == CONTROL)]
 
 
 def _judged_gaps(row: Row, comparison: Comparison) -> dict[str, Gap]:

@@ -53,7 +53,7 @@ def intervene(model: LoadedModel, method: Given, **parameters: Any) -> Iterator[
         'No'
     """
     acts = model.prepared(method, parameters)
-    seams = [seam for seam in acts.declared() if seam not in acts.resting]
+    seams = acts.active()
     if more := [seam for seam in seams if seam not in HOOKS]:
         raise UserError(
             f"method {acts.name!r} needs more than hooks ({', '.join(more)}); "
